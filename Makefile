@@ -1,0 +1,47 @@
+# make reproduce [STUDY=toy|mini|paper|file.yml]   make test   make book   make lab   make plan   make data
+STUDY ?= toy
+PYTHON ?= python3
+VENV ?= .venv
+JOBS ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu 2>/dev/null || echo 2)
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+SNAKEMAKE := $(BIN)/python -m snakemake --cores $(JOBS) --rerun-triggers mtime --rerun-incomplete --nolock --quiet rules host progress reason
+
+.PHONY: reproduce test book lab plan data lock browser
+.DEFAULT_GOAL := reproduce
+
+reproduce: $(READY)
+	$(SNAKEMAKE) --config study=$(STUDY) && echo "The book is at $(CURDIR)/_build/html/index.html"
+
+test: $(READY) browser
+	$(BIN)/python -m ruff check src tests && $(BIN)/python -m pytest
+
+book: reproduce
+
+lab: $(READY)
+	$(BIN)/python -m jupyter lab notebooks
+
+plan: $(READY)
+	$(BIN)/python -m pretraining_gain.plan $(STUDY)
+
+data: $(READY)
+	$(BIN)/python -m pretraining_gain.data $(STUDY)
+
+# One environment, made once from exact versions. torch comes for CPU or CUDA, whichever the machine's pip is set up for.
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c "import sys; sys.exit(0 if (3, 11) <= sys.version_info[:2] <= (3, 13) else 'Python 3.11 to 3.13 is needed, this is ' + sys.version.split()[0] + '; try make PYTHON=python3.11')"
+	@echo "Setting up $(VENV) (once; a few minutes, about 2 GB; with CUDA libraries more)"
+	$(PYTHON) -m venv $(VENV) && $(BIN)/python -m pip install -q -r requirements.lock
+	$(BIN)/python -m pip install -q --no-deps --no-build-isolation -e . && touch $(READY)
+
+# Exact versions from pyproject.toml. Local version labels are cut off and CUDA's packages left to torch itself, so one
+# lock serves CPU and CUDA.
+lock:
+	$(BIN)/python -m piptools compile -q --all-extras --strip-extras --allow-unsafe --no-emit-index-url --no-emit-find-links --no-annotate --no-header -o requirements.lock pyproject.toml
+	sed -i.bak -e '/^--/d' -e 's/+cpu$$//' -e '/^nvidia-/d' -e '/^triton==/d' requirements.lock && rm requirements.lock.bak
+
+# The tests open the book in a real browser: the system's Chromium or Chrome, else Playwright's own.
+browser: $(READY)
+	@command -v chromium chromium-browser google-chrome >/dev/null || \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then apt-get -qq update && apt-get -qq install -y chromium >/dev/null; \
+	else $(BIN)/python -m playwright install chromium; fi

@@ -1,0 +1,165 @@
+# The graph of a study: pretrain -> finetune -> tables -> figure notebooks -> book.
+#   python -m snakemake --cores 2 --rerun-triggers mtime --config study=toy
+# The name of a run's record holds its fingerprint (recipe, classes, images, seed, code): a record that exists is up to
+# date, whatever its time stamp, so the order of runs is `ancient` and a change re-runs what it concerns and no more.
+
+import os
+import shlex
+import sys
+from pathlib import Path
+
+from pretraining_gain.errors import InputError
+from pretraining_gain.paths import make_writable, results_root
+from pretraining_gain.plan.runs import finetuning_runs, pretraining_runs
+from pretraining_gain.plan.studies import load_study
+
+NAME = config.get("study", "toy")
+try:
+    STUDY = load_study(NAME)
+    # The toy study is always made: it is the book's control. Others are shown from their committed tables.
+    MADE = {study.name: (study, name) for study, name in [(load_study("toy"), "toy"), (STUDY, NAME)]}
+    RESULTS = make_writable(results_root())
+except InputError as error:
+    sys.exit(f"snakemake: {error}")
+SHOWN = list(dict.fromkeys(["toy", "mini", STUDY.name]))
+RUNS = {
+    f"{run.plan.name}/{run.stage}/{run.record_path.stem}": run
+    for study, name in MADE.values()
+    for run in [*pretraining_runs(study, name), *finetuning_runs(study, name)]
+}
+
+# One thread a run: runs side by side fill the machine better than threads inside a small run.
+os.environ.setdefault("PRETRAINING_GAIN_THREADS", "1")
+PYTHON = shlex.quote(sys.executable)
+EXECUTE = f"{PYTHON} -m pretraining_gain.execute"
+CODE = "src/pretraining_gain"
+
+
+def parameters(run):
+    return " ".join(f"-p {name} {shlex.quote(str(value))}" for name, value in run.parameters().items())
+
+
+def record_of_pretraining(wildcards):
+    start = RUNS[f"{wildcards.study}/finetune/{wildcards.run}"].pretraining
+    return ancient(str(start.record_path)) if start else []
+
+
+def outcomes(wildcards):
+    study, name = MADE[wildcards.study]
+    runs = finetuning_runs(study, name)
+    return [str(path) for run in runs for path in (run.record_path, run.predictions_path)]
+
+
+def study_file(wildcards):
+    own = MADE.get(wildcards.study, (None, wildcards.study))[1]
+    return own if own.endswith((".yml", ".yaml")) else f"notebooks/studies/{own}.yml"
+
+
+def named(wildcards):
+    return shlex.quote(MADE.get(wildcards.study, (None, wildcards.study))[1])
+
+
+wildcard_constraints:
+    run=r"[\w.-]+",
+    study=r"\w+",
+    page=r"\d\d_\w+",
+
+
+rule book:
+    input:
+        expand("book/executed/{study}/{page}.ipynb", study=SHOWN, page=["10_taxa", "11_subsets"]),
+        expand("book/executed/{study}/00_plan.ipynb", study=dict.fromkeys([*SHOWN, "paper"])),
+        expand("book/executed/toy/{page}.ipynb", page=["01_pretrain", "02_finetune"]),
+        [str(path) for path in Path("book").glob("*.*")],
+        [str(path) for path in Path("book/_static").glob("*.*")],
+        "_config.yml",
+        "_toc.yml",
+        f"{CODE}/tell/build.py",
+    output:
+        "_build/html/index.html",
+    shell:
+        f"{PYTHON} -m pretraining_gain.tell.build"
+
+
+rule results:
+    input:
+        expand(f"{RESULTS}/{{study}}/runs.csv", study=STUDY.name),
+
+
+rule pretrain:
+    output:
+        f"{RESULTS}/{{study}}/pretrain/{{run}}.json",
+    params:
+        given=lambda wildcards: parameters(RUNS[f"{wildcards.study}/pretrain/{wildcards.run}"]),
+    shell:
+        f"{EXECUTE} notebooks/01_pretrain.ipynb book/executed/{{wildcards.study}}/runs/{{wildcards.run}}.ipynb {{params.given}}"
+
+
+rule finetune:
+    input:
+        record_of_pretraining,
+    output:
+        f"{RESULTS}/{{study}}/finetune/{{run}}.json",
+        f"{RESULTS}/{{study}}/finetune/{{run}}.csv.gz",
+    params:
+        given=lambda wildcards: parameters(RUNS[f"{wildcards.study}/finetune/{wildcards.run}"]),
+    shell:
+        f"{EXECUTE} notebooks/02_finetune.ipynb book/executed/{{wildcards.study}}/runs/{{wildcards.run}}.ipynb {{params.given}}"
+
+
+rule tables:
+    input:
+        outcomes,
+    output:
+        f"{RESULTS}/{{study}}/runs.csv",
+        f"{RESULTS}/{{study}}/class_counts.csv",
+    wildcard_constraints:
+        study="|".join(MADE),
+    params:
+        study=named,
+    shell:
+        f"{PYTHON} -m pretraining_gain.tell.results {{params.study}}"
+
+
+rule show_runs:
+    input:
+        f"{RESULTS}/{{study}}/runs.csv",
+        template="notebooks/{page}.ipynb",
+    output:
+        "book/executed/{study}/{page}.ipynb",
+    wildcard_constraints:
+        page="01_pretrain|02_finetune",
+    params:
+        study=named,
+    shell:
+        f"{EXECUTE} {{input.template}} {{output}} -p study {{params.study}}"
+
+
+rule figures:
+    input:
+        f"{RESULTS}/{{study}}/runs.csv",
+        study_file,
+        [str(path) for path in Path(CODE, "tell").glob("*.py") if path.name != "build.py"],
+        f"{CODE}/plan/representation.py",
+        template="notebooks/{page}.ipynb",
+    output:
+        "book/executed/{study}/{page}.ipynb",
+    wildcard_constraints:
+        page="1._.*",
+    params:
+        study=named,
+    shell:
+        f"{EXECUTE} {{input.template}} {{output}} -p study {{params.study}}"
+
+
+rule plan:
+    input:
+        study_file,
+        [str(path) for path in Path(CODE, "plan").glob("*.py")],
+        template="notebooks/00_plan.ipynb",
+    output:
+        "book/executed/{study}/00_plan.ipynb",
+    params:
+        study=named,
+    shell:
+        f"{EXECUTE} {{input.template}} {{output}} -p study {{params.study}}"

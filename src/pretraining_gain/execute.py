@@ -1,0 +1,79 @@
+"""Strict runner around papermill: `python -m pretraining_gain.execute NOTEBOOK OUTPUT [-p NAME VALUE]...`
+
+Papermill itself goes on with an unknown parameter, does not check types, and leaves a failed notebook under the name
+of a result. Here each of these stops with one line; the result appears under its name only when it is complete, and
+the notebook of a failed run is kept beside it as `….FAILED.ipynb`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import papermill
+import yaml
+from papermill.exceptions import PapermillException, PapermillExecutionError
+
+from pretraining_gain.errors import InputError
+from pretraining_gain.paths import make_writable
+
+_TYPES = {"str": str, "int": int, "float": (int, float), "bool": bool, "list": list, "dict": dict}
+
+
+def check_parameters(notebook: Path, parameters: dict[str, Any]) -> None:
+    """Raise `InputError` for a parameter that the notebook does not declare, or of another type than it declares."""
+    if not notebook.is_file():
+        raise InputError(f"notebook {notebook} is not there; accepted: a .ipynb file, e.g. notebooks/02_finetune.ipynb")
+    declared = papermill.inspect_notebook(str(notebook))
+    for name, value in parameters.items():
+        if name not in declared:
+            raise InputError(f"{notebook.name}: unknown parameter {name!r}; accepted: {', '.join(declared)}")
+        wanted = declared[name]["inferred_type_name"]
+        fits = isinstance(value, _TYPES.get(wanted, object))
+        if not fits or (isinstance(value, bool) and wanted != "bool"):
+            raise InputError(f"{notebook.name}: parameter {name}={value!r} is not of type {wanted}")
+
+
+def execute(notebook: Path, output: Path, parameters: dict[str, Any]) -> None:
+    """Run `notebook` with `parameters` into `output`.
+
+    Raises `InputError` with the last line of what went wrong; `output` is then as it was before.
+    """
+    check_parameters(notebook, parameters)
+    make_writable(output.parent)
+    partial = output.with_name(f".{output.stem}.{os.getpid()}.partial.ipynb")
+    failed = output.with_name(f"{output.stem}.FAILED.ipynb")
+    try:
+        papermill.execute_notebook(str(notebook), str(partial), parameters, progress_bar=False, kernel_name="python3")
+        os.replace(partial, output)
+        failed.unlink(missing_ok=True)
+    except PapermillExecutionError as error:
+        os.replace(partial, failed)
+        last = (error.evalue.strip().splitlines() or [""])[-1]
+        reason = last if error.ename == InputError.__name__ else f"{error.ename}: {last}"
+        raise InputError(f"{reason} [notebook kept as {failed}]") from None
+    except PapermillException as error:
+        raise InputError(f"{notebook.name}: {' '.join(str(error).split())}") from None
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m pretraining_gain.execute", description=__doc__.split("\n")[0])
+    parser.add_argument("notebook", type=Path)
+    parser.add_argument("output", type=Path)
+    parser.add_argument("-p", "--parameter", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"))
+    given = parser.parse_args(arguments)
+    try:
+        execute(given.notebook, given.output, {name: yaml.safe_load(value) for name, value in given.parameter})
+    except InputError as error:
+        print(f"{given.notebook.stem}: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,68 @@
+"""Where things live. Each place can be moved with one environment variable.
+
+| variable                   | holds                                    | default           |
+|----------------------------|------------------------------------------|-------------------|
+| `PRETRAINING_GAIN_DATA`    | the datasets (only read, except by `data`)| `<project>/data`  |
+| `PRETRAINING_GAIN_RESULTS` | records, predictions, tables, weights    | `<project>/results` |
+| `PRETRAINING_GAIN_CACHE`   | decoded images; may be deleted           | `<project>/cache` |
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from pretraining_gain.errors import InputError
+
+
+def project_root() -> Path:
+    """The checkout this package was installed from, or the folder at work if it is one."""
+    for candidate in (Path(__file__).resolve().parents[2], Path.cwd()):
+        if (candidate / "notebooks" / "studies").is_dir():
+            return candidate
+    raise InputError(
+        f"no checkout of the project found at {Path.cwd()}: run from its folder, or install it with `pip install -e .`"
+    )
+
+
+def _place(variable: str, default: str) -> Path:
+    value = os.environ.get(variable)
+    return Path(value).expanduser().resolve() if value else project_root() / default
+
+
+def data_root() -> Path:
+    return _place("PRETRAINING_GAIN_DATA", "data")
+
+
+def results_root() -> Path:
+    return _place("PRETRAINING_GAIN_RESULTS", "results")
+
+
+def cache_root() -> Path:
+    return _place("PRETRAINING_GAIN_CACHE", "cache")
+
+
+def make_writable(folder: Path) -> Path:
+    """Create `folder` if need be and prove that files can be written there, before any work is done."""
+    probe = folder / f".probe-{os.getpid()}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise InputError(f"cannot write to {folder}: {error.strerror}; choose another place (see paths.py)") from None
+    return folder
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write under a temporary name, flush to disk, rename: `path` is either the old file or the whole new one."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise InputError(f"cannot write {path}: {error.strerror}") from None

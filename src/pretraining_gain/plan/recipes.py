@@ -1,0 +1,83 @@
+"""Training recipes as data, each value with where it comes from (paper, Appendix D.2)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+PAPER = "paper D.2"
+ASSUMED = "assumed"
+CHOSEN = "chosen for this study"
+
+
+class Recipe(BaseModel):
+    """SGD with a step schedule on cross-entropy, as the paper trains. Machine matters (device, precision) are not in it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    epochs: int = Field(gt=0)
+    batch_size: int = Field(gt=1, description="global batch, over all devices")
+    lr: float = Field(gt=0, description="learning rate of the first epochs")
+    lr_step_epochs: int = Field(gt=0, description="the learning rate is divided by 10 every so many epochs")
+    momentum: float = Field(ge=0, lt=1)
+    weight_decay: float = Field(ge=0)
+    freeze_backbone: bool = Field(description="train only the head")
+    frozen_batchnorm: Literal["eval", "train"] = Field(
+        description="statistics of a frozen backbone's BatchNorm: kept (eval) or updated (train)"
+    )
+    image_size_px: int = Field(ge=8, le=1024, description="side of what the network sees")
+    resize_px: int = Field(ge=8, le=1024, description="side to which an image is decoded (short side, central square)")
+    crop_scale_min: float = Field(gt=0, le=1, description="smallest share of the area that a training crop keeps")
+    flip: bool = Field(description="mirror half of the training images")
+
+
+def lr_at(recipe: Recipe, epoch: int) -> float:
+    """Learning rate in `epoch` (counted from 0): divided by 10 every `lr_step_epochs` (paper, D.2)."""
+    return recipe.lr * 0.1 ** (epoch // recipe.lr_step_epochs)
+
+
+_SGD = {"momentum": (0.9, PAPER), "weight_decay": (1e-4, PAPER), "lr": (0.1, PAPER)}
+_IMAGES = {
+    "image_size_px": (224, ASSUMED),
+    "resize_px": (256, ASSUMED),
+    "crop_scale_min": (0.08, ASSUMED),
+    "flip": (True, ASSUMED),
+}
+_TRAINABLE = {"freeze_backbone": (False, PAPER), "frozen_batchnorm": ("eval", ASSUMED)}
+
+#: The paper's three recipes: name -> field -> (value, where it comes from).
+#: For finetuning the paper says "same" without naming the start lr, so there it is assumed.
+PAPER_RECIPES: dict[str, dict[str, tuple[object, str]]] = {
+    "pretrain": _SGD
+    | _IMAGES
+    | _TRAINABLE
+    | {"epochs": (90, PAPER), "batch_size": (256, PAPER), "lr_step_epochs": (30, PAPER)},
+    "finetune_inat": _SGD
+    | _IMAGES
+    | _TRAINABLE
+    | {"epochs": (60, PAPER), "batch_size": (1024, PAPER), "lr_step_epochs": (20, PAPER), "lr": (0.1, ASSUMED)},
+    "finetune_imagenet": _SGD
+    | _IMAGES
+    | {"epochs": (15, PAPER), "batch_size": (256, PAPER), "lr_step_epochs": (5, PAPER), "lr": (0.1, ASSUMED)}
+    | {"freeze_backbone": (True, PAPER), "frozen_batchnorm": ("eval", ASSUMED)},
+}
+
+
+class RecipeChoice(BaseModel):
+    """A recipe in a study file: one of the paper's, and what the study changes in it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    based_on: Literal["pretrain", "finetune_inat", "finetune_imagenet"]
+    changes: dict[str, int | float | bool | str] = {}
+
+    def resolve(self) -> Recipe:
+        """The full recipe. Raises pydantic's error for an unknown or impossible change."""
+        paper = {field: value for field, (value, _) in PAPER_RECIPES[self.based_on].items()}
+        return Recipe(**paper | self.changes)
+
+    def sources(self) -> dict[str, str]:
+        """Field -> 'paper D.2', 'assumed' or 'chosen for this study'."""
+        paper = {field: source for field, (_, source) in PAPER_RECIPES[self.based_on].items()}
+        return paper | dict.fromkeys(self.changes, CHOSEN)

@@ -1,0 +1,251 @@
+"""A run: one pretraining, or one finetuning and its evaluation. What varies, its name, and its fingerprint."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from pretraining_gain.errors import InputError, one_line
+from pretraining_gain.paths import results_root
+from pretraining_gain.plan.code import code_hash
+from pretraining_gain.plan.recipes import Recipe
+from pretraining_gain.plan.studies import SCRATCH, Backbone, Downstream, Images, Study, load_study
+from pretraining_gain.plan.subsets import POOLS, ClassSubset, pool_class_ids, sample_classes
+from pretraining_gain.plan.taxonomy import load_class_table
+
+WHOLE_POOL = 0
+_PLAIN = (bool, int, float, str, list, dict, tuple, type(None))
+_NOTEBOOK_OWN = {"In", "Out"}
+
+
+class Run(BaseModel):
+    """What varies between runs. `downstream` empty: a pretraining; else a finetuning of that pretraining.
+
+    `pool` is one of the pools, or `scratch`: finetuning without pretraining. `k` 0 means the whole pool (and is the
+    only k of `scratch`). `backbone` empty, `epochs` 0 and `image_size_px` 0 mean what the study says; a finetuning
+    passes backbone and image size, but not epochs, on to its pretraining.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    study: str
+    pool: str = "all"
+    k: int = Field(default=WHOLE_POOL, ge=0)
+    seed: int = Field(default=0, ge=0)
+    downstream: str = ""
+    backbone: Backbone | str = ""
+    epochs: int = Field(default=0, ge=0)
+    image_size_px: int = Field(default=0, ge=0, le=1024)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _canonical(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Check against the study and write equal runs equally: `random` with all classes is `all`, k=0 is spelt out."""
+        if not isinstance(values.get("study"), str) or not isinstance(values.get("k", 0), int):
+            return values
+        study = load_study(values["study"])
+        values = {"pool": "all", "k": WHOLE_POOL, "downstream": "", "backbone": "", **values}
+        if values["downstream"]:
+            study.downstream(values["downstream"])
+        values["backbone"] = values["backbone"] or study.backbone
+        values["pool"], values["k"] = _canonical_arm(study, values["pool"], values["k"], bool(values["downstream"]))
+        return values
+
+    @classmethod
+    def from_parameters(cls, parameters: Mapping[str, Any]) -> Run:
+        """Build from a notebook's parameters, or from its `globals()`.
+
+        Every plain value (number, text, list …) without a leading underscore must be a field of the run; so a
+        misspelt papermill parameter is an error here even where papermill itself only warns.
+        """
+        return cls(**plain_parameters(parameters, list(cls.model_fields)))
+
+    def __init__(self, **values: Any) -> None:
+        with one_line("run parameters"):
+            super().__init__(**values)
+
+    @property
+    def plan(self) -> Study:
+        return load_study(self.study)
+
+    @property
+    def stage(self) -> str:
+        return "finetune" if self.downstream else "pretrain"
+
+    @property
+    def target(self) -> Downstream:
+        return self.plan.downstream(self.downstream)
+
+    @property
+    def images(self) -> Images:
+        """What this run trains on."""
+        return self.target.images if self.downstream else self.plan.source
+
+    @property
+    def subset(self) -> ClassSubset:
+        """The source classes of the pretraining."""
+        table = load_class_table(self.plan.source.class_table)
+        return sample_classes(table, self.pool, self.k, self.seed)
+
+    @property
+    def pretraining(self) -> Run | None:
+        """The pretraining whose weights a finetuning starts from; None for scratch and for a pretraining."""
+        if not self.downstream or self.pool == SCRATCH:
+            return None
+        return self.model_copy(update={"downstream": "", "epochs": 0})
+
+    @property
+    def recipe(self) -> Recipe:
+        choice = self.target.recipe if self.downstream else self.plan.pretrain
+        recipe = choice.resolve()
+        changes: dict[str, Any] = {"epochs": self.epochs} if self.epochs else {}
+        if self.image_size_px:
+            scale = self.image_size_px / recipe.image_size_px
+            changes |= {"image_size_px": self.image_size_px, "resize_px": round(recipe.resize_px * scale)}
+        return Recipe(**recipe.model_dump() | changes)
+
+    @property
+    def arm(self) -> str:
+        """Readable name of the pretraining, e.g. `animal-k4`; `scratch` without one."""
+        return SCRATCH if self.pool == SCRATCH else f"{self.pool}-k{self.k}"
+
+    @property
+    def run_id(self) -> str:
+        """Readable and unique within a study, e.g. `field--animal-k4-s0-resnet10_w16`."""
+        parts = [self.arm, f"s{self.seed}", self.backbone]
+        parts += [f"e{self.epochs}"] if self.epochs else []
+        parts += [f"px{self.image_size_px}"] if self.image_size_px else []
+        return "--".join(filter(None, [self.downstream, "-".join(parts)]))
+
+    @property
+    def fingerprint(self) -> str:
+        """Eight hex digits over all that decides the outcome: recipe, classes, images, seed, code, pretraining.
+
+        Comments and docstrings do not count, nor do device and library versions (the record holds those).
+        """
+        start = self.pretraining
+        content = {
+            "recipe": self.recipe.model_dump(),
+            "backbone": self.backbone,
+            "seed": self.seed,
+            "images": self.images.model_dump(exclude={"n_classes"}),
+            "classes": self._class_rows(),
+            "code": code_hash(f"compute.{self.stage}", f"compute.datasets.{self.images.dataset}"),
+            "pretraining": start.fingerprint if start else None,
+        }
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
+
+    def _class_rows(self) -> list[dict[str, str]] | None:
+        """The class-table rows that decide which images are read, label by label."""
+        if self.images.class_table is None:
+            return None
+        table = load_class_table(self.images.class_table)
+        if not self.downstream:
+            table = table.loc[list(self.subset.class_ids)]
+        return (
+            table[[c for c in table if c in ("class_id", "key", "folders") or c.startswith("draw_")]]
+            .astype(str)
+            .to_dict("records")
+        )
+
+    @property
+    def folder(self) -> Path:
+        return results_root() / self.plan.name / self.stage
+
+    @property
+    def record_path(self) -> Path:
+        """The run's record; its name holds the fingerprint, so a record that exists is up to date."""
+        return self.folder / f"{self.run_id}.{self.fingerprint}.json"
+
+    @property
+    def predictions_path(self) -> Path:
+        return self.record_path.with_suffix(".csv.gz")
+
+    @property
+    def weights_path(self) -> Path:
+        return self.record_path.with_suffix(".safetensors")
+
+    @property
+    def checkpoint_path(self) -> Path:
+        return self.record_path.with_suffix(".checkpoint.pt")
+
+    def describe(self) -> pd.DataFrame:
+        """What this run is, for the top of its notebook: one row a property."""
+        classes = (
+            load_class_table(self.plan.source.class_table).loc[list(self.subset.class_ids), "name"]
+            if self.pool != SCRATCH
+            else []
+        )
+        facts = {
+            "run": self.run_id,
+            "study": self.plan.title,
+            "backbone": self.backbone,
+            "pretraining classes": ", ".join(classes) if len(classes) <= 24 else f"{len(classes)} classes",
+            "downstream": self.target.title if self.downstream else "",
+            "recipe": ", ".join(f"{name} {value}" for name, value in self.recipe.model_dump().items()),
+            "fingerprint": self.fingerprint,
+        }
+        return pd.DataFrame({"value": {name: value for name, value in facts.items() if value}})
+
+    def parameters(self) -> dict[str, Any]:
+        """The papermill parameters that mean this run."""
+        varying = {"epochs": self.epochs or None, "image_size_px": self.image_size_px or None}
+        values = {"study": self.study, "pool": self.pool, "k": self.k, "seed": self.seed, "backbone": self.backbone}
+        values |= {"downstream": self.downstream} if self.downstream else {}
+        return values | {name: value for name, value in varying.items() if value}
+
+
+def _canonical_arm(study: Study, pool: str, k: int, finetuning: bool) -> tuple[str, int]:
+    accepted = (*POOLS, SCRATCH) if finetuning else POOLS
+    if pool not in accepted:
+        raise InputError(f"run parameters: pool {pool!r} is unknown; accepted: {', '.join(accepted)}")
+    if pool == SCRATCH:
+        if k != WHOLE_POOL:
+            raise InputError(f"run parameters: k={k} with pool 'scratch', which has no pretraining; accepted: 0")
+        return pool, k
+    size = len(pool_class_ids(load_class_table(study.source.class_table), pool))
+    k = k or size
+    if not 1 <= k <= size or (pool == "all" and k != size):
+        accepted_k = f"0 or {size}" if pool == "all" else f"1 to {size} (0: all of them)"
+        raise InputError(
+            f"run parameters: k={k} is not possible for pool {pool!r} of study {study.name!r}; accepted: {accepted_k}"
+        )
+    return ("all", k) if pool == "random" and k == size else (pool, k)
+
+
+def plain_parameters(parameters: Mapping[str, Any], accepted: list[str]) -> dict[str, Any]:
+    """The plain values among `parameters` (which may be a notebook's `globals()`); raises for a name not `accepted`."""
+    plain = {
+        name: value
+        for name, value in parameters.items()
+        if isinstance(value, _PLAIN) and not name.startswith("_") and name not in _NOTEBOOK_OWN
+    }
+    unknown = [name for name in plain if name not in accepted]
+    if unknown:
+        raise InputError(f"unknown parameter(s): {', '.join(unknown)}; accepted: {', '.join(accepted)}")
+    return plain
+
+
+def pretraining_runs(study: Study, name: str | None = None) -> list[Run]:
+    """Every pretraining of the study, once each: arms × seeds."""
+    arms = [(pool, k) for pool, ks in study.arms.items() for k in ks]
+    runs = [Run(study=name or study.name, pool=pool, k=k, seed=seed) for pool, k in arms for seed in study.seeds]
+    return list(dict.fromkeys(runs))
+
+
+def finetuning_runs(study: Study, name: str | None = None) -> list[Run]:
+    """Every finetuning of the study: each downstream from scratch and from each pretraining."""
+    starts = [
+        Run(study=name or study.name, pool=SCRATCH, seed=seed, downstream=study.downstreams[0].name)
+        for seed in study.seeds
+    ]
+    starts += pretraining_runs(study, name)
+    return [
+        start.model_copy(update={"downstream": downstream.name}) for downstream in study.downstreams for start in starts
+    ]

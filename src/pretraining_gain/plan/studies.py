@@ -1,0 +1,141 @@
+"""A study is data: source, downstreams, recipes, pools, ks and seeds, read from a YAML file and checked."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from pretraining_gain.errors import InputError, one_line
+from pretraining_gain.paths import project_root
+from pretraining_gain.plan.recipes import RecipeChoice
+from pretraining_gain.plan.subsets import Pool, pool_class_ids
+from pretraining_gain.plan.taxonomy import load_class_table
+
+BACKBONES = ("resnet50", "resnet18", "resnet10_w32", "resnet10_w16")
+SCRATCH = "scratch"
+
+
+def _known_backbone(name: str) -> str:
+    if name not in BACKBONES:
+        raise ValueError(f"backbone {name!r} is unknown; accepted: {', '.join(BACKBONES)}")
+    return name
+
+
+Backbone = Annotated[str, AfterValidator(_known_backbone)]
+Slug = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Images(_Model):
+    """Which images of which classes: `dataset` is a module of `compute/datasets`, `options` are its own."""
+
+    dataset: Slug
+    class_table: str | None = None
+    n_classes: int = Field(gt=1)
+    train_images_per_class: int = Field(gt=0)
+    eval_images_per_class: int = Field(ge=0, description="at most so many; 0: not evaluated on")
+    split_seed: int = Field(default=0, ge=0)
+    broken_images: Literal["stop", "skip"] = "stop"
+    options: dict[str, str | int | float | bool] = {}
+
+    @model_validator(mode="after")
+    def _table_agrees(self) -> Images:
+        if self.class_table and len(load_class_table(self.class_table)) < self.n_classes:
+            raise ValueError(f"n_classes is {self.n_classes} but class table {self.class_table!r} has fewer")
+        return self
+
+
+class Downstream(_Model):
+    """A target of finetuning and the recipe for it."""
+
+    name: Slug
+    title: str
+    domain: Literal["out_of_domain", "in_domain"]
+    images: Images
+    recipe: RecipeChoice
+
+
+class Throughput(_Model):
+    """Assumed speed for the plan's price: images per second, forward and backward, of one device."""
+
+    device: str
+    train_images_per_s: float = Field(gt=0)
+    source: str
+
+
+class Study(_Model):
+    """One study. See `notebooks/studies/` for the three that come with the project."""
+
+    name: Slug
+    title: str
+    backbone: Backbone
+    seeds: list[int] = Field(min_length=1)
+    source: Images
+    arms: dict[Pool, list[int]] = Field(description="pool -> how many classes; for `all` the number of all classes")
+    pretrain: RecipeChoice
+    downstreams: list[Downstream] = Field(min_length=1)
+    throughput: Throughput
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Study:
+        if self.source.class_table is None:
+            raise ValueError("source.class_table is missing; subsets are drawn from it")
+        table = load_class_table(self.source.class_table)
+        for pool, ks in self.arms.items():
+            size = len(pool_class_ids(table, pool))
+            wrong = [k for k in ks if not 1 <= k <= size or (pool == "all" and k != size)]
+            if wrong:
+                accepted = f"{size}" if pool == "all" else f"1 to {size}"
+                raise ValueError(f"arms.{pool}: k={wrong[0]} is not possible; accepted: {accepted}")
+        for label, values in [("seeds", self.seeds), ("downstreams", [d.name for d in self.downstreams])]:
+            if len(set(values)) != len(values):
+                raise ValueError(f"{label}: a value stands twice in {values}")
+        for choice in (self.pretrain, *(d.recipe for d in self.downstreams)):
+            choice.resolve()
+        return self
+
+    def downstream(self, name: str) -> Downstream:
+        for downstream in self.downstreams:
+            if downstream.name == name:
+                return downstream
+        accepted = ", ".join(d.name for d in self.downstreams)
+        raise InputError(f"downstream {name!r} is not in study {self.name!r}; accepted: {accepted}")
+
+
+def study_names() -> list[str]:
+    return sorted(path.stem for path in (project_root() / "notebooks" / "studies").glob("*.yml"))
+
+
+def load_study(name_or_path: str) -> Study:
+    """The study of that name in `notebooks/studies/`, or the one in the given `.yml` file.
+
+    Raises `InputError` naming file and field when it is unknown, not YAML, or does not fit the model.
+    """
+    if name_or_path.endswith((".yml", ".yaml")):
+        path = Path(name_or_path).expanduser().resolve()
+    elif name_or_path in study_names():
+        path = project_root() / "notebooks" / "studies" / f"{name_or_path}.yml"
+    else:
+        names = ", ".join(study_names())
+        raise InputError(f"study {name_or_path!r} is unknown; accepted: {names}, or the path of a .yml file")
+    return _read_study(path, path.stat().st_mtime_ns if path.exists() else 0)
+
+
+@cache
+def _read_study(path: Path, _mtime_ns: int) -> Study:
+    try:
+        content: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"study file {path}: cannot be read: {reason}") from None
+    if not isinstance(content, dict):
+        raise InputError(f"study file {path}: expected fields (name, seeds, source, …), found {type(content).__name__}")
+    with one_line(f"study file {path}"):
+        return Study(**content)

@@ -1,0 +1,54 @@
+"""What notebooks hand to chapters: figures and numbers under keys that the chapters paste."""
+
+from __future__ import annotations
+
+import html
+import json
+from typing import Any
+
+import pandas as pd
+import plotly.graph_objects as go
+from IPython.display import display
+from myst_nb import glue
+
+
+class BookFigure:
+    """A plotly figure that draws in JupyterLab and, by the book's own `figures.js`, in the rendered book.
+
+    The page gets the figure's JSON in an inert element; `figures.js` loads the one local plotly.js only on pages that
+    have such elements, draws what comes into view, and follows the page's light or dark theme.
+    """
+
+    def __init__(self, figure: go.Figure, key: str, description: str) -> None:
+        self._figure, self._key, self._description = figure, key, description
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
+        content = self._figure.to_json().replace("<", "\\u003c")
+        alternative = html.escape(self._description, quote=True)
+        return {
+            "application/vnd.plotly.v1+json": json.loads(self._figure.to_json()),
+            "text/html": f'<div class="gain-figure" data-key="{self._key}" role="figure" aria-label="{alternative}">'
+            f'<script type="application/json">{content}</script><noscript>{alternative}</noscript></div>',
+            "text/plain": self._description,
+        }
+
+
+def paste_figure(key: str, figure: go.Figure, description: str) -> None:
+    """Show `figure` here and make it available to chapters as `key`; `description` is its text alternative."""
+    glue(key, BookFigure(figure, key, description), display=True)
+
+
+def show_figure(figure: go.Figure, description: str) -> None:
+    """Show `figure` in this notebook only."""
+    display(BookFigure(figure, "", description))
+
+
+def paste_table(key: str, table: pd.DataFrame) -> None:
+    """Show `table` here and make it available to chapters as `key`."""
+    glue(key, table, display=True)
+
+
+def paste_numbers(numbers: dict[str, Any]) -> None:
+    """Make plain values available to chapters under their names; chapters choose the format."""
+    for key, value in numbers.items():
+        glue(key, value.item() if hasattr(value, "item") else value, display=False)

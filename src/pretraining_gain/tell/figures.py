@@ -1,0 +1,214 @@
+"""The paper's figures as pure functions: a table in, a plotly figure out. No files, no randomness."""
+
+from __future__ import annotations
+
+import pandas as pd
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from pretraining_gain.plan.representation import NONE, REPRESENTED
+from pretraining_gain.plan.studies import SCRATCH
+from pretraining_gain.plan.taxonomy import TAXON_COLUMNS
+
+# Okabe and Ito's palette: told apart with any colour vision. One line a pool: colour, marker, legend text.
+POOL_STYLE = {
+    "animal": ("#0072B2", "circle", "animal classes"),
+    "non_animal": ("#D55E00", "square", "non-animal classes"),
+    "random": ("#009E73", "diamond", "random classes"),
+    "all": ("#CC79A7", "star", "all classes"),
+    SCRATCH: ("#767676", "x", "from scratch"),
+}
+REPRESENTATION_STYLE = {REPRESENTED: ("#0072B2", "circle"), NONE: ("#D55E00", "diamond")}
+_LAYOUT = {
+    "template": "plotly_white",
+    "paper_bgcolor": "rgba(0,0,0,0)",
+    "plot_bgcolor": "rgba(0,0,0,0)",
+    "margin": {"l": 60, "r": 15, "t": 50, "b": 60},
+    "height": 460,
+    "font": {"size": 14},
+    "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
+}
+
+
+def figure1_gain_by_taxon(species: pd.DataFrame) -> go.Figure:
+    """Figure 1: pretraining gain of each species, grouped by family, order or supercategory (a menu), coloured by representation.
+
+    `species` as from `species_gains`. Groups stand in the order of their mean gain; bars are 95 % intervals.
+    """
+    figure = go.Figure()
+    present = [name for name in REPRESENTATION_STYLE if name in set(species["representation"])]
+    parts = {name: species[species["representation"] == name] for name in present}
+    for name, part in parts.items():
+        colour, symbol = REPRESENTATION_STYLE[name]
+        figure.add_trace(
+            go.Scatter(
+                x=part["family"],
+                y=part["mean"],
+                name=name,
+                mode="markers",
+                marker={"color": colour, "symbol": symbol, "size": 9},
+                error_y=_interval(part, thickness=1),
+                customdata=part[["name", "family", "n_images", "low", "high"]],
+                hovertemplate="<b>%{customdata[0]}</b> (%{customdata[1]})<br>gain %{y:+.1%}, interval %{customdata[3]:+.1%} to "
+                f"%{{customdata[4]:+.1%}}<br>%{{customdata[2]}} images; representation: {name}<extra></extra>",
+            )
+        )
+    figure.add_hline(y=0, line={"color": "#767676", "width": 1})
+    buttons = [_grouping_button(species, list(parts.values()), column) for column in reversed(TAXON_COLUMNS)]
+    figure.update_layout(
+        **_LAYOUT | {"height": 560},
+        updatemenus=[{"buttons": buttons, "x": 1, "xanchor": "right", "y": 1.15, "yanchor": "top"}],
+        xaxis={
+            "categoryorder": "array",
+            "categoryarray": _by_gain(species, "family"),
+            "tickangle": -50,
+            "dtick": 1,
+            "tickfont": {"size": 11},
+            "title": "family",
+            "automargin": True,
+        },
+        yaxis={"title": "pretraining gain (top-1)", "tickformat": "+.0%"},
+    )
+    return figure
+
+
+def _grouping_button(species: pd.DataFrame, parts: list[pd.DataFrame], column: str) -> dict:
+    xs = [part[column].tolist() for part in parts]
+    axis = {"xaxis.title.text": column, "xaxis.categoryarray": _by_gain(species, column)}
+    return {"label": f"by {column}", "method": "update", "args": [{"x": xs}, axis]}
+
+
+def _by_gain(species: pd.DataFrame, column: str) -> list[str]:
+    return species.groupby(column)["mean"].mean().sort_values(ascending=False).index.tolist()
+
+
+def figure2_supercategories(groups: pd.DataFrame) -> go.Figure:
+    """Figure 2: top-1 with and without pretraining in each supercategory. `groups` as from `group_accuracy`."""
+    figure = go.Figure()
+    order = groups[groups["quantity"] == "gain"].sort_values("mean", ascending=False)["group"].tolist()
+    for quantity, colour, label in [
+        (SCRATCH, POOL_STYLE[SCRATCH][0], "from scratch"),
+        ("pretrained", POOL_STYLE["animal"][0], "pretrained"),
+    ]:
+        part = groups[groups["quantity"] == quantity].set_index("group").loc[order].reset_index()
+        figure.add_trace(
+            go.Bar(
+                x=part["group"],
+                y=part["mean"],
+                name=label,
+                marker={"color": colour},
+                error_y=_interval(part),
+                customdata=part[["low", "high", "n_classes", "n_images"]],
+                hovertemplate="<b>%{x}</b>, "
+                + label
+                + "<br>top-1 %{y:.1%}, interval %{customdata[0]:.1%} to %{customdata[1]:.1%}"
+                "<br>%{customdata[2]} species, %{customdata[3]} images<extra></extra>",
+            )
+        )
+    figure.update_layout(
+        **_LAYOUT,
+        barmode="group",
+        xaxis={"automargin": True},
+        yaxis={"title": "top-1", "tickformat": ".0%", "rangemode": "tozero"},
+    )
+    return figure
+
+
+def subset_curves(arms: pd.DataFrame) -> go.Figure:
+    """Figures 3 and 4: top-1 against the number of pretraining classes. `arms` as from `arm_accuracy`.
+
+    Lines join the means over seeds, bars are 95 % intervals, small points single seeds; scratch is a level line.
+    """
+    figure = go.Figure()
+    _add_curves(figure, arms[arms["quantity"] == "top1"], {})
+    figure.update_layout(
+        **_LAYOUT,
+        xaxis={"title": "pretraining classes", "rangemode": "tozero"},
+        yaxis={"title": "top-1", "tickformat": ".0%"},
+    )
+    return figure
+
+
+def figure6_scaled_curves(arms: dict[str, pd.DataFrame], animal_share: float) -> go.Figure:
+    """Figure 6: the animal curve, and the random curve drawn at its expected number of animal classes, per target.
+
+    `arms` maps a target's title to its table from `arm_accuracy`; `all` belongs to the random curve, at its end.
+    """
+    figure = make_subplots(cols=len(arms), subplot_titles=list(arms), horizontal_spacing=0.12)
+    for column, table in enumerate(arms.values(), start=1):
+        top1 = table[table["quantity"] == "top1"]
+        top1 = top1[top1["pool"].isin(["animal", "random", "all"])].replace({"pool": {"all": "random"}})
+        _add_curves(figure, top1, {"random": animal_share}, column)
+    figure.update_layout(**_LAYOUT | {"margin": {"l": 60, "r": 15, "t": 80, "b": 60}})
+    figure.update_layout(legend={"y": 1.1})
+    figure.update_xaxes(title="expected animal classes", rangemode="tozero")
+    figure.update_yaxes(tickformat=".0%")
+    figure.update_yaxes(title="top-1", col=1)
+    return figure
+
+
+def _add_curves(figure: go.Figure, top1: pd.DataFrame, x_scale: dict[str, float], column: int | None = None) -> None:
+    place = {} if column is None else {"row": 1, "col": column}
+    for pool, (colour, symbol, label) in POOL_STYLE.items():
+        part = top1[top1["pool"] == pool].sort_values("k")
+        if part.empty:
+            continue
+        if pool == SCRATCH:
+            part = pd.concat([part.assign(k=0), part.assign(k=top1["k"].max())])
+        x = part["k"] * x_scale.get(pool, 1)
+        figure.add_trace(
+            go.Scatter(
+                x=x,
+                y=part["mean"],
+                name=label,
+                legendgroup=pool,
+                showlegend=column in (None, 1),
+                mode="lines" if pool == SCRATCH else "lines+markers",
+                error_y=_interval(part, thickness=1.5),
+                line={"color": colour, "dash": "dash" if pool == SCRATCH else "solid"},
+                marker={"symbol": symbol, "size": 10},
+                customdata=part[["low", "high", "k"]],
+                hovertemplate=f"<b>{label}</b>, k = %{{customdata[2]}}<br>top-1 %{{y:.1%}}, "
+                "interval %{customdata[0]:.1%} to %{customdata[1]:.1%}<extra></extra>",
+            ),
+            **place,
+        )
+        if pool != SCRATCH:
+            seeds = part.assign(x=x).explode("by_seed")
+            figure.add_trace(
+                go.Scatter(
+                    x=seeds["x"],
+                    y=seeds["by_seed"].astype(float),
+                    mode="markers",
+                    legendgroup=pool,
+                    showlegend=False,
+                    marker={"color": colour, "size": 4, "opacity": 0.6},
+                    hovertemplate="one seed: %{y:.1%}<extra></extra>",
+                ),
+                **place,
+            )
+
+
+def learning_curve(history: list[dict[str, float]]) -> go.Figure:
+    """Training loss and top-1 by epoch, as recorded by a run."""
+    table = pd.DataFrame(history)
+    figure = make_subplots(specs=[[{"secondary_y": True}]])
+    figure.add_trace(go.Scatter(x=table["epoch"] + 1, y=table["loss"], name="loss", line={"color": "#D55E00"}))
+    figure.add_trace(
+        go.Scatter(x=table["epoch"] + 1, y=table["top1"], name="top-1", line={"color": "#0072B2"}), secondary_y=True
+    )
+    figure.update_layout(**_LAYOUT | {"height": 340}, xaxis={"title": "epoch"})
+    figure.update_yaxes(title="training loss", rangemode="tozero", secondary_y=False)
+    figure.update_yaxes(title="training top-1", tickformat=".0%", range=[0, 1], showgrid=False, secondary_y=True)
+    return figure
+
+
+def _interval(table: pd.DataFrame, **style: float) -> dict:
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": (table["high"] - table["mean"]).clip(lower=0),
+        "arrayminus": (table["mean"] - table["low"]).clip(lower=0),
+        "width": 0,
+        **style,
+    }

@@ -1,0 +1,126 @@
+"""Pretraining gains and accuracies by species, by group and by number of pretraining classes (paper, 2 and 3)."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from pretraining_gain.plan.representation import NONE, REPRESENTED
+from pretraining_gain.plan.studies import SCRATCH
+from pretraining_gain.plan.subsets import pool_class_ids
+from pretraining_gain.plan.taxonomy import load_class_table
+from pretraining_gain.tell.results import Evaluation
+from pretraining_gain.tell.stats import bootstrap_means
+
+
+def species_gains(evaluation: Evaluation, arm: str, draws: int) -> pd.DataFrame:
+    """Gain of each downstream class: `mean`, `low`, `high` (seeds and images resampled), n_images, name, taxa, representation."""
+    classes = evaluation.classes
+    each_its_own = pd.Series(classes.index, index=classes.index)
+    table = bootstrap_means(
+        evaluation.difference(arm), evaluation.labels, each_its_own, resample_classes=False, draws=draws
+    )
+    return table.join(classes, on="group").rename(columns={"group": "class_id"})
+
+
+def group_accuracy(evaluation: Evaluation, arm: str, column: str, draws: int) -> pd.DataFrame:
+    """Top-1 from `arm`, top-1 from scratch, and the paired gain, for each value of a class-table column.
+
+    Rows: group × `quantity` in (pretrained, scratch, gain), with interval; species of a group are resampled.
+    """
+    quantities = {
+        "pretrained": evaluation.correct[arm],
+        SCRATCH: evaluation.correct[SCRATCH],
+        "gain": evaluation.difference(arm),
+    }
+    groups = evaluation.classes[column]
+    parts = [
+        bootstrap_means(values, evaluation.labels, groups, resample_classes=True, draws=draws).assign(quantity=name)
+        for name, values in quantities.items()
+    ]
+    return pd.concat(parts, ignore_index=True)
+
+
+def arm_accuracy(evaluation: Evaluation, draws: int) -> pd.DataFrame:
+    """Top-1 over all images, and the gain, for each arm: one row an arm and quantity (`top1`, `gain`), with interval.
+
+    Seeds and images are resampled; the species are the ones meant. Columns also: arm, pool, k, and `by_seed` (list).
+    """
+    everything = pd.Series("all", index=evaluation.classes.index)
+    arms = evaluation.runs.drop_duplicates("arm").set_index("arm")[["pool", "k"]]
+    rows = []
+    for arm, (pool, k) in arms.iterrows():
+        for quantity, values in {"top1": evaluation.correct[arm], "gain": evaluation.difference(arm)}.items():
+            interval = bootstrap_means(values, evaluation.labels, everything, resample_classes=False, draws=draws)
+            rows.append(
+                {
+                    "arm": arm,
+                    "pool": pool,
+                    "k": k,
+                    "quantity": quantity,
+                    "by_seed": values.mean(axis=1).tolist(),
+                    **interval.iloc[0].drop("group"),
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def animal_share(evaluation: Evaluation) -> float:
+    """Expected share of animals in a random subset of the source (the paper's 0.398, Appendix F)."""
+    table = load_class_table(evaluation.study.source.class_table)
+    return len(pool_class_ids(table, "animal")) / len(table)
+
+
+def taxa_numbers(
+    species: pd.DataFrame, groups: pd.DataFrame, evaluation: Evaluation, arm: str, draws: int
+) -> dict[str, float | int | str]:
+    """What the chapter on individual taxa states, as plain values: fractions, counts and names."""
+    overall = arm_accuracy(evaluation, draws).set_index(["arm", "quantity"])
+    gains = groups[groups["quantity"] == "gain"].sort_values("mean")
+    by_representation = group_accuracy(evaluation, arm, "representation", draws)
+    by_representation = by_representation[by_representation["quantity"] == "gain"].set_index("group")
+    numbers: dict[str, float | int | str] = {
+        "study": evaluation.study.name,
+        "draws": draws,
+        "n_seeds": len(evaluation.seeds),
+        "n_species": len(species),
+        "n_images": len(evaluation.labels),
+        "n_families": species["family"].nunique(),
+        "n_helped": int((species["mean"] > 0).sum()),
+        "share_helped": float((species["mean"] > 0).mean()),
+        "n_clearly_helped": int((species["low"] > 0).sum()),
+        "n_clearly_hurt": int((species["high"] < 0).sum()),
+        "top1_pretrained": overall.at[(arm, "top1"), "mean"],
+        "top1_scratch": overall.at[(SCRATCH, "top1"), "mean"],
+        "gain": overall.at[(arm, "gain"), "mean"],
+        "gain_low": overall.at[(arm, "gain"), "low"],
+        "gain_high": overall.at[(arm, "gain"), "high"],
+        "most_supercategory": gains.iloc[-1]["group"],
+        "most_gain": gains.iloc[-1]["mean"],
+        "least_supercategory": gains.iloc[0]["group"],
+        "least_gain": gains.iloc[0]["mean"],
+    }
+    for label, group in {"represented": REPRESENTED, "unrepresented": NONE}.items():
+        known = group in by_representation.index
+        numbers[f"n_{label}"] = int(by_representation.at[group, "n_classes"]) if known else 0
+        for part, column in {"": "mean", "_low": "low", "_high": "high"}.items():
+            numbers[f"gain_{label}{part}"] = by_representation.at[group, column] if known else float("nan")
+    return numbers
+
+
+def subset_numbers(out_of_domain: Evaluation, in_domain: Evaluation, draws: int) -> dict[str, float | int | str]:
+    """What the chapter on specialised pretraining data states.
+
+    For each domain (`out`, `in`) and arm, e.g. `out_top1_animal_k4`, `out_gain_animal_k4` with `_low`, `_high`.
+    """
+    numbers: dict[str, float | int | str] = {
+        "study": out_of_domain.study.name,
+        "n_seeds": len(out_of_domain.seeds),
+        "animal_share": animal_share(out_of_domain),
+    }
+    for prefix, evaluation in {"out": out_of_domain, "in": in_domain}.items():
+        numbers[f"{prefix}_n_images"] = len(evaluation.labels)
+        numbers[f"{prefix}_n_species"] = len(evaluation.classes)
+        for row in arm_accuracy(evaluation, draws).to_dict("records"):
+            key = f"{prefix}_{row['quantity']}_{row['arm'].replace('-', '_')}"
+            numbers |= {key: row["mean"], f"{key}_low": row["low"], f"{key}_high": row["high"]}
+    return numbers

@@ -1,0 +1,205 @@
+"""Results of a study: tables written from records and predictions, and read back for figures.
+
+`python -m pretraining_gain.tell.results STUDY` writes `results/<study>/runs.csv` (one row a finetuning) and
+`class_counts.csv` (one row a finetuning and class). Figures read what `runs.csv` lists.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, Field
+
+from pretraining_gain.errors import InputError, one_line
+from pretraining_gain.paths import results_root, write_atomically
+from pretraining_gain.plan.representation import representation
+from pretraining_gain.plan.runs import finetuning_runs, plain_parameters, pretraining_runs
+from pretraining_gain.plan.studies import SCRATCH, Downstream, Study, load_study
+from pretraining_gain.plan.taxonomy import TAXON_COLUMNS, load_class_table
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """All finetunings of one downstream, image by image.
+
+    `correct[arm]` is (S, N) bool: seed by image, whether the top-1 prediction was right; every arm has the same S
+    seeds and N images in the same order, so any two can be compared pairwise. `labels` (N,) int class ids.
+    """
+
+    study: Study
+    downstream: Downstream
+    seeds: list[int]
+    labels: np.ndarray
+    correct: dict[str, np.ndarray]
+    runs: pd.DataFrame
+
+    def difference(self, arm: str) -> np.ndarray:
+        """(S, N) in {-1, 0, 1}: pretrained minus scratch, same image, same seed. Raises when an arm is missing."""
+        for needed in (arm, SCRATCH):
+            if needed not in self.correct:
+                raise InputError(
+                    f"no results of {needed!r} for {self.downstream.name!r}; there are: {', '.join(self.correct)}"
+                )
+        return self.correct[arm].astype(int) - self.correct[SCRATCH]
+
+    @cached_property
+    def classes(self) -> pd.DataFrame:
+        """The class table with `representation`, indexed by class_id, only classes that have evaluation images."""
+        table = load_class_table(self.downstream.images.class_table)
+        table = table.assign(representation=representation(table)).set_index("class_id")
+        return table.loc[np.unique(self.labels), ["name", "representation", *TAXON_COLUMNS]]
+
+
+class View(BaseModel):
+    """What a figure notebook shows. Empty `downstream` and `arm`: the out-of-domain target, and all source classes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    study: str
+    downstream: str = ""
+    arm: str = ""
+    draws: int = Field(gt=0, le=100_000)
+
+    @classmethod
+    def from_parameters(cls, parameters: Mapping[str, Any]) -> View:
+        """From a notebook's `globals()`; raises `InputError` for unknown names, studies, downstreams and arms."""
+        names = [name for name in cls.model_fields if name in parameters]
+        with one_line("notebook parameters"):
+            view = cls(**plain_parameters(parameters, names))
+        study = load_study(view.study)
+        everything = f"all-k{study.source.n_classes}"
+        view = view.model_copy(update={"arm": view.arm or everything})
+        accepted = [run.arm for run in pretraining_runs(study, view.study)]
+        if view.arm not in accepted:
+            raise InputError(
+                f"arm {view.arm!r} is not in study {study.name!r}; accepted: {', '.join(dict.fromkeys(accepted))}"
+            )
+        return view
+
+    def evaluation(self, domain: str = "out_of_domain") -> Evaluation:
+        """Results of `downstream`, or, when that is empty, of the study's first downstream of that `domain`."""
+        study = load_study(self.study)
+        names = [target.name for target in study.downstreams if target.domain == domain]
+        if not (self.downstream or names):
+            raise InputError(f"study {study.name!r} has no {domain} downstream")
+        return load_evaluation(self.study, self.downstream or names[0])
+
+    def describe(self) -> pd.DataFrame:
+        """The finished runs behind this notebook: downstream by arm, how many seeds, mean top-1."""
+        runs = load_runs(load_study(self.study)).groupby(["downstream", "arm"], sort=False)
+        return runs.agg(seeds=("seed", "size"), top1=("top1", "mean")).round(3)
+
+
+def record_table(record: dict[str, Any]) -> pd.DataFrame:
+    """A run's record without its history, one row a value, for the end of its notebook."""
+    shown = {name: value for name, value in record.items() if name not in ("history", "recipe", "parameters")}
+    flat = pd.json_normalize(shown, sep=".").iloc[0]
+    return flat.map(lambda value: value if value is not None else "").to_frame("value")
+
+
+def load_evaluation(study_name: str, downstream_name: str) -> Evaluation:
+    """Read the predictions of all finished finetunings of a downstream.
+
+    Raises `InputError` when the study has no tables yet, or when two runs were not evaluated on the same images.
+    """
+    study = load_study(study_name)
+    downstream = study.downstream(downstream_name)
+    runs = load_runs(study)
+    runs = runs[runs["downstream"] == downstream.name].sort_values(["arm", "seed"])
+    labels, correct = None, {}
+    for arm, group in runs.groupby("arm", sort=False):
+        if list(group["seed"]) != sorted(study.seeds):
+            raise InputError(
+                f"arm {arm!r} of {study.name}/{downstream.name} lacks seeds; wanted: {sorted(study.seeds)}"
+            )
+        tables = [_read_predictions(study, name) for name in group["predictions"]]
+        labels = tables[0][["image_id", "label"]] if labels is None else labels
+        if not all(table[["image_id", "label"]].equals(labels) for table in tables):
+            raise InputError(
+                f"arm {arm!r} of {study.name}/{downstream.name} was evaluated on other images than the rest"
+            )
+        correct[arm] = np.stack([(table["label"] == table["prediction"]).to_numpy() for table in tables])
+    if labels is None:
+        raise InputError(f"study {study.name!r} has no results for {downstream.name!r}; {_how_to_make(study.name)}")
+    return Evaluation(study, downstream, sorted(study.seeds), labels["label"].to_numpy(), correct, runs)
+
+
+def load_runs(study: Study) -> pd.DataFrame:
+    path = results_root() / study.name / "runs.csv"
+    if not path.exists():
+        raise InputError(f"no results of study {study.name!r} ({path} is missing); {_how_to_make(study.name)}")
+    return pd.read_csv(path, keep_default_na=False)
+
+
+def _read_predictions(study: Study, name: str) -> pd.DataFrame:
+    path = results_root() / study.name / "finetune" / name
+    try:
+        return pd.read_csv(path, keep_default_na=False)
+    except (OSError, EOFError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"predictions {path} cannot be read ({reason}); {_how_to_make(study.name)}") from None
+
+
+def _how_to_make(study_name: str) -> str:
+    return f"make them with `make reproduce STUDY={study_name}`"
+
+
+def write_tables(study_name: str) -> Path:
+    """Write `runs.csv` and `class_counts.csv` of a study; returns their folder. Raises when a run is missing."""
+    study = load_study(study_name)
+    runs = finetuning_runs(study, study_name)
+    missing = [run.run_id for run in runs if not (run.record_path.exists() and run.predictions_path.exists())]
+    if missing:
+        raise InputError(
+            f"{len(missing)} run(s) of study {study.name!r} are missing, first {missing[0]}; "
+            + _how_to_make(study.name)
+        )
+    rows, counts = [], []
+    for run in runs:
+        record = json.loads(run.record_path.read_text(encoding="utf-8"))
+        rows.append(
+            {
+                "run_id": run.run_id,
+                "fingerprint": run.fingerprint,
+                "downstream": run.downstream,
+                "arm": run.arm,
+                "pool": run.pool,
+                "k": run.k,
+                "seed": run.seed,
+                "backbone": run.backbone,
+                "train_images": record["train_images"],
+                "eval_images": record["eval_images"],
+                "top1": record["top1"],
+                "train_images_seen": record["cost"]["train_images_seen"],
+                "train_wall_time_s": record["cost"]["train_wall_time_s"],
+                "predictions": run.predictions_path.name,
+            }
+        )
+        counted = class_counts(_read_predictions(study, run.predictions_path.name))
+        counts.append(counted.assign(run_id=run.run_id))
+    folder = results_root() / study.name
+    columns = ["run_id", "class_id", "n_images", "n_correct"]
+    for name, table in {"class_counts": pd.concat(counts)[columns], "runs": pd.DataFrame(rows)}.items():
+        write_atomically(folder / f"{name}.csv", table.to_csv(index=False, lineterminator="\n").encode())
+    return folder
+
+
+def class_counts(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Images and correct top-1 predictions of each class that has images: columns class_id, n_images, n_correct."""
+    hit = (predictions["label"] == predictions["prediction"]).groupby(predictions["label"])
+    return hit.agg(n_images="size", n_correct="sum").rename_axis("class_id").reset_index()
+
+
+if __name__ == "__main__":
+    try:
+        print(write_tables(sys.argv[1] if len(sys.argv) > 1 else "toy"))
+    except InputError as error:
+        sys.exit(f"results: {error}")

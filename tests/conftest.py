@@ -1,0 +1,57 @@
+"""Shared fixtures: a place of its own for each test's results, and simulated results where training is not the point."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pretraining_gain.plan.runs import finetuning_runs
+from pretraining_gain.plan.studies import load_study
+from pretraining_gain.tell.results import write_tables
+
+ROOT = Path(__file__).resolve().parents[1]
+os.environ.setdefault("PRETRAINING_GAIN_THREADS", "1")
+
+
+def simulate_results(study_name: str, gain: float = 0.2) -> None:
+    """Write records and predictions of every finetuning of a study as if run: scratch is right in 3 of 10 images,
+    each pretraining in `gain` more. Seeded."""
+    study = load_study(study_name)
+    for run in finetuning_runs(study, study_name):
+        rng = np.random.default_rng([run.seed, len(run.run_id)])
+        n_classes, per_class = run.images.n_classes, min(run.images.eval_images_per_class, 20)
+        labels = np.repeat(np.arange(n_classes), per_class)
+        right = rng.random(len(labels)) < 0.3 + gain * (run.pool != "scratch")
+        guesses = np.where(right, labels, (labels + 1) % n_classes)
+        ids = [f"{label}/{i}" for i, label in enumerate(labels)]
+        table = pd.DataFrame({"image_id": ids, "label": labels, "prediction": guesses})
+        run.folder.mkdir(parents=True, exist_ok=True)
+        run.predictions_path.write_bytes(gzip.compress(table.to_csv(index=False).encode(), mtime=0))
+        cost = {"train_images_seen": 1, "train_wall_time_s": 0.1}
+        record = {"train_images": 1, "eval_images": len(labels), "top1": float(right.mean()), "cost": cost}
+        run.record_path.write_text(json.dumps(record))
+    write_tables(study_name)
+
+
+@pytest.fixture
+def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty results folder (and cache) for one test."""
+    monkeypatch.setenv("PRETRAINING_GAIN_RESULTS", str(tmp_path / "results"))
+    monkeypatch.setenv("PRETRAINING_GAIN_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "results"
+
+
+@pytest.fixture
+def photographs(monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The real datasets of `mini`; skips where they are not."""
+    for place in (os.environ.get("PRETRAINING_GAIN_DATA"), ROOT.parent / "shared" / "data"):
+        if place and (Path(place) / "caltech-101").is_dir():
+            monkeypatch.setenv("PRETRAINING_GAIN_DATA", str(place))
+            return Path(place)
+    pytest.skip("no data: set PRETRAINING_GAIN_DATA, or run `make data STUDY=mini`")
