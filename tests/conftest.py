@@ -55,3 +55,33 @@ def photographs(monkeypatch: pytest.MonkeyPatch) -> Path:
             monkeypatch.setenv("PRETRAINING_GAIN_DATA", str(place))
             return Path(place)
     pytest.skip("no data: set PRETRAINING_GAIN_DATA, or run `make data STUDY=mini`")
+
+
+@pytest.fixture
+def small_study(tmp_path: Path) -> str:
+    """The toy study cut down to seconds: one seed, `all` and `animal` 4, few images, two epochs. Returns its path."""
+    text = (ROOT / "notebooks" / "studies" / "toy.yml").read_text()
+    for old, new in {
+        "name: toy\n": "name: small\n",
+        "seeds: [0, 1, 2]": "seeds: [0]",
+        "  animal: [4, 12]\n  non_animal: [4, 12]\n  random: [4, 12]\n": "  animal: [4]\n",
+        "train_images_per_class: 100": "train_images_per_class: 8",
+        "train_images_per_class: 20": "train_images_per_class: 4",
+        "eval_images_per_class: 30": "eval_images_per_class: 5",
+        "epochs: 12, lr_step_epochs: 4": "epochs: 2, lr_step_epochs: 1",
+        "epochs: 24, lr_step_epochs: 8": "epochs: 2, lr_step_epochs: 1",
+    }.items():
+        assert old in text, old
+        text = text.replace(old, new)
+    path = tmp_path / "small.yml"
+    path.write_text(text.replace("changes: {batch_size: 64, image", "changes: {epochs: 2, batch_size: 64, image"))
+    return str(path)
+
+
+def change_study(path: str, changes: dict[str, str]) -> None:
+    """Replace texts in a study file, each of which must be there."""
+    text = Path(path).read_text()
+    for old, new in changes.items():
+        assert old in text, old
+        text = text.replace(old, new)
+    Path(path).write_text(text)

@@ -50,16 +50,16 @@ def normalised(source: str) -> str:
     """Python `source` without comments, docstrings, spaces and trailing commas; the same under every Python version."""
     kept: list[str] = []
     tokens = [token for token in tokenize.generate_tokens(io.StringIO(source).readline) if token.type not in _LAYOUT]
-    for i, token in enumerate(tokens):
+    following = [*tokens[1:], None]
+    for token, after in zip(tokens, following, strict=True):
         starts_line = not kept or kept[-1] in _BLOCKS.values()
-        following = tokens[i + 1] if i + 1 < len(tokens) else None
-        if token.type == tokenize.STRING and starts_line and following and following.type == tokenize.NEWLINE:
-            continue
-        if token.string == "," and following and following.string in (")", "]", "}"):
-            continue
-        kept.append(_BLOCKS.get(token.type, "".join(token.string.split())))
-    lines = "".join(kept).split("\n")
-    return "\n".join(line for line in lines if line)
+        text = _BLOCKS.get(token.type, "".join(token.string.split()))
+        if token.type == tokenize.STRING and starts_line and after and after.type == tokenize.NEWLINE:
+            continue  # a docstring
+        if (text == "," and after and after.string in (")", "]", "}")) or (text == "\n" and starts_line):
+            continue  # a trailing comma; the end of a line that held only a docstring
+        kept.append(text)
+    return "".join(kept)
 
 
 def _imports(tree: ast.Module) -> list[str]:

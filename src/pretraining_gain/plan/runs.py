@@ -39,7 +39,7 @@ class Run(BaseModel):
     k: int = Field(default=WHOLE_POOL, ge=0)
     seed: int = Field(default=0, ge=0)
     downstream: str = ""
-    backbone: Backbone | str = ""
+    backbone: Backbone = ""
     epochs: int = Field(default=0, ge=0)
     image_size_px: int = Field(default=0, ge=0, le=1024)
 

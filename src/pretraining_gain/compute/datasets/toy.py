@@ -1,9 +1,10 @@
 """The toy world: animals and artefacts drawn in memory, each image a function of (class, index, seed) alone.
 
-Animals of one supercategory share a body plan, orders differ in girth, families in head, species in pattern;
-colour says nothing, so shape and texture have to be learnt. The *clean* rendering shows one large sharp object on a plain ground, as the source's photographs do; the
-*field* rendering shows a small, blurred animal in clutter, sometimes two, as in photographs of wildlife (compare the
-paper's Figure 5). What is drawn is in the class table's `draw_*` columns; nothing here is meant to look like nature.
+Animals of one supercategory share a body plan, orders differ in girth, families in head, species in pattern; colour
+says nothing, so shape and texture have to be learnt. The *clean* rendering shows one large sharp object on a plain
+ground, as the source's photographs do; the *field* rendering shows a small, blurred animal in clutter, sometimes two,
+as in photographs of wildlife (compare the paper's Figure 5). What is drawn is in the class table's `draw_*` columns;
+nothing here is meant to look like nature.
 """
 
 from __future__ import annotations

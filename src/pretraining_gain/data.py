@@ -1,0 +1,159 @@
+"""Fetch the real datasets of a study: `python -m pretraining_gain.data mini`. The only command that uses the network.
+
+Archives are checked against their published checksums, downloads continue where they were cut off, and the files are
+put under `$PRETRAINING_GAIN_DATA` in the form that the studies read. What is there already is used in place.
+"""
+
+from __future__ import annotations
+
+import pickle
+import shutil
+import sys
+import tarfile
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pooch
+import requests
+from PIL import Image
+from tqdm import tqdm
+
+from pretraining_gain.errors import InputError
+from pretraining_gain.paths import data_root, make_writable
+from pretraining_gain.plan.studies import load_study
+
+_BLOCK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Archive:
+    """A published archive: where it is, its checksum, where its files go, and how they get there."""
+
+    url: str
+    checksum: str
+    folder: str
+    unpack: Callable[[Path, Path], None]
+
+
+def download(url: str, output_file: str, _pooch: object) -> None:
+    """A pooch downloader that continues a partial file by an HTTP range request and shows progress."""
+    # pooch names a new temporary file each time; a partial file has to be found again, so it is named after the archive
+    partial = Path(output_file).with_name(f"{Path(url).name}.partial")
+    have = partial.stat().st_size if partial.exists() else 0
+    with requests.get(url, stream=True, timeout=60, headers={"Range": f"bytes={have}-"} if have else {}) as response:
+        if response.status_code == 416:  # the partial file is complete
+            shutil.move(partial, output_file)
+            return
+        response.raise_for_status()
+        resumed = response.status_code == 206
+        size = int(response.headers.get("Content-Length", 0)) + (have if resumed else 0)
+        with (
+            open(partial, "ab" if resumed else "wb") as file,
+            tqdm(
+                total=size or None, initial=have if resumed else 0, unit="B", unit_scale=True, desc=Path(url).name
+            ) as bar,
+        ):
+            for block in response.iter_content(_BLOCK):
+                file.write(block)
+                bar.update(len(block))
+    shutil.move(partial, output_file)
+
+
+def unpack_caltech101(archive: Path, folder: Path) -> None:
+    """The published zip holds a tar with `101_ObjectCategories/<class>/image_NNNN.jpg`."""
+    with zipfile.ZipFile(archive) as outer:
+        name = next(name for name in outer.namelist() if name.endswith("101_ObjectCategories.tar.gz"))
+        with outer.open(name) as inner, tarfile.open(fileobj=inner, mode="r:gz") as tar:
+            tar.extractall(folder, filter="data")
+
+
+def unpack_cifar10(archive: Path, folder: Path) -> None:
+    """The published arrays as lossless files `{train,test}/<class>/NNNN.png`, numbered in the official order."""
+    with tarfile.open(archive) as tar:
+        names = {Path(member.name).name: member for member in tar.getmembers()}
+        classes = _unpickled(tar, names["batches.meta"])["label_names"]
+        for split, parts in {"train": [f"data_batch_{i}" for i in range(1, 6)], "test": ["test_batch"]}.items():
+            count = dict.fromkeys(classes, 0)
+            for part in parts:
+                batch = _unpickled(tar, names[part])
+                pixels = np.asarray(batch["data"], dtype=np.uint8).reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
+                for image, label in zip(pixels, batch["labels"], strict=True):
+                    name = classes[label]
+                    path = folder / split / name / f"{count[name]:04d}.png"
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    Image.fromarray(image).save(path)
+                    count[name] += 1
+
+
+def _unpickled(tar: tarfile.TarFile, member: tarfile.TarInfo) -> dict:
+    """CIFAR-10's official files are pickles; they are opened only after the archive's checksum was verified."""
+    file = tar.extractfile(member)
+    if file is None:
+        raise InputError(f"{member.name} in the CIFAR-10 archive is not a file")
+    return pickle.load(file, encoding="latin1")
+
+
+#: Dataset -> its archive. Addresses and checksums are those that torchvision.datasets publishes.
+ARCHIVES = {
+    "cifar10": Archive(
+        "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz",
+        "md5:c58f30108f718f92721af3b95e74349a",
+        "cifar-10",
+        unpack_cifar10,
+    ),
+    "caltech101": Archive(
+        "https://data.caltech.edu/records/mzrjq-6wc02/files/caltech-101.zip",
+        "md5:3138e1922a9193bfa496528edbbc45d0",
+        "caltech-101",
+        unpack_caltech101,
+    ),
+}
+
+
+def fetch(dataset: str) -> Path:
+    """Make sure that `dataset` is in place; returns its folder. Raises `InputError` when it cannot be fetched.
+
+    The archive is unpacked beside its place and renamed when complete, so a folder that exists is whole.
+    """
+    archive = ARCHIVES[dataset]
+    folder = data_root() / archive.folder
+    if folder.is_dir():
+        return folder
+    downloads = make_writable(data_root() / "downloads")
+    try:
+        path = pooch.retrieve(
+            archive.url, known_hash=archive.checksum, path=downloads, fname=Path(archive.url).name, downloader=download
+        )
+    except (requests.RequestException, ValueError, OSError) as error:
+        raise InputError(f"cannot fetch {archive.url}: {' '.join(str(error).split())}") from None
+    unpacking = folder.with_name(f".{folder.name}.unpacking")
+    shutil.rmtree(unpacking, ignore_errors=True)
+    unpacking.mkdir()
+    archive.unpack(Path(path), unpacking)
+    unpacking.rename(folder)
+    return folder
+
+
+def main(study_name: str) -> None:
+    study = load_study(study_name)
+    datasets = dict.fromkeys(images.dataset for images in (study.source, *(d.images for d in study.downstreams)))
+    for dataset in datasets:
+        if dataset == "toy":
+            print("toy: drawn in memory, nothing to fetch")
+        elif dataset in ARCHIVES:
+            print(f"{dataset}: {fetch(dataset)}")
+        else:
+            raise InputError(
+                f"dataset {dataset!r} of study {study.name!r} has no download here; "
+                f"accepted: toy, {', '.join(ARCHIVES)}"
+            )
+
+
+if __name__ == "__main__":
+    try:
+        main(sys.argv[1] if len(sys.argv) > 1 else "mini")
+    except InputError as problem:
+        sys.exit(f"data: {problem}")

@@ -1,0 +1,309 @@
+"""COMPUTE: networks, batches, the loop, evaluation, and runs that end the same however often they are killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pandas as pd
+import pytest
+import torch
+from conftest import change_study
+from safetensors.torch import load_file
+
+from pretraining_gain.compute.datasets import load_images
+from pretraining_gain.compute.evaluation import evaluate
+from pretraining_gain.compute.finetune import finetune
+from pretraining_gain.compute.machine import this_machine
+from pretraining_gain.compute.models import BACKBONES, build_model, freeze_backbone, load_backbone
+from pretraining_gain.compute.pipeline import ImageSet, augment, evaluation_batches, training_batches
+from pretraining_gain.compute.pretrain import pretrain
+from pretraining_gain.compute.records import read_weights
+from pretraining_gain.compute.training import train
+from pretraining_gain.errors import InputError
+from pretraining_gain.plan import studies
+from pretraining_gain.plan.recipes import Recipe, lr_at
+from pretraining_gain.plan.runs import Run
+from pretraining_gain.plan.studies import load_study
+from pretraining_gain.plan.taxonomy import load_class_table
+
+RECIPE = Recipe(
+    epochs=3, batch_size=16, lr=0.05, lr_step_epochs=2, momentum=0.9, weight_decay=1e-4, freeze_backbone=False,
+    frozen_batchnorm="eval", image_size_px=32, resize_px=32, crop_scale_min=0.5, flip=True,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def pictures() -> ImageSet:
+    """Eight toy classes, six pictures each."""
+    source = load_study("toy").source.model_copy(update={"train_images_per_class": 6})
+    return load_images(source, load_class_table("toy_source").loc[:7], "train", 32)
+
+
+def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_plan_and_compute_know_the_same_backbones():
+    assert set(BACKBONES) == set(studies.BACKBONES)
+
+
+@pytest.mark.parametrize("backbone", ["resnet50", "resnet18", "resnet10_w16"])
+def test_networks_are_built_from_the_seed_alone(backbone):
+    before = torch.random.get_rng_state()
+    one, other = build_model(backbone, 7, seed=5), build_model(backbone, 7, seed=5)
+    assert torch.equal(before, torch.random.get_rng_state())
+    assert same(one.state_dict(), other.state_dict())
+    assert not same(one.state_dict(), build_model(backbone, 7, seed=6).state_dict())
+    wide = build_model(backbone, 9, seed=5).state_dict()
+    assert torch.equal(one.state_dict()["conv1.weight"], wide["conv1.weight"])
+    assert one.eval()(torch.zeros(2, 3, 64, 64)).shape == (2, 7)
+
+
+def test_loading_a_backbone_drops_the_head_and_nothing_else():
+    source, target = build_model("resnet10_w16", 7, seed=1), build_model("resnet10_w16", 9, seed=2)
+    head = target.fc.weight.clone()
+    load_backbone(target, source.state_dict(), "weights.safetensors")
+    assert torch.equal(target.fc.weight, head)
+    body = {name: tensor for name, tensor in target.state_dict().items() if not name.startswith("fc.")}
+    assert same(body, {name: tensor for name, tensor in source.state_dict().items() if not name.startswith("fc.")})
+
+
+@pytest.mark.parametrize("other", ["resnet18", "resnet10_w32"])
+def test_loading_another_backbone_is_refused(other):
+    weights = build_model(other, 7, seed=1).state_dict()
+    with pytest.raises(InputError, match=r"weights\.safetensors: weights are of another backbone"):
+        load_backbone(build_model("resnet10_w16", 7, seed=1), weights, "weights.safetensors")
+
+
+def test_an_epoch_shows_each_image_once_as_normalised_channels_last_floats(pictures):
+    batches = list(training_batches(pictures, RECIPE, torch.Generator().manual_seed(0)))
+    labels = torch.cat([labels for _, labels in batches])
+    assert sorted(labels.tolist()) == sorted(pictures.labels.tolist())
+    assert labels.tolist() != pictures.labels.tolist()
+    images = batches[0][0]
+    assert images.shape == (16, 3, 32, 32) and images.dtype == torch.float32
+    assert images.is_contiguous(memory_format=torch.channels_last)
+    assert -3 < images.mean() < 3 and 0.3 < images.std() < 2
+
+
+def test_a_last_single_image_is_left_out(pictures):
+    odd = ImageSet(pictures.images[:17], pictures.labels[:17], pictures.image_ids[:17])
+    sizes = [len(labels) for _, labels in training_batches(odd, RECIPE, torch.Generator())]
+    assert sizes == [16]
+
+
+def test_augmentation_is_by_image_and_seeded():
+    ramp = torch.arange(32.0).expand(6, 3, 32, 32).contiguous()
+    one = augment(ramp, RECIPE, torch.Generator().manual_seed(1))
+    assert torch.equal(one, augment(ramp, RECIPE, torch.Generator().manual_seed(1)))
+    assert len({tuple(image[0, 0].tolist()) for image in one}) == 6
+    assert one.min() >= 0 and one.max() <= 31
+    mirrored = [
+        bool(image[0, 0, 0] > image[0, 0, -1])
+        for image in augment(ramp.repeat(20, 1, 1, 1), RECIPE, torch.Generator().manual_seed(1))
+    ]
+    assert 0.3 < sum(mirrored) / len(mirrored) < 0.7
+    plain = RECIPE.model_copy(update={"flip": False})
+    assert all(image[0, 0, 0] < image[0, 0, -1] for image in augment(ramp, plain, torch.Generator()))
+
+
+def test_evaluation_sees_the_central_crop_in_order(pictures):
+    images = torch.zeros(5, 3, 40, 40, dtype=torch.uint8)
+    images[:, :, 4:36, 4:36] = 255
+    data = ImageSet(images, torch.arange(5), list("abcde"))
+    seen = list(evaluation_batches(data, RECIPE, batch_size=2))
+    assert [labels.tolist() for _, labels in seen] == [[0, 1], [2, 3], [4]]
+    assert seen[0][0].shape == (2, 3, 32, 32) and torch.all(seen[0][0] > 1)
+
+
+def test_schedule_is_torchs_step_schedule():
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=RECIPE.lr)
+    steps = torch.optim.lr_scheduler.StepLR(optimizer, RECIPE.lr_step_epochs, gamma=0.1)
+    for epoch in range(9):
+        assert lr_at(RECIPE, epoch) == pytest.approx(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        steps.step()
+
+
+def test_training_learns_and_records_the_schedule(pictures, tmp_path):
+    recipe = RECIPE.model_copy(update={"epochs": 12, "lr_step_epochs": 8})
+    model, history = train(
+        build_model("resnet10_w16", 8, 0),
+        pictures,
+        recipe,
+        seed=0,
+        machine=this_machine(),
+        checkpoint=tmp_path / "c.pt",
+    )
+    assert [entry["lr"] for entry in history] == [lr_at(recipe, epoch) for epoch in range(12)]
+    assert history[-1]["loss"] < 0.5 * history[0]["loss"]
+    predictions = evaluate(model, pictures, recipe, this_machine())
+    assert predictions.top1 > 0.6 and predictions.image_ids == pictures.image_ids
+
+
+def test_an_interrupted_training_ends_with_the_same_weights(pictures, tmp_path):
+    def run(name: str, stop_after: int | None = None):
+        def stop(entry):
+            if entry["epoch"] == stop_after:
+                raise KeyboardInterrupt
+
+        return train(
+            build_model("resnet10_w16", 8, 0),
+            pictures,
+            RECIPE,
+            seed=0,
+            machine=this_machine(),
+            checkpoint=tmp_path / name,
+            on_epoch=stop,
+        )[0].state_dict()
+
+    whole = run("whole.pt")
+    for epoch in (0, 1):
+        with pytest.raises(KeyboardInterrupt):
+            run(f"cut{epoch}.pt", stop_after=epoch)
+        assert same(run(f"cut{epoch}.pt"), whole)
+
+
+@pytest.mark.parametrize("batchnorm", ["eval", "train"])
+def test_a_frozen_backbone_stays_as_it_was(pictures, tmp_path, batchnorm):
+    recipe = RECIPE.model_copy(update={"freeze_backbone": True, "frozen_batchnorm": batchnorm})
+    start = build_model("resnet10_w16", 8, 0)
+    before = {name: tensor.clone() for name, tensor in start.state_dict().items()}
+    after = train(start, pictures, recipe, seed=0, machine=this_machine(), checkpoint=tmp_path / "c.pt")[0].state_dict()
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    statistics = {name for name in before if "running_" in name or "num_batches" in name}
+    assert changed == {"fc.weight", "fc.bias"} | (statistics if batchnorm == "train" else set())
+
+
+def test_only_the_head_is_trainable_when_frozen():
+    model = build_model("resnet18", 4, 0)
+    freeze_backbone(model)
+    assert [name for name, p in model.named_parameters() if p.requires_grad] == ["fc.weight", "fc.bias"]
+
+
+def test_a_diverging_training_says_so(pictures, tmp_path):
+    recipe = RECIPE.model_copy(update={"lr": 1e12, "epochs": 20})
+    with pytest.raises(InputError, match=r"diverged in epoch .* smaller lr"):
+        train(
+            build_model("resnet10_w16", 8, 0),
+            pictures,
+            recipe,
+            seed=0,
+            machine=this_machine(),
+            checkpoint=tmp_path / "c.pt",
+        )
+
+
+def test_stages_write_record_weights_and_predictions(results, small_study):
+    run = Run(study=small_study, pool="animal", k=4, downstream="field")
+    start = pretrain(run.pretraining)
+    assert start["source_class_ids"] == list(run.subset.class_ids) and start["train_images"] == 32
+    record = finetune(run)
+    table = pd.read_csv(run.predictions_path)
+    assert list(table) == ["image_id", "label", "prediction"]
+    assert len(table) == record["eval_images"] == 24 * 5
+    assert record["top1"] == pytest.approx((table["label"] == table["prediction"]).mean())
+    assert record["fingerprint"] == run.fingerprint and record["pretraining"].startswith("animal-k4-s0")
+    assert not run.checkpoint_path.exists()
+    times = run.record_path.stat().st_mtime_ns, run.pretraining.weights_path.stat().st_mtime_ns
+    assert finetune(run) == record and pretrain(run.pretraining) == start
+    assert times == (run.record_path.stat().st_mtime_ns, run.pretraining.weights_path.stat().st_mtime_ns)
+
+
+def test_missing_weights_are_made_again_the_same(results, small_study):
+    run = Run(study=small_study, pool="animal", k=4)
+    record = pretrain(run)
+    weights = read_weights(run)
+    run.weights_path.unlink()
+    assert pretrain(run) == record
+    assert same(read_weights(run), weights)
+
+
+def test_finetuning_without_weights_or_with_damaged_ones_says_so(results, small_study):
+    run = Run(study=small_study, pool="animal", k=4, downstream="field")
+    with pytest.raises(InputError, match=r"cannot be read .*run 01_pretrain"):
+        finetune(run)
+    pretrain(run.pretraining)
+    run.pretraining.weights_path.write_bytes(run.pretraining.weights_path.read_bytes()[:1000])
+    with pytest.raises(InputError, match="safetensors cannot be read"):
+        finetune(run)
+    assert not run.record_path.exists() and not run.predictions_path.exists()
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "said"),
+    [("DEVICE", "gpu", "auto, cpu, cuda"), ("PRECISION", "half", "fp32"), ("THREADS", "two", "whole number")],
+)
+def test_a_wrong_machine_setting_is_named(monkeypatch, variable, value, said):
+    monkeypatch.setenv(f"PRETRAINING_GAIN_{variable}", value)
+    with pytest.raises(InputError, match=f"PRETRAINING_GAIN_{variable}.*{said}"):
+        this_machine()
+
+
+_BOTH_STAGES = """
+import sys
+from pretraining_gain.compute.finetune import finetune
+from pretraining_gain.compute.pretrain import pretrain
+from pretraining_gain.plan.runs import Run
+run = Run(study=sys.argv[1], pool="animal", k=4, downstream="field")
+pretrain(run.pretraining)
+finetune(run)
+"""
+
+
+def test_killed_runs_end_as_if_undisturbed(tmp_path, small_study):
+    """A real SIGKILL, at moments spread over both stages; then the same weights and predictions, byte for byte."""
+    change_study(
+        small_study,
+        {
+            "epochs: 2, lr_step_epochs: 1": "epochs: 40, lr_step_epochs: 10",
+            "train_images_per_class: 8": "train_images_per_class: 40",
+        },
+    )
+    run = Run(study=small_study, pool="animal", k=4, downstream="field")
+
+    def outcome(name: str, kills: int) -> tuple[dict[str, torch.Tensor], bytes, int]:
+        place = tmp_path / name
+        environment = os.environ | {"PRETRAINING_GAIN_RESULTS": str(place)}
+        killed = 0
+        while True:
+            process = subprocess.Popen(
+                [sys.executable, "-c", _BOTH_STAGES, small_study],
+                env=environment,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
+            if killed < kills and progressed(place, process):
+                time.sleep(0.05 * (killed + 1) ** 2)
+                if process.poll() is None:
+                    process.send_signal(signal.SIGKILL)
+                    killed += 1
+            if process.wait() == 0:
+                break
+        folder = place / "small"
+        weights = load_file(folder / "pretrain" / run.pretraining.weights_path.name)
+        return weights, (folder / "finetune" / run.predictions_path.name).read_bytes(), killed
+
+    weights, predictions, _ = outcome("undisturbed", 0)
+    again, repeated, killed = outcome("killed", 4)
+    assert killed >= 3
+    assert same(weights, again)
+    assert predictions == repeated
+
+
+def progressed(place, process) -> bool:
+    """Wait until this process has written something; false when it ended first."""
+
+    def newest() -> float:
+        return max((path.stat().st_mtime for path in place.rglob("*") if path.suffix in (".pt", ".json")), default=0)
+
+    start = newest()
+    while process.poll() is None:
+        if newest() > start:
+            return True
+        time.sleep(0.02)
+    return False

@@ -1,0 +1,62 @@
+"""Study files: what is wrong is named, with file and field."""
+
+from __future__ import annotations
+
+import pytest
+from conftest import ROOT
+
+from pretraining_gain.errors import InputError
+from pretraining_gain.plan.studies import load_study
+
+TOY = (ROOT / "notebooks" / "studies" / "toy.yml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("seeds: [0, 1, 2]", "sedes: [0, 1, 2]", "seeds"),
+        ("seeds: [0, 1, 2]", "seeds: []", "seeds"),
+        ("seeds: [0, 1, 2]", "seeds: [0, 0]", "stands twice"),
+        ("seeds: [0, 1, 2]", 'seeds: ["0"]', "seeds"),
+        ("backbone: resnet10_w16", "backbone: vgg16", "accepted: resnet50"),
+        ("  animal: [4, 12]", "  animal: [4, 13]", "accepted: 1 to 12"),
+        ("  all: [24]", "  all: [10]", "accepted: 24"),
+        ("  random: [4, 12]", "  randomly: [4, 12]", "randomly"),
+        (
+            "dataset: toy\n  class_table: toy_source",
+            "dataset: toy\n  class_table: toys",
+            "accepted: caltech101_animals",
+        ),
+        ("n_classes: 24\n  train", "n_classes: 25\n  train", "n_classes"),
+        ("epochs: 12,", "epochs: 0,", "epochs"),
+        ("epochs: 12,", "epoch: 12,", "epoch"),
+        ("epochs: 12,", "epochs: 1.5,", "epochs"),
+        ("based_on: pretrain\n", "based_on: pretraining\n", "based_on"),
+        ("domain: in_domain", "domain: inside", "domain"),
+        ("name: clean", "name: field", "stands twice"),
+        ("train_images_per_s: 2000", "train_images_per_s: fast", "train_images_per_s"),
+        ("name: toy\n", "name: Toy World\n", "name"),
+        ("name: toy\n", "name: toy\n\tx: 1\n", "cannot be read"),
+    ],
+)
+def test_a_wrong_study_file_is_one_line_that_names_file_and_field(tmp_path, old, new, said):
+    assert old in TOY
+    path = tmp_path / "own.yml"
+    path.write_text(TOY.replace(old, new, 1))
+    with pytest.raises(InputError) as caught:
+        load_study(str(path))
+    message = str(caught.value)
+    assert "own.yml" in message and said in message and "\n" not in message
+
+
+@pytest.mark.parametrize("content", ["", "[1, 2]", "just text"])
+def test_a_file_that_is_no_study(tmp_path, content):
+    path = tmp_path / "own.yml"
+    path.write_text(content)
+    with pytest.raises(InputError, match=r"own\.yml"):
+        load_study(str(path))
+
+
+def test_a_file_that_is_not_there(tmp_path):
+    with pytest.raises(InputError, match=r"none\.yml.*cannot be read"):
+        load_study(str(tmp_path / "none.yml"))
