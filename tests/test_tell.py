@@ -1,0 +1,174 @@
+"""TELL: tables, intervals, gains, numbers and figures."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import simulate_results
+
+from pretraining_gain.errors import InputError
+from pretraining_gain.plan.runs import finetuning_runs
+from pretraining_gain.plan.studies import load_study
+from pretraining_gain.tell.figures import (
+    figure1_gain_by_taxon,
+    figure2_supercategories,
+    figure6_scaled_curves,
+    learning_curve,
+    subset_curves,
+)
+from pretraining_gain.tell.gains import (
+    animal_share,
+    arm_accuracy,
+    group_accuracy,
+    species_gains,
+    subset_numbers,
+    taxa_numbers,
+)
+from pretraining_gain.tell.results import View, class_counts, load_evaluation, write_tables
+from pretraining_gain.tell.stats import bootstrap_means
+
+
+def test_class_counts_count():
+    table = pd.DataFrame({"image_id": list("abcde"), "label": [0, 0, 2, 2, 2], "prediction": [0, 1, 2, 2, 0]})
+    assert class_counts(table).to_dict("list") == {"class_id": [0, 2], "n_images": [2, 3], "n_correct": [1, 2]}
+
+
+def test_interval_of_a_mean_is_the_binomial_one():
+    """One seed, one group: the bootstrap's interval is the normal one, p ± 1.96 sqrt(p (1-p) / n)."""
+    values = np.tile([1.0] * 3 + [0.0] * 7, 200)[None, :]
+    labels = np.zeros(2000, dtype=int)
+    row = bootstrap_means(values, labels, pd.Series({0: "g"}), resample_classes=False, draws=4000).iloc[0]
+    half = 1.96 * np.sqrt(0.3 * 0.7 / 2000)
+    assert row["mean"] == pytest.approx(0.3) and row["n_images"] == 2000
+    assert (row["low"], row["high"]) == pytest.approx((0.3 - half, 0.3 + half), abs=0.15 * half)
+
+
+def test_resampling_classes_adds_the_spread_between_classes():
+    """Classes that are always right or always wrong: all uncertainty is between classes, sqrt(p (1-p) / classes)."""
+    labels = np.repeat(np.arange(100), 20)
+    values = np.repeat(np.arange(100) % 2, 20)[None, :].astype(float)
+    groups = pd.Series("g", index=range(100))
+    fixed = bootstrap_means(values, labels, groups, resample_classes=False).iloc[0]
+    drawn = bootstrap_means(values, labels, groups, resample_classes=True, draws=4000).iloc[0]
+    assert fixed["low"] == fixed["high"] == 0.5
+    assert drawn["high"] - drawn["low"] == pytest.approx(2 * 1.96 * np.sqrt(0.25 / 100), rel=0.15)
+
+
+def test_resampling_seeds_adds_the_spread_between_seeds():
+    values = np.array([[0.0] * 50, [1.0] * 50])
+    row = bootstrap_means(values, np.zeros(50, int), pd.Series({0: "g"}), resample_classes=False).iloc[0]
+    assert (row["low"], row["mean"], row["high"]) == (0, 0.5, 1)
+
+
+def test_the_bootstrap_is_seeded():
+    values = np.random.default_rng(0).random((3, 90))
+    given = values, np.repeat(np.arange(9), 10), pd.Series(list("aaabbbccc"))
+    one, same = (bootstrap_means(*given, resample_classes=True, seed=1) for _ in range(2))
+    assert one.equals(same) and not one.equals(bootstrap_means(*given, resample_classes=True, seed=2))
+
+
+@pytest.fixture
+def evaluation(results):
+    simulate_results("mini", gain=0.2)
+    return load_evaluation("mini", "caltech101_animals")
+
+
+def test_a_planted_gain_is_found(evaluation):
+    row = arm_accuracy(evaluation, draws=500).set_index(["arm", "quantity"]).loc[("animal-k4", "gain")]
+    assert row["low"] < 0.2 < row["high"] and row["low"] > 0.1
+    assert len(row["by_seed"]) == 3 and np.mean(row["by_seed"]) == pytest.approx(row["mean"])
+
+
+def test_pairing_needs_both_arms(evaluation):
+    assert np.array_equal(evaluation.difference("scratch"), np.zeros_like(evaluation.difference("scratch")))
+    del evaluation.correct["scratch"]
+    with pytest.raises(InputError, match="no results of 'scratch'"):
+        evaluation.difference("all-k10")
+
+
+def test_species_gains_are_the_paired_means(evaluation):
+    table = species_gains(evaluation, "all-k10", draws=50)
+    assert len(table) == 36 and table["name"].is_unique
+    row = table[table["name"] == "emu"].iloc[0]
+    of_emu = evaluation.labels == row["class_id"]
+    correct = evaluation.correct
+    assert row["mean"] == pytest.approx(correct["all-k10"][:, of_emu].mean() - correct["scratch"][:, of_emu].mean())
+    assert (row["representation"], row["supercategory"]) == ("in the source", "Birds")
+
+
+def test_group_accuracies_add_up(evaluation):
+    groups = group_accuracy(evaluation, "all-k10", "supercategory", draws=50)
+    wide = groups.pivot(index="group", columns="quantity", values="mean")
+    assert np.allclose(wide["gain"], wide["pretrained"] - wide["scratch"])
+    assert groups.drop_duplicates("group")["n_classes"].sum() == 36
+
+
+def test_numbers_agree_with_the_tables(evaluation):
+    species, groups = (
+        species_gains(evaluation, "all-k10", 50),
+        group_accuracy(evaluation, "all-k10", "supercategory", 50),
+    )
+    numbers = taxa_numbers(species, groups, evaluation, "all-k10", 50)
+    assert numbers["n_species"] == numbers["n_represented"] + numbers["n_unrepresented"] == 36
+    assert numbers["gain"] == pytest.approx(numbers["top1_pretrained"] - numbers["top1_scratch"])
+    inside = load_evaluation("mini", "cifar10_animals")
+    numbers = subset_numbers(evaluation, inside, 50)
+    assert numbers["animal_share"] == animal_share(evaluation) == 0.6
+    assert numbers["out_top1_animal_k4"] == pytest.approx(evaluation.correct["animal-k4"].mean())
+
+
+def test_figures_draw_every_point(evaluation):
+    species = species_gains(evaluation, "all-k10", 50)
+    figure = figure1_gain_by_taxon(species)
+    assert sum(len(trace.x) for trace in figure.data) == 36
+    labels = [button.label for button in figure.layout.updatemenus[0].buttons]
+    assert labels == ["by family", "by order", "by supercategory"]
+    for button in figure.layout.updatemenus[0].buttons:
+        assert [len(x) for x in button.args[0]["x"]] == [len(trace.x) for trace in figure.data]
+    assert len(figure2_supercategories(group_accuracy(evaluation, "all-k10", "supercategory", 50)).data) == 2
+    arms = arm_accuracy(evaluation, 50)
+    curves = {trace.name: trace for trace in subset_curves(arms).data if trace.name}
+    assert list(curves["animal classes"].x) == [2, 4, 6] and list(curves["random classes"].x) == [2, 4, 6, 8]
+    scaled = figure6_scaled_curves({"a": arms, "b": arms}, 0.6)
+    random = next(trace for trace in scaled.data if trace.name == "random classes")
+    assert list(random.x) == pytest.approx([1.2, 2.4, 3.6, 4.8, 6.0])
+    assert len(learning_curve([{"epoch": 0, "loss": 1.0, "top1": 0.5}]).data) == 2
+
+
+def test_tables_name_the_first_missing_run(results):
+    with pytest.raises(
+        InputError, match=r"66 run\(s\) of study 'mini' are missing, first caltech101_animals--scratch-s0"
+    ):
+        write_tables("mini")
+    with pytest.raises(InputError, match=r"no results of study 'mini'.*make reproduce STUDY=mini"):
+        load_evaluation("mini", "caltech101_animals")
+
+
+def test_runs_on_other_images_are_not_compared(evaluation):
+    run = next(run for run in finetuning_runs(load_study("mini")) if run.pool == "all" and run.seed == 1)
+    table = pd.read_csv(run.predictions_path)
+    table.iloc[1:].to_csv(run.predictions_path, index=False)
+    with pytest.raises(InputError, match="other images"):
+        load_evaluation("mini", run.downstream)
+
+
+def test_damaged_predictions_are_named(evaluation):
+    run = finetuning_runs(load_study("mini"))[0]
+    run.predictions_path.write_bytes(run.predictions_path.read_bytes()[:100])
+    with pytest.raises(InputError, match=r"predictions .*csv\.gz cannot be read"):
+        load_evaluation("mini", run.downstream)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"arm": "animals"}, "arm 'animals' is not in study 'mini'; accepted: animal-k2"),
+        ({"draws": 0}, "draws"),
+        ({"drawss": 5}, "drawss"),
+        ({"study": "NA"}, "accepted: mini, paper, toy"),
+    ],
+)
+def test_a_wrong_view_is_named(given, said):
+    with pytest.raises(InputError, match=said):
+        View.from_parameters({"study": "mini", "downstream": "", "draws": 10, **given})

@@ -1,0 +1,94 @@
+"""The Snakefile on a small study: nothing twice, only what a change concerns, and on after a kill."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, change_study
+
+from pretraining_gain.plan.runs import finetuning_runs, pretraining_runs
+from pretraining_gain.plan.studies import load_study
+
+
+def snakemake(study: str, *more: str) -> list[str]:
+    return [sys.executable, "-m", "snakemake", "--cores", "2", "--rerun-triggers", "mtime", "--rerun-incomplete", "--nolock",
+            "--config", f"study={study}", "--directory", str(ROOT), *more, "--", "results"]  # fmt: skip
+
+
+def run(study: str, *more: str) -> str:
+    done = subprocess.run(snakemake(study, *more), capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stderr + done.stdout
+
+
+def planned(study: str) -> dict[str, int]:
+    """Rule -> how many jobs a dry run would start."""
+    counts = re.findall(r"^(pretrain|finetune|tables) +(\d+)$", run(study, "--dry-run"), flags=re.MULTILINE)
+    return {rule: int(count) for rule, count in counts}
+
+
+def records(results: Path) -> dict[str, int]:
+    return {path.name: path.stat().st_mtime_ns for path in results.rglob("*.json")}
+
+
+@pytest.fixture
+def clean_pages():
+    """The workflow leaves executed notebooks under book/executed/<study>; take those of the test away."""
+    yield
+    subprocess.run(["rm", "-rf", str(ROOT / "book" / "executed" / "small")], check=True)
+
+
+def test_nothing_twice_only_what_changed_and_on_after_a_kill(results, small_study, clean_pages):
+    assert planned(small_study) == {"pretrain": 2, "finetune": 6, "tables": 1}
+    process = subprocess.Popen(snakemake(small_study), cwd=ROOT, start_new_session=True,
+                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
+    while not records(results) and process.poll() is None:
+        time.sleep(0.1)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    kept = records(results)
+    assert 0 < len(kept) < 8
+
+    run(small_study)
+    done = records(results)
+    assert len(done) == 8 and kept.items() <= done.items()
+    runs = [
+        *pretraining_runs(load_study(small_study), small_study),
+        *finetuning_runs(load_study(small_study), small_study),
+    ]
+    assert {path.record_path.name for path in runs} == set(done)
+    assert planned(small_study) == {}
+
+    change_study(
+        small_study, {"changes: {epochs: 2, batch_size: 64, image": "changes: {epochs: 1, batch_size: 64, image"}
+    )
+    assert planned(small_study) == {"finetune": 3, "tables": 1}  # the in-domain recipe concerns its three runs only
+    change_study(
+        small_study, {"changes: {epochs: 1, batch_size: 64, image": "changes: {epochs: 2, batch_size: 64, image"}
+    )
+    change_study(small_study, {"train_images_per_class: 8": "train_images_per_class: 9"})
+    assert planned(small_study) == {"pretrain": 2, "finetune": 4, "tables": 1}  # scratch does not depend on the source
+
+
+def test_a_wrong_study_is_one_line(tmp_path):
+    done = subprocess.run(snakemake("minni"), capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode != 0
+    assert "study 'minni' is unknown; accepted: mini, paper, toy" in done.stderr
+
+
+def test_mini_needs_no_run():
+    """The committed records are those of the present code, classes and recipes: nothing is stale."""
+    study = load_study("mini")
+    runs = finetuning_runs(study)
+    stale = [run.run_id for run in runs if not (ROOT / "results/mini/finetune" / run.record_path.name).exists()]
+    stale += [run.run_id for run in pretraining_runs(study)
+              if not (ROOT / "results/mini/pretrain" / run.record_path.name).exists()]  # fmt: skip
+    assert not stale
+    assert all((ROOT / "results/mini/finetune" / run.predictions_path.name).exists() for run in runs)
