@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import simulate_results
+from conftest import ROOT, simulate_results
 
 from pretraining_gain.errors import InputError
 from pretraining_gain.plan.runs import finetuning_runs
@@ -25,6 +25,7 @@ from pretraining_gain.tell.gains import (
     subset_numbers,
     taxa_numbers,
 )
+from pretraining_gain.tell.readme import results_mark
 from pretraining_gain.tell.results import View, class_counts, load_evaluation, write_tables
 from pretraining_gain.tell.stats import bootstrap_means
 
@@ -172,3 +173,7 @@ def test_damaged_predictions_are_named(evaluation):
 def test_a_wrong_view_is_named(given, said):
     with pytest.raises(InputError, match=said):
         View.from_parameters({"study": "mini", "downstream": "", "draws": 10, **given})
+
+
+def test_the_readmes_figure_is_of_the_committed_results():
+    assert results_mark() in (ROOT / "book" / "_static" / "figure-3.svg").read_text()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -81,6 +82,15 @@ def test_a_wrong_study_is_one_line(tmp_path):
     done = subprocess.run(snakemake("minni"), capture_output=True, text=True, cwd=ROOT)
     assert done.returncode != 0
     assert "study 'minni' is unknown; accepted: mini, paper, toy" in done.stderr
+
+
+def test_a_missing_run_of_mini_is_planned_and_no_other(results):
+    """On the committed records: with one finetuning gone, that one and the tables are to be made, and no pretraining."""
+    shutil.copytree(ROOT / "results" / "mini", results / "mini")
+    assert not {"pretrain", "finetune"} & set(planned("mini"))
+    gone = finetuning_runs(load_study("mini"))[40]
+    gone.record_path.unlink()
+    assert planned("mini") == {"finetune": 1, "tables": 1}
 
 
 def test_mini_needs_no_run():

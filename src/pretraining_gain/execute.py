@@ -15,10 +15,19 @@ from typing import Any
 
 import papermill
 import yaml
+from jupyter_client.manager import AsyncKernelManager
 from papermill.exceptions import PapermillException, PapermillExecutionError
+from traitlets import CaselessStrEnum
 
 from pretraining_gain.errors import InputError
 from pretraining_gain.paths import make_writable
+
+
+class _LocalKernel(AsyncKernelManager):
+    """Talks to the kernel through files of this user instead of open network ports, as on a shared machine one should."""
+
+    transport = CaselessStrEnum(["tcp", "ipc"], default_value="tcp" if os.name == "nt" else "ipc")
+
 
 _TYPES = {"str": str, "int": int, "float": (int, float), "bool": bool, "list": list, "dict": dict}
 
@@ -47,7 +56,14 @@ def execute(notebook: Path, output: Path, parameters: dict[str, Any]) -> None:
     partial = output.with_name(f".{output.stem}.{os.getpid()}.partial.ipynb")
     failed = output.with_name(f"{output.stem}.FAILED.ipynb")
     try:
-        papermill.execute_notebook(str(notebook), str(partial), parameters, progress_bar=False, kernel_name="python3")
+        papermill.execute_notebook(
+            str(notebook),
+            str(partial),
+            parameters,
+            progress_bar=False,
+            kernel_name="python3",
+            kernel_manager_class=_LocalKernel,
+        )
         os.replace(partial, output)
         failed.unlink(missing_ok=True)
     except PapermillExecutionError as error:
