@@ -36,12 +36,14 @@ $(READY): requirements.lock pyproject.toml
 
 # Exact versions from pyproject.toml. Local version labels are cut off and CUDA's packages left to torch itself, so one
 # lock serves CPU and CUDA.
-lock:
-	$(BIN)/python -m piptools compile -q --all-extras --strip-extras --allow-unsafe --no-emit-index-url --no-emit-find-links --no-annotate --no-header -o requirements.lock pyproject.toml
+lock: $(READY)
+	CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/python -m piptools compile -q --all-extras --strip-extras --allow-unsafe --no-emit-index-url --no-emit-find-links --no-annotate -o requirements.lock pyproject.toml
 	sed -i.bak -e '/^--/d' -e 's/+cpu$$//' -e '/^nvidia-/d' -e '/^triton==/d' requirements.lock && rm requirements.lock.bak
 
 # The tests open the book in a real browser: the system's Chromium or Chrome, else Playwright's own.
 browser: $(READY)
-	@command -v chromium chromium-browser google-chrome >/dev/null || \
-	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then apt-get -qq update && apt-get -qq install -y chromium >/dev/null; \
-	else $(BIN)/python -m playwright install chromium; fi
+	@for name in chromium chromium-browser google-chrome; do command -v $$name >/dev/null && exit 0; done; \
+	echo "Getting Chromium for the tests (once; about 0.5 GB)"; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get -qq update && \
+	  DEBIAN_FRONTEND=noninteractive apt-get -qq install -y chromium >/dev/null; then exit 0; fi; \
+	$(BIN)/python -m playwright install chromium

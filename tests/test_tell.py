@@ -21,6 +21,7 @@ from pretraining_gain.tell.gains import (
     animal_share,
     arm_accuracy,
     group_accuracy,
+    pool_contrasts,
     species_gains,
     subset_numbers,
     taxa_numbers,
@@ -86,6 +87,18 @@ def test_pairing_needs_both_arms(evaluation):
     del evaluation.correct["scratch"]
     with pytest.raises(InputError, match="no results of 'scratch'"):
         evaluation.difference("all-k10")
+
+
+def test_pools_are_contrasted_where_they_have_equally_many_classes(evaluation):
+    table = pool_contrasts(evaluation, draws=500).set_index(["first", "second", "k"])
+    assert set(table.index) == {
+        ("animal", "random", 2), ("animal", "random", 4), ("animal", "random", 6),
+        ("animal", "non_animal", 2), ("animal", "non_animal", 4), ("random", "non_animal", 2), ("random", "non_animal", 4),
+    }  # fmt: skip
+    row = table.loc[("animal", "non_animal", 4)]
+    correct = evaluation.correct
+    assert row["mean"] == pytest.approx(correct["animal-k4"].mean() - correct["non_animal-k4"].mean())
+    assert row["low"] < 0 < row["high"]  # both were simulated with the same gain
 
 
 def test_species_gains_are_the_paired_means(evaluation):

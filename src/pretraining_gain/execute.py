@@ -10,6 +10,8 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import tempfile
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ import papermill
 import yaml
 from jupyter_client.manager import AsyncKernelManager
 from papermill.exceptions import PapermillException, PapermillExecutionError
-from traitlets import CaselessStrEnum
+from traitlets import CaselessStrEnum, default
 
 from pretraining_gain.errors import InputError
 from pretraining_gain.paths import make_writable
@@ -27,6 +29,13 @@ class _LocalKernel(AsyncKernelManager):
     """Talks to the kernel through files of this user instead of open network ports, as on a shared machine one should."""
 
     transport = CaselessStrEnum(["tcp", "ipc"], default_value="tcp" if os.name == "nt" else "ipc")
+
+    @default("ip")
+    def _own_name(self) -> str:
+        """A name for the sockets that no other kernel has: several runs go on side by side."""
+        return (
+            "127.0.0.1" if self.transport == "tcp" else str(Path(tempfile.gettempdir(), f"kernel-{uuid.uuid4().hex}"))
+        )
 
 
 _TYPES = {"str": str, "int": int, "float": (int, float), "bool": bool, "list": list, "dict": dict}

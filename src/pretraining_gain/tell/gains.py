@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import combinations
+
 import pandas as pd
 
 from pretraining_gain.plan.representation import NONE, REPRESENTED
@@ -64,6 +66,23 @@ def arm_accuracy(evaluation: Evaluation, draws: int) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def pool_contrasts(evaluation: Evaluation, draws: int) -> pd.DataFrame:
+    """Top-1 of one pool minus another's with equally many classes, paired by image and seed, with interval.
+
+    One row a pair and k that both have: first, second, k, mean, low, high. Seeds and images are resampled.
+    """
+    everything = pd.Series("all", index=evaluation.classes.index)
+    rows = []
+    for first, second in combinations(("animal", "random", "non_animal"), 2):
+        for k in evaluation.study.arms.get(first, []):
+            arms = f"{first}-k{k}", f"{second}-k{k}"
+            if all(arm in evaluation.correct for arm in arms):
+                values = evaluation.difference(*arms)
+                interval = bootstrap_means(values, evaluation.labels, everything, resample_classes=False, draws=draws)
+                rows.append({"first": first, "second": second, "k": k, **interval.iloc[0].drop("group")})
+    return pd.DataFrame(rows)
+
+
 def animal_share(evaluation: Evaluation) -> float:
     """Expected share of animals in a random subset of the source (the paper's 0.398, Appendix F)."""
     table = load_class_table(evaluation.study.source.class_table)
@@ -110,7 +129,8 @@ def taxa_numbers(
 def subset_numbers(out_of_domain: Evaluation, in_domain: Evaluation, draws: int) -> dict[str, float | int | str]:
     """What the chapter on specialised pretraining data states.
 
-    For each domain (`out`, `in`) and arm, e.g. `out_top1_animal_k4`, `out_gain_animal_k4` with `_low`, `_high`.
+    For each domain (`out`, `in`): by arm, e.g. `out_top1_animal_k4`, `out_gain_animal_k4`, and by pair of pools, e.g.
+    `out_animal_minus_random_k4`; each with `_low` and `_high`.
     """
     numbers: dict[str, float | int | str] = {
         "study": out_of_domain.study.name,
@@ -122,5 +142,8 @@ def subset_numbers(out_of_domain: Evaluation, in_domain: Evaluation, draws: int)
         numbers[f"{prefix}_n_species"] = len(evaluation.classes)
         for row in arm_accuracy(evaluation, draws).to_dict("records"):
             key = f"{prefix}_{row['quantity']}_{row['arm'].replace('-', '_')}"
+            numbers |= {key: row["mean"], f"{key}_low": row["low"], f"{key}_high": row["high"]}
+        for row in pool_contrasts(evaluation, draws).to_dict("records"):
+            key = f"{prefix}_{row['first']}_minus_{row['second']}_k{row['k']}"
             numbers |= {key: row["mean"], f"{key}_low": row["low"], f"{key}_high": row["high"]}
     return numbers

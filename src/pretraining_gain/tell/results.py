@@ -41,14 +41,13 @@ class Evaluation:
     correct: dict[str, np.ndarray]
     runs: pd.DataFrame
 
-    def difference(self, arm: str) -> np.ndarray:
-        """(S, N) in {-1, 0, 1}: pretrained minus scratch, same image, same seed. Raises when an arm is missing."""
-        for needed in (arm, SCRATCH):
+    def difference(self, arm: str, other: str = SCRATCH) -> np.ndarray:
+        """(S, N) in {-1, 0, 1}: `arm` minus `other` (scratch: the gain), same image, same seed. Raises when one is missing."""
+        for needed in (arm, other):
             if needed not in self.correct:
-                raise InputError(
-                    f"no results of {needed!r} for {self.downstream.name!r}; there are: {', '.join(self.correct)}"
-                )
-        return self.correct[arm].astype(int) - self.correct[SCRATCH]
+                there = ", ".join(self.correct)
+                raise InputError(f"no results of {needed!r} for {self.downstream.name!r}; there are: {there}")
+        return self.correct[arm].astype(int) - self.correct[other]
 
     @cached_property
     def classes(self) -> pd.DataFrame:
