@@ -58,14 +58,36 @@ def test_cifar_is_in_the_official_order():
     assert load_class_table("cifar10_animals")["key"].tolist() == table[table["animal"]]["key"].tolist()
 
 
+EXCLUDED = {"brontosaurus", "stegosaurus", "trilobite", "snoopy", "garfield"}
+THINGS = """
+BACKGROUND_Google Faces Faces_easy Motorbikes accordion airplanes anchor barrel binocular bonsai brain buddha
+camera cannon car_side ceiling_fan cellphone chair chandelier cup dollar_bill electric_guitar euphonium ewer
+ferry gramophone grand_piano headphone helicopter inline_skate joshua_tree ketch lamp laptop lotus mandolin
+menorah metronome minaret pagoda pizza pyramid revolver saxophone schooner scissors soccer_ball stapler
+stop_sign strawberry sunflower umbrella watch water_lilly wheelchair windsor_chair wrench yin_yang
+"""
+
+
+def _folders_used() -> list[str]:
+    return [folder for folders in load_class_table("caltech101_animals")["folders"] for folder in folders.split(";")]
+
+
+def test_caltech_animals_are_36_living_animals():
+    table, used = load_class_table("caltech101_animals"), _folders_used()
+    assert len(table) == 36 and table["animal"].all() and list(table["key"]) == sorted(table["key"])
+    assert len(used) == len(set(used)) == 39
+    assert not set(used) & (EXCLUDED | set(THINGS.split())) and not set(table["key"]) & EXCLUDED
+    assert set(table["represented_by"]) <= set(load_class_table("cifar10_animals")["key"]) | {""}
+    birds = table["supercategory"] == "Birds"
+    assert (table.loc[birds, "represented_by"] == "bird").all()
+    assert dict(table.loc[~birds & (table["represented_by"] != ""), ["key", "represented_by"]].values) == {
+        "dalmatian": "dog"
+    }
+
+
 def test_caltech_animals_use_each_animal_folder_once(photographs):
-    table = load_class_table("caltech101_animals")
-    used = [folder for folders in table["folders"] for folder in folders.split(";")]
-    on_disk = {path.name for path in (photographs / "caltech-101" / "101_ObjectCategories").iterdir()}
-    assert len(table) == 36 and len(used) == len(set(used)) and set(used) <= on_disk
-    assert not set(used) & {"brontosaurus", "stegosaurus", "trilobite", "snoopy", "garfield", "BACKGROUND_Google"}
-    animals = set(load_class_table("cifar10_animals")["key"])
-    assert set(table["represented_by"]) <= animals | {""}
+    on_disk = {path.name for path in (photographs / "caltech-101" / "101_ObjectCategories").iterdir() if path.is_dir()}
+    assert sorted(_folders_used()) == sorted(on_disk - EXCLUDED - set(THINGS.split()))
 
 
 def test_toy_targets_hold_the_sources_animals():

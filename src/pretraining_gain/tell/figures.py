@@ -42,7 +42,7 @@ def figure1_gain_by_taxon(species: pd.DataFrame) -> go.Figure:
         colour, symbol = REPRESENTATION_STYLE[name]
         figure.add_trace(
             go.Scatter(
-                x=part["family"],
+                x=part["family"].map(_short),
                 y=part["mean"],
                 name=name,
                 mode="markers",
@@ -73,13 +73,18 @@ def figure1_gain_by_taxon(species: pd.DataFrame) -> go.Figure:
 
 
 def _grouping_button(species: pd.DataFrame, parts: list[pd.DataFrame], column: str) -> dict:
-    xs = [part[column].tolist() for part in parts]
+    xs = [part[column].map(_short).tolist() for part in parts]
     axis = {"xaxis.title.text": column, "xaxis.categoryarray": _by_gain(species, column)}
     return {"label": f"by {column}", "method": "update", "args": [{"x": xs}, axis]}
 
 
 def _by_gain(species: pd.DataFrame, column: str) -> list[str]:
-    return species.groupby(column)["mean"].mean().sort_values(ascending=False).index.tolist()
+    return species.groupby(species[column].map(_short))["mean"].mean().sort_values(ascending=False).index.tolist()
+
+
+def _short(taxon: str) -> str:
+    """A taxon as an axis can show it; the full text is shown where one points."""
+    return taxon if len(taxon) <= 24 else f"{taxon[:23].rstrip()}…"
 
 
 def figure2_supercategories(groups: pd.DataFrame) -> go.Figure:
