@@ -65,11 +65,11 @@ def small_study(tmp_path: Path) -> str:
         "name: toy\n": "name: small\n",
         "seeds: [0, 1, 2]": "seeds: [0]",
         "  animal: [4, 12]\n  non_animal: [4, 12]\n  random: [4, 12]\n": "  animal: [4]\n",
-        "train_images_per_class: 100": "train_images_per_class: 8",
+        "train_images_per_class: 60": "train_images_per_class: 8",
         "train_images_per_class: 20": "train_images_per_class: 4",
         "eval_images_per_class: 30": "eval_images_per_class: 5",
         "epochs: 12, lr_step_epochs: 4": "epochs: 2, lr_step_epochs: 1",
-        "epochs: 24, lr_step_epochs: 8": "epochs: 2, lr_step_epochs: 1",
+        "epochs: 15, lr_step_epochs: 5": "epochs: 2, lr_step_epochs: 1",
     }.items():
         assert old in text, old
         text = text.replace(old, new)
