@@ -14,6 +14,7 @@ import torch
 from conftest import change_study
 from safetensors.torch import load_file
 
+from pretraining_gain.compute import machine
 from pretraining_gain.compute.datasets import load_images
 from pretraining_gain.compute.evaluation import evaluate
 from pretraining_gain.compute.finetune import finetune
@@ -307,3 +308,15 @@ def progressed(place, process) -> bool:
             return True
         time.sleep(0.02)
     return False
+
+
+@pytest.mark.parametrize(("has_bf16", "precision"), [(True, "bf16"), (False, "fp32")])
+def test_a_gpu_is_used_with_the_precision_it_has(monkeypatch, has_bf16, precision):
+    """There is no GPU here: what is asked of torch and accelerate is recorded instead."""
+    asked = {}
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: has_bf16)
+    monkeypatch.setattr(machine, "Accelerator", lambda **given: asked.update(given))
+    found = machine.this_machine()
+    assert (found.device, found.precision) == ("cuda", precision)
+    assert asked == {"cpu": False, "mixed_precision": "bf16" if has_bf16 else "no"}

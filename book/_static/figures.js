@@ -45,6 +45,7 @@
     if (holder.clientWidth < 520) {
       figure.layout.margin = { ...figure.layout.margin, l: 55, r: 5 };
       figure.layout.font = { ...figure.layout.font, size: 12 };
+      delete figure.layout.xaxis?.dtick; // too narrow to name every family
     }
     await Plotly.newPlot(canvas, figure.data, figure.layout, config);
     await Plotly.relayout(canvas, themed(canvas.layout));

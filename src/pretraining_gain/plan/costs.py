@@ -56,7 +56,7 @@ class Plan:
         table = grouped.agg(
             runs=("run_id", "size"), images_seen=("images_seen", "sum"), device_hours=("device_hours", "sum")
         )
-        return table.reset_index().round({"device_hours": 2})
+        return table.reset_index("downstream")
 
     def recipes(self) -> pd.DataFrame:
         """One row a recipe field: its value in each recipe of the study, and where the value comes from."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
-from IPython.display import display
+from IPython.display import HTML, display
 from myst_nb import glue
 
 
@@ -43,9 +43,14 @@ def show_figure(figure: go.Figure, description: str) -> None:
     display(BookFigure(figure, "", description))
 
 
-def paste_table(key: str, table: pd.DataFrame) -> None:
-    """Show `table` here and make it available to chapters as `key`."""
-    glue(key, table, display=True)
+def show_table(table: pd.DataFrame, key: str = "") -> None:
+    """Show `table` with its texts in full, and make it available to chapters as `key` if one is given."""
+    whole_numbers = {name: "{:,}".format for name in table.select_dtypes("integer")}
+    with pd.option_context("display.max_colwidth", None):
+        shown = HTML(table.to_html(border=0, formatters=whole_numbers, float_format="{:,.2f}".format))
+    if key:
+        glue(key, shown, display=False)
+    display(shown)
 
 
 def paste_numbers(numbers: dict[str, Any]) -> None:
