@@ -64,8 +64,8 @@ def small_study(tmp_path: Path) -> str:
     for old, new in {
         "name: toy\n": "name: small\n",
         "seeds: [0, 1, 2]": "seeds: [0]",
-        "  animal: [4, 12]\n  non_animal: [4, 12]\n  random: [4, 12]\n": "  animal: [4]\n",
-        "train_images_per_class: 60": "train_images_per_class: 8",
+        "  animal: [4, 12]\n  non_animal: [4, 12]\n  random: [12]\n": "  animal: [4]\n",
+        "train_images_per_class: 50": "train_images_per_class: 8",
         "train_images_per_class: 20": "train_images_per_class: 4",
         "eval_images_per_class: 30": "eval_images_per_class: 5",
         "epochs: 12, lr_step_epochs: 4": "epochs: 2, lr_step_epochs: 1",
