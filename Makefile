@@ -5,7 +5,7 @@ VENV ?= .venv
 JOBS ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu 2>/dev/null || echo 2)
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-SNAKEMAKE := $(BIN)/python -m snakemake --cores $(JOBS) --rerun-triggers mtime --rerun-incomplete --nolock --quiet rules host reason
+SNAKEMAKE := $(BIN)/python -m snakemake --cores $(JOBS) --quiet rules host reason
 
 .PHONY: reproduce test book lab plan data lock browser
 .DEFAULT_GOAL := reproduce

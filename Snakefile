@@ -1,5 +1,5 @@
 # The graph of a study: pretrain -> finetune -> tables -> figure notebooks -> book.
-#   python -m snakemake --cores 2 --rerun-triggers mtime --config study=toy
+#   python -m snakemake --config study=toy        (what else it needs is in profiles/default)
 # The name of a run's record holds its fingerprint (recipe, classes, images, seed, code): a record that exists is up to
 # date, whatever its time stamp, so the order of runs is `ancient` and a change re-runs what it concerns and no more.
 
@@ -44,8 +44,8 @@ def record_of_pretraining(wildcards):
     return ancient(str(start.record_path)) if start else []
 
 
-def outcomes(wildcards):
-    study, name = MADE[wildcards.study]
+def outcomes(study_name):
+    study, name = MADE[study_name]
     runs = finetuning_runs(study, name)
     return [str(path) for run in runs for path in (run.record_path, run.predictions_path)]
 
@@ -65,6 +65,19 @@ wildcard_constraints:
     page=r"\d\d_\w+",
 
 
+# Without outputs of their own, `all` and `results` ask for every record: one that is missing is made, tables or not.
+rule all:
+    input:
+        "_build/html/index.html",
+        [outcomes(study) for study in MADE],
+
+
+rule results:
+    input:
+        f"{RESULTS}/{STUDY.name}/runs.csv",
+        outcomes(STUDY.name),
+
+
 rule book:
     input:
         expand("book/executed/{study}/{page}.ipynb", study=SHOWN, page=["10_taxa", "11_subsets"]),
@@ -81,14 +94,10 @@ rule book:
         f"{PYTHON} -m pretraining_gain.tell.build"
 
 
-rule results:
-    input:
-        expand(f"{RESULTS}/{{study}}/runs.csv", study=STUDY.name),
-
-
+# `update`: a record whose notebook a kill cut off is not thrown away; the run finds it and trains nothing.
 rule pretrain:
     output:
-        f"{RESULTS}/{{study}}/pretrain/{{run}}.json",
+        update(f"{RESULTS}/{{study}}/pretrain/{{run}}.json"),
     params:
         given=lambda wildcards: parameters(RUNS[f"{wildcards.study}/pretrain/{wildcards.run}"]),
     shell:
@@ -99,8 +108,8 @@ rule finetune:
     input:
         record_of_pretraining,
     output:
-        f"{RESULTS}/{{study}}/finetune/{{run}}.json",
-        f"{RESULTS}/{{study}}/finetune/{{run}}.csv.gz",
+        update(f"{RESULTS}/{{study}}/finetune/{{run}}.json"),
+        update(f"{RESULTS}/{{study}}/finetune/{{run}}.csv.gz"),
     params:
         given=lambda wildcards: parameters(RUNS[f"{wildcards.study}/finetune/{wildcards.run}"]),
     shell:
@@ -109,7 +118,7 @@ rule finetune:
 
 rule tables:
     input:
-        outcomes,
+        lambda wildcards: outcomes(wildcards.study),
     output:
         f"{RESULTS}/{{study}}/runs.csv",
         f"{RESULTS}/{{study}}/class_counts.csv",
