@@ -9,7 +9,8 @@ import sys
 from pathlib import Path
 
 from pretraining_gain.errors import InputError
-from pretraining_gain.paths import make_writable, results_root
+from pretraining_gain.paths import data_root, make_writable, results_root
+from pretraining_gain.plan.representation import annotations_path
 from pretraining_gain.plan.runs import finetuning_runs, pretraining_runs
 from pretraining_gain.plan.studies import load_study
 
@@ -21,7 +22,7 @@ try:
     RESULTS = make_writable(results_root())
 except InputError as error:
     sys.exit(f"snakemake: {error}")
-SHOWN = list(dict.fromkeys(["toy", "mini", STUDY.name]))
+SHOWN = list(dict.fromkeys(["toy", "mini", "paper", STUDY.name]))
 RUNS = {
     f"{run.plan.name}/{run.stage}/{run.record_path.stem}": run
     for study, name in MADE.values()
@@ -33,6 +34,8 @@ os.environ.setdefault("PRETRAINING_GAIN_THREADS", "1")
 PYTHON = shlex.quote(sys.executable)
 EXECUTE = f"{PYTHON} -m pretraining_gain.execute"
 CODE = "src/pretraining_gain"
+TELL = [str(path) for path in Path(CODE, "tell").glob("*.py") if path.name != "build.py"]
+DATA_FOLDERS = ["cifar-10", "caltech-101", "imagenet1k", "inat2021"]
 
 
 def parameters(run):
@@ -53,6 +56,25 @@ def outcomes(study_name):
 def study_file(wildcards):
     own = MADE.get(wildcards.study, (None, wildcards.study))[1]
     return own if own.endswith((".yml", ".yaml")) else f"notebooks/studies/{own}.yml"
+
+
+def has_results(study_name):
+    return study_name in MADE or Path(RESULTS, study_name, "runs.csv").exists()
+
+
+def template(wildcards):
+    """The figure notebook, or, for a study that has no results here, the one that says so."""
+    page = wildcards.page if has_results(wildcards.study) else "19_not_run"
+    return f"notebooks/{page}.ipynb"
+
+
+def tables_of(wildcards):
+    return f"{RESULTS}/{wildcards.study}/runs.csv" if has_results(wildcards.study) else []
+
+
+def data_at_hand(wildcards):
+    """Data that a notebook shows and does without: their coming and going makes it anew."""
+    return [str(path) for path in (data_root() / name for name in DATA_FOLDERS) if path.is_dir()]
 
 
 def named(wildcards):
@@ -81,8 +103,10 @@ rule results:
 rule book:
     input:
         expand("book/executed/{study}/{page}.ipynb", study=SHOWN, page=["10_taxa", "11_subsets"]),
-        expand("book/executed/{study}/00_plan.ipynb", study=dict.fromkeys([*SHOWN, "paper"])),
+        expand("book/executed/{study}/00_plan.ipynb", study=SHOWN),
+        expand("book/executed/{study}/12_samples.ipynb", study=SHOWN),
         expand("book/executed/toy/{page}.ipynb", page=["01_pretrain", "02_finetune"]),
+        "book/executed/14_audit.ipynb",
         [str(path) for path in Path("book").glob("*.*")],
         [str(path) for path in Path("book/_static").glob("*.*")],
         "_config.yml",
@@ -146,19 +170,48 @@ rule show_runs:
 
 rule figures:
     input:
-        f"{RESULTS}/{{study}}/runs.csv",
+        tables_of,
         study_file,
-        [str(path) for path in Path(CODE, "tell").glob("*.py") if path.name != "build.py"],
+        TELL,
         f"{CODE}/plan/representation.py",
-        template="notebooks/{page}.ipynb",
+        f"{CODE}/plan/costs.py",
+        template=template,
     output:
         "book/executed/{study}/{page}.ipynb",
     wildcard_constraints:
-        page="1._.*",
+        page="10_taxa|11_subsets",
     params:
         study=named,
     shell:
         f"{EXECUTE} {{input.template}} {{output}} -p study {{params.study}}"
+
+
+rule samples:
+    input:
+        study_file,
+        ancient(data_at_hand),
+        f"{CODE}/compute/samples.py",
+        f"{CODE}/tell/book.py",
+        template="notebooks/12_samples.ipynb",
+    output:
+        "book/executed/{study}/12_samples.ipynb",
+    params:
+        study=named,
+    shell:
+        f"{EXECUTE} {{input.template}} {{output}} -p study {{params.study}}"
+
+
+rule audit:
+    input:
+        [str(path) for path in [annotations_path()] if path.exists()],
+        TELL,
+        f"{CODE}/plan/representation.py",
+        [str(path) for path in Path(CODE, "metadata").glob("imagenet*.csv")],
+        template="notebooks/14_audit.ipynb",
+    output:
+        "book/executed/14_audit.ipynb",
+    shell:
+        f"{EXECUTE} {{input.template}} {{output}}"
 
 
 rule plan:

@@ -15,7 +15,7 @@ TOY = load_class_table("toy_animals").to_dict("records")
 
 
 def test_datasets_are_the_modules():
-    assert dataset_names() == ["caltech101", "cifar10", "toy"]
+    assert dataset_names() == ["caltech101", "cifar10", "imagenet1k", "inat2021", "toy"]
 
 
 def test_a_toy_picture_depends_on_class_index_and_seed_only():

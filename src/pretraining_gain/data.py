@@ -1,4 +1,6 @@
-"""Fetch the real datasets of a study: `python -m pretraining_gain.data mini`. The only command that uses the network.
+"""Fetch the real datasets of a study: `python -m pretraining_gain.data mini`, or the bird annotations: `… annotations`.
+
+The only command that uses the network.
 
 Archives are checked against their published checksums, downloads continue where they were cut off, and the files are
 put under `$PRETRAINING_GAIN_DATA` in the form that the studies read. What is there already is used in place.
@@ -23,6 +25,7 @@ from tqdm import tqdm
 
 from pretraining_gain.errors import InputError
 from pretraining_gain.paths import data_root, make_writable
+from pretraining_gain.plan.representation import ANNOTATIONS
 from pretraining_gain.plan.studies import load_study
 
 _BLOCK = 1 << 14  # what a cut connection loses at most
@@ -96,7 +99,12 @@ def _unpickled(tar: tarfile.TarFile, member: tarfile.TarInfo) -> dict:
     return pickle.load(file, encoding="latin1")
 
 
-#: Dataset -> its archive. Addresses and checksums are those that torchvision.datasets publishes.
+def copy_annotations(file: Path, folder: Path) -> None:
+    shutil.copy(file, folder / ANNOTATIONS)
+
+
+_BIODIVERSITY = "https://raw.githubusercontent.com/RolnickLab/ImageNetBiodiversity/5cc900ff96ed473063144140e6fb2c85ce507bbf"
+#: Dataset -> its archive. Addresses and checksums of images are those that torchvision.datasets publishes.
 ARCHIVES = {
     "cifar10": Archive(
         "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz",
@@ -110,6 +118,17 @@ ARCHIVES = {
         "caltech-101",
         unpack_caltech101,
     ),
+    "annotations": Archive(
+        f"{_BIODIVERSITY}/{ANNOTATIONS}",
+        "sha256:cae4d02d648353769fbff81c164b33d0812db3cdc20a158a98ff4d15c3706966",
+        "imagenet-biodiversity",
+        copy_annotations,
+    ),
+}
+#: What has to be asked for where it is published: these files are not ours to fetch.
+ASK_FOR = {
+    "imagenet1k": "ImageNet-1K is given to researchers on request at image-net.org; put it in {}/imagenet1k",
+    "inat2021": "iNaturalist 2021 (44 GB train_mini, 224 GB train) is at github.com/visipedia/inat_comp; put it in {}/inat2021",
 }
 
 
@@ -137,14 +156,23 @@ def fetch(dataset: str) -> Path:
     return folder
 
 
-def main(study_name: str) -> None:
-    study = load_study(study_name)
+def main(name: str) -> None:
+    if name in ARCHIVES:
+        print(f"{name}: {fetch(name)}")
+        return
+    study = load_study(name)
     datasets = dict.fromkeys(images.dataset for images in (study.source, *(d.images for d in study.downstreams)))
+    if study.representation == "annotated":
+        datasets = {"annotations": None} | datasets
     for dataset in datasets:
         if dataset == "toy":
             print("toy: drawn in memory, nothing to fetch")
         elif dataset in ARCHIVES:
             print(f"{dataset}: {fetch(dataset)}")
+        elif (data_root() / dataset).is_dir():
+            print(f"{dataset}: {data_root() / dataset}")
+        elif dataset in ASK_FOR:
+            raise InputError(ASK_FOR[dataset].format(data_root()))
         else:
             raise InputError(
                 f"dataset {dataset!r} of study {study.name!r} has no download here; "

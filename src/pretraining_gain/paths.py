@@ -5,6 +5,7 @@
 | `PRETRAINING_GAIN_DATA`    | the datasets (only read, except by `data`)| `<project>/data`  |
 | `PRETRAINING_GAIN_RESULTS` | records, predictions, tables, weights    | `<project>/results` |
 | `PRETRAINING_GAIN_CACHE`   | decoded images; may be deleted           | `<project>/cache` |
+| `PRETRAINING_GAIN_PREPARED`| large datasets in the form training reads| `<data>/prepared` |
 """
 
 from __future__ import annotations
@@ -40,6 +41,10 @@ def results_root() -> Path:
 
 def cache_root() -> Path:
     return _place("PRETRAINING_GAIN_CACHE", "cache")
+
+
+def prepared_root() -> Path:
+    return _place("PRETRAINING_GAIN_PREPARED", str(data_root() / "prepared"))
 
 
 def make_writable(folder: Path) -> Path:

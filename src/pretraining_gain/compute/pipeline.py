@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -18,11 +19,22 @@ _STD = torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1) * 255
 _ASPECT = (3 / 4, 4 / 3)
 
 
+class StoredImages(Protocol):
+    """Images that stay on disk: indexed with positions (B,) int64 they give (B, 3, S, S) uint8."""
+
+    shape: tuple[int, ...]
+
+    def __getitem__(self, positions: Tensor) -> Tensor: ...
+
+    def checksums(self) -> bytes: ...
+
+
 @dataclass(frozen=True)
 class ImageSet:
-    """N labelled images: `images` (N, 3, S, S) uint8, `labels` (N,) int64, `image_ids` N texts, `skipped` broken files."""
+    """N labelled images: `images` (N, 3, S, S) uint8 in memory or stored, `labels` (N,) int64, `image_ids` N texts,
+    `skipped` broken files."""
 
-    images: Tensor
+    images: Tensor | StoredImages
     labels: Tensor
     image_ids: list[str]
     skipped: list[str] = field(default_factory=list)
@@ -31,8 +43,9 @@ class ImageSet:
         return len(self.labels)
 
     def content_hash(self) -> str:
-        """Sixteen hex digits over pixels, labels and ids, for the run's record."""
-        digest = hashlib.sha256(self.images.numpy().tobytes())
+        """Sixteen hex digits over pixels (of stored images: their checksums), labels and ids, for the run's record."""
+        in_memory = isinstance(self.images, Tensor)
+        digest = hashlib.sha256(self.images.numpy().tobytes() if in_memory else self.images.checksums())
         digest.update(self.labels.numpy().tobytes() + "\n".join(self.image_ids).encode())
         return digest.hexdigest()[:16]
 
@@ -58,8 +71,9 @@ def evaluation_batches(
     margin = (data.images.shape[-1] - recipe.image_size_px) // 2
     window = slice(margin, margin + recipe.image_size_px)
     for start in range(0, len(data), batch_size):
-        images = data.images[start : start + batch_size, :, window, window]
-        yield _normalised(images.to(device).float()), data.labels[start : start + batch_size].to(device)
+        positions = torch.arange(start, min(start + batch_size, len(data)))
+        images = data.images[positions][:, :, window, window]
+        yield _normalised(images.to(device).float()), data.labels[positions].to(device)
 
 
 def augment(images: Tensor, recipe: Recipe, generator: torch.Generator) -> Tensor:

@@ -11,6 +11,8 @@ def main(name: str) -> None:
     print(f"Study {plan.study.name}: {plan.study.title}\n\n{plan.recipes().to_string()}\n")
     print(plan.run_table().to_string(index=False, float_format="{:.2f}".format))
     print(f"\n{plan.table().to_string(float_format='{:.2f}'.format)}\n")
+    print(f"{plan.figure_table().to_string(float_format='{:.2f}'.format)}\n")
+    print(f"{plan.disk_table().to_string(float_format='{:.2f}'.format)}\n")
     totals = plan.numbers()
     print(
         f"{totals['n_runs']} runs, {totals['images_seen']:,} images, {totals['device_hours']:,.1f} hours of {totals['device']}"

@@ -10,11 +10,27 @@ import pandas as pd
 
 from pretraining_gain.plan.recipes import RecipeChoice
 from pretraining_gain.plan.runs import Run, finetuning_runs, plain_parameters, pretraining_runs
-from pretraining_gain.plan.studies import Study, load_study
+from pretraining_gain.plan.studies import SCRATCH, Study, load_study
+from pretraining_gain.plan.subsets import POOLS
 
-_FORWARD_SHARE = (
-    1 / 3
-)  # a forward pass is about a third of a training step; a frozen backbone and evaluation need no more
+#: Datasets that are prepared before they are trained on (see `pretraining_gain.prepare`).
+PREPARED = ("imagenet1k", "inat2021")
+
+# A forward pass is about a third of a training step; a frozen backbone and evaluation need no more.
+_FORWARD_SHARE = 1 / 3
+# A prepared image is a JPEG of quality 95 without colour subsampling: about so many bytes a pixel, measured on
+# Caltech-101's photographs at 256 px.
+_BYTES_PER_PIXEL = 0.49
+# float32 weights of a backbone and a head for 1,000 classes; a checkpoint holds SGD's momentum, too.
+_WEIGHTS_MB = {"resnet50": 102.5, "resnet18": 46.8, "resnet10_w32": 6.0, "resnet10_w16": 1.8}
+_DEVICES = (1, 8)
+#: What each figure of the paper needs: the domains of its targets, and the pools.
+FIGURES = {
+    "1 and 2": (("out_of_domain",), ("all", SCRATCH)),
+    "3": (("out_of_domain",), (*POOLS, SCRATCH)),
+    "4": (("in_domain",), (*POOLS, SCRATCH)),
+    "6": (("out_of_domain", "in_domain"), ("all", "animal", "random")),
+}
 
 
 @dataclass(frozen=True)
@@ -58,6 +74,46 @@ class Plan:
         )
         return table.reset_index("downstream")
 
+    def figure_table(self) -> pd.DataFrame:
+        """One row a figure: its runs (pretrainings included, each once), images seen, hours of one device and of eight.
+
+        Figures share runs, so the last row, all of them, is less than the sum. Eight devices take an eighth: runs are
+        independent, so they fill several devices without loss.
+        """
+        needed = {figure: self._runs_of(*wanted) for figure, wanted in FIGURES.items()} | {"all": self.runs()}
+        rows = {}
+        for figure, runs in needed.items():
+            hours = sum(map(self._hours, runs))
+            rows[figure] = {"runs": len(runs), "images_seen": sum(map(images_seen, runs))}
+            rows[figure] |= {f"hours_on_{n}": hours / n for n in _DEVICES}
+        return pd.DataFrame.from_dict(rows, orient="index").rename_axis("figure")
+
+    def disk_table(self) -> pd.DataFrame:
+        """What the study keeps on disk, in GB: prepared images (large datasets only), weights, checkpoints while running."""
+        sets: dict[tuple[str, str], float] = {}
+        for images, recipe in [(self.study.source, self.study.pretrain), *((d.images, d.recipe) for d in self.study.downstreams)]:
+            if images.dataset in PREPARED:
+                bytes_each = recipe.resolve().resize_px ** 2 * _BYTES_PER_PIXEL
+                for split, n in (("train", images.train_images_per_class), ("eval", images.eval_images_per_class)):
+                    gigabytes = images.n_classes * n * bytes_each / 1e9
+                    key = (images.dataset, split)
+                    sets[key] = max(sets.get(key, 0), gigabytes)  # a part of a dataset is in the whole
+        weights = _WEIGHTS_MB[self.study.backbone] / 1000
+        runs = self.runs()
+        kept = {f"prepared {name}, {split}": size for (name, split), size in sets.items() if size}
+        kept["weights of all pretrainings"] = weights * sum(run.stage == "pretrain" for run in runs)
+        kept["checkpoint of one run (gone when it ends)"] = 2 * weights
+        return pd.DataFrame({"GB": kept | {"all": sum(kept.values())}}).rename_axis("disk")
+
+    def _runs_of(self, domains: tuple[str, ...], pools: tuple[str, ...]) -> list[Run]:
+        names = {target.name for target in self.study.downstreams if target.domain in domains}
+        wanted = [
+            run
+            for run in finetuning_runs(self.study, self.name)
+            if run.downstream in names and run.pool in pools
+        ]
+        return [*dict.fromkeys(run.pretraining for run in wanted if run.pretraining), *wanted]
+
     def recipes(self) -> pd.DataFrame:
         """One row a recipe field: its value in each recipe of the study, and where the value comes from."""
         choices: dict[str, RecipeChoice] = {"pretrain": self.study.pretrain}
@@ -79,10 +135,20 @@ class Plan:
             "n_seeds": len(self.study.seeds),
             "images_seen": int(table["images_seen"].sum()),
             "device": self.study.throughput.device,
+            "disk_gb": float(self.disk_table().at["all", "GB"]),
             "device_hours": float(table["device_hours"].sum()),
             "images_per_s": self.study.throughput.train_images_per_s,
             "throughput_source": self.study.throughput.source,
         }
+
+    def not_run(self) -> str:
+        """One paragraph in the place of results: what the study would cost."""
+        totals = self.numbers()
+        return (
+            f"Not run here. All figures of study {totals['study']} together take {totals['n_runs']} runs, estimated at "
+            f"{totals['device_hours']:,.0f} hours of {totals['device']} at {totals['images_per_s']:,.0f} training images per "
+            f"second ({totals['throughput_source']}) and {totals['disk_gb']:,.0f} GB of disk."
+        )
 
     def _hours(self, run: Run) -> float:
         recipe = run.recipe

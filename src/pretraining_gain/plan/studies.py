@@ -13,7 +13,7 @@ from pretraining_gain.errors import InputError, one_line
 from pretraining_gain.paths import project_root
 from pretraining_gain.plan.recipes import RecipeChoice
 from pretraining_gain.plan.subsets import Pool, pool_class_ids
-from pretraining_gain.plan.taxonomy import load_class_table
+from pretraining_gain.plan.taxonomy import MADE_TABLES, has_class_table, load_class_table
 
 BACKBONES = ("resnet50", "resnet18", "resnet10_w32", "resnet10_w16")
 SCRATCH = "scratch"
@@ -47,8 +47,11 @@ class Images(_Model):
 
     @model_validator(mode="after")
     def _table_agrees(self) -> Images:
-        if self.class_table and len(load_class_table(self.class_table)) < self.n_classes:
-            raise ValueError(f"n_classes is {self.n_classes} but class table {self.class_table!r} has fewer")
+        name = self.class_table
+        if name in MADE_TABLES and not has_class_table(name):
+            return self  # listed and priced without the data; a run asks for the table
+        if name and len(load_class_table(name)) < self.n_classes:
+            raise ValueError(f"n_classes is {self.n_classes} but class table {name!r} has fewer")
         return self
 
 
@@ -82,6 +85,10 @@ class Study(_Model):
     pretrain: RecipeChoice
     downstreams: list[Downstream] = Field(min_length=1)
     throughput: Throughput
+    representation: Literal["named", "annotated"] = Field(
+        default="named",
+        description="named: a source class names the species; annotated: how many of its images are correct (Figure 1)",
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> Study:

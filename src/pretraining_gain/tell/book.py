@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -33,9 +34,49 @@ class BookFigure:
         }
 
 
-def paste_figure(key: str, figure: go.Figure, description: str) -> None:
-    """Show `figure` here and make it available to chapters as `key`; `description` is its text alternative."""
-    glue(key, BookFigure(figure, key, description), display=True)
+def paste_figure(key: str, figure: go.Figure | str, description: str) -> None:
+    """Show `figure` here and make it available to chapters as `key`; `description` is its text alternative.
+
+    A text in place of a figure says why there is none.
+    """
+    shown = note(figure) if isinstance(figure, str) else BookFigure(figure, key, description)
+    glue(key, shown, display=False)
+    display(shown)
+
+
+def note(text: str) -> HTML:
+    """A remark in place of a result."""
+    return HTML(f'<div class="not-run"><p>{html.escape(text)}</p></div>')
+
+
+def paste_samples(key: str, samples: Sequence[Any] | str) -> None:
+    """Show sample images, a row a species with the source's on the left, and make them available to chapters as `key`.
+
+    Each has `species`, `domain`, `png_base64`, `image_id` and `credit`; a text in their place says why there are none.
+    """
+    shown = note(samples) if isinstance(samples, str) else HTML(_sample_grid(samples))
+    glue(key, shown, display=False)
+    display(shown)
+
+
+def _sample_grid(samples: Sequence[Any]) -> str:
+    rows = []
+    for species in dict.fromkeys(sample.species for sample in samples):
+        cells = []
+        for domain in dict.fromkeys(sample.domain for sample in samples):
+            images = [_sample(sample) for sample in samples if (sample.species, sample.domain) == (species, domain)]
+            cells.append(f'<td data-domain="{domain}">{"".join(images)}</td>')
+        rows.append(f'<tr><th scope="row">{html.escape(species)}</th>{"".join(cells)}</tr>')
+    heads = "".join(f'<th scope="col">{domain}</th>' for domain in dict.fromkeys(sample.domain for sample in samples))
+    credits = "; ".join(html.escape(text) for text in dict.fromkeys(sample.credit for sample in samples))
+    head = f'<thead><tr><th scope="col">species</th>{heads}</tr></thead>'
+    return f'<table class="samples">{head}<tbody>{"".join(rows)}</tbody></table><p class="credits">Images: {credits}.</p>'
+
+
+def _sample(sample: Any) -> str:
+    shown = f"{sample.species}, {sample.domain}: {sample.image_id} ({sample.credit})"
+    text = html.escape(shown, quote=True)
+    return f'<img src="data:image/png;base64,{sample.png_base64}" alt="{text}" title="{text}">'
 
 
 def show_figure(figure: go.Figure, description: str) -> None:

@@ -6,7 +6,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from pretraining_gain.plan.representation import NONE, REPRESENTED
+from pretraining_gain.plan.representation import NONE, SOME
 from pretraining_gain.plan.studies import SCRATCH
 from pretraining_gain.plan.taxonomy import TAXON_COLUMNS
 
@@ -18,8 +18,9 @@ POOL_STYLE = {
     "all": ("#CC79A7", "star", "all classes"),
     SCRATCH: ("#767676", "x", "from scratch"),
 }
-REPRESENTATION_STYLE = {REPRESENTED: ("#0072B2", "circle"), NONE: ("#D55E00", "diamond")}
-_LAYOUT = {
+REPRESENTATION_STYLE = {SOME: ("#009E73", "square"), NONE: ("#D55E00", "diamond")}
+BEST_STYLE = ("#0072B2", "circle")  # of what the source represents best, whatever the study calls it
+LAYOUT = {
     "template": "plotly_white",
     "paper_bgcolor": "rgba(0,0,0,0)",
     "plot_bgcolor": "rgba(0,0,0,0)",
@@ -36,10 +37,10 @@ def figure1_gain_by_taxon(species: pd.DataFrame) -> go.Figure:
     `species` as from `species_gains`. Groups stand in the order of their mean gain; bars are 95 % intervals.
     """
     figure = go.Figure()
-    present = [name for name in REPRESENTATION_STYLE if name in set(species["representation"])]
+    present = sorted(set(species["representation"]), key=_by_style)
     parts = {name: species[species["representation"] == name] for name in present}
     for name, part in parts.items():
-        colour, symbol = REPRESENTATION_STYLE[name]
+        colour, symbol = REPRESENTATION_STYLE.get(name, BEST_STYLE)
         figure.add_trace(
             go.Scatter(
                 x=part["family"].map(_short),
@@ -56,7 +57,7 @@ def figure1_gain_by_taxon(species: pd.DataFrame) -> go.Figure:
     figure.add_hline(y=0, line={"color": "#767676", "width": 1})
     buttons = [_grouping_button(species, list(parts.values()), column) for column in reversed(TAXON_COLUMNS)]
     figure.update_layout(
-        **_LAYOUT | {"height": 560},
+        **LAYOUT | {"height": 560},
         updatemenus=[{"buttons": buttons, "x": 1, "xanchor": "right", "y": 1.15, "yanchor": "top"}],
         xaxis={
             "categoryorder": "array",
@@ -80,6 +81,11 @@ def _grouping_button(species: pd.DataFrame, parts: list[pd.DataFrame], column: s
 
 def _by_gain(species: pd.DataFrame, column: str) -> list[str]:
     return species.groupby(species[column].map(_short))["mean"].mean().sort_values(ascending=False).index.tolist()
+
+
+def _by_style(representation: str) -> int:
+    """Best represented first, `none` last."""
+    return [*REPRESENTATION_STYLE].index(representation) if representation in REPRESENTATION_STYLE else -1
 
 
 def _short(taxon: str) -> str:
@@ -111,7 +117,7 @@ def figure2_supercategories(groups: pd.DataFrame) -> go.Figure:
             )
         )
     figure.update_layout(
-        **_LAYOUT,
+        **LAYOUT,
         barmode="group",
         xaxis={"automargin": True},
         yaxis={"title": "top-1", "tickformat": ".0%", "rangemode": "tozero"},
@@ -127,7 +133,7 @@ def subset_curves(arms: pd.DataFrame) -> go.Figure:
     figure = go.Figure()
     _add_curves(figure, arms[arms["quantity"] == "top1"], {})
     figure.update_layout(
-        **_LAYOUT,
+        **LAYOUT,
         xaxis={"title": "pretraining classes", "rangemode": "tozero"},
         yaxis={"title": "top-1", "tickformat": ".0%"},
     )
@@ -144,7 +150,7 @@ def figure6_scaled_curves(arms: dict[str, pd.DataFrame], animal_share: float) ->
         top1 = table[table["quantity"] == "top1"]
         top1 = top1[top1["pool"].isin(["animal", "random", "all"])].replace({"pool": {"all": "random"}})
         _add_curves(figure, top1, {"random": animal_share}, column)
-    figure.update_layout(**_LAYOUT | {"margin": {"l": 60, "r": 15, "t": 80, "b": 60}})
+    figure.update_layout(**LAYOUT | {"margin": {"l": 60, "r": 15, "t": 80, "b": 60}})
     figure.update_layout(legend={"y": 1.1})
     figure.update_xaxes(title="expected animal classes", rangemode="tozero")
     figure.update_yaxes(tickformat=".0%")
@@ -202,7 +208,7 @@ def learning_curve(history: list[dict[str, float]]) -> go.Figure:
     figure.add_trace(
         go.Scatter(x=table["epoch"] + 1, y=table["top1"], name="top-1", line={"color": "#0072B2"}), secondary_y=True
     )
-    figure.update_layout(**_LAYOUT | {"height": 340}, xaxis={"title": "epoch"})
+    figure.update_layout(**LAYOUT | {"height": 340}, xaxis={"title": "epoch"})
     figure.update_yaxes(title="training loss", rangemode="tozero", secondary_y=False)
     figure.update_yaxes(title="training top-1", tickformat=".0%", range=[0, 1], showgrid=False, secondary_y=True)
     return figure

@@ -6,7 +6,7 @@ from itertools import combinations
 
 import pandas as pd
 
-from pretraining_gain.plan.representation import NONE, REPRESENTED
+from pretraining_gain.plan.representation import NONE, REPRESENTED, well_represented
 from pretraining_gain.plan.studies import SCRATCH
 from pretraining_gain.plan.subsets import pool_class_ids
 from pretraining_gain.plan.taxonomy import load_class_table
@@ -21,7 +21,17 @@ def species_gains(evaluation: Evaluation, arm: str, draws: int) -> pd.DataFrame:
     table = bootstrap_means(
         evaluation.difference(arm), evaluation.labels, each_its_own, resample_classes=False, draws=draws
     )
-    return table.join(classes, on="group").rename(columns={"group": "class_id"})
+    return table.join(evaluation.species, on="group").rename(columns={"group": "class_id"})
+
+
+def figure1_species(species: pd.DataFrame, evaluation: Evaluation) -> pd.DataFrame:
+    """The species that Figure 1 shows: all, or, where birds are graded by the annotations, the birds of families of
+    which the source names at least one species."""
+    if evaluation.study.representation == "named":
+        return species
+    birds = species[species["supercategory"] == "Birds"]
+    named = birds.loc[birds["representation"] != NONE, "family"]
+    return birds[birds["family"].isin(named)]
 
 
 def group_accuracy(evaluation: Evaluation, arm: str, column: str, draws: int) -> pd.DataFrame:
@@ -34,7 +44,7 @@ def group_accuracy(evaluation: Evaluation, arm: str, column: str, draws: int) ->
         SCRATCH: evaluation.correct[SCRATCH],
         "gain": evaluation.difference(arm),
     }
-    groups = evaluation.classes[column]
+    groups = evaluation.species[column]
     parts = [
         bootstrap_means(values, evaluation.labels, groups, resample_classes=True, draws=draws).assign(quantity=name)
         for name, values in quantities.items()
@@ -118,7 +128,9 @@ def taxa_numbers(
         "least_supercategory": gains.iloc[0]["group"],
         "least_gain": gains.iloc[0]["mean"],
     }
-    for label, group in {"represented": REPRESENTED, "unrepresented": NONE}.items():
+    annotated = evaluation.study.representation == "annotated"
+    best = well_represented(evaluation.well_represented) if annotated else REPRESENTED
+    for label, group in {"represented": best, "unrepresented": NONE}.items():
         known = group in by_representation.index
         numbers[f"n_{label}"] = int(by_representation.at[group, "n_classes"]) if known else 0
         for part, column in {"": "mean", "_low": "low", "_high": "high"}.items():

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from pretraining_gain.errors import InputError, one_line
 from pretraining_gain.paths import results_root, write_atomically
-from pretraining_gain.plan.representation import representation
+from pretraining_gain.plan.representation import correct_images, load_annotations, representation
 from pretraining_gain.plan.runs import finetuning_runs, plain_parameters, pretraining_runs
 from pretraining_gain.plan.studies import SCRATCH, Downstream, Study, load_study
 from pretraining_gain.plan.taxonomy import TAXON_COLUMNS, load_class_table
@@ -40,6 +40,8 @@ class Evaluation:
     labels: np.ndarray
     correct: dict[str, np.ndarray]
     runs: pd.DataFrame
+    vote_cut: float = 0.0
+    well_represented: int = 40
 
     def difference(self, arm: str, other: str = SCRATCH) -> np.ndarray:
         """(S, N) in {-1, 0, 1}: `arm` minus `other` (scratch: the gain), same image, same seed. Raises when one is missing."""
@@ -51,14 +53,28 @@ class Evaluation:
 
     @cached_property
     def classes(self) -> pd.DataFrame:
-        """The class table with `representation`, indexed by class_id, only classes that have evaluation images."""
-        table = load_class_table(self.downstream.images.class_table)
-        table = table.assign(representation=representation(table)).set_index("class_id")
-        return table.loc[np.unique(self.labels), ["name", "representation", *TAXON_COLUMNS]]
+        """The class table indexed by class_id, only classes that have evaluation images."""
+        table = load_class_table(self.downstream.images.class_table).set_index("class_id")
+        return table.loc[np.unique(self.labels)]
+
+    @cached_property
+    def species(self) -> pd.DataFrame:
+        """`classes` with `representation` in the source: name, taxa, representation.
+
+        Raises `InputError` when the study grades by the annotations and their file is not there.
+        """
+        annotated = self.study.representation == "annotated"
+        correct = correct_images(load_annotations(), self.vote_cut) if annotated else None
+        graded = representation(self.classes, correct, self.well_represented)
+        columns = ["name", "representation", *TAXON_COLUMNS]
+        return self.classes.assign(representation=graded).reindex(columns=columns, fill_value="not stated")
 
 
 class View(BaseModel):
-    """What a figure notebook shows. Empty `downstream` and `arm`: the out-of-domain target, and all source classes."""
+    """What a figure notebook shows. Empty `downstream` and `arm`: the out-of-domain target, and all source classes.
+
+    `vote_cut` and `well_represented` matter to a study that grades species by the bird annotations (Figure 1).
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -66,6 +82,8 @@ class View(BaseModel):
     downstream: str = ""
     arm: str = ""
     draws: int = Field(gt=0, le=100_000)
+    vote_cut: float = Field(default=0.0, ge=-1, le=1)
+    well_represented: int = Field(default=40, ge=0, le=50)
 
     @classmethod
     def from_parameters(cls, parameters: Mapping[str, Any]) -> View:
@@ -89,7 +107,8 @@ class View(BaseModel):
         names = [target.name for target in study.downstreams if target.domain == domain]
         if not (self.downstream or names):
             raise InputError(f"study {study.name!r} has no {domain} downstream")
-        return load_evaluation(self.study, self.downstream or names[0])
+        evaluation = load_evaluation(self.study, self.downstream or names[0])
+        return replace(evaluation, vote_cut=self.vote_cut, well_represented=self.well_represented)
 
     def describe(self) -> pd.DataFrame:
         """The finished runs behind this notebook: downstream by arm, how many seeds, mean top-1."""

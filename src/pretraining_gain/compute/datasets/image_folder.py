@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -14,6 +15,8 @@ from pretraining_gain.paths import cache_root, make_writable, write_atomically
 
 SUFFIXES = {".jpg", ".jpeg", ".png"}
 Decoded = tuple[np.ndarray, list[str], list[str]]
+#: What Pillow raises for a file that is cut off, empty, huge beyond reason, or no image at all.
+BROKEN = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 
 
 def list_images(folder: Path) -> list[Path]:
@@ -54,22 +57,26 @@ def _decode_all(paths: list[Path], ids: list[str], size_px: int, broken_images: 
         try:
             pixels.append(decode(path, size_px))
             kept.append(name)
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        except BROKEN as error:
             if broken_images != "skip":
-                reason = "zero bytes" if path.stat().st_size == 0 else " ".join(str(error).split())
-                raise InputError(
-                    f"image {path} cannot be decoded ({reason}); repair or delete it, "
-                    "or set broken_images: skip in the study file"
-                ) from None
+                raise InputError(why_broken(path, error)) from None
             skipped.append(name)
     if not kept:
         raise InputError(f"no image in {paths[0].parent} can be decoded")
     return np.stack(pixels), kept, skipped
 
 
-def decode(path: Path, size_px: int) -> np.ndarray:
+def why_broken(path: Path, error: Exception) -> str:
+    """One line about a file that cannot be decoded: where, why, and what to do."""
+    reason = "zero bytes" if path.exists() and path.stat().st_size == 0 else " ".join(str(error).split())
+    return (
+        f"image {path} cannot be decoded ({reason}); repair or delete it, or set broken_images: skip in the study file"
+    )
+
+
+def decode(file: Path | BinaryIO, size_px: int) -> np.ndarray:
     """One image as (S, S, 3) uint8: upright, RGB, short side resized to S, central square."""
-    with Image.open(path) as image:
+    with Image.open(file) as image:
         return np.asarray(
             ImageOps.fit(
                 ImageOps.exif_transpose(image).convert("RGB"), (size_px, size_px), method=Image.Resampling.BICUBIC

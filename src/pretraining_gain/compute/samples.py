@@ -1,0 +1,110 @@
+"""Sample images of the two domains side by side, from the reader's own data (paper, Figure 5)."""
+
+from __future__ import annotations
+
+import base64
+import importlib
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from pydantic import BaseModel, ConfigDict, Field
+
+from pretraining_gain.compute.datasets import load_images
+from pretraining_gain.errors import InputError, one_line
+from pretraining_gain.plan.runs import plain_parameters
+from pretraining_gain.plan.studies import Images, Study, load_study
+from pretraining_gain.plan.taxonomy import load_class_table
+
+#: Source and licence of datasets that state one for all images; a dataset whose images have their own has `credit`.
+CREDITS = {
+    "toy": "drawn by this project",
+    "cifar10": "CIFAR-10, Krizhevsky 2009",
+    "caltech101": "Caltech-101, Li, Andreeto, Ranzato & Perona, CC BY 4.0",
+    "imagenet1k": "ImageNet, for research only; rights remain with the photographers",
+}
+_SHOWN_PX = 128
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One image as it is shown: a PNG in base64, what it shows, in which domain, and whose it is."""
+
+    species: str
+    domain: str
+    png_base64: str
+    image_id: str
+    credit: str
+
+
+class SampleView(BaseModel):
+    """The parameters of the samples notebook: how many species, and how many images of each in each domain."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    study: str
+    n_species: int = Field(ge=1, le=20)
+    n_images: int = Field(ge=1, le=10)
+    seed: int = Field(default=0, ge=0)
+
+    @classmethod
+    def from_parameters(cls, parameters: Mapping[str, Any]) -> SampleView:
+        with one_line("notebook parameters"):
+            return cls(**plain_parameters(parameters, list(cls.model_fields)))
+
+    def samples(self) -> list[Sample] | str:
+        """Images of species that the source has, too, from both domains; or one line that says which data are missing.
+
+        Randomness: `seed` chooses the species. Shown as the network gets them: the decoded square.
+        """
+        study = load_study(self.study)
+        try:
+            return self._draw(study)
+        except InputError as missing:
+            return f"No samples of study {study.name!r} here: {missing}"
+
+    def _draw(self, study: Study) -> list[Sample]:
+        target = next(target for target in study.downstreams if target.domain == "out_of_domain")
+        table = load_class_table(target.images.class_table or "")
+        source = load_class_table(study.source.class_table or "").set_index("key", drop=False)
+        shared = table[table["represented_by"].str.split(";").str[0].isin(source.index)]
+        order = np.random.default_rng(self.seed).permutation(len(shared))[: self.n_species]
+        samples = []
+        for row in shared.iloc[sorted(order)].to_dict("records"):
+            source_row = source.loc[row["represented_by"].split(";")[0]].to_dict()
+            sides = [("source", study.source, study.pretrain, source_row), ("target", target.images, target.recipe, row)]
+            for domain, images, recipe, wanted in sides:
+                samples += self._of(images, wanted, recipe.resolve().resize_px, row["name"], domain)
+        return samples
+
+    def _of(self, images: Images, row: dict[str, Any], size_px: int, species: str, domain: str) -> list[Sample]:
+        few = images.model_copy(update={"train_images_per_class": self.n_images, "broken_images": "skip"})
+        rows = load_class_table(images.class_table or "")
+        data = load_images(few, rows[rows["key"] == row["key"]], "train", size_px)
+        positions = range(min(self.n_images, len(data)))
+        module = importlib.import_module(f"pretraining_gain.compute.datasets.{images.dataset}")
+        return [
+            Sample(species, domain, _png(data.images[torch.tensor([i])][0].permute(1, 2, 0).numpy()), name, _credit(module, images, name))
+            for i, name in zip(positions, data.image_ids, strict=False)
+        ]
+
+
+def _credit(module: Any, images: Images, image_id: str) -> str:
+    if not hasattr(module, "credit"):
+        return CREDITS[images.dataset]
+    facts = module.credit(image_id)
+    return ", ".join(filter(None, [f"© {facts['rights_holder']}", facts["licence"], facts["url"]]))
+
+
+def _png(pixels: np.ndarray) -> str:
+    image = Image.fromarray(pixels)
+    buffer = io.BytesIO()
+    small = image.width < _SHOWN_PX  # enlarged by whole pixels, not blurred
+    side = image.width * (_SHOWN_PX // image.width) if small else _SHOWN_PX
+    resample = Image.Resampling.NEAREST if small else Image.Resampling.LANCZOS
+    image.resize((side, side), resample).save(buffer, "PNG", optimize=True)
+    return base64.b64encode(buffer.getvalue()).decode()
