@@ -30,7 +30,7 @@ def pretrain(run: Run | None) -> dict[str, Any] | None:
 def _train(run: Run) -> None:
     machine = this_machine()
     rows = load_class_table(run.plan.source.class_table).loc[list(run.subset.class_ids)]
-    data = load_images(run.plan.source, rows, "train", run.recipe.resize_px)
+    data = load_images(run.images, rows, "train", run.recipe.resize_px)
     model = build_model(run.backbone, len(rows), run.seed)
     with Progress(f"pretrain {run.run_id}", run.recipe.epochs) as progress:
         model, history = train(

@@ -15,8 +15,8 @@ from pretraining_gain.errors import InputError, one_line
 from pretraining_gain.paths import results_root
 from pretraining_gain.plan.code import code_hash
 from pretraining_gain.plan.recipes import Recipe
-from pretraining_gain.plan.studies import SCRATCH, Backbone, Downstream, Images, Study, load_study
-from pretraining_gain.plan.subsets import POOLS, ClassSubset, pool_class_ids, sample_classes
+from pretraining_gain.plan.studies import SCRATCH, Backbone, Design, Downstream, Images, Study, load_study
+from pretraining_gain.plan.subsets import POOLS, ClassSubset, accepted_ks, sample_classes
 from pretraining_gain.plan.taxonomy import has_class_table, load_class_table
 
 WHOLE_POOL = 0
@@ -28,8 +28,9 @@ class Run(BaseModel):
     """What varies between runs. `downstream` empty: a pretraining; else a finetuning of that pretraining.
 
     `pool` is one of the pools, or `scratch`: finetuning without pretraining. `k` 0 means the whole pool (and is the
-    only k of `scratch`). `backbone` empty, `epochs` 0 and `image_size_px` 0 mean what the study says; a finetuning
-    passes backbone and image size, but not epochs, on to its pretraining.
+    only k of `scratch`). `design` is one of the study's, for its pretraining; empty: the paper's. `backbone` empty,
+    `epochs` 0 and `image_size_px` 0 mean what the study says; a finetuning passes backbone and image size, but not
+    epochs, on to its pretraining.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -39,6 +40,7 @@ class Run(BaseModel):
     k: int = Field(default=WHOLE_POOL, ge=0)
     seed: int = Field(default=0, ge=0)
     downstream: str = ""
+    design: str = ""
     backbone: Backbone = ""
     epochs: int = Field(default=0, ge=0)
     image_size_px: int = Field(default=0, ge=0, le=1024)
@@ -50,11 +52,13 @@ class Run(BaseModel):
         if not isinstance(values.get("study"), str) or not isinstance(values.get("k", 0), int):
             return values
         study = load_study(values["study"])
-        values = {"pool": "all", "k": WHOLE_POOL, "downstream": "", "backbone": "", **values}
+        values = {"pool": "all", "k": WHOLE_POOL, "seed": 0, "downstream": "", "design": "", "backbone": "", **values}
         if values["downstream"]:
             study.downstream(values["downstream"])
         values["backbone"] = values["backbone"] or study.backbone
         values["pool"], values["k"] = _canonical_arm(study, values["pool"], values["k"], bool(values["downstream"]))
+        if values["design"] and not _design_matters(study, values):
+            values["design"] = ""
         return values
 
     @classmethod
@@ -85,13 +89,16 @@ class Run(BaseModel):
     @property
     def images(self) -> Images:
         """What this run trains on."""
-        return self.target.images if self.downstream else self.plan.source
+        if self.downstream:
+            return self.target.images
+        return self.plan.design(self.design).source(self.plan.source, self.k) if self.design else self.plan.source
 
     @property
     def subset(self) -> ClassSubset:
         """The source classes of the pretraining."""
         table = load_class_table(self.plan.source.class_table)
-        return sample_classes(table, self.pool, self.k, self.seed)
+        subsets = self.plan.design(self.design).subsets if self.design else "nested"
+        return sample_classes(table, self.pool, self.k, self.seed, subsets)
 
     @property
     def pretraining(self) -> Run | None:
@@ -104,6 +111,8 @@ class Run(BaseModel):
     def recipe(self) -> Recipe:
         choice = self.target.recipe if self.downstream else self.plan.pretrain
         recipe = choice.resolve()
+        if self.design and not self.downstream:
+            recipe = self.plan.design(self.design).recipe(recipe, self.k)
         changes: dict[str, Any] = {"epochs": self.epochs} if self.epochs else {}
         if self.image_size_px:
             scale = self.image_size_px / recipe.image_size_px
@@ -112,8 +121,8 @@ class Run(BaseModel):
 
     @property
     def arm(self) -> str:
-        """Readable name of the pretraining, e.g. `animal-k4`; `scratch` without one."""
-        return SCRATCH if self.pool == SCRATCH else f"{self.pool}-k{self.k}"
+        """Readable name of the pretraining, e.g. `animal-k4`, `animal-k4-matched_images`; `scratch` without one."""
+        return SCRATCH if self.pool == SCRATCH else "-".join(filter(None, [self.pool, f"k{self.k}", self.design]))
 
     @property
     def run_id(self) -> str:
@@ -186,6 +195,7 @@ class Run(BaseModel):
             "run": self.run_id,
             "study": self.plan.title,
             "backbone": self.backbone,
+            "design": self.plan.design(self.design).title if self.design else "",
             "pretraining classes": ", ".join(classes) if len(classes) <= 24 else f"{len(classes)} classes",
             "downstream": self.target.title if self.downstream else "",
             "recipe": ", ".join(f"{name} {value}" for name, value in self.recipe.model_dump().items()),
@@ -197,7 +207,7 @@ class Run(BaseModel):
         """The papermill parameters that mean this run."""
         varying = {"epochs": self.epochs or None, "image_size_px": self.image_size_px or None}
         values = {"study": self.study, "pool": self.pool, "k": self.k, "seed": self.seed, "backbone": self.backbone}
-        values |= {"downstream": self.downstream} if self.downstream else {}
+        values |= {name: value for name in ("downstream", "design") if (value := getattr(self, name))}
         return values | {name: value for name, value in varying.items() if value}
 
 
@@ -209,14 +219,25 @@ def _canonical_arm(study: Study, pool: str, k: int, finetuning: bool) -> tuple[s
         if k != WHOLE_POOL:
             raise InputError(f"run parameters: k={k} with pool 'scratch', which has no pretraining; accepted: 0")
         return pool, k
-    size = len(pool_class_ids(load_class_table(study.source.class_table), pool))
+    fewest, size = accepted_ks(load_class_table(study.source.class_table), pool)
     k = k or size
-    if not 1 <= k <= size or (pool == "all" and k != size):
-        accepted_k = f"0 or {size}" if pool == "all" else f"1 to {size} (0: all of them)"
+    if not fewest <= k <= size:
+        accepted_k = f"0 or {size}" if fewest == size else f"1 to {size} (0: all of them)"
         raise InputError(
             f"run parameters: k={k} is not possible for pool {pool!r} of study {study.name!r}; accepted: {accepted_k}"
         )
     return ("all", k) if pool == "random" and k == size else (pool, k)
+
+
+def _design_matters(study: Study, values: dict[str, Any]) -> bool:
+    """Whether the run's design trains anything else than the paper's own would; raises for an unknown design."""
+    design, pool, k = study.design(values["design"]), values["pool"], values["k"]
+    if pool == SCRATCH:
+        return False
+    recipe, table = study.pretrain.resolve(), load_class_table(study.source.class_table)
+    subsets = [sample_classes(table, pool, k, values["seed"], way) for way in ("nested", design.subsets)]
+    same = design.source(study.source, k) == study.source and design.recipe(recipe, k) == recipe
+    return not same or subsets[0] != subsets[1]
 
 
 def plain_parameters(parameters: Mapping[str, Any], accepted: list[str]) -> dict[str, Any]:
@@ -233,19 +254,28 @@ def plain_parameters(parameters: Mapping[str, Any], accepted: list[str]) -> dict
 
 
 def pretraining_runs(study: Study, name: str | None = None) -> list[Run]:
-    """Every pretraining of the study, once each: arms × seeds."""
-    arms = [(pool, k) for pool, ks in study.arms.items() for k in ks]
-    runs = [Run(study=name or study.name, pool=pool, k=k, seed=seed) for pool, k in arms for seed in study.seeds]
-    return list(dict.fromkeys(runs))
+    """Every pretraining of the study, once each: arms × seeds, of the paper's design and then of the others."""
+    return list(dict.fromkeys(start for _, start in _starts(study, name or study.name) if start.pool != SCRATCH))
 
 
 def finetuning_runs(study: Study, name: str | None = None) -> list[Run]:
-    """Every finetuning of the study: each downstream from scratch and from each pretraining."""
-    starts = [
-        Run(study=name or study.name, pool=SCRATCH, seed=seed, downstream=study.downstreams[0].name)
-        for seed in study.seeds
+    """Every finetuning of the study, once each: each downstream from scratch and from each pretraining meant for it."""
+    runs = [
+        start.model_copy(update={"downstream": downstream.name})
+        for downstream in study.downstreams
+        for design, start in _starts(study, name or study.name)
+        if design is None or not design.downstreams or downstream.name in design.downstreams
     ]
-    starts += pretraining_runs(study, name)
-    return [
-        start.model_copy(update={"downstream": downstream.name}) for downstream in study.downstreams for start in starts
-    ]
+    return list(dict.fromkeys(runs))
+
+
+def _starts(study: Study, name: str) -> list[tuple[Design | None, Run]]:
+    """What finetunings start from, in order: scratch, the paper's arms, the other designs' arms. None: the paper's."""
+    scratch = {"study": name, "pool": SCRATCH, "downstream": study.downstreams[0].name}
+    starts: list[tuple[Design | None, Run]] = [(None, Run(seed=seed, **scratch)) for seed in study.seeds]
+    for design in (None, *study.designs):
+        seeds = design.seeds if design and design.seeds else study.seeds
+        for pool, ks in (design or study).arms.items():
+            given = {"study": name, "pool": pool, "design": design.name if design else ""}
+            starts += [(design, Run(k=k, seed=seed, **given)) for k in ks for seed in seeds]
+    return starts

@@ -11,8 +11,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from pretraining_gain.errors import InputError, one_line
 from pretraining_gain.paths import project_root
-from pretraining_gain.plan.recipes import RecipeChoice
-from pretraining_gain.plan.subsets import Pool, pool_class_ids
+from pretraining_gain.plan.recipes import Recipe, RecipeChoice
+from pretraining_gain.plan.subsets import Pool, accepted_ks
 from pretraining_gain.plan.taxonomy import MADE_TABLES, has_class_table, load_class_table
 
 BACKBONES = ("resnet50", "resnet18", "resnet10_w32", "resnet10_w16")
@@ -65,6 +65,39 @@ class Downstream(_Model):
     recipe: RecipeChoice
 
 
+class Design(_Model):
+    """Another way to choose and train pretrainings, beside the paper's own; what is not named stays as in the study.
+
+    `total_images`: every pretraining sees so many images, shared evenly among its k classes (matched images).
+    `steps_of_k`: its epochs and schedule are scaled so that it takes the gradient steps of k classes (matched steps).
+    `subsets`: whether the subsets of one seed are nested in k. `source_options`: options of the source's dataset.
+    """
+
+    name: Slug
+    title: str
+    arms: dict[Pool, list[int]] = Field(min_length=1)
+    total_images: int | None = Field(default=None, gt=0)
+    steps_of_k: int | None = Field(default=None, gt=0)
+    subsets: Literal["nested", "independent"] = "nested"
+    source_options: dict[str, str | int | float | bool] = {}
+    seeds: list[int] = Field(default=[], description="empty: the study's")
+    downstreams: list[Slug] = Field(default=[], description="empty: all")
+
+    def source(self, images: Images, k: int) -> Images:
+        """The study's source as this design uses it with k classes."""
+        per_class = self.total_images // k if self.total_images else images.train_images_per_class
+        changes = {"train_images_per_class": per_class, "options": images.options | self.source_options}
+        return images.model_copy(update=changes)
+
+    def recipe(self, recipe: Recipe, k: int) -> Recipe:
+        """The study's pretraining recipe as this design uses it with k classes."""
+        if not self.steps_of_k:
+            return recipe
+        scale = self.steps_of_k / k
+        epochs = {name: max(1, round(getattr(recipe, name) * scale)) for name in ("epochs", "lr_step_epochs")}
+        return recipe.model_copy(update=epochs)
+
+
 class Throughput(_Model):
     """Assumed speed for the plan's price: images per second, forward and backward, of one device."""
 
@@ -83,7 +116,8 @@ class Study(_Model):
     source: Images
     arms: dict[Pool, list[int]] = Field(description="pool -> how many classes; for `all` the number of all classes")
     pretrain: RecipeChoice
-    downstreams: list[Downstream] = Field(min_length=1)
+    downstreams: list[Downstream] = Field(min_length=1, description="the first of each domain is the paper's")
+    designs: list[Design] = []
     throughput: Throughput
     representation: Literal["named", "annotated"] = Field(
         default="named",
@@ -94,19 +128,48 @@ class Study(_Model):
     def _consistent(self) -> Study:
         if self.source.class_table is None:
             raise ValueError("source.class_table is missing; subsets are drawn from it")
-        table = load_class_table(self.source.class_table)
-        for pool, ks in self.arms.items():
-            size = len(pool_class_ids(table, pool))
-            wrong = [k for k in ks if not 1 <= k <= size or (pool == "all" and k != size)]
-            if wrong:
-                accepted = f"{size}" if pool == "all" else f"1 to {size}"
-                raise ValueError(f"arms.{pool}: k={wrong[0]} is not possible; accepted: {accepted}")
-        for label, values in [("seeds", self.seeds), ("downstreams", [d.name for d in self.downstreams])]:
-            if len(set(values)) != len(values):
-                raise ValueError(f"{label}: a value stands twice in {values}")
+        self._check_arms("arms", self.arms)
+        known = [target.name for target in self.downstreams]
+        names = [design.name for design in self.designs]
+        for label, values in [("seeds", self.seeds), ("downstreams", known), ("designs", names)]:
+            _once(label, values)
+        for design in self.designs:
+            where = f"designs.{design.name}"
+            self._check_arms(f"{where}.arms", design.arms)
+            _once(f"{where}.seeds", design.seeds)
+            unknown = [name for name in design.downstreams if name not in known]
+            if unknown:
+                raise ValueError(f"{where}.downstreams: {unknown[0]!r} is unknown; accepted: {', '.join(known)}")
+            fewest = min(k for ks in design.arms.values() for k in ks)
+            if (design.total_images or 0) > fewest * self.source.train_images_per_class:
+                most = fewest * self.source.train_images_per_class
+                raise ValueError(f"{where}.total_images: {fewest} classes have only {most} images")
         for choice in (self.pretrain, *(d.recipe for d in self.downstreams)):
             choice.resolve()
         return self
+
+    def _check_arms(self, where: str, arms: dict[Pool, list[int]]) -> None:
+        table = load_class_table(self.source.class_table or "")
+        for pool, ks in arms.items():
+            fewest, most = accepted_ks(table, pool)
+            wrong = [k for k in ks if not fewest <= k <= most]
+            if wrong:
+                accepted = f"{most}" if fewest == most else f"{fewest} to {most}"
+                raise ValueError(f"{where}.{pool}: k={wrong[0]} is not possible; accepted: {accepted}")
+
+    def design(self, name: str) -> Design:
+        for design in self.designs:
+            if design.name == name:
+                return design
+        accepted = ", ".join(["'' (the paper's own)", *(design.name for design in self.designs)])
+        raise InputError(f"design {name!r} is not in study {self.name!r}; accepted: {accepted}")
+
+    def downstream_in(self, domain: str) -> Downstream:
+        """The paper's downstream of a domain: the study's first."""
+        for downstream in self.downstreams:
+            if downstream.domain == domain:
+                return downstream
+        raise InputError(f"study {self.name!r} has no {domain} downstream")
 
     def downstream(self, name: str) -> Downstream:
         for downstream in self.downstreams:
@@ -114,6 +177,11 @@ class Study(_Model):
                 return downstream
         accepted = ", ".join(d.name for d in self.downstreams)
         raise InputError(f"downstream {name!r} is not in study {self.name!r}; accepted: {accepted}")
+
+
+def _once(label: str, values: list[Any]) -> None:
+    if len(set(values)) != len(values):
+        raise ValueError(f"{label}: a value stands twice in {values}")
 
 
 def study_names() -> list[str]:
