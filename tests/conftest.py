@@ -35,7 +35,12 @@ def simulate_results(study_name: str, gain: float = 0.2) -> None:
         run.predictions_path.write_bytes(gzip.compress(table.to_csv(index=False).encode(), mtime=0))
         cost = {"train_images_seen": 1, "train_wall_time_s": 0.1}
         record = {"train_images": 1, "eval_images": len(labels), "top1": float(right.mean()), "cost": cost}
+        record |= {"source_class_ids": list(run.subset.class_ids) if run.pretraining else []}
         run.record_path.write_text(json.dumps(record))
+        if run.pretraining:
+            run.pretraining.folder.mkdir(parents=True, exist_ok=True)
+            start = {"train_images": 1000 * run.k, "recipe": run.pretraining.recipe.model_dump(), "history": [{}] * 3}
+            run.pretraining.record_path.write_text(json.dumps(start))
     write_tables(study_name)
 
 

@@ -17,7 +17,7 @@ from pretraining_gain.plan.costs import Plan
 from pretraining_gain.plan.recipes import ASSUMED, CHOSEN, PAPER, PAPER_RECIPES, Recipe, RecipeChoice, lr_at
 from pretraining_gain.plan.runs import Run, finetuning_runs, pretraining_runs
 from pretraining_gain.plan.studies import load_study, study_names
-from pretraining_gain.plan.subsets import POOLS, pool_class_ids, sample_classes
+from pretraining_gain.plan.subsets import pool_class_ids, sample_classes
 from pretraining_gain.plan.taxonomy import load_class_table
 
 
@@ -30,7 +30,7 @@ def test_plan_and_tell_import_no_torch():
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
-@pytest.mark.parametrize("pool", POOLS)
+@pytest.mark.parametrize("pool", ["animal", "non_animal", "random"])
 def test_subsets_are_sorted_seeded_and_nested(pool):
     table = load_class_table("imagenet1k")
     subsets = [sample_classes(table, pool, k, seed=3) for k in (1, 50, 200, 398)]
@@ -39,6 +39,19 @@ def test_subsets_are_sorted_seeded_and_nested(pool):
     assert subsets[1] == sample_classes(table, pool, 50, seed=3)
     assert subsets[1] != sample_classes(table, pool, 50, seed=4)
     assert list(subsets[1].class_ids) == sorted(subsets[1].class_ids)
+    apart = [sample_classes(table, pool, k, 3, "independent") for k in (50, 200)]
+    assert apart[0] == sample_classes(table, pool, 50, 3, "independent")
+    assert not set(apart[0].class_ids) <= set(apart[1].class_ids)
+
+
+def test_half_of_the_animals_are_drawn_and_the_other_half_by_the_next_seed():
+    table = load_class_table("imagenet1k")
+    one, other, third = (set(sample_classes(table, "half_animal", 801, seed).class_ids) for seed in (4, 5, 6))
+    assert set(range(398, 1000)) <= one & other and len(one) == len(other) == 602 + 199
+    assert one | other == set(range(1000)) and one & other == set(range(398, 1000))
+    assert third not in (one, other)
+    with pytest.raises(InputError, match="accepted: 801 to 801"):
+        sample_classes(table, "half_animal", 500, 0)
 
 
 def test_pools_of_imagenet():
@@ -91,17 +104,35 @@ def test_the_three_studies_list_their_runs():
 
 def test_mini_holds_the_grid():
     study = load_study("mini")
-    arms = {(run.pool, run.k) for run in finetuning_runs(study)}
-    assert arms == {
+    runs = finetuning_runs(study)
+    assert {(run.pool, run.k) for run in runs if not run.design and run.pool != "half_animal"} == {
         ("scratch", 0), ("animal", 2), ("animal", 4), ("animal", 6), ("non_animal", 2), ("non_animal", 4),
         ("random", 2), ("random", 4), ("random", 6), ("random", 8), ("all", 10),
     }  # fmt: skip
     assert len(study.seeds) >= 3
-    assert len(pretraining_runs(study)) == 10 * len(study.seeds)
-    assert len(finetuning_runs(study)) == 11 * 2 * len(study.seeds)
-    out, inside = study.downstreams
-    assert out.images.train_images_per_class == 20 and not out.recipe.resolve().freeze_backbone
-    assert inside.recipe.resolve().freeze_backbone
+    papers = [run for run in pretraining_runs(study) if not run.design and run.pool != "half_animal"]
+    assert len(papers) == 10 * len(study.seeds)
+    frozen = {target.name: target.recipe.resolve().freeze_backbone for target in study.downstreams}
+    assert frozen == {"caltech101_animals": False, "cifar10_animals": True, "caltech101_animals_frozen": True,
+                      "cifar10_animals_full": False}  # fmt: skip
+    for name in frozen:
+        assert len([r for r in runs if r.downstream == name and not r.design and r.pool != "half_animal"]) == 11 * 3
+    out, inside, out_frozen, inside_full = (target.recipe.resolve().model_dump() for target in study.downstreams)
+    assert out | {"freeze_backbone": True} == out_frozen and inside | {"freeze_backbone": False} == inside_full
+
+
+def test_designs_change_what_they_name_and_nothing_else():
+    plain = Run(study="mini", pool="all")
+    images, steps = (Run(study="mini", pool="all", design=name) for name in ("matched_images", "matched_steps"))
+    assert images.images.train_images_per_class * images.k == 5000 and images.recipe == plain.recipe
+    assert steps.images == plain.images and (steps.recipe.epochs, steps.recipe.lr_step_epochs) == (6, 2)
+    assert steps.recipe.model_copy(update={"epochs": 15, "lr_step_epochs": 5}) == plain.recipe
+    assert len({plain.fingerprint, images.fingerprint, steps.fingerprint}) == 3
+    assert images.arm == "all-k10-matched_images" and Run(**images.parameters()) == images
+    assert Run(study="mini", pool="animal", k=2, design="matched_images").design == ""  # 2 × 2,500 are 5,000 anyway
+    assert Run(study="mini", pool="scratch", design="matched_images", downstream="cifar10_animals").design == ""
+    with pytest.raises(InputError, match=r"design 'matched' is not in study 'mini'; accepted: .*matched_images"):
+        Run(study="mini", design="matched")
 
 
 def test_plan_prints_without_data():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from conftest import ROOT
 
@@ -47,6 +49,28 @@ def test_a_wrong_study_file_is_one_line_that_names_file_and_field(tmp_path, old,
         load_study(str(path))
     message = str(caught.value)
     assert "own.yml" in message and said in message and "\n" not in message
+
+
+MINI = (ROOT / "notebooks" / "studies" / "mini.yml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("total_images: 5000", "total_images: 50000", "designs.matched_images.total_images: 4 classes have only 10000"),
+        ("total_images: 5000", "total_image: 5000", "unknown field 'designs.0.total_image'"),
+        ("name: matched_steps", "name: matched_images", "designs: a value stands twice"),
+        ("half_animal: [7]", "half_animal: [6]", "designs.assigned.arms.half_animal: k=6 is not possible; accepted: 7"),
+        ("seeds: [0, 1, 2, 3]", "seeds: [0, 1, 2, 2]", "designs.assigned.seeds"),
+        ("downstreams: [caltech101_animals]", "downstreams: [caltech]", "'caltech' is unknown; accepted: caltech101_animals"),
+    ],
+)
+def test_a_wrong_design_is_one_line_too(tmp_path, old, new, said):
+    assert old in MINI
+    path = tmp_path / "own.yml"
+    path.write_text(MINI.replace(old, new, 1))
+    with pytest.raises(InputError, match=re.escape(said)):
+        load_study(str(path))
 
 
 @pytest.mark.parametrize("content", ["", "[1, 2]", "just text"])

@@ -9,9 +9,8 @@ from typing import Any
 import pandas as pd
 
 from pretraining_gain.plan.recipes import RecipeChoice
-from pretraining_gain.plan.runs import Run, finetuning_runs, plain_parameters, pretraining_runs
+from pretraining_gain.plan.runs import Run, design_runs, finetuning_runs, plain_parameters, pretraining_runs
 from pretraining_gain.plan.studies import SCRATCH, Study, load_study
-from pretraining_gain.plan.subsets import POOLS
 
 #: Datasets that are prepared before they are trained on (see `pretraining_gain.prepare`).
 PREPARED = ("imagenet1k", "inat2021")
@@ -24,12 +23,13 @@ _BYTES_PER_PIXEL = 0.49
 # float32 weights of a backbone and a head for 1,000 classes; a checkpoint holds SGD's momentum, too.
 _WEIGHTS_MB = {"resnet50": 102.5, "resnet18": 46.8, "resnet10_w32": 6.0, "resnet10_w16": 1.8}
 _DEVICES = (1, 8)
+_DOMAINS = ("out_of_domain", "in_domain")
 #: What each figure of the paper needs: the domains of its targets, and the pools.
 FIGURES = {
-    "1 and 2": (("out_of_domain",), ("all", SCRATCH)),
-    "3": (("out_of_domain",), (*POOLS, SCRATCH)),
-    "4": (("in_domain",), (*POOLS, SCRATCH)),
-    "6": (("out_of_domain", "in_domain"), ("all", "animal", "random")),
+    "1 and 2": (_DOMAINS[:1], ("all", SCRATCH)),
+    "3": (_DOMAINS[:1], ("all", "animal", "non_animal", "random", SCRATCH)),
+    "4": (_DOMAINS[1:], ("all", "animal", "non_animal", "random", SCRATCH)),
+    "6": (_DOMAINS, ("all", "animal", "random")),
 }
 
 
@@ -75,18 +75,21 @@ class Plan:
         return table.reset_index("downstream")
 
     def figure_table(self) -> pd.DataFrame:
-        """One row a figure: its runs (pretrainings included, each once), images seen, hours of one device and of eight.
+        """One row a figure, and one for each comparison beyond the paper's: its runs (pretrainings included, each once),
+        images seen, hours of one device and of eight.
 
-        Figures share runs, so the last row, all of them, is less than the sum. Eight devices take an eighth: runs are
+        They share runs, so the last row, all of them, is less than the sum. Eight devices take an eighth: runs are
         independent, so they fill several devices without loss.
         """
-        needed = {figure: self._runs_of(*wanted) for figure, wanted in FIGURES.items()} | {"all": self.runs()}
+        needed = {f"figure {figure}": self._of_figure(*wanted) for figure, wanted in FIGURES.items()}
+        needed |= {f"beyond: {name}": runs for name, runs in self._beyond().items()}
+        needed |= {"all": self.runs()}
         rows = {}
         for figure, runs in needed.items():
             hours = sum(map(self._hours, runs))
             rows[figure] = {"runs": len(runs), "images_seen": sum(map(images_seen, runs))}
             rows[figure] |= {f"hours_on_{n}": hours / n for n in _DEVICES}
-        return pd.DataFrame.from_dict(rows, orient="index").rename_axis("figure")
+        return pd.DataFrame.from_dict(rows, orient="index").rename_axis("for")
 
     def disk_table(self) -> pd.DataFrame:
         """What the study keeps on disk, in GB: prepared images (large datasets only), weights, checkpoints while running."""
@@ -105,14 +108,22 @@ class Plan:
         kept["checkpoint of one run (gone when it ends)"] = 2 * weights
         return pd.DataFrame({"GB": kept | {"all": sum(kept.values())}}).rename_axis("disk")
 
-    def _runs_of(self, domains: tuple[str, ...], pools: tuple[str, ...]) -> list[Run]:
-        names = {target.name for target in self.study.downstreams if target.domain in domains}
-        wanted = [
-            run
-            for run in finetuning_runs(self.study, self.name)
-            if run.downstream in names and run.pool in pools
-        ]
-        return [*dict.fromkeys(run.pretraining for run in wanted if run.pretraining), *wanted]
+    def _of_figure(self, domains: tuple[str, ...], pools: tuple[str, ...]) -> list[Run]:
+        wanted = [run for run in self._finetunings(domains) if run.pool in pools and not run.design]
+        return _with_pretrainings(wanted)
+
+    def _finetunings(self, domains: tuple[str, ...]) -> list[Run]:
+        """Finetunings on the paper's targets of these domains."""
+        names = [self.study.downstream_in(domain).name for domain in domains]
+        return [run for run in finetuning_runs(self.study, self.name) if run.downstream in names]
+
+    def _beyond(self) -> dict[str, list[Run]]:
+        """What is not the paper's: further ways to finetune, and further designs of pretraining."""
+        on_papers = {run.downstream for run in self._finetunings(_DOMAINS)}
+        others = [run for run in finetuning_runs(self.study, self.name) if run.downstream not in on_papers]
+        beyond = {"finetuned the other way": others}
+        beyond |= {design.name: design_runs(self.study, design, self.name) for design in self.study.designs}
+        return {name: _with_pretrainings(found) for name, found in beyond.items() if found}
 
     def recipes(self) -> pd.DataFrame:
         """One row a recipe field: its value in each recipe of the study, and where the value comes from."""
@@ -155,6 +166,10 @@ class Plan:
         share = _FORWARD_SHARE if recipe.freeze_backbone else 1
         evaluated = run.images.n_classes * run.images.eval_images_per_class * _FORWARD_SHARE if run.downstream else 0
         return (images_seen(run) * share + evaluated) / self.study.throughput.train_images_per_s / 3600
+
+
+def _with_pretrainings(finetunings: list[Run]) -> list[Run]:
+    return [*dict.fromkeys(run.pretraining for run in finetunings if run.pretraining), *finetunings]
 
 
 def images_seen(run: Run) -> int:

@@ -260,13 +260,20 @@ def pretraining_runs(study: Study, name: str | None = None) -> list[Run]:
 
 def finetuning_runs(study: Study, name: str | None = None) -> list[Run]:
     """Every finetuning of the study, once each: each downstream from scratch and from each pretraining meant for it."""
-    runs = [
-        start.model_copy(update={"downstream": downstream.name})
-        for downstream in study.downstreams
-        for design, start in _starts(study, name or study.name)
-        if design is None or not design.downstreams or downstream.name in design.downstreams
-    ]
+    starts = _starts(study, name or study.name)
+    runs = [run for target in study.downstreams for design, start in starts for run in _onto(target, design, start)]
     return list(dict.fromkeys(runs))
+
+
+def design_runs(study: Study, design: Design, name: str | None = None) -> list[Run]:
+    """The finetunings of one design, those included that are the paper's own, too."""
+    starts = [start for of, start in _starts(study, name or study.name) if of == design]
+    return [run for target in study.downstreams for start in starts for run in _onto(target, design, start)]
+
+
+def _onto(target: Downstream, design: Design | None, start: Run) -> list[Run]:
+    meant = target.takes(start.pool) and (not design or not design.downstreams or target.name in design.downstreams)
+    return [start.model_copy(update={"downstream": target.name})] if meant else []
 
 
 def _starts(study: Study, name: str) -> list[tuple[Design | None, Run]]:

@@ -63,6 +63,10 @@ class Downstream(_Model):
     domain: Literal["out_of_domain", "in_domain"]
     images: Images
     recipe: RecipeChoice
+    pools: list[Literal["scratch"] | Pool] = Field(default=[], description="what is finetuned on it; empty: every pretraining")
+
+    def takes(self, pool: str) -> bool:
+        return not self.pools or pool in self.pools
 
 
 class Design(_Model):
@@ -119,6 +123,7 @@ class Study(_Model):
     downstreams: list[Downstream] = Field(min_length=1, description="the first of each domain is the paper's")
     designs: list[Design] = []
     throughput: Throughput
+    margin: float = Field(default=0.03, gt=0, lt=1, description="differences in top-1 below it count as none [assumed]")
     representation: Literal["named", "annotated"] = Field(
         default="named",
         description="named: a source class names the species; annotated: how many of its images are correct (Figure 1)",
@@ -170,6 +175,13 @@ class Study(_Model):
             if downstream.domain == domain:
                 return downstream
         raise InputError(f"study {self.name!r} has no {domain} downstream")
+
+    def finetuned_the_other_way(self, target: Downstream) -> Downstream | None:
+        """The downstream that differs from `target` in one thing only: whether the backbone is frozen."""
+        recipe = target.recipe.resolve()
+        wanted = recipe.model_copy(update={"freeze_backbone": not recipe.freeze_backbone})
+        same = (d for d in self.downstreams if d.images == target.images and d.recipe.resolve() == wanted)
+        return next(same, None)
 
     def downstream(self, name: str) -> Downstream:
         for downstream in self.downstreams:

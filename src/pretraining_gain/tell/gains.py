@@ -55,19 +55,20 @@ def group_accuracy(evaluation: Evaluation, arm: str, column: str, draws: int) ->
 def arm_accuracy(evaluation: Evaluation, draws: int) -> pd.DataFrame:
     """Top-1 over all images, and the gain, for each arm: one row an arm and quantity (`top1`, `gain`), with interval.
 
-    Seeds and images are resampled; the species are the ones meant. Columns also: arm, pool, k, and `by_seed` (list).
+    Seeds and images are resampled; the species are the ones meant. Columns also: arm, pool, k, design, what the
+    source was made of (means over seeds), and `by_seed` (list).
     """
     everything = pd.Series("all", index=evaluation.classes.index)
-    arms = evaluation.runs.drop_duplicates("arm").set_index("arm")[["pool", "k"]]
+    arms = evaluation.runs.groupby("arm", sort=False)
+    facts = arms[["pool", "k", "design"]].first().join(arms[["animal_classes", "pretrain_images", "pretrain_steps"]].mean())
     rows = []
-    for arm, (pool, k) in arms.iterrows():
+    for arm, fact in facts.iterrows():
         for quantity, values in {"top1": evaluation.correct[arm], "gain": evaluation.difference(arm)}.items():
             interval = bootstrap_means(values, evaluation.labels, everything, resample_classes=False, draws=draws)
             rows.append(
                 {
                     "arm": arm,
-                    "pool": pool,
-                    "k": k,
+                    **fact,
                     "quantity": quantity,
                     "by_seed": values.mean(axis=1).tolist(),
                     **interval.iloc[0].drop("group"),

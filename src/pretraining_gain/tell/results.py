@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -21,7 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pretraining_gain.errors import InputError, one_line
 from pretraining_gain.paths import results_root, write_atomically
 from pretraining_gain.plan.representation import correct_images, load_annotations, representation
-from pretraining_gain.plan.runs import finetuning_runs, plain_parameters, pretraining_runs
+from pretraining_gain.plan.runs import Run, finetuning_runs, plain_parameters, pretraining_runs
 from pretraining_gain.plan.studies import SCRATCH, Downstream, Study, load_study
 from pretraining_gain.plan.taxonomy import TAXON_COLUMNS, load_class_table
 
@@ -30,26 +31,44 @@ from pretraining_gain.plan.taxonomy import TAXON_COLUMNS, load_class_table
 class Evaluation:
     """All finetunings of one downstream, image by image.
 
-    `correct[arm]` is (S, N) bool: seed by image, whether the top-1 prediction was right; every arm has the same S
-    seeds and N images in the same order, so any two can be compared pairwise. `labels` (N,) int class ids.
+    `correct[arm]` is (S, N) bool: seed by image, whether the top-1 prediction was right. All arms have the same N
+    images in the same order, and those of the paper's design the study's S seeds, so any two can be compared pairwise.
+    `seeds_of[arm]` are an arm's seeds, `labels` (N,) int class ids, `image_ids` (N,) texts.
     """
 
     study: Study
     downstream: Downstream
-    seeds: list[int]
+    seeds_of: dict[str, list[int]]
     labels: np.ndarray
+    image_ids: np.ndarray
     correct: dict[str, np.ndarray]
     runs: pd.DataFrame
     vote_cut: float = 0.0
     well_represented: int = 40
 
+    @property
+    def seeds(self) -> list[int]:
+        """The study's seeds: those of scratch and of every arm of the paper's design."""
+        return self.seeds_of[SCRATCH]
+
+    def contrast(self, weights: Mapping[str, float]) -> np.ndarray:
+        """(S, N) weighted sum of arms, same image and same seed; S are the seeds that all of them have.
+
+        Raises `InputError` when an arm is missing.
+        """
+        missing = [arm for arm in weights if arm not in self.correct]
+        if missing:
+            there = ", ".join(self.correct)
+            raise InputError(f"no results of {missing[0]!r} for {self.downstream.name!r}; there are: {there}")
+        seeds = sorted(set.intersection(*(set(self.seeds_of[arm]) for arm in weights)))
+        rows = {arm: [self.seeds_of[arm].index(seed) for seed in seeds] for arm in weights}
+        return sum(weight * self.correct[arm][rows[arm]].astype(float) for arm, weight in weights.items())
+
     def difference(self, arm: str, other: str = SCRATCH) -> np.ndarray:
         """(S, N) in {-1, 0, 1}: `arm` minus `other` (scratch: the gain), same image, same seed. Raises when one is missing."""
-        for needed in (arm, other):
-            if needed not in self.correct:
-                there = ", ".join(self.correct)
-                raise InputError(f"no results of {needed!r} for {self.downstream.name!r}; there are: {there}")
-        return self.correct[arm].astype(int) - self.correct[other]
+        if arm == other:
+            return np.zeros(self.correct[arm].shape)
+        return self.contrast({arm: 1, other: -1})
 
     @cached_property
     def classes(self) -> pd.DataFrame:
@@ -102,12 +121,9 @@ class View(BaseModel):
         return view
 
     def evaluation(self, domain: str = "out_of_domain") -> Evaluation:
-        """Results of `downstream`, or, when that is empty, of the study's first downstream of that `domain`."""
+        """Results of `downstream`, or, when that is empty, of the paper's downstream of that `domain`."""
         study = load_study(self.study)
-        names = [target.name for target in study.downstreams if target.domain == domain]
-        if not (self.downstream or names):
-            raise InputError(f"study {study.name!r} has no {domain} downstream")
-        evaluation = load_evaluation(self.study, self.downstream or names[0])
+        evaluation = load_evaluation(self.study, self.downstream or study.downstream_in(domain).name)
         return replace(evaluation, vote_cut=self.vote_cut, well_represented=self.well_represented)
 
     def describe(self) -> pd.DataFrame:
@@ -132,22 +148,24 @@ def load_evaluation(study_name: str, downstream_name: str) -> Evaluation:
     downstream = study.downstream(downstream_name)
     runs = load_runs(study)
     runs = runs[runs["downstream"] == downstream.name].sort_values(["arm", "seed"])
-    labels, correct = None, {}
+    planned: dict[str, list[int]] = {}
+    for run in finetuning_runs(study, study_name):
+        if run.downstream == downstream.name:
+            planned.setdefault(run.arm, []).append(run.seed)
+    images, correct = None, {}
     for arm, group in runs.groupby("arm", sort=False):
-        if list(group["seed"]) != sorted(study.seeds):
-            raise InputError(
-                f"arm {arm!r} of {study.name}/{downstream.name} lacks seeds; wanted: {sorted(study.seeds)}"
-            )
+        where = f"arm {arm!r} of {study.name}/{downstream.name}"
+        if list(group["seed"]) != sorted(planned.get(arm, [])):
+            raise InputError(f"{where} lacks seeds; wanted: {sorted(planned.get(arm, []))}; {_how_to_make(study_name)}")
         tables = [_read_predictions(study, name) for name in group["predictions"]]
-        labels = tables[0][["image_id", "label"]] if labels is None else labels
-        if not all(table[["image_id", "label"]].equals(labels) for table in tables):
-            raise InputError(
-                f"arm {arm!r} of {study.name}/{downstream.name} was evaluated on other images than the rest"
-            )
+        images = tables[0][["image_id", "label"]] if images is None else images
+        if not all(table[["image_id", "label"]].equals(images) for table in tables):
+            raise InputError(f"{where} was evaluated on other images than the rest")
         correct[arm] = np.stack([(table["label"] == table["prediction"]).to_numpy() for table in tables])
-    if labels is None:
+    if images is None:
         raise InputError(f"study {study.name!r} has no results for {downstream.name!r}; {_how_to_make(study.name)}")
-    return Evaluation(study, downstream, sorted(study.seeds), labels["label"].to_numpy(), correct, runs)
+    seeds_of = {arm: sorted(planned[arm]) for arm in correct}
+    return Evaluation(study, downstream, seeds_of, images["label"].to_numpy(), images["image_id"].to_numpy(), correct, runs)
 
 
 def load_runs(study: Study) -> pd.DataFrame:
@@ -191,8 +209,10 @@ def write_tables(study_name: str) -> Path:
                 "arm": run.arm,
                 "pool": run.pool,
                 "k": run.k,
+                "design": run.design,
                 "seed": run.seed,
                 "backbone": run.backbone,
+                **_source_facts(run, record),
                 "train_images": record["train_images"],
                 "eval_images": record["eval_images"],
                 "top1": record["top1"],
@@ -208,6 +228,18 @@ def write_tables(study_name: str) -> Path:
     for name, table in {"class_counts": pd.concat(counts)[columns], "runs": pd.DataFrame(rows)}.items():
         write_atomically(folder / f"{name}.csv", table.to_csv(index=False, lineterminator="\n").encode())
     return folder
+
+
+def _source_facts(run: Run, record: dict[str, Any]) -> dict[str, int]:
+    """What the pretraining was made of: animal classes as drawn, images, gradient steps. Zero from scratch."""
+    start = run.pretraining
+    if start is None:
+        return {"animal_classes": 0, "pretrain_images": 0, "pretrain_steps": 0}
+    animal = load_class_table(run.plan.source.class_table)["animal"]
+    source = json.loads(start.record_path.read_text(encoding="utf-8"))
+    steps = math.ceil(source["train_images"] / source["recipe"]["batch_size"]) * len(source["history"])
+    animals = int(animal.loc[record["source_class_ids"]].sum())
+    return {"animal_classes": animals, "pretrain_images": source["train_images"], "pretrain_steps": steps}
 
 
 def class_counts(predictions: pd.DataFrame) -> pd.DataFrame:
