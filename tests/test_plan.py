@@ -234,7 +234,7 @@ print(*(run.fingerprint for run in runs))
         ("compute/datasets/caltech101.py", "sorted(chosen)", "sorted(set(chosen))", (False, True, False, False)),
         ("compute/evaluation.py", "No randomness.", "None is random.", (False, False, False, False)),
         ("compute/progress.py", "starting", "begins", (False, False, False, False)),
-        ("tell/stats.py", "draws: int = 2000", "draws: int = 3000", (False, False, False, False)),
+        ("tell/bootstrap.py", "draws: int = 2000", "draws: int = 3000", (False, False, False, False)),
         ("metadata/caltech101_animals.csv", ",flamingo;flamingo_head,", ",flamingo,", (False, True, False, False)),
         ("metadata/caltech101_animals.csv", ",Panthera pardus,", ",Panthera,", (False, False, False, False)),
     ],
