@@ -48,7 +48,7 @@ def figure1_gain_by_taxon(species: pd.DataFrame) -> go.Figure:
                 name=name,
                 mode="markers",
                 marker={"color": colour, "symbol": symbol, "size": 9},
-                error_y=_interval(part, thickness=1),
+                error_y=interval_bars(part, thickness=1),
                 customdata=part[["name", "family", "n_images", "low", "high"]],
                 hovertemplate="<b>%{customdata[0]}</b> (%{customdata[1]})<br>gain %{y:+.1%}, interval %{customdata[3]:+.1%} to "
                 f"%{{customdata[4]:+.1%}}<br>%{{customdata[2]}} images; representation: {name}<extra></extra>",
@@ -108,7 +108,7 @@ def figure2_supercategories(groups: pd.DataFrame) -> go.Figure:
                 y=part["mean"],
                 name=label,
                 marker={"color": colour},
-                error_y=_interval(part),
+                error_y=interval_bars(part),
                 customdata=part[["low", "high", "n_classes", "n_images"]],
                 hovertemplate="<b>%{x}</b>, "
                 + label
@@ -180,7 +180,7 @@ def _add_curves(figure: go.Figure, top1: pd.DataFrame, x_scale: dict[str, float]
                 legendgroup=pool,
                 showlegend=column in (None, 1),
                 mode="lines" if pool == SCRATCH else "lines+markers",
-                error_y=_interval(part, thickness=1.5),
+                error_y=interval_bars(part, thickness=1.5),
                 line={"color": colour, "dash": "dash" if pool == SCRATCH else "solid"},
                 marker={"symbol": symbol, "size": 10},
                 customdata=part[["low", "high", "k"]],
@@ -219,7 +219,7 @@ def learning_curve(history: list[dict[str, float]]) -> go.Figure:
     return figure
 
 
-def _interval(table: pd.DataFrame, **style: float) -> dict:
+def interval_bars(table: pd.DataFrame, **style: float) -> dict:
     return {
         "type": "data",
         "symmetric": False,
