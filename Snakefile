@@ -102,7 +102,7 @@ rule results:
 
 rule book:
     input:
-        expand("book/executed/{study}/{page}.ipynb", study=SHOWN, page=["10_taxa", "11_subsets"]),
+        expand("book/executed/{study}/{page}.ipynb", study=SHOWN, page=["10_taxa", "11_subsets", "13_claims", "15_beyond"]),
         expand("book/executed/{study}/00_plan.ipynb", study=SHOWN),
         expand("book/executed/{study}/12_samples.ipynb", study=SHOWN),
         expand("book/executed/toy/{page}.ipynb", page=["01_pretrain", "02_finetune"]),
@@ -179,11 +179,28 @@ rule figures:
     output:
         "book/executed/{study}/{page}.ipynb",
     wildcard_constraints:
-        page="10_taxa|11_subsets",
+        page="10_taxa|11_subsets|15_beyond",
     params:
         study=named,
     shell:
         f"{EXECUTE} {{input.template}} {{output}} -p study {{params.study}}"
+
+
+rule claims:
+    input:
+        tables_of,
+        [path for path in [f"{RESULTS}/mini/runs.csv"] if Path(path).exists()],  # plans what was not run
+        study_file,
+        TELL,
+        f"{CODE}/plan/representation.py",
+        template="notebooks/13_claims.ipynb",
+    output:
+        "book/executed/{study}/13_claims.ipynb",
+        f"{RESULTS}/{{study}}/claims.json",
+    params:
+        study=named,
+    shell:
+        f"{EXECUTE} {{input.template}} {{output[0]}} -p study {{params.study}}"
 
 
 rule samples:

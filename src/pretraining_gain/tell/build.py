@@ -12,11 +12,20 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from docutils import nodes
+from sphinx import addnodes
+from sphinx.util import logging
+from sphinx.util.docutils import SphinxRole
+
 from pretraining_gain.errors import InputError
-from pretraining_gain.paths import make_writable, project_root, write_atomically
+from pretraining_gain.paths import make_writable, project_root, results_root, write_atomically
+from pretraining_gain.tell.ledger import ledger_path, read_ledger, schema
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
+    from sphinx.environment import BuildEnvironment
+
+logger = logging.getLogger(__name__)
 
 
 def build() -> Path:
@@ -26,6 +35,7 @@ def build() -> Path:
     plotly_js = (files("plotly") / "package_data" / "plotly.min.js").read_bytes()
     if not (assets / "plotly.min.js").exists() or (assets / "plotly.min.js").read_bytes() != plotly_js:
         write_atomically(assets / "plotly.min.js", plotly_js)
+    _publish_ledgers(make_writable(assets / "claims"))
     jupyter_book = str(Path(sys.executable).with_name("jupyter-book"))
     command = [jupyter_book, "build", str(root), "--warningiserror", "--nitpick", "--keep-going"]
     index = root / "_build" / "html" / "index.html"
@@ -35,13 +45,53 @@ def build() -> Path:
     return index
 
 
-def setup(app: Sphinx) -> dict[str, bool]:
-    """As a Sphinx extension: leave out the scripts for running cells by a remote server, which this book has no use for.
+def _publish_ledgers(folder: Path) -> None:
+    """Put the claims ledgers of the studies, and their schema, where a reader of the book can fetch them."""
+    for path in results_root().glob("*/claims.json"):
+        write_atomically(folder / f"{path.parent.name}.json", path.read_bytes())
+    write_atomically(folder / "schema.json", schema().encode())
 
-    Jupyter Book and its theme both add them, so that every page would declare the same names twice and fail.
+
+class VerdictRole(SphinxRole):
+    """{verdict}`STUDY CLAIM WORDS`: WORDS, linked to the claim, which must be the verdict that the ledger holds.
+
+    A sentence that rests on another verdict than the results give fails the build.
     """
+
+    def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
+        study, claim, said = [*self.text.split(maxsplit=2), "", ""][:3]
+        self.env.note_dependency(str(ledger_path(study)))
+        try:
+            found = {verdict.claim: verdict.verdict for verdict in read_ledger(study).verdicts}.get(claim, "no such claim")
+        except InputError as error:
+            found = str(error)
+        if said != found:
+            text = "a sentence rests on %s being %r in study %s, but the ledger says: %s"
+            logger.warning(text, claim, said, study, found, location=self.get_location())
+        link = addnodes.pending_xref("", refdomain="std", reftype="ref", reftarget=f"claim-{claim.lower()}", refexplicit=True)
+        link += nodes.inline("", said)
+        return [link], []
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """As a Sphinx extension: the role `verdict`; chapters follow the notebooks they paste from; no remote kernels.
+
+    Jupyter Book and its theme both add scripts for running cells by a remote server, which this book has no use for, so
+    that every page would declare the same names twice and fail.
+    """
+    app.add_role("verdict", VerdictRole())
+    app.connect("env-get-outdated", _chapters_follow_notebooks)
     app.connect("html-page-context", _without_thebe, priority=900)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
+
+
+def _chapters_follow_notebooks(
+    app: Sphinx, env: BuildEnvironment, added: set[str], changed: set[str], removed: set[str]
+) -> list[str]:
+    """Pasted figures and numbers are resolved when a chapter is written, so a changed notebook makes all chapters anew."""
+    if not any("executed" in page for page in added | changed):
+        return []
+    return [page for page in env.found_docs if "executed" not in page]
 
 
 def _without_thebe(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: object) -> None:
