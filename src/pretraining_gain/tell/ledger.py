@@ -18,10 +18,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from pretraining_gain.errors import InputError
 from pretraining_gain.paths import make_writable, results_root, write_atomically
 from pretraining_gain.plan.runs import plain_parameters
-from pretraining_gain.plan.studies import Study, load_study
+from pretraining_gain.plan.studies import SCRATCH, Study, load_study
 from pretraining_gain.tell.claims import CLAIMS, EQUAL, Claim, Evidence, Part
 from pretraining_gain.tell.results import View
-from pretraining_gain.tell.stats import design_error, holm, smallest_detectable, smallest_margin
+from pretraining_gain.tell.stats import design_error, holm, paired_factor, smallest_detectable, smallest_margin
 
 ALPHA = 0.05
 SUPPORTED, CONTRADICTED, UNRESOLVED, NOT_RUN = "supported", "contradicted", "not resolvable at this scale", "not run"
@@ -105,9 +105,10 @@ class Ledger(_Record):
         rows = [{"claim": v.claim} | test.model_dump() for v in self.verdicts for test in v.tests]
         return pd.DataFrame(rows, columns=["claim", *PartOutcome.model_fields]).set_index("claim")
 
-    def numbers(self) -> dict[str, str]:
-        """What chapters paste: verdict, effect, detectable and rule of each claim, and how many got each verdict."""
-        found: dict[str, str] = {}
+    def numbers(self) -> dict[str, str | float]:
+        """What chapters paste: verdict, effect, detectable and rule of each claim, how many got each verdict, and how
+        much narrower pairing makes the interval of the gain on each target."""
+        found: dict[str, str | float] = self._paired_factors()
         for verdict in self.verdicts:
             words = _words(verdict)
             found |= {verdict.claim: verdict.verdict, f"{verdict.claim}_rule": verdict.rule}
@@ -115,6 +116,16 @@ class Ledger(_Record):
         counts = pd.Series([verdict.verdict for verdict in self.verdicts]).value_counts()
         found |= {f"n_{name.split()[0]}": str(counts.get(name, 0)) for name in (SUPPORTED, CONTRADICTED, UNRESOLVED)}
         return found | {"n_not_run": str(counts.get(NOT_RUN, 0)), "margin": f"{self.margin:.0%}"}
+
+
+    def _paired_factors(self) -> dict[str, float]:
+        if not has_results(self.study):
+            return {}
+        evidence = Evidence(load_study(self.study), self.study)
+        return {
+            f"paired_factor_{name}": paired_factor(one.correct[evidence.everything], one.correct[SCRATCH])
+            for name, one in {"out": evidence.out, "in": evidence.inside}.items()
+        }
 
 
 def judge(claim: Claim, evidence: Evidence) -> Verdict:
