@@ -85,11 +85,11 @@ class SampleView(BaseModel):
         few = images.model_copy(update={"train_images_per_class": self.n_images, "broken_images": "skip"})
         rows = load_class_table(images.class_table or "")
         data = load_images(few, rows[rows["key"] == row["key"]], "train", size_px)
-        positions = range(min(self.n_images, len(data)))
         module = importlib.import_module(f"pretraining_gain.compute.datasets.{images.dataset}")
+        positions = torch.arange(min(self.n_images, len(data)))
         return [
-            Sample(species, domain, _png(data.images[torch.tensor([i])][0].permute(1, 2, 0).numpy()), name, _credit(module, images, name))
-            for i, name in zip(positions, data.image_ids, strict=False)
+            Sample(species, domain, _png(pixels.permute(1, 2, 0).numpy()), image_id, _credit(module, images, image_id))
+            for pixels, image_id in zip(data.images[positions], data.image_ids, strict=False)
         ]
 
 
