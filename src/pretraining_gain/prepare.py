@@ -72,7 +72,7 @@ class Part:
 
     def missing(self) -> pd.DataFrame:
         rows = self.rows()
-        return rows[[not self.path(key).exists() for key in rows["key"]]]
+        return rows[rows["key"].isin([key for key in rows["key"] if not self.path(key).exists()])]
 
     def indexed(self) -> Iterator[list[str]]:
         """Name, image id and SHA-256 of the original of each image in the packs."""
@@ -136,7 +136,7 @@ def estimate(parts: list[Part], workers: int) -> int:
     total_bytes, total_hours, counted = 0, 0.0, set()
     for part in parts:
         missing = part.missing()
-        todo = missing[[part.path(key) not in counted for key in missing["key"]]]
+        todo = missing[~missing["key"].isin([key for key in missing["key"] if part.path(key) in counted])]
         counted |= {part.path(key) for key in todo["key"]}
         if todo.empty:
             print(f"{part}: nothing to do")
