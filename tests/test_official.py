@@ -209,7 +209,10 @@ WRONG_JSON: dict[str, tuple[Callable[[dict], object], str]] = {
     "no annotations": (lambda content: content.pop("annotations"), "KeyError 'annotations'"),
     "no file name": (lambda content: content["images"][0].pop("file_name"), "lacking file_name"),
     "an unknown image": (lambda content: content["annotations"][0].update(image_id=-5), "KeyError -5"),
-    "plants only": (lambda content: content.update(categories=content["categories"][-1:]), "lacking categories of kingdom"),
+    "plants only": (
+        lambda content: content.update(categories=content["categories"][-1:]),
+        "lacking categories of kingdom",
+    ),
 }
 
 
@@ -256,7 +259,9 @@ def test_the_evaluation_set_holds_nothing_of_train_mini(inat, tmp_path):
     held_out = evaluation_set(images)
     assert len(trained) == 12 * 4 and np.array_equal(np.bincount(held_out.labels), [3] * 12)
     assert {name.split("/")[0] for name in held_out.image_ids} == {"train"}
-    assert not {name.split("/", 1)[1] for name in trained.image_ids} & {name.split("/", 1)[1] for name in held_out.image_ids}
+    assert not {name.split("/", 1)[1] for name in trained.image_ids} & {
+        name.split("/", 1)[1] for name in held_out.image_ids
+    }
 
 
 def plant_copy(inat: Path, number: int) -> str:
@@ -267,7 +272,9 @@ def plant_copy(inat: Path, number: int) -> str:
     return f"train/{folder.name}/{last.name}"
 
 
-def test_a_file_with_the_content_of_a_training_image_is_not_drawn_and_the_short_class_is_reported(inat, tmp_path, capsys):
+def test_a_file_with_the_content_of_a_training_image_is_not_drawn_and_the_short_class_is_reported(
+    inat, tmp_path, capsys
+):
     copy = plant_copy(inat, 4)
     images = prepared(tmp_path / "study.yml", eval_images_per_class=4)  # there are four left, with the copy
     assert copy not in evaluation_set(images).image_ids
@@ -332,7 +339,10 @@ def replace_evaluation_packs(images: Images) -> None:
 
 @pytest.mark.parametrize(
     ("planted", "said"),
-    [(WITH_A_TRAINING_IMAGE, r"1 image\(s\) are in train_mini.json, first 400"), ({"4": [0]}, "image 0 is not of category 4")],
+    [
+        (WITH_A_TRAINING_IMAGE, r"1 image\(s\) are in train_mini.json, first 400"),
+        ({"4": [0]}, "image 0 is not of category 4"),
+    ],
 )
 def test_a_training_image_planted_in_the_manifest_is_found_by_id(inat, tmp_path, planted, said):
     images = prepared(tmp_path / "study.yml")
@@ -345,7 +355,9 @@ def test_a_training_image_planted_in_the_manifest_is_found_by_id(inat, tmp_path,
 def test_a_training_image_planted_under_another_id_is_found_by_content_while_preparing_and_at_each_use(inat, tmp_path):
     images = prepared(tmp_path / "study.yml")
     copy = plant_copy(inat, 4)  # after the draw, so that a manifest can name it
-    change_manifest(images, images=json.loads(inat2021.manifest_path(images).read_text())["images"] | {"4": [405, 406, 407]})
+    change_manifest(
+        images, images=json.loads(inat2021.manifest_path(images).read_text())["images"] | {"4": [405, 406, 407]}
+    )
     replace_evaluation_packs(images)
     with pytest.raises(InputError, match=f"1 image.* of the evaluation set equal training images, first {copy}"):
         prepared(tmp_path / "study.yml")

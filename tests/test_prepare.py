@@ -183,5 +183,7 @@ def test_a_study_without_large_datasets_needs_no_preparation(capsys):
 
 
 def test_an_unprepared_study_says_what_to_run(study):
-    with pytest.raises(InputError, match=r"class table .* is missing; make it with `python -m pretraining_gain.prepare"):
+    with pytest.raises(
+        InputError, match=r"class table .* is missing; make it with `python -m pretraining_gain.prepare"
+    ):
         training_set(study)

@@ -109,7 +109,8 @@ def prepare(study_name: str, workers: int, only_estimate: bool = False) -> None:
         estimate(parts, workers)
         if only_estimate:
             return
-        for part in sorted(parts, key=lambda part: part.split == "eval"):  # an evaluation set is kept apart from training
+        # training first: the evaluation set is kept apart from it
+        for part in sorted(parts, key=lambda part: part.split == "eval"):
             if part.is_drawn:
                 _draw(part, workers)
             _make_packs(part, workers)
@@ -239,7 +240,9 @@ def _look_for_leaks(part: Part) -> None:
 
 def check(study_name: str) -> None:
     """Read every pack of a study and compare its checksums. Raises `InputError` naming what is missing or damaged."""
-    packs = list(dict.fromkeys(part.path(key) for part in parts_of(load_study(study_name)) for key in part.rows()["key"]))
+    packs = list(
+        dict.fromkeys(part.path(key) for part in parts_of(load_study(study_name)) for key in part.rows()["key"])
+    )
     wrong = []
     for path in tqdm(packs, desc="checking", unit="pack", mininterval=2):
         try:

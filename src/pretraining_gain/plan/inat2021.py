@@ -86,7 +86,9 @@ def class_table(listing: Listing, n_classes: int) -> pd.DataFrame:
         raise InputError(f"{listing.path} has {len(listing.categories)} animal classes; the study expects {n_classes}")
     unknown = sorted(set(counts) - set(SUPERCATEGORIES))
     if unknown:
-        raise InputError(f"{listing.path}: unknown supercategory {unknown[0]!r}; accepted: {', '.join(SUPERCATEGORIES)}")
+        raise InputError(
+            f"{listing.path}: unknown supercategory {unknown[0]!r}; accepted: {', '.join(SUPERCATEGORIES)}"
+        )
     if n_classes == N_ANIMAL_CLASSES and counts != OFFICIAL_COUNTS:
         wrong = {name: counts.get(name, 0) for name, n in OFFICIAL_COUNTS.items() if counts.get(name, 0) != n}
         raise InputError(f"{listing.path}: classes a supercategory differ from the published ones: {wrong}")
@@ -127,7 +129,9 @@ def describe_evaluation(images: Images) -> str:
     n = images.eval_images_per_class
     if images.dataset != "inat2021":
         return f"up to {n} images a class of its own evaluation split"
-    drawn = f"{n} images a class drawn from the full training set (seed {images.split_seed}), none of them in train_mini"
+    drawn = (
+        f"{n} images a class drawn from the full training set (seed {images.split_seed}), none of them in train_mini"
+    )
     return {"train": drawn, "val": f"the official validation images, up to {min(n, 10)} a class"}[evaluate_on(images)]
 
 
@@ -154,7 +158,9 @@ def draw_manifest(
     chosen, short = {}, {}
     for category in train.categories:
         number = category["id"]
-        rest = [i for i in train.images.get(number, []) if i["id"] not in known and file_key(i["file_name"]) not in known]
+        rest = [
+            i for i in train.images.get(number, []) if i["id"] not in known and file_key(i["file_name"]) not in known
+        ]
         waiting = [rest[i] for i in np.random.default_rng([seed, number]).permutation(len(rest))]
         taken: list[int] = []
         while waiting and len(taken) < per_class:
@@ -200,10 +206,14 @@ def verify_manifest(manifest: dict[str, Any], path: Path, train: Listing, mini: 
         there = {image["id"]: image for image in train.images.get(int(number), [])}
         foreign = [i for i in ids if i not in there]
         if foreign:
-            raise InputError(f"evaluation manifest {path}: image {foreign[0]} is not of category {number} in {train.path}")
+            raise InputError(
+                f"evaluation manifest {path}: image {foreign[0]} is not of category {number} in {train.path}"
+            )
         leaked = [i for i in ids if i in in_mini or file_key(there[i]["file_name"]) in in_mini]
         if leaked:
-            raise InputError(f"evaluation manifest {path}: {len(leaked)} image(s) are in {mini.path.name}, first {leaked[0]}")
+            raise InputError(
+                f"evaluation manifest {path}: {len(leaked)} image(s) are in {mini.path.name}, first {leaked[0]}"
+            )
         chosen[int(number)] = [there[i] for i in ids]
     return chosen
 

@@ -142,7 +142,9 @@ def _verify_packs(images: Images, rows: pd.DataFrame, size_px: int) -> None:
             trained |= {official.file_key(image_id): image_id, sha256: image_id}
     for key, index in zip(rows["key"], _indexes(images, rows, "eval", size_px), strict=True):
         if index.get("manifest") != checksum:
-            raise InputError(f"{where}: the pack of {key} was made from another one; delete it and run the preparation again")
+            raise InputError(
+                f"{where}: the pack of {key} was made from another one; delete it and run the preparation again"
+            )
         for _, image_id, sha256 in index["images"]:
             same = trained.get(official.file_key(image_id)) or trained.get(sha256)
             if same:
@@ -160,7 +162,11 @@ def credit(image_id: str) -> dict[str, Any]:
     number = next(category["id"] for category in listing.categories if category["image_dir_name"] == folder)
     row = next(image for image in listing.images[number] if image["file_name"] == image_id)
     licence = listing.licences.get(row.get("license"), {})
-    return {"rights_holder": row.get("rights_holder", ""), "licence": licence.get("name", ""), "url": licence.get("url", "")}
+    return {
+        "rights_holder": row.get("rights_holder", ""),
+        "licence": licence.get("name", ""),
+        "url": licence.get("url", ""),
+    }
 
 
 def _listing(split: str) -> official.Listing:
