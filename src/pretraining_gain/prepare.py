@@ -134,7 +134,7 @@ def estimate(parts: list[Part], workers: int) -> int:
 
     Lists all images on the way, so that missing classes are found before hours are spent.
     """
-    total_bytes, total_hours, counted = 0, 0.0, set()
+    total_bytes, total_s, counted = 0, 0.0, set()
     for part in parts:
         missing = part.missing()
         todo = missing[~missing["key"].isin([key for key in missing["key"] if part.path(key) in counted])]
@@ -146,15 +146,22 @@ def estimate(parts: list[Part], workers: int) -> int:
         listed = part.module.list_originals(like.images, todo, like.split)
         n = len(todo) * part.images.eval_images_per_class if part.is_drawn else sum(map(len, listed))
         size, seconds = _measure([paths[0][1] for paths in listed], part.size_px)
-        hours = n * seconds / workers / 3600
-        total_bytes, total_hours = total_bytes + int(n * size), total_hours + hours
-        print(f"{part}: {len(todo)} classes, {n:,} images, about {n * size / 1e9:.2f} GB and {hours:.2f} h")
+        total_bytes, total_s = total_bytes + int(n * size), total_s + n * seconds / workers
+        print(f"{part}: {len(todo)} classes, {n:,} images, about {_disk(n * size)} and {_time(n * seconds / workers)}")
     free = shutil.disk_usage(prepared_root()).free
-    needed = f"about {total_bytes / 1e9:.2f} GB of the {free / 1e9:.2f} GB free in {prepared_root()}"
+    needed = f"about {_disk(total_bytes)} of the {_disk(free)} free in {prepared_root()}"
     if total_bytes * _MARGIN > free:
         raise InputError(f"the packs need {needed}; free some, or set PRETRAINING_GAIN_PREPARED to a larger disk")
-    print(f"in all {needed}, and {total_hours:.2f} h with {workers} worker(s)")
+    print(f"in all {needed}, and {_time(total_s)} (h:min:s) with {workers} worker(s)")
     return total_bytes
+
+
+def _disk(n_bytes: float) -> str:
+    return f"{tqdm.format_sizeof(n_bytes, divisor=1000)}B"
+
+
+def _time(seconds: float) -> str:
+    return tqdm.format_interval(round(seconds))
 
 
 def _measure(paths: list[Path], size_px: int) -> tuple[float, float]:

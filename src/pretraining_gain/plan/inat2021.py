@@ -137,7 +137,7 @@ def describe_evaluation(images: Images) -> str:
 
 def file_key(image_id: str) -> str:
     """What stays the same of a file between train and train_mini: folder and name, without the split."""
-    return "/".join(Path(image_id).parts[-2:])
+    return "/".join(image_id.rsplit("/", 2)[-2:])
 
 
 def draw_manifest(
