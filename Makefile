@@ -1,4 +1,4 @@
-# make reproduce [STUDY=toy|mini|paper|file.yml]   make test   make book   make lab   make plan   make data
+# make reproduce [STUDY=toy|mini|paper|file.yml]   make test   make book   make lab   make plan   make data   make prepare
 STUDY ?= toy
 PYTHON ?= python3
 VENV ?= .venv
@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 SNAKEMAKE := $(BIN)/python -m snakemake --cores $(JOBS) --quiet rules host reason
 
-.PHONY: reproduce test book lab plan data lock browser
+.PHONY: reproduce test book lab plan data prepare lock browser
 .DEFAULT_GOAL := reproduce
 
 reproduce: $(READY)
@@ -26,6 +26,9 @@ plan: $(READY)
 
 data: $(READY)
 	$(BIN)/python -m pretraining_gain.data $(STUDY)
+
+prepare: $(READY)
+	$(BIN)/python -m pretraining_gain.prepare $(STUDY)
 
 # One environment, made once from exact versions. torch comes for CPU or CUDA, whichever the machine's pip is set up for.
 $(READY): requirements.lock pyproject.toml

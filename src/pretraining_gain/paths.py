@@ -47,6 +47,18 @@ def prepared_root() -> Path:
     return _place("PRETRAINING_GAIN_PREPARED", str(data_root() / "prepared"))
 
 
+def public(text: str) -> str:
+    """A message as a book may show it: places by the names of their variables, not by this machine's folders."""
+    for name, place in {
+        "PREPARED": prepared_root,
+        "DATA": data_root,
+        "RESULTS": results_root,
+        "CACHE": cache_root,
+    }.items():
+        text = text.replace(str(place()), f"$PRETRAINING_GAIN_{name}")
+    return text
+
+
 def make_writable(folder: Path) -> Path:
     """Create `folder` if need be and prove that files can be written there, before any work is done."""
     probe = folder / f".probe-{os.getpid()}"

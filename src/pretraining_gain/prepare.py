@@ -1,4 +1,4 @@
-"""Make the compact form that training reads from: `python -m pretraining_gain.prepare STUDY [--yes]`
+"""Make the compact form that training reads from: `python -m pretraining_gain.prepare STUDY [--estimate | --check]`
 
 For the large datasets of a study (ImageNet-1K, iNaturalist 2021). Each image is decoded once, set upright, reduced to
 the square that the recipe wants, and kept as a JPEG in the pack of its class. Before anything is written, time and disk
@@ -14,20 +14,24 @@ import io
 import json
 import os
 import shutil
+import struct
 import sys
 import time
 import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 import pandas as pd
+from filelock import FileLock, Timeout
 from PIL import Image
 from tqdm import tqdm
 
 from pretraining_gain.compute.datasets.image_folder import BROKEN, decode, why_broken
-from pretraining_gain.compute.datasets.prepared import INDEX, pack_path, read_pack
+from pretraining_gain.compute.datasets.prepared import INDEX, damaged, pack_path, read_pack
 from pretraining_gain.errors import InputError
 from pretraining_gain.paths import make_writable, prepared_root, write_atomically
 from pretraining_gain.plan.studies import Images, Study, load_study
@@ -36,21 +40,50 @@ from pretraining_gain.plan.taxonomy import load_class_table
 QUALITY = 95
 _SAMPLE = 24
 _MARGIN = 1.1  # of free disk space over the estimate
+_BROKEN = (*BROKEN, struct.error)  # the last: camera data in which a number is no number
 
 
 @dataclass(frozen=True)
 class Part:
-    """One split of one dataset at one size: what a preparation makes."""
+    """One split of the classes of one table at one size: what a preparation makes."""
 
     images: Images
     split: str
     size_px: int
 
+    @property
+    def module(self) -> ModuleType:
+        return _module(self.images)
+
+    @property
+    def is_drawn(self) -> bool:
+        """Whether the images are drawn by the preparation, and not given by the dataset."""
+        return self.split == "eval" and hasattr(self.module, "is_drawn") and self.module.is_drawn(self.images)
+
+    @property
+    def training(self) -> Part:
+        return Part(self.images, "train", self.size_px)
+
     def rows(self) -> pd.DataFrame:
         return load_class_table(self.images.class_table or "")
 
-    def name(self) -> str:
-        return f"{self.images.dataset} {self.split} at {self.size_px} px"
+    def path(self, key: str) -> Path:
+        return pack_path(self.images.dataset, self.module.part_name(self.images, self.split), self.size_px, key)
+
+    def missing(self) -> pd.DataFrame:
+        rows = self.rows()
+        return rows[rows["key"].isin([key for key in rows["key"] if not self.path(key).exists()])]
+
+    def indexed(self) -> Iterator[list[str]]:
+        """Name, image id and SHA-256 of the original of each image in the packs."""
+        for key in self.rows()["key"]:
+            yield from read_pack(self.path(key))[0]["images"]
+
+    def hashes(self) -> set[str]:
+        return {sha256 for _, _, sha256 in self.indexed()}
+
+    def __str__(self) -> str:
+        return f"{self.images.class_table} {self.split} at {self.size_px} px"
 
 
 def parts_of(study: Study) -> list[Part]:
@@ -59,67 +92,85 @@ def parts_of(study: Study) -> list[Part]:
     for target in study.downstreams:
         size_px = target.recipe.resolve().resize_px
         wanted += [Part(target.images, split, size_px) for split in ("train", "eval")]
-    large = [part for part in wanted if hasattr(_module(part.images), "list_originals")]
-    once = {(part.images.dataset, part.images.class_table, part.split, part.size_px): part for part in reversed(large)}
-    return list(reversed(once.values()))
+    large = [part for part in wanted if hasattr(part.module, "list_originals")]
+    once = {(str(part), part.images.dataset): part for part in large}
+    return list(once.values())
 
 
-def prepare(study_name: str, workers: int, confirmed: bool = True) -> None:
+def prepare(study_name: str, workers: int, only_estimate: bool = False) -> None:
     """Make all packs of a study. Raises `InputError` for missing or broken data, a leak, or too small a disk."""
     parts = parts_of(load_study(study_name))
     if not parts:
         print(f"study {study_name!r} needs no preparation")
         return
-    make_writable(prepared_root())
-    for part in parts:
-        if hasattr(_module(part.images), "make_class_table"):
-            _module(part.images).make_class_table(part.images)
-    estimate(parts, workers)
-    if not confirmed:
-        return
-    for part in sorted(parts, key=lambda part: part.split == "eval"):  # an evaluation set is kept apart from training
-        if part.split == "eval" and hasattr(_module(part.images), "make_manifest"):
-            _report_short(part, _module(part.images).make_manifest(part.images, lambda part=part: _hashes(_training(part))))
-        _make_packs(part, workers)
-        if part.split == "eval":
-            _check_leaks(part)
+    with _alone():
+        for images in {part.images.dataset: part.images for part in parts if hasattr(part.module, "set_up")}.values():
+            _module(images).set_up(images)
+        estimate(parts, workers)
+        if only_estimate:
+            return
+        # training first: the evaluation set is kept apart from it
+        for part in sorted(parts, key=lambda part: part.split == "eval"):
+            if part.is_drawn:
+                _draw(part, workers)
+            _make_packs(part, workers)
+            if part.split == "eval":
+                _look_for_leaks(part)
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Hold the folder of prepared data, so that what another process left unfinished can be told from what it is making."""
+    root = make_writable(prepared_root())
+    try:
+        with FileLock(root / ".lock", timeout=0):
+            yield
+    except Timeout:
+        raise InputError(f"another preparation is at work in {root}") from None
 
 
 def estimate(parts: list[Part], workers: int) -> int:
-    """Print images, disk and time still to be spent, from a sample; returns the bytes. Refuses a disk that is too small."""
-    total_bytes = 0
+    """Print images, disk and time still to be spent, from a sample; returns the bytes. Refuses a disk that is too small.
+
+    Lists all images on the way, so that missing classes are found before hours are spent.
+    """
+    total_bytes, total_s, counted = 0, 0.0, set()
     for part in parts:
-        keys = part.rows()["key"]
-        todo = [key for key in keys if not _path(part, key).exists()]
-        if not todo:
-            print(f"{part.name()}: {len(keys)} classes, all there")
+        missing = part.missing()
+        todo = missing[~missing["key"].isin([key for key in missing["key"] if part.path(key) in counted])]
+        counted |= {part.path(key) for key in todo["key"]}
+        if todo.empty:
+            print(f"{part}: nothing to do")
             continue
-        sample_of = part if part.split == "train" else _training(part)
-        rows = part.rows()[keys.isin(todo)]
-        listed = _module(part.images).list_originals(sample_of.images, rows, "train")
-        n = sum(len(paths) for paths in listed)
-        if part.split == "eval":
-            n = len(todo) * part.images.eval_images_per_class
-        size, seconds = _measure([paths[0][1] for paths in listed if paths][:_SAMPLE], part.size_px)
-        total_bytes += int(n * size)
-        hours = n * seconds / workers / 3600
-        print(f"{part.name()}: {len(todo)} classes, {n:,} images, about {n * size / 1e9:.2f} GB and {hours:.2f} h")
+        like = part.training if part.is_drawn else part  # what is still to be drawn will be like what is trained on
+        listed = part.module.list_originals(like.images, todo, like.split)
+        n = len(todo) * part.images.eval_images_per_class if part.is_drawn else sum(map(len, listed))
+        size, seconds = _measure([paths[0][1] for paths in listed], part.size_px)
+        total_bytes, total_s = total_bytes + int(n * size), total_s + n * seconds / workers
+        print(f"{part}: {len(todo)} classes, {n:,} images, about {_disk(n * size)} and {_time(n * seconds / workers)}")
     free = shutil.disk_usage(prepared_root()).free
+    needed = f"about {_disk(total_bytes)} of the {_disk(free)} free in {prepared_root()}"
     if total_bytes * _MARGIN > free:
-        raise InputError(
-            f"the packs need about {total_bytes / 1e9:.2f} GB, but {prepared_root()} has {free / 1e9:.2f} GB free; "
-            "free some, or set PRETRAINING_GAIN_PREPARED to a larger disk"
-        )
+        raise InputError(f"the packs need {needed}; free some, or set PRETRAINING_GAIN_PREPARED to a larger disk")
+    print(f"in all {needed}, and {_time(total_s)} (h:min:s) with {workers} worker(s)")
     return total_bytes
 
 
+def _disk(n_bytes: float) -> str:
+    return f"{tqdm.format_sizeof(n_bytes, divisor=1000)}B"
+
+
+def _time(seconds: float) -> str:
+    return tqdm.format_interval(round(seconds))
+
+
 def _measure(paths: list[Path], size_px: int) -> tuple[float, float]:
-    """Bytes and seconds an image, of those in the sample that can be decoded."""
+    """Bytes and seconds an image, of a sample spread over `paths`, of those that can be decoded."""
     started, sizes = time.perf_counter(), []
-    for path in paths:
+    for path in paths[:: max(1, len(paths) // _SAMPLE)]:
         try:
             sizes.append(len(encode(path, size_px)[0]))
-        except BROKEN:
+        except _BROKEN:
             continue
     return (sum(sizes) / len(sizes), (time.perf_counter() - started) / len(sizes)) if sizes else (0.0, 0.0)
 
@@ -132,22 +183,30 @@ def encode(path: Path, size_px: int) -> tuple[bytes, str]:
     return buffer.getvalue(), hashlib.sha256(content).hexdigest()
 
 
+def _draw(part: Part, workers: int) -> None:
+    with ThreadPoolExecutor(workers) as pool, _bar(f"{part}: drawing", len(part.rows()), "class") as bar:
+        short = part.module.make_manifest(part.images, part.training.hashes, pool.map, bar.update)
+    for key, n in short.items():
+        print(f"{part}: only {n} of {part.images.eval_images_per_class} images are left for {key}")
+
+
 def _make_packs(part: Part, workers: int) -> None:
-    rows = part.rows()
-    todo = rows[[not _path(part, key).exists() for key in rows["key"]]]
+    todo = part.missing()
     if todo.empty:
         return
-    make_writable(_path(part, "any").parent)
-    originals = _module(part.images).list_originals(part.images, todo, part.split)
-    with (
-        ThreadPoolExecutor(workers) as pool,
-        tqdm(total=sum(map(len, originals)), desc=part.name(), unit="image", mininterval=2, smoothing=0.05) as bar,
-    ):
+    for unfinished in make_writable(part.path("any").parent).glob(".*.tmp"):
+        unfinished.unlink()  # of a killed preparation
+    originals = part.module.list_originals(part.images, todo, part.split)
+    mark = {"manifest": part.module.manifest_checksum(part.images)} if part.is_drawn else {}
+    with ThreadPoolExecutor(workers) as pool, _bar(str(part), sum(map(len, originals)), "image") as bar:
         for key, paths in zip(todo["key"], originals, strict=True):
-            _make_pack(part, key, paths, pool, bar)
+            write_atomically(part.path(key), _pack(part, paths, mark, pool, bar))
 
 
-def _make_pack(part: Part, key: str, paths: list[tuple[str, Path]], pool: ThreadPoolExecutor, bar: tqdm) -> None:
+def _pack(
+    part: Part, paths: list[tuple[str, Path]], mark: dict[str, str], pool: ThreadPoolExecutor, bar: tqdm
+) -> bytes:
+    """The pack of one class; its index also holds `mark`."""
     buffer, listed, skipped = io.BytesIO(), [], []
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as pack:
         jobs = pool.map(lambda item: _encoded(item[1], part), paths)
@@ -159,64 +218,72 @@ def _make_pack(part: Part, key: str, paths: list[tuple[str, Path]], pool: Thread
             name = f"{len(listed):05d}.jpg"
             pack.writestr(zipfile.ZipInfo(name), made[0])
             listed.append([name, image_id, made[1]])
-        pack.writestr(zipfile.ZipInfo(INDEX), json.dumps({"images": listed, "skipped": skipped}))
-    write_atomically(_path(part, key), buffer.getvalue())
+        pack.writestr(zipfile.ZipInfo(INDEX), json.dumps({"images": listed, "skipped": skipped} | mark))
+    return buffer.getvalue()
 
 
 def _encoded(path: Path, part: Part) -> tuple[bytes, str] | None:
     try:
         return encode(path, part.size_px)
-    except BROKEN as error:
+    except _BROKEN as error:
         if part.images.broken_images == "skip":
             return None
         raise InputError(why_broken(path, error)) from None
 
 
-def _check_leaks(part: Part) -> None:
-    """Raise when a file of the evaluation set equals, in content, one that is trained on."""
-    training = _hashes(_training(part))
-    leaked = [image_id for _, image_id, sha256 in _indexed(part) if sha256 in training]
-    if leaked:
+def _look_for_leaks(part: Part) -> None:
+    """Images of the evaluation set that equal, in content, one that is trained on: an error where the set was drawn here,
+    a remark where the dataset is published so."""
+    training = part.training.hashes()
+    leaked = [image_id for _, image_id, sha256 in part.indexed() if sha256 in training]
+    if leaked and part.is_drawn:
         raise InputError(
-            f"{part.name()}: {len(leaked)} image(s) of the evaluation set equal training images, first {leaked[0]}; "
-            f"delete {_path(part, 'any').parent} and its manifest, and draw it again"
+            f"{part}: {len(leaked)} image(s) of the evaluation set equal training images, first {leaked[0]}; "
+            f"delete {part.path('any').parent} and its manifest, and draw it again"
         )
+    if leaked:
+        print(f"{part}: {len(leaked)} image(s) equal training images, first {leaked[0]}; kept, as published")
 
 
-def _hashes(part: Part) -> set[str]:
-    return {sha256 for _, _, sha256 in _indexed(part)}
+def check(study_name: str) -> None:
+    """Read every pack of a study and compare its checksums. Raises `InputError` naming what is missing or damaged."""
+    packs = list(
+        dict.fromkeys(part.path(key) for part in parts_of(load_study(study_name)) for key in part.rows()["key"])
+    )
+    wrong = []
+    for path in tqdm(packs, desc="checking", unit="pack", mininterval=2):
+        try:
+            with zipfile.ZipFile(path) as pack:
+                first = pack.testzip()
+            wrong += [damaged(path, f"checksum of {first}")] if first else []
+        except (OSError, zipfile.BadZipFile) as error:
+            wrong.append(damaged(path, error) if path.exists() else f"pack {path} is missing")
+    if wrong:
+        raise InputError(f"{len(wrong)} of {len(packs)} packs are not whole: {'; '.join(wrong[:20])}")
+    print(f"{len(packs)} packs are whole")
 
 
-def _indexed(part: Part) -> Iterator[list[str]]:
-    for key in part.rows()["key"]:
-        yield from read_pack(_path(part, key))[1]["images"]
+def _bar(title: str, total: int, unit: str) -> tqdm:
+    return tqdm(total=total, desc=title, unit=unit, mininterval=2, smoothing=0.05)
 
 
-def _training(part: Part) -> Part:
-    return Part(part.images, "train", part.size_px)
-
-
-def _report_short(part: Part, short: dict[str, int]) -> None:
-    for key, n in short.items():
-        print(f"{part.name()}: only {n} of {part.images.eval_images_per_class} images are left for {key}")
-
-
-def _path(part: Part, key: str) -> Path:
-    return pack_path(part.images, part.split, part.size_px, key)
-
-
-def _module(images: Images):
+def _module(images: Images) -> ModuleType:
     return importlib.import_module(f"pretraining_gain.compute.datasets.{images.dataset}")
 
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m pretraining_gain.prepare", description=__doc__.split("\n")[0])
     parser.add_argument("study", help="name in notebooks/studies/, or the path of a .yml file")
-    parser.add_argument("--estimate", action="store_true", help="print time and disk, and stop")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="threads; default: all cores")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--estimate", action="store_true", help="print time and disk, and stop")
+    what.add_argument("--check", action="store_true", help="compare the checksums of all packs, and stop")
     given = parser.parse_args(arguments)
     try:
-        prepare(given.study, max(1, given.workers), confirmed=not given.estimate)
+        if given.check:
+            check(given.study)
+        else:
+            prepare(given.study, max(1, given.workers), only_estimate=given.estimate)
     except InputError as error:
         print(f"prepare: {error}", file=sys.stderr)
         return 1

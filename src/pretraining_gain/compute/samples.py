@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from pretraining_gain.compute.datasets import load_images
 from pretraining_gain.errors import InputError, one_line
+from pretraining_gain.paths import public
 from pretraining_gain.plan.runs import plain_parameters
 from pretraining_gain.plan.studies import Images, Study, load_study
 from pretraining_gain.plan.taxonomy import load_class_table
@@ -23,7 +24,7 @@ from pretraining_gain.plan.taxonomy import load_class_table
 #: Source and licence of datasets that state one for all images; a dataset whose images have their own has `credit`.
 CREDITS = {
     "toy": "drawn by this project",
-    "cifar10": "CIFAR-10, Krizhevsky 2009",
+    "cifar10": "CIFAR-10, Krizhevsky 2009, no licence stated",
     "caltech101": "Caltech-101, Li, Andreeto, Ranzato & Perona, CC BY 4.0",
     "imagenet1k": "ImageNet, for research only; rights remain with the photographers",
 }
@@ -32,10 +33,12 @@ _SHOWN_PX = 128
 
 @dataclass(frozen=True)
 class Sample:
-    """One image as it is shown: a PNG in base64, what it shows, in which domain, and whose it is."""
+    """One image as it is shown: a PNG in base64, of which species, in which domain, what its class is called there, and
+    whose it is."""
 
     species: str
     domain: str
+    label: str
     png_base64: str
     image_id: str
     credit: str
@@ -65,18 +68,24 @@ class SampleView(BaseModel):
         try:
             return self._draw(study)
         except InputError as missing:
-            return f"No samples of study {study.name!r} here: {missing}"
+            return f"No samples of study {study.name!r} here: {public(str(missing))}"
 
     def _draw(self, study: Study) -> list[Sample]:
         target = next(target for target in study.downstreams if target.domain == "out_of_domain")
         table = load_class_table(target.images.class_table or "")
         source = load_class_table(study.source.class_table or "").set_index("key", drop=False)
-        shared = table[table["represented_by"].str.split(";").str[0].isin(source.index)]
-        order = np.random.default_rng(self.seed).permutation(len(shared))[: self.n_species]
+        table = table.assign(source_key=table["represented_by"].str.split(";").str[0])
+        shared = table[table["source_key"].isin(source.index)]
+        order = np.random.default_rng(self.seed).permutation(len(shared))
+        # one species a source class, or the source's side would show the same images again
+        chosen = shared.iloc[order].drop_duplicates("source_key")[: self.n_species].sort_values("class_id")
         samples = []
-        for row in shared.iloc[sorted(order)].to_dict("records"):
-            source_row = source.loc[row["represented_by"].split(";")[0]].to_dict()
-            sides = [("source", study.source, study.pretrain, source_row), ("target", target.images, target.recipe, row)]
+        for row in chosen.to_dict("records"):
+            source_row = source.loc[row["source_key"]].to_dict()
+            sides = [
+                ("source", study.source, study.pretrain, source_row),
+                ("target", target.images, target.recipe, row),
+            ]
             for domain, images, recipe, wanted in sides:
                 samples += self._of(images, wanted, recipe.resolve().resize_px, row["name"], domain)
         return samples
@@ -85,11 +94,18 @@ class SampleView(BaseModel):
         few = images.model_copy(update={"train_images_per_class": self.n_images, "broken_images": "skip"})
         rows = load_class_table(images.class_table or "")
         data = load_images(few, rows[rows["key"] == row["key"]], "train", size_px)
-        positions = range(min(self.n_images, len(data)))
         module = importlib.import_module(f"pretraining_gain.compute.datasets.{images.dataset}")
+        positions = torch.arange(min(self.n_images, len(data)))
         return [
-            Sample(species, domain, _png(data.images[torch.tensor([i])][0].permute(1, 2, 0).numpy()), name, _credit(module, images, name))
-            for i, name in zip(positions, data.image_ids, strict=False)
+            Sample(
+                species,
+                domain,
+                row["name"],
+                _png(pixels.permute(1, 2, 0).numpy()),
+                image_id,
+                _credit(module, images, image_id),
+            )
+            for pixels, image_id in zip(data.images[positions], data.image_ids, strict=False)
         ]
 
 

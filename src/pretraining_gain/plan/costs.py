@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from pretraining_gain.plan.inat2021 import describe_evaluation
 from pretraining_gain.plan.recipes import RecipeChoice
 from pretraining_gain.plan.runs import Run, design_runs, finetuning_runs, plain_parameters, pretraining_runs
 from pretraining_gain.plan.studies import SCRATCH, Study, load_study
@@ -146,6 +147,7 @@ class Plan:
             "n_seeds": len(self.study.seeds),
             "images_seen": int(table["images_seen"].sum()),
             "device": self.study.throughput.device,
+            "evaluated_on": describe_evaluation(self.study.downstreams[0].images),
             "disk_gb": float(self.disk_table().at["all", "GB"]),
             "device_hours": float(table["device_hours"].sum()),
             "images_per_s": self.study.throughput.train_images_per_s,

@@ -21,7 +21,15 @@ REPRESENTED = "in the source"
 NONE = "none"
 SOME = "some"
 ANNOTATIONS = "Biodiversity_ImageNet_Image_data.csv"
-_COLUMNS = ("Image Number", "Category", "Label", "Correct ID", "Blurry image", "Humans present", "Other animals present")
+_COLUMNS = (
+    "Image Number",
+    "Category",
+    "Label",
+    "Correct ID",
+    "Blurry image",
+    "Humans present",
+    "Other animals present",
+)
 VOTES = _COLUMNS[3:]
 
 

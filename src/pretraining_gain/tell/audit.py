@@ -14,9 +14,10 @@ import pandas as pd
 import plotly.graph_objects as go
 from pydantic import BaseModel, ConfigDict, Field
 
-from pretraining_gain.errors import InputError, one_line
+from pretraining_gain.errors import one_line
+from pretraining_gain.paths import public
 from pretraining_gain.plan.inat2021 import N_ANIMAL_CLASSES, OFFICIAL_COUNTS
-from pretraining_gain.plan.representation import correct_images, imagenet_birds, load_annotations
+from pretraining_gain.plan.representation import annotations_path, correct_images, imagenet_birds, load_annotations
 from pretraining_gain.plan.runs import plain_parameters
 from pretraining_gain.plan.taxonomy import load_class_table
 from pretraining_gain.tell.figures import LAYOUT
@@ -47,10 +48,11 @@ class AuditView(BaseModel):
             return cls(**plain_parameters(parameters, list(cls.model_fields)))
 
     def audit(self) -> Audit:
-        try:
+        """Raises `InputError` for an annotation file that is there and cannot be used."""
+        if annotations_path().exists():
             return Audit(self, load_annotations(), "")
-        except InputError as missing:
-            return Audit(self, None, str(missing))
+        fetch = "fetch it with `python -m pretraining_gain.data annotations`"
+        return Audit(self, None, public(f"{annotations_path()} is missing; {fetch}"))
 
 
 @dataclass(frozen=True)
@@ -121,8 +123,16 @@ class Audit:
         return {key: str(value) for key, value in (numbers | self._annotated()).items()}
 
     def _annotated(self) -> dict[str, str]:
-        keys = ["n_images", "n_bird_classes", "n_bird_images", "n_well", "n_well_unanimous", "n_well_half", "n_well_majority"]
-        keys += ["wrong", "humans", "other_animals", "blurry", "worst"]
+        keys = [
+            "n_images",
+            "n_bird_classes",
+            "n_bird_images",
+            "n_well",
+            "n_well_unanimous",
+            "n_well_half",
+            "n_well_majority",
+        ]
+        keys += ["wrong", "humans", "other_animals", "blurry", "worst", "worst_name", "worst_count", "worst_species"]
         if self.annotations is None:
             return dict.fromkeys(keys, UNKNOWN) | {"annotations": self.missing}
         birds = self.annotations[self.annotations["category"] == "Bird"]
@@ -139,6 +149,9 @@ class Audit:
             "other_animals": _percent(kept["Other animals present"] >= 0),
             "blurry": _percent(kept["Blurry image"] >= 0),
             "worst": ", ".join(f"{name} ({count})" for name, count in worst.items()),
+            "worst_name": worst.index[0],
+            "worst_count": worst.iloc[0],
+            "worst_species": self.mapping().set_index("imagenet_name").at[worst.index[0], "species"],
             "annotations": "the annotation file is there",
         }
         return {key: str(value) for key, value in (values | by_cut).items()}
@@ -189,7 +202,9 @@ class Audit:
         buttons = [{"label": label, "method": "restyle", "args": [{"x": [xs]}]} for label, xs in values.items()]
         figure.update_layout(
             **LAYOUT | {"height": 1150},
-            updatemenus=[{"buttons": buttons, "active": start, "x": 1, "xanchor": "right", "y": 1.02, "yanchor": "bottom"}],
+            updatemenus=[
+                {"buttons": buttons, "active": start, "x": 1, "xanchor": "right", "y": 1.02, "yanchor": "bottom"}
+            ],
             xaxis={"title": "correct images (of 50)", "range": [0, 50]},
             yaxis={"autorange": "reversed", "dtick": 1, "tickfont": {"size": 11}, "automargin": True},
         )

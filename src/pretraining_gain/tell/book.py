@@ -52,7 +52,7 @@ def note(text: str) -> HTML:
 def paste_samples(key: str, samples: Sequence[Any] | str) -> None:
     """Show sample images, a row a species with the source's on the left, and make them available to chapters as `key`.
 
-    Each has `species`, `domain`, `png_base64`, `image_id` and `credit`; a text in their place says why there are none.
+    Each has `species`, `domain`, `label`, `png_base64`, `image_id` and `credit`; a text in their place says why there are none.
     """
     shown = note(samples) if isinstance(samples, str) else HTML(_sample_grid(samples))
     glue(key, shown, display=False)
@@ -65,7 +65,9 @@ def _sample_grid(samples: Sequence[Any]) -> str:
         cells = []
         for domain in dict.fromkeys(sample.domain for sample in samples):
             images = [_sample(sample) for sample in samples if (sample.species, sample.domain) == (species, domain)]
-            cells.append(f'<td data-domain="{domain}">{"".join(images)}</td>')
+            labels = dict.fromkeys(s.label for s in samples if (s.species, s.domain) == (species, domain))
+            caption = html.escape(", ".join(label for label in labels if label != species))
+            cells.append(f'<td data-domain="{domain}">{"".join(images)}<div>{caption}</div></td>')
         rows.append(f'<tr><th scope="row">{html.escape(species)}</th>{"".join(cells)}</tr>')
     heads = "".join(f'<th scope="col">{domain}</th>' for domain in dict.fromkeys(sample.domain for sample in samples))
     credits = "; ".join(html.escape(text) for text in dict.fromkeys(sample.credit for sample in samples))
@@ -74,7 +76,7 @@ def _sample_grid(samples: Sequence[Any]) -> str:
 
 
 def _sample(sample: Any) -> str:
-    shown = f"{sample.species}, {sample.domain}: {sample.image_id} ({sample.credit})"
+    shown = f"{sample.label}, {sample.domain}: {sample.image_id} ({sample.credit})"
     text = html.escape(shown, quote=True)
     return f'<img src="data:image/png;base64,{sample.png_base64}" alt="{text}" title="{text}">'
 

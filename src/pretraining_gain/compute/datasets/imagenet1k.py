@@ -10,36 +10,52 @@ from __future__ import annotations
 from pathlib import Path
 
 import pandas as pd
+from scipy.io import loadmat
+from scipy.io.matlab import MatReadError
 
 from pretraining_gain.compute.datasets.image_folder import SUFFIXES
-from pretraining_gain.compute.datasets.prepared import load_set as load_set
+from pretraining_gain.compute.datasets.prepared import load_packs
+from pretraining_gain.compute.pipeline import ImageSet
 from pretraining_gain.errors import InputError
 from pretraining_gain.paths import data_root
 from pretraining_gain.plan.representation import validation_classes
 from pretraining_gain.plan.studies import Images
 from pretraining_gain.plan.taxonomy import load_class_table
 
-#: The smallest class of the official training set has so many images: a folder with fewer was not fully extracted.
-SMALLEST_CLASS = 732
+#: The official training set: its smallest class, its largest classes, and all of it.
+SMALLEST_CLASS, LARGEST_CLASS, ALL_TRAINING_IMAGES = 732, 1300, 1_281_167
 GROUND_TRUTH = "ILSVRC2012_validation_ground_truth.txt"
 Originals = list[tuple[str, Path]]
+
+
+def load_set(images: Images, rows: pd.DataFrame, split: str, size_px: int) -> ImageSet:
+    """The packs of the classes in `rows`, up to the study's number of images a class, label i for the i-th row."""
+    limit = images.train_images_per_class if split == "train" else images.eval_images_per_class
+    return load_packs("imagenet1k", part_name(images, split), size_px, rows["key"].tolist(), limit)
+
+
+def part_name(images: Images, split: str) -> str:
+    return split
 
 
 def list_originals(images: Images, rows: pd.DataFrame, split: str) -> list[Originals]:
     """Id and path of the images of each class in `rows`. Raises `InputError` listing classes that are missing or short."""
     root = data_root() / "imagenet1k"
+    devkit = _devkit(root)
     if split == "train":
         found = [_in_folder(root, root / "train" / wnid) for wnid in rows["key"]]
-        least = min(images.train_images_per_class, SMALLEST_CLASS)
+        official = devkit.set_index("wnid")["n_train"] if devkit is not None else pd.Series(dtype=int)
+        least = [min(images.train_images_per_class, official.get(wnid, SMALLEST_CLASS)) for wnid in rows["key"]]
+        _check_total(root, images, found, devkit)
     else:
-        found = _validation(root, rows)
-        least = images.eval_images_per_class
-    short = {wnid: len(paths) for wnid, paths in zip(rows["key"], found, strict=True) if len(paths) < least}
+        found = _validation(root, rows, devkit)
+        least = [images.eval_images_per_class] * len(rows)
+    counts = {wnid: (len(paths), n) for wnid, paths, n in zip(rows["key"], found, least, strict=True)}
+    short = [f"{wnid} ({n} of at least {wanted})" for wnid, (n, wanted) in counts.items() if n < wanted]
     if short:
-        named = ", ".join(f"{wnid} ({n})" for wnid, n in list(short.items())[:5])
         raise InputError(
             f"{root / ('train' if split == 'train' else 'val')}: {len(short)} of {len(rows)} classes are missing or not "
-            f"fully extracted (at least {least} images each): {named}{', …' if len(short) > 5 else ''}"
+            f"fully extracted: {', '.join(short[:20])}{', …' if len(short) > 20 else ''}"
         )
     return found
 
@@ -49,31 +65,55 @@ def _in_folder(root: Path, folder: Path) -> Originals:
     return [(path.relative_to(root).as_posix(), path) for path in paths]
 
 
-def _validation(root: Path, rows: pd.DataFrame) -> list[Originals]:
+def _check_total(root: Path, images: Images, found: list[Originals], devkit: pd.DataFrame | None) -> None:
+    """Without the devkit nothing says how large each class is, only how large all of them are together."""
+    total, n_classes = sum(map(len, found)), len(load_class_table("imagenet1k"))
+    checkable = devkit is None and len(found) == n_classes and images.train_images_per_class >= LARGEST_CLASS
+    if checkable and min(map(len, found)) >= SMALLEST_CLASS and total < ALL_TRAINING_IMAGES:
+        raise InputError(
+            f"{root / 'train'} has {total:,} images, the official training set {ALL_TRAINING_IMAGES:,}; extract it again "
+            f"(with ILSVRC2012_devkit_t12 in {root}, the classes that lack images are named here)"
+        )
+
+
+def _validation(root: Path, rows: pd.DataFrame, devkit: pd.DataFrame | None) -> list[Originals]:
     val = root / "val"
     flat = sorted(val.glob("ILSVRC2012_val_*.JPEG")) if val.is_dir() else []
     if not flat:
         return [_in_folder(root, val / wnid) for wnid in rows["key"]]
-    wnid_of = _flat_classes(root)
+    wnid_of = _flat_classes(root, devkit)
     by_wnid: dict[str, Originals] = {}
     for path in flat:
-        wnid = wnid_of.get(int(path.stem.rsplit("_", 1)[1]), "")
+        wnid = wnid_of.get(path.stem.removeprefix("ILSVRC2012_val_"), "")
         by_wnid.setdefault(wnid, []).append((path.relative_to(root).as_posix(), path))
     return [by_wnid.get(wnid, []) for wnid in rows["key"]]
 
 
-def _flat_classes(root: Path) -> dict[int, str]:
-    """Image number -> wnid. The devkit numbers classes its own way; its `meta.mat` says which wnid a number means."""
-    truth = next(iter(sorted(root.rglob(f"ILSVRC2012_devkit*/data/{GROUND_TRUTH}"))), None)
-    if truth is None:
+def _flat_classes(root: Path, devkit: pd.DataFrame | None) -> dict[str, str]:
+    """Image number as in the file name -> wnid."""
+    if devkit is None:
         wnids = load_class_table("imagenet1k")["key"]
-        return {number: wnids[label] for number, label in validation_classes().items()}
-    from scipy.io import loadmat  # a dependency of accelerate's and torchvision's own readers, needed here only
-
+        return {f"{number:08d}": wnids[label] for number, label in validation_classes().items()}
+    path = _devkit_folder(root) / GROUND_TRUTH
     try:
-        synsets = loadmat(truth.with_name("meta.mat"), squeeze_me=True)["synsets"]
-        wnid_of_devkit = {int(row["ILSVRC2012_ID"]): str(row["WNID"]) for row in synsets}
-        labels = [int(line) for line in truth.read_text().split()]
-        return {number: wnid_of_devkit[label] for number, label in enumerate(labels, start=1)}
-    except (OSError, KeyError, ValueError, TypeError) as error:
-        raise InputError(f"devkit {truth.parent} cannot be read: {type(error).__name__} {error}") from None
+        labels = [int(line) for line in path.read_text().split()]
+        return {f"{number:08d}": devkit.at[label, "wnid"] for number, label in enumerate(labels, start=1)}
+    except (OSError, KeyError, ValueError) as error:
+        raise InputError(f"{path} cannot be read: {type(error).__name__} {error}") from None
+
+
+def _devkit_folder(root: Path) -> Path | None:
+    return next(iter(sorted(path.parent for path in root.glob(f"ILSVRC2012_devkit*/data/{GROUND_TRUTH}"))), None)
+
+
+def _devkit(root: Path) -> pd.DataFrame | None:
+    """The devkit's own numbering of classes: `wnid` and `n_train` (official training images) by ILSVRC2012_ID; or None."""
+    folder = _devkit_folder(root)
+    if folder is None:
+        return None
+    try:
+        synsets = loadmat(folder / "meta.mat", squeeze_me=True)["synsets"]
+        rows = [(int(row["ILSVRC2012_ID"]), str(row["WNID"]), int(row["num_train_images"])) for row in synsets]
+    except (OSError, KeyError, ValueError, TypeError, MatReadError) as error:
+        raise InputError(f"devkit {folder / 'meta.mat'} cannot be read: {type(error).__name__} {error}") from None
+    return pd.DataFrame(rows, columns=["id", "wnid", "n_train"]).set_index("id")

@@ -2,14 +2,15 @@
 
 A pack is an ordinary zip file of JPEGs, stored uncompressed, each a decoded, upright, RGB square of S pixels; its last
 member `index.json` lists for each image its id and the SHA-256 of the original file. A pack appears under its name only
-when it is whole. Shared by the datasets that are prepared.
+when it is whole. Shared by the datasets that are prepared: each offers `load_set`, as any large dataset, `part_name`,
+which names the folder of a split's packs by all that decides what is in them, and `list_originals` for the preparation.
 """
 
 from __future__ import annotations
 
 import io
 import json
-import struct
+import os
 import zipfile
 import zlib
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 from PIL import Image
 from torch import Tensor
@@ -27,28 +27,24 @@ from torch import Tensor
 from pretraining_gain.compute.pipeline import ImageSet
 from pretraining_gain.errors import InputError
 from pretraining_gain.paths import prepared_root
-from pretraining_gain.plan.studies import Images
 
 INDEX = "index.json"
-_HEADER = struct.Struct("<26xHH")  # of a zip member: lengths of its name and extra field stand at byte 26
+_HEADER_BYTES = 30  # of a zip member, before its name; the preparation writes no extra field
 
 
-def pack_path(images: Images, split: str, size_px: int, key: str) -> Path:
-    """Where the pack of one class is. Whatever decides which images are in it is in the path."""
-    choice = "-".join(str(images.options[name]) for name in sorted(images.options)) if split == "eval" else ""
-    part = "-".join(filter(None, [split, choice, f"seed{images.split_seed}" if choice else ""]))
-    return prepared_root() / images.dataset / f"{size_px}px" / part / f"{key}.zip"
+def pack_path(dataset: str, part_name: str, size_px: int, key: str) -> Path:
+    """Where the pack of one class is."""
+    return prepared_root() / dataset / f"{size_px}px" / part_name / f"{key}.zip"
 
 
 @dataclass(frozen=True)
 class Packs:
-    """Images of many packs, decoded when asked for: position -> (file, byte offset, bytes, CRC-32)."""
+    """Images of many packs, decoded when asked for. Image i lies in `paths[files[i]]`; `places` (N, 3) int64 has for
+    each its byte offset, bytes and CRC-32."""
 
     paths: list[Path]
     files: np.ndarray
-    offsets: np.ndarray
-    sizes: np.ndarray
-    crcs: np.ndarray
+    places: np.ndarray
     size_px: int
 
     @property
@@ -57,7 +53,9 @@ class Packs:
 
     @cached_property
     def _workers(self) -> ThreadPoolExecutor:
-        return ThreadPoolExecutor(max(1, torch.get_num_threads()))
+        # One for each core that this process may use: decoding is not arithmetic, so torch's threads do not limit it.
+        has_affinity = hasattr(os, "sched_getaffinity")
+        return ThreadPoolExecutor(len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count())
 
     def __getitem__(self, positions: Tensor) -> Tensor:
         """(B,) int64 -> (B, 3, S, S) uint8, in that order. Raises `InputError` naming a pack that is damaged."""
@@ -65,53 +63,60 @@ class Packs:
         return torch.from_numpy(np.stack(decoded).transpose(0, 3, 1, 2).copy())
 
     def checksums(self) -> bytes:
-        return self.crcs.tobytes()
+        return self.places[:, 2].tobytes()
 
     def _decode(self, position: int) -> np.ndarray:
         path = self.paths[self.files[position]]
-        with open(path, "rb") as file:
-            file.seek(int(self.offsets[position]))
-            content = file.read(int(self.sizes[position]))
-        if zlib.crc32(content) != self.crcs[position]:
+        offset, size, crc = self.places[position].tolist()
+        try:
+            with open(path, "rb") as file:  # a hundredth of the time that decoding takes, so none is kept open
+                file.seek(offset)
+                content = file.read(size)
+        except OSError as error:
+            raise InputError(f"pack {path} cannot be read: {error.strerror}") from None
+        if zlib.crc32(content) != crc:
             raise InputError(f"pack {path} is damaged; delete it and run the preparation again")
         with Image.open(io.BytesIO(content)) as image:
             return np.asarray(image)
 
 
-def load_set(images: Images, rows: pd.DataFrame, split: str, size_px: int) -> ImageSet:
-    """The packs of the classes in `rows`, up to the study's number of images a class, label i for the i-th row."""
-    limit = images.train_images_per_class if split == "train" else images.eval_images_per_class
-    paths = [pack_path(images, split, size_px, key) for key in rows["key"]]
+def load_packs(dataset: str, part_name: str, size_px: int, keys: list[str], limit: int) -> ImageSet:
+    """The first `limit` images of each pack in `keys`, label i for the i-th. Raises `InputError` for missing packs."""
+    paths = [pack_path(dataset, part_name, size_px, key) for key in keys]
     missing = [path for path in paths if not path.exists()]
     if missing:
         raise InputError(
             f"{len(missing)} of {len(paths)} prepared classes are missing, first {missing[0]}; "
             "make them with `python -m pretraining_gain.prepare STUDY`"
         )
-    read = [read_pack(path) for path in paths]
-    counts = [min(limit, len(members)) for members, _ in read]
-    members = [member for (found, _), n in zip(read, counts, strict=True) for member in found[:n]]
-    table = np.array([(member["offset"], member["size"], member["crc"]) for member in members], dtype=np.int64)
-    files = np.repeat(np.arange(len(paths)), counts)
-    stored = Packs(paths, files, table[:, 0], table[:, 1], table[:, 2], size_px)
-    skipped = [name for _, index in read for name in index["skipped"]]
-    return ImageSet(stored, torch.from_numpy(files), [member["image_id"] for member in members], skipped)
+    image_ids: list[str] = []
+    skipped: list[str] = []
+    places = []
+    for path in paths:
+        index, found = read_pack(path)
+        image_ids += [image_id for _, image_id, _ in index["images"][:limit]]
+        skipped += index["skipped"]
+        places.append(found[:limit])
+    files = np.repeat(np.arange(len(paths)), [len(found) for found in places])
+    stored = Packs(paths, files, np.concatenate(places), size_px)
+    return ImageSet(stored, torch.from_numpy(files), image_ids, skipped)
 
 
-def read_pack(path: Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """What is in a pack: for each image its id, offset, size and CRC-32, in order; and the index as written."""
+def read_pack(path: Path) -> tuple[dict[str, Any], np.ndarray]:
+    """A pack's index, `images` (name, image id, SHA-256 of the original) and `skipped`; and (N, 3) int64: for each image
+    its byte offset, bytes and CRC-32. Raises `InputError` for a pack that is damaged."""
     try:
-        with zipfile.ZipFile(path) as pack, open(path, "rb") as file:
+        with zipfile.ZipFile(path) as pack:
             index = json.loads(pack.read(INDEX))
-            members = [_locate(pack.getinfo(name), file, image_id) for name, image_id, _ in index["images"]]
-    except (OSError, zipfile.BadZipFile, KeyError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"pack {path} is damaged ({reason}); delete it and run the preparation again") from None
-    return members, index
+            places = [_place(pack.getinfo(name)) for name, _, _ in index["images"]]
+            return index, np.array(places, dtype=np.int64).reshape(-1, 3)
+    except (OSError, zipfile.BadZipFile, KeyError, ValueError, TypeError) as error:
+        raise InputError(damaged(path, error)) from None
 
 
-def _locate(info: zipfile.ZipInfo, file: io.BufferedReader, image_id: str) -> dict[str, Any]:
-    file.seek(info.header_offset)
-    name_length, extra_length = _HEADER.unpack(file.read(_HEADER.size))
-    offset = info.header_offset + _HEADER.size + name_length + extra_length
-    return {"image_id": image_id, "offset": offset, "size": info.file_size, "crc": info.CRC}
+def damaged(path: Path, error: object) -> str:
+    return f"pack {path} is damaged ({' '.join(str(error).split())}); delete it and run the preparation again"
+
+
+def _place(info: zipfile.ZipInfo) -> tuple[int, int, int]:
+    return info.header_offset + _HEADER_BYTES + len(info.filename), info.file_size, info.CRC

@@ -1,0 +1,129 @@
+"""The paper's study end to end on data in the official layouts, in miniature: prepared, run by the workflow, and shown."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pandas as pd
+import pytest
+from conftest import ROOT
+from official import make_annotations, make_imagenet, make_inat, make_study
+
+from pretraining_gain import prepare
+from pretraining_gain.plan.runs import finetuning_runs, pretraining_runs
+from pretraining_gain.plan.studies import load_study
+from pretraining_gain.tell.gains import figure1_species, species_gains
+from pretraining_gain.tell.results import View
+
+NAME = "paper_miniature"
+PAGES = ["00_plan", "10_taxa", "11_subsets", "12_samples"]
+MERGANSER = "n01855032"
+RECORD = "application/papermill.record/"  # how myst-nb marks what is pasted
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    """Path of the study, after preparation, all runs, tables and figure notebooks. One seed, two pretrainings."""
+    root = tmp_path_factory.mktemp("paper")
+    with pytest.MonkeyPatch.context() as patch:
+        for place in ("data", "results", "cache"):
+            patch.setenv(f"PRETRAINING_GAIN_{place.upper()}", str(root / place))
+        patch.delenv("PRETRAINING_GAIN_PREPARED", raising=False)
+        make_imagenet(root / "data" / "imagenet1k")
+        make_inat(root / "data" / "inat2021")
+        make_annotations(root / "data" / "imagenet-biodiversity", {MERGANSER: 31})
+        path = make_study(root / "study.yml")
+        prepare.prepare(path, workers=1)
+        wanted = ["results", *(f"book/executed/{NAME}/{page}.ipynb" for page in PAGES)]
+        command = [sys.executable, "-m", "snakemake", "--cores", "2", "--config", f"study={path}", "--", *wanted]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=os.environ)
+        assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
+        yield path
+    subprocess.run(["rm", "-rf", str(ROOT / "book" / "executed" / NAME)], check=True)
+
+
+def page(name: str) -> dict[str, dict[str, str]]:
+    """What an executed notebook of the study hands to chapters: key -> its content."""
+    notebook = nbformat.read(ROOT / "book" / "executed" / NAME / f"{name}.ipynb", as_version=4)
+    outputs = [
+        output for cell in notebook.cells for output in cell.get("outputs", []) if "scrapbook" in output.metadata
+    ]
+    return {
+        output.metadata["scrapbook"]["name"]: {kind.removeprefix(RECORD): text for kind, text in output.data.items()}
+        for output in outputs
+    }
+
+
+def test_every_run_has_its_record_and_the_true_classes(study):
+    runs = [*pretraining_runs(load_study(study), study), *finetuning_runs(load_study(study), study)]
+    assert len(runs) == 2 + 2 * 3
+    records = {run.run_id: json.loads(run.record_path.read_text()) for run in runs}
+    animal = records["animal-k20-s0-resnet10_w16"]
+    assert len(animal["source_class_ids"]) == 20 and max(animal["source_class_ids"]) < 398
+    assert records["all-k1000-s0-resnet10_w16"]["train_images"] == 2000
+    inat = records["inat_mini_animals--all-k1000-s0-resnet10_w16"]
+    assert (inat["train_images"], inat["eval_images"]) == (12 * 4, 12 * 3)
+    animals = records["imagenet_animals--scratch-s0-resnet10_w16"]
+    assert (animals["train_images"], animals["eval_images"]) == (398 * 2, 398)
+    assert animals["recipe"]["freeze_backbone"] and not inat["recipe"]["freeze_backbone"]
+
+
+def test_a_second_call_of_the_workflow_has_nothing_to_do(study):
+    command = [sys.executable, "-m", "snakemake", "--cores", "1", "--config", f"study={study}", "--dry-run", "--"]
+    done = subprocess.run([*command, "results"], cwd=ROOT, capture_output=True, text=True, env=os.environ)
+    assert done.returncode == 0 and not re.search(r"^(pretrain|finetune|tables) +\d", done.stdout, flags=re.MULTILINE)
+
+
+def test_figure_1_shows_birds_of_represented_families_by_their_corrected_images(study):
+    evaluation = View(study=study, draws=50).evaluation()
+    species = figure1_species(species_gains(evaluation, "all-k1000", draws=50), evaluation)
+    assert dict(zip(species["name"], species["representation"], strict=True)) == {
+        "Black Kite": "well represented (40+)",  # 50 correct images
+        "Common Buzzard": "none",  # a hawk, as the kites are
+        "Red-breasted Merganser": "some",  # 31 correct images
+        "Wood Duck": "none",
+    }  # and neither tit nor nuthatch: no class names a species of their families here
+    lower = View(study=study, draws=50, well_represented=30).evaluation().species
+    assert lower.set_index("name").at["Red-breasted Merganser", "representation"] == "well represented (30+)"
+
+
+def test_the_notebooks_hold_what_chapters_paste(study):
+    """Each key that a chapter takes from the paper study's notebooks, with results in its place."""
+    text = "".join(path.read_text() for path in (ROOT / "book").glob("*.md"))
+    pasted = re.findall(r"\{glue\} (\w+)\n:doc: executed/paper/(\w+)\.ipynb", text)
+    pasted += [(key, name) for name, key in re.findall(r"`executed/paper/(\w+)\.ipynb::(\w+)", text)]
+    assert {name for _, name in pasted} == set(PAGES)
+    there = {name: page(name) for name in PAGES}
+    assert [(key, name) for key, name in pasted if key not in there[name]] == []
+    assert not [name for name, keys in there.items() if any("not-run" in str(content) for content in keys.values())]
+    said = there["00_plan"]["evaluated_on"]["text/plain"]
+    assert "3 images a class drawn from the full training set (seed 0), none of them in train_mini" in said
+
+
+def test_samples_show_both_domains_with_the_credit_of_each_image(study):
+    [grid] = [str(data["text/html"]) for key, data in page("12_samples").items() if key == "figure_5"]
+    images = re.findall(r'<img src="data:image/png;base64,[^"]+" alt="([^"]+)"', grid)
+    assert len(images) == 2 * (2 + 4)  # two species that ImageNet names; it has two images of each, iNaturalist four
+    for text in images:
+        label, rest = text.split(", ", 1)
+        if rest.startswith("target"):
+            number = int(re.search(r"/0*(\d+)\.jpg", rest)[1])
+            assert f"© Observer {number}, Attribution License, http://creativecommons.org/licenses/by/4.0/" in rest
+            assert label in ("Black Kite", "Red-breasted Merganser")
+        else:
+            assert re.match(r"source: train/(n01608432|n01855032)/\1_\d\.JPEG \(ImageNet, for research only", rest)
+            assert label in ("kite (bird of prey)", "red-breasted merganser")
+    credits = grid.split('class="credits"')[1]
+    assert all(f"© Observer {first + i}" in credits for first in (400, 600) for i in range(4))
+
+
+def test_tables_count_every_image(study):
+    folder = Path(os.environ["PRETRAINING_GAIN_RESULTS"]) / NAME
+    counts = pd.read_csv(folder / "class_counts.csv").groupby("run_id")["n_images"].sum()
+    assert set(counts) == {36, 398} and len(counts) == 6

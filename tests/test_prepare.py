@@ -1,0 +1,190 @@
+"""Preparation: an estimate before it starts, refusal of a small disk, going on after a kill, checksums, broken files."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import namedtuple
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import ROOT
+from filelock import FileLock
+from official import SPECIES, make_imagenet, make_inat, make_inat_study, make_study
+
+from pretraining_gain import prepare
+from pretraining_gain.compute.datasets import load_images
+from pretraining_gain.errors import InputError
+from pretraining_gain.plan.studies import load_study
+from pretraining_gain.plan.taxonomy import load_class_table
+
+
+@pytest.fixture
+def inat(tmp_path, monkeypatch) -> Path:
+    monkeypatch.setenv("PRETRAINING_GAIN_DATA", str(tmp_path / "data"))
+    make_inat(tmp_path / "data" / "inat2021")
+    return tmp_path / "data" / "inat2021"
+
+
+@pytest.fixture
+def study(inat, tmp_path) -> str:
+    return make_inat_study(tmp_path / "study.yml")
+
+
+def packs(tmp_path: Path) -> dict[str, tuple[int, bytes]]:
+    """Path -> when it was written, and its content."""
+    found = sorted((tmp_path / "data" / "prepared").rglob("*.zip"))
+    return {str(path): (path.stat().st_mtime_ns, path.read_bytes()) for path in found}
+
+
+def training_set(study: str):
+    return load_images(load_study(study).downstreams[0].images, load_class_table("inat2021_animals"), "train", 36)
+
+
+def test_an_estimate_makes_no_pack(study, tmp_path, capsys):
+    assert prepare.main([study, "--estimate", "--workers", "2"]) == 0
+    said = capsys.readouterr().out
+    assert "inat2021_animals train at 36 px: 12 classes, 48 images, about" in said
+    assert "inat2021_animals eval at 36 px: 12 classes, 36 images, about" in said
+    assert re.search(r"in all about [\d.]+kB of the [\d.]+[GT]B free in .*, and [\d:]+ \(h:min:s\) with 2 worker", said)
+    assert not packs(tmp_path)
+
+
+def test_the_estimate_of_disk_is_near_what_is_used(study, tmp_path):
+    parts = prepare.parts_of(load_study(study))
+    prepare._module(parts[0].images).set_up(parts[0].images)
+    expected = prepare.estimate(parts, workers=1)
+    prepare.prepare(study, workers=1)
+    made = [size for part in parts for key in part.rows()["key"] for size in prepare.read_pack(part.path(key))[1][:, 1]]
+    assert expected == pytest.approx(sum(made), rel=0.15)
+
+
+def test_what_two_targets_share_is_counted_and_made_once(tmp_path):
+    parts = prepare.parts_of(load_study(make_study(tmp_path / "study.yml")))
+    assert [str(part) for part in parts] == [
+        "imagenet1k train at 36 px", "inat2021_animals train at 36 px", "inat2021_animals eval at 36 px",
+        "imagenet1k_animals train at 36 px", "imagenet1k_animals eval at 36 px",
+    ]  # fmt: skip
+    assert parts[0].path("n01440764") == parts[3].path("n01440764") != parts[4].path("n01440764")
+
+
+def test_too_small_a_disk_is_refused_before_anything_is_written(study, tmp_path, monkeypatch, capsys):
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(10**9, 10**9, 1000))
+    assert prepare.main([study]) == 1
+    out, err = capsys.readouterr()
+    assert "48 images, about" in out  # said first
+    assert "the packs need about" in err and "PRETRAINING_GAIN_PREPARED" in err and err.count("\n") == 1
+    assert not packs(tmp_path)
+
+
+def test_what_is_there_is_kept(study, tmp_path, capsys):
+    prepare.prepare(study, workers=2)
+    before = packs(tmp_path)
+    assert len(before) == 2 * len(SPECIES)
+    gone = Path(sorted(before)[3])  # of the evaluation set
+    gone.unlink()
+    capsys.readouterr()
+    prepare.prepare(study, workers=2)
+    after = packs(tmp_path)
+    assert {path for path in after if after[path] != before[path]} == {str(gone)}
+    assert after[str(gone)][1] == before[str(gone)][1]  # the same bytes again
+    assert "eval at 36 px: 1 classes, 3 images" in capsys.readouterr().out
+
+
+def test_a_killed_preparation_goes_on_where_it_was(tmp_path, monkeypatch):
+    """A real SIGKILL, while the packs of ImageNet's thousand classes are made."""
+    monkeypatch.setenv("PRETRAINING_GAIN_DATA", str(tmp_path / "data"))
+    make_imagenet(tmp_path / "data" / "imagenet1k")
+    make_inat(tmp_path / "data" / "inat2021")
+    study = make_study(tmp_path / "study.yml")
+    process = subprocess.Popen([sys.executable, "-m", "pretraining_gain.prepare", study, "--workers", "1"], cwd=ROOT,
+                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
+    while len(packs(tmp_path)) < 20 and process.poll() is None:
+        time.sleep(0.05)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    kept = packs(tmp_path)
+    assert 20 <= len(kept) < 1000
+    folder = Path(next(iter(kept))).parent
+    (folder / ".n01440764.zip.1.tmp").write_bytes(b"half")  # as a kill in the middle of a pack leaves it
+    prepare.prepare(study, workers=1)
+    done = packs(tmp_path)
+    assert kept.items() <= done.items() and len(done) == 1000 + 398 + 2 * len(SPECIES)
+    assert not list((tmp_path / "data" / "prepared").rglob("*.tmp"))
+    prepare.check(study)
+
+
+def test_two_preparations_do_not_mix(study, tmp_path, capsys):
+    root = tmp_path / "data" / "prepared"
+    root.mkdir()
+    with FileLock(root / ".lock"):
+        assert prepare.main([study]) == 1
+    assert f"another preparation is at work in {root}" in capsys.readouterr().err
+
+
+def test_a_damaged_pack_is_found_and_named(study, tmp_path, capsys):
+    prepare.prepare(study, workers=2)
+    part = prepare.parts_of(load_study(study))[0]
+    key = part.rows()["key"][7]
+    path = part.path(key)
+    whole = path.read_bytes()
+    damaged = bytearray(whole)
+    damaged[400] ^= 0xFF  # in the first picture
+    path.write_bytes(damaged)
+    with pytest.raises(InputError, match=rf"pack .*{key}\.zip is damaged"):
+        training_set(study).images[torch.tensor([7 * 4])]
+    assert prepare.main([study, "--check"]) == 1
+    said = capsys.readouterr().err
+    assert f"1 of 24 packs are not whole: pack {path} is damaged" in said
+    path.write_bytes(whole[:-50])
+    with pytest.raises(InputError, match=rf"pack .*{key}\.zip is damaged .*delete it"):
+        training_set(study)
+    path.unlink()
+    with pytest.raises(InputError, match=rf"1 of 12 prepared classes are missing, first .*{key}"):
+        training_set(study)
+    assert prepare.main([study, "--check"]) == 1 and f"pack {path} is missing" in capsys.readouterr().err
+    prepare.prepare(study, workers=2)
+    assert prepare.main([study, "--check"]) == 0 and path.read_bytes() == whole
+
+
+def test_packs_give_the_same_images_in_any_order(study, tmp_path):
+    prepare.prepare(study, workers=2)
+    data = training_set(study)
+    order = torch.randperm(len(data), generator=torch.Generator().manual_seed(0))
+    everything = data.images[torch.arange(len(data))]
+    assert everything.dtype == torch.uint8 and torch.equal(data.images[order], everything[order])
+    assert len(torch.unique(everything.flatten(1), dim=0)) == len(data)  # each picture is another one
+    assert data.content_hash() == training_set(study).content_hash()
+
+
+BROKEN = {"empty": b"", "text": b"hello" * 50}
+
+
+@pytest.mark.parametrize("damage", BROKEN)
+def test_a_broken_image_stops_with_its_path_or_is_listed(inat, tmp_path, damage):
+    path = sorted((inat / "train_mini").rglob("*.jpg"))[5]
+    path.write_bytes(BROKEN[damage])
+    with pytest.raises(InputError, match=f"image {path} cannot be decoded"):
+        prepare.prepare(make_inat_study(tmp_path / "stop.yml"), workers=2)
+    study = make_inat_study(tmp_path / "skip.yml", broken_images="skip")
+    prepare.prepare(study, workers=2)
+    data = training_set(study)
+    assert data.skipped == [path.relative_to(inat).as_posix()] and len(data) == 47
+
+
+def test_a_study_without_large_datasets_needs_no_preparation(capsys):
+    assert prepare.main(["toy"]) == 0 and "needs no preparation" in capsys.readouterr().out
+
+
+def test_an_unprepared_study_says_what_to_run(study):
+    with pytest.raises(
+        InputError, match=r"class table .* is missing; make it with `python -m pretraining_gain.prepare"
+    ):
+        training_set(study)
