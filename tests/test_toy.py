@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from pretraining_gain.compute.datasets import load_images, toy
+from pretraining_gain.compute.shapes import ARTEFACTS, MARBLES, pattern
 from pretraining_gain.errors import InputError
 from pretraining_gain.plan.studies import load_study
 from pretraining_gain.plan.taxonomy import load_class_table
@@ -42,7 +43,24 @@ def test_species_differ_in_what_is_drawn_and_families_share_a_body():
     assert not TARGET.duplicated(drawn).any()
     assert (TARGET.groupby("supercategory")["draw_body"].nunique() == 1).all()
     assert (TARGET.groupby("family")[["draw_body", "draw_girth", "draw_head"]].nunique() == 1).all(axis=None)
-    assert (TARGET.groupby("family")["draw_pattern"].nunique() == TARGET.groupby("family").size()).all()
+    assert sorted(TARGET["draw_pattern"]) == sorted(MARBLES)
+    assert not set(SOURCE.loc[~SOURCE["animal"], "draw_pattern"]) & set(MARBLES)
+
+
+def test_half_of_each_family_is_in_the_source_drawn_as_in_the_target():
+    named = TARGET[TARGET["represented_by"] != ""]
+    assert (named.groupby("family").size() == 2).all() and (TARGET.groupby("family").size() == 4).all()
+    drawn = ["key", *(column for column in TARGET if column.startswith("draw_"))]
+    assert named[drawn].to_numpy().tolist() == SOURCE.loc[SOURCE["animal"], drawn].to_numpy().tolist()
+
+
+def test_no_marble_stands_out():
+    """All are drawn by lot in the same way: none is nearly plain, and no two look alike."""
+    axis = np.linspace(-0.6, 0.6, 32, dtype=np.float32)
+    marks = np.stack([pattern(name, axis[None, None, :], axis[None, :, None]).ravel() for name in MARBLES])
+    assert np.all((marks.mean(axis=1) > 0.15) & (marks.mean(axis=1) < 0.85))
+    alike = np.corrcoef(marks) - 2 * np.eye(len(MARBLES))
+    assert alike.max() < 0.85
 
 
 def test_training_and_evaluation_pictures_differ():
@@ -100,7 +118,7 @@ def test_without_options_every_image_shows_the_species_itself():
 
 def _pattern_shares(row, **options):
     counts = Counter(look.pattern for look in looks(row, **options))
-    return np.array([counts[pattern] for pattern in toy.PATTERNS]) / len(MANY)
+    return np.array([counts[marble] for marble in MARBLES]) / len(MANY)
 
 
 @pytest.mark.parametrize(
@@ -109,14 +127,15 @@ def _pattern_shares(row, **options):
 )
 def test_where_nothing_of_the_species_is_shared_siblings_have_all_patterns_equally_often(options):
     one, sibling = _pattern_shares(ROWS[0], **options), _pattern_shares(ROWS[1], **options)
-    sampling = 4 * np.sqrt(1 / 6 * 5 / 6 / len(MANY))
-    assert np.abs(one - 1 / 6).max() < sampling and np.abs(sibling - 1 / 6).max() < sampling
+    sampling = 4 * np.sqrt(1 / 24 * 23 / 24 / len(MANY))
+    assert np.abs(one - 1 / 24).max() < sampling and np.abs(sibling - 1 / 24).max() < sampling
+    assert one.sum() == sibling.sum() == 1
 
 
 @pytest.mark.parametrize("strength", [0, 0.25, 0.5, 1])
 def test_strength_is_the_share_of_images_with_the_species_own_pattern(strength):
-    shares = dict(zip(toy.PATTERNS, _pattern_shares(ROWS[0], strength=strength), strict=True))
-    by_chance = (1 - strength) / len(toy.PATTERNS)
+    shares = dict(zip(MARBLES, _pattern_shares(ROWS[0], strength=strength), strict=True))
+    by_chance = (1 - strength) / len(MARBLES)
     assert shares.pop(ROWS[0]["draw_pattern"]) == pytest.approx(strength + by_chance, abs=0.08)
     assert max(shares.values()) == pytest.approx(by_chance, abs=0.05)
     assert {look[:3] for look in looks(ROWS[0], strength=strength)} == {looks(ROWS[0])[0][:3]}
@@ -132,7 +151,7 @@ def test_family_strength_is_the_share_of_images_with_the_family_s_own_body():
     own = looks(ROWS[0])[0][:3]
     bodies = Counter(look[:3] for look in looks(ROWS[0], shares="family", strength=0.5))
     families = {(row["draw_body"], float(row["draw_girth"]), float(row["draw_head"])) for row in ROWS}
-    assert bodies[own] / len(MANY) == pytest.approx(0.5 + 0.5 / 12, abs=0.08) and set(bodies) == families
+    assert bodies[own] / len(MANY) == pytest.approx(0.5 + 0.5 / 6, abs=0.08) and set(bodies) == families
     assert {look[:3] for look in looks(ROWS[0], shares="family")} == {own}
 
 
@@ -145,7 +164,7 @@ def test_generic_shows_nothing_of_the_animal():
         shown = set(looks(row, SOURCE, shares="generic", strength=0.5))
         assert None in shown and len(shown) == 2
         stand_in = next(look for look in shown if look)
-        assert stand_in.body in toy.ARTEFACTS and stand_in.pattern != row["draw_pattern"]
+        assert stand_in.body in ARTEFACTS and stand_in.pattern not in MARBLES
         assert set(looks(row, SOURCE, shares="generic", strength=1)) == {stand_in}
     assert set(looks(ROWS[0], shares="generic", strength=0)) == {None}
 

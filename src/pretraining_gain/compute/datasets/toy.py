@@ -1,25 +1,25 @@
 """The toy world: animals and artefacts drawn in memory, each image a function of (class, index, seed) alone.
 
-Animals of one supercategory share a body plan, orders differ in girth, families in head, species in pattern; colour
-says nothing, so shape and texture have to be learnt. What is drawn is in the class table's `draw_*` columns; nothing
-here is meant to look like nature. A study turns two kinds of dials, under `options`:
+Animals of one supercategory share a body plan, families differ in its girth and head, species in a marbled pattern,
+each of which is drawn by lot in the same way; artefacts wear bands, spots and the like. Colour says nothing, so shape
+and texture have to be learnt. What is drawn is in the class table's `draw_*` columns; nothing here is meant to look
+like nature. A study turns two kinds of dials, under `options`:
 
 `gap`, 0 to 1 (default 0): from the close-up of the source, one large sharp object on a plain ground, to the field, a
 small, blurred animal in clutter and uneven light, sometimes with a second one, as in photographs of wildlife (compare
 the paper's Figure 5). One picture changes smoothly with it.
 
 `shares` and `strength`, 0 to 1 (defaults species, 1): what a *source* shows of the target's animals. `strength` is the
-share of a class's images that show what the level says; the others say nothing at that level, and an image that shows
-it at one strength does so at every higher one.
+share of a class's images that show what the level says; what an image shows at one strength it shows at every higher.
 
-| shares  | these images show                      | the others                     | planted for represented species   |
-|---------|----------------------------------------|--------------------------------|-----------------------------------|
-| species | the species' own body and pattern      | own body, a random pattern     | features of the pattern on a body |
-| family  | the family's own body, random pattern  | a random family's body, random pattern | nothing: siblings look alike |
-| generic | an artefact that stands for the class, in a pattern not its own | the bare ground | nothing: edges and textures only |
+| shares  | these images show                     | the others                  | planted where a species is represented |
+|---------|---------------------------------------|-----------------------------|----------------------------------------|
+| species | the species' own body and pattern     | own body, any pattern       | its pattern on its body                |
+| family  | the family's own body, any pattern    | any family's body, any pattern | nothing: siblings look alike        |
+| generic | an artefact that stands for the class | the bare ground             | nothing: edges and textures only       |
 
-So species at 0 is family at 1. A random pattern is drawn from all patterns and a random body from all families, each
-equally often. Artefact classes are drawn as they are, but with `generic` leave their ground bare as often as animals.
+*Any* is drawn evenly from all species' patterns or all families' bodies, so species at 0 is family at 1. Artefact
+classes are drawn as they are; with `generic` they leave their ground bare as often as the others.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from pretraining_gain.compute.shapes import ARTEFACTS, MARBLES, PATTERNS, outline, pattern
 from pretraining_gain.errors import InputError
 from pretraining_gain.plan.studies import Images
 from pretraining_gain.plan.taxonomy import load_class_table
@@ -104,14 +105,14 @@ def looks(row: dict[str, Any], table: pd.DataFrame, indices: range, seed: int, t
     if not row["animal"] and turned.shares != "generic":
         return [own] * len(indices)
     families = sorted({_own_look(other)[:3] for other in table[table["animal"]].to_dict("records")})
-    stand_in = _stand_in(row["key"], own) if row["animal"] else own
+    stand_in = _stand_in(row["key"]) if row["animal"] else own
     shown: list[Look | None] = []
     for index in indices:
-        level, which_pattern, which_family = np.random.default_rng([seed, _key(row["key"], index), 1]).random(3)
-        pattern, family = _nth(PATTERNS, which_pattern), _nth(families, which_family)
+        level, which_marble, which_family = np.random.default_rng([seed, _key(row["key"], index), 1]).random(3)
+        marble, family = _nth(MARBLES, which_marble), _nth(families, which_family)
         on, off = {
-            "species": (own, own._replace(pattern=pattern)),
-            "family": (own._replace(pattern=pattern), Look(*family, pattern)),
+            "species": (own, own._replace(pattern=marble)),
+            "family": (own._replace(pattern=marble), Look(*family, marble)),
             "generic": (stand_in, None),
         }[turned.shares]
         shown.append(on if level < turned.strength else off)
@@ -122,11 +123,10 @@ def _own_look(row: dict[str, Any]) -> Look:
     return Look(row["draw_body"], float(row["draw_girth"]), float(row["draw_head"]), row["draw_pattern"])
 
 
-def _stand_in(key: str, own: Look) -> Look:
-    """The artefact that stands for an animal class under `generic`: the same for all its images, never its pattern."""
-    body, girth, head, pattern = np.random.default_rng([_key(key, 0), 2]).random(4)
-    others = [name for name in PATTERNS if name != own.pattern]
-    return Look(_nth(ARTEFACTS, body), 0.7 + 0.6 * girth, 0.7 + 0.6 * head, _nth(others, pattern))
+def _stand_in(key: str) -> Look:
+    """The artefact that stands for an animal class under `generic`, the same for all its images."""
+    body, girth, head, wave = np.random.default_rng([_key(key, 0), 2]).random(4)
+    return Look(_nth(ARTEFACTS, body), 0.7 + 0.6 * girth, 0.7 + 0.6 * head, _nth(PATTERNS, wave))
 
 
 def _nth(choices: Sequence[T], where: float) -> T:
@@ -142,7 +142,7 @@ def draw(
 ) -> np.ndarray:
     """Images `indices` of one class, the i-th of what `shown[i]` says: (N, S, S, 3) uint8, N = len(indices)."""
     pixels = np.empty((len(indices), size_px, size_px, 3), dtype=np.uint8)
-    for look in set(shown):
+    for look in dict.fromkeys(shown):
         here = [i for i, other in enumerate(shown) if other == look]
         pixels[here] = _draw_alike(class_key, look, [indices[i] for i in here], size_px, seed, gap)
     return pixels
@@ -191,91 +191,11 @@ def _place(
     across = (np.cos(turn) * x + np.sin(turn) * y) * np.where(u[:, 4] < 0.5, -1, 1)
     down = np.cos(turn) * y - np.sin(turn) * x
     sharpness = size * size_px / 2
-    cover = np.clip(0.5 + _outline(look, across, down) * sharpness, 0, 1) * shown
-    mark = _pattern(look.pattern, across + 0.1 * u[:, 5], down + 0.1 * u[:, 6])
+    cover = np.clip(0.5 + outline(look.body, across, down, look.girth, look.head) * sharpness, 0, 1) * shown
+    mark = pattern(look.pattern, across + 0.1 * u[:, 5], down + 0.1 * u[:, 6])
     light, dark = _colour(u[:, 7, :, :, None], 0.95), _colour(u[:, 7, :, :, None] + 0.08, 0.3)
     paint = light + (dark - light) * mark[..., None]
     return canvas + (paint - canvas) * cover[..., None]
-
-
-def _outline(look: Look, x: _Field, y: _Field) -> _Field:
-    """Signed distance to the object's edge in object units, positive inside."""
-    return _OUTLINES[look.body](x, y, look.girth, look.head)
-
-
-def _ellipse(x: _Field, y: _Field, x0: float, y0: float, rx: float, ry: float) -> _Field:
-    return (1 - np.sqrt(((x - x0) / rx) ** 2 + ((y - y0) / ry) ** 2)) * min(rx, ry)
-
-
-def _union(*shapes: _Field) -> _Field:
-    return np.maximum.reduce(shapes)
-
-
-def _bird(x: _Field, y: _Field, girth: float, head: float) -> _Field:
-    return _union(
-        _ellipse(x, y, 0, 0.1, 0.6, 0.5 * girth),
-        _ellipse(x, y, 0.55, -0.35, 0.26 * head, 0.26 * head),
-        _ellipse(x, y, 0.6 + 0.3 * head, -0.32, 0.2, 0.06),
-        _ellipse(x, y, -0.7, 0.0, 0.35, 0.1),
-        np.minimum(0.04 - np.abs(x - 0.05), 0.3 - np.abs(y - 0.65)),
-    )
-
-
-def _fish(x: _Field, y: _Field, girth: float, head: float) -> _Field:
-    tail = np.minimum(-0.45 - x, np.minimum(x + 0.95, 0.55 * (-x - 0.35) - np.abs(y)))
-    return _union(_ellipse(x, y, 0.1, 0, 0.7, 0.42 * girth), tail, _ellipse(x, y, 0, -0.4 * girth, 0.3 * head, 0.18))
-
-
-def _insect(x: _Field, y: _Field, girth: float, head: float) -> _Field:
-    legs = [np.minimum(0.03 - np.abs(x - 0.2 * i - 0.1 * y), 0.55 - np.abs(y)) for i in (-1, 0, 1)]
-    return _union(
-        _ellipse(x, y, -0.5, 0, 0.4, 0.3 * girth),
-        _ellipse(x, y, 0.1, 0, 0.22, 0.2 * girth),
-        _ellipse(x, y, 0.45, 0, 0.2 * head, 0.2 * head),
-        *legs,
-    )
-
-
-def _box(x: _Field, y: _Field, girth: float, head: float) -> _Field:
-    return np.minimum(0.7 * head - np.abs(x), 0.5 * girth - np.abs(y))
-
-
-def _ring(x: _Field, y: _Field, girth: float, head: float) -> _Field:
-    return 0.17 * girth - np.abs(np.sqrt(x**2 + y**2) - 0.6 * head)
-
-
-def _cross(x: _Field, y: _Field, girth: float, head: float) -> _Field:
-    return _union(_box(x, y, 0.4 * girth, head), _box(y, x, 0.4 * girth, head))
-
-
-def _wedge(x: _Field, y: _Field, girth: float, head: float) -> _Field:
-    return np.minimum(0.6 * head - y, 0.5 * girth * (y + 0.8) - np.abs(x))
-
-
-_OUTLINES = {
-    "bird": _bird,
-    "fish": _fish,
-    "insect": _insect,
-    "box": _box,
-    "ring": _ring,
-    "cross": _cross,
-    "wedge": _wedge,
-}
-ARTEFACTS = ("box", "ring", "cross", "wedge")
-_WAVES = {
-    "plain": lambda x, y: np.full_like(x, -1),
-    "bands": lambda x, y: np.sin(11 * x),
-    "stripes": lambda x, y: np.sin(14 * y),
-    "spots": lambda x, y: 2 * np.sin(12 * x) * np.sin(12 * y) - 0.3,
-    "belly": lambda x, y: 6 * y,
-    "half": lambda x, y: 6 * x,
-}
-PATTERNS = tuple(_WAVES)
-
-
-def _pattern(name: str, x: _Field, y: _Field) -> _Field:
-    """How dark the mark is at (x, y): 0 to 1."""
-    return np.clip(0.5 + 2 * _WAVES[name](x, y), 0, 1)
 
 
 def _colour(hue: _Field, value: float) -> _Field:
