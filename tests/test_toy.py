@@ -7,6 +7,8 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+import yaml
+from conftest import ROOT
 
 from pretraining_gain.compute.datasets import load_images, toy
 from pretraining_gain.compute.shapes import ARTEFACTS, MARBLES, pattern
@@ -78,6 +80,18 @@ def test_the_dials_of_a_study_reach_the_pictures():
     expected = pictures(ROWS[0], range(4), table=SOURCE, gap=1, shares="generic", strength=0.5)
     assert np.array_equal(pixels, expected) and ids[3] == f"{ROWS[0]['key']}/3"
     assert not np.array_equal(pixels, toy.load_class(source, ROWS[0], "train", 32)[0])
+
+
+def test_the_controls_turn_dials_and_plant_an_effect_or_none():
+    study = yaml.safe_load((ROOT / "notebooks" / "studies" / "controls.yml").read_text())
+    turned = {d["name"]: toy.dials(study["source"]["options"] | d["source_options"]) for d in study["designs"]}
+    own = {
+        name: np.mean([look == looks(ROWS[0])[0] for look in looks(ROWS[0], **d.model_dump())])
+        for name, d in turned.items()
+    }
+    assert own["species_full"] == 1 and 0.4 < own["species_half"] < 0.65
+    assert own["family_full"] < 0.1 and own["generic_full"] == 0
+    assert {dials.gap for dials in turned.values()} == {0}
 
 
 def _patchiness(gap):
