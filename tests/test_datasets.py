@@ -1,4 +1,4 @@
-"""Images: the toy world, folders of real files, splits, and broken files."""
+"""Images: folders of real files, splits, and broken files."""
 
 from __future__ import annotations
 
@@ -6,61 +6,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pretraining_gain.compute.datasets import caltech101, cifar10, dataset_names, image_folder, load_images, toy
+from pretraining_gain.compute.datasets import caltech101, cifar10, dataset_names, image_folder, load_images
 from pretraining_gain.errors import InputError
 from pretraining_gain.plan.studies import load_study
 from pretraining_gain.plan.taxonomy import load_class_table
 
-TOY = load_class_table("toy_animals").to_dict("records")
-
 
 def test_datasets_are_the_modules():
     assert dataset_names() == ["caltech101", "cifar10", "imagenet1k", "inat2021", "toy"]
-
-
-def test_a_toy_picture_depends_on_class_index_and_seed_only():
-    alone = toy.draw(TOY[3], range(7, 8), 32, 0, True)
-    among = toy.draw(TOY[3], range(0, 20), 32, 0, True)
-    assert np.array_equal(alone[0], among[7])
-    for other in (
-        toy.draw(TOY[4], range(7, 8), 32, 0, True),
-        toy.draw(TOY[3], range(7, 8), 32, 1, True),
-        toy.draw(TOY[3], range(8, 9), 32, 0, True),
-        toy.draw(TOY[3], range(7, 8), 32, 0, False),
-    ):
-        assert not np.array_equal(alone, other)
-
-
-def test_toy_species_differ_in_what_is_drawn_and_families_share_a_body():
-    table = load_class_table("toy_animals")
-    drawn = [column for column in table if column.startswith("draw_")]
-    assert not table.duplicated(drawn).any()
-    assert (table.groupby("supercategory")["draw_body"].nunique() == 1).all()
-    assert (table.groupby("family")[["draw_body", "draw_girth", "draw_head"]].nunique() == 1).all(axis=None)
-    assert (table.groupby("family")["draw_pattern"].nunique() == 2).all()
-
-
-def test_the_field_is_more_cluttered_than_the_clean_ground():
-    """Patches of the ground, not its grain: the spread between the means of 4×4-pixel cells along the upper edge."""
-    spread = {}
-    for field in (False, True):
-        edge = toy.draw(TOY[0], range(60), 32, 0, field)[:, :4].mean(-1)
-        spread[field] = edge.reshape(60, 4, 8, 4).mean(axis=(1, 3)).std(axis=1).mean()
-    assert spread[True] > 2 * spread[False]
-
-
-def test_toy_training_and_evaluation_pictures_differ():
-    images = load_study("toy").downstreams[0].images
-    train, held_out = (load_images(images, load_class_table("toy_animals"), split, 32) for split in ("train", "eval"))
-    assert not set(train.image_ids) & set(held_out.image_ids)
-    assert train.images.shape == (24 * 20, 3, 32, 32) and len(held_out) == 24 * 30
-    assert np.array_equal(np.bincount(train.labels), [20] * 24)
-
-
-def test_an_unknown_rendering_is_refused():
-    images = load_study("toy").source.model_copy(update={"options": {"rendering": "oil"}})
-    with pytest.raises(InputError, match=r"rendering='oil'; accepted: clean, field"):
-        toy.load_class(images, TOY[0], "train", 32)
 
 
 @pytest.fixture

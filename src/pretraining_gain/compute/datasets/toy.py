@@ -1,25 +1,82 @@
 """The toy world: animals and artefacts drawn in memory, each image a function of (class, index, seed) alone.
 
-Animals of one supercategory share a body plan, orders differ in girth, families in head, species in pattern; colour
-says nothing, so shape and texture have to be learnt. The *clean* rendering shows one large sharp object on a plain
-ground, as the source's photographs do; the *field* rendering shows a small, blurred animal in clutter, sometimes two,
-as in photographs of wildlife (compare the paper's Figure 5). What is drawn is in the class table's `draw_*` columns;
-nothing here is meant to look like nature.
+Animals of one supercategory share a body plan, families differ in its girth and head, species in a marbled pattern,
+each of which is drawn by lot in the same way; artefacts wear bands, spots and the like. Colour says nothing, so shape
+and texture have to be learnt. What is drawn is in the class table's `draw_*` columns; nothing here is meant to look
+like nature. A study turns two kinds of dials, under `options`:
+
+`gap`, 0 to 1 (default 0): from the close-up of the source, one large sharp object on a plain ground, to the field, a
+small, blurred animal in clutter and uneven light, sometimes with a second one, as in photographs of wildlife (compare
+the paper's Figure 5). One picture changes smoothly with it.
+
+`shares` and `strength`, 0 to 1 (defaults species, 1): what a *source* shows of the target's animals. `strength` is the
+share of a class's images that show what the level says; what an image shows at one strength it shows at every higher.
+
+| shares  | these images show                     | the others                  | planted where a species is represented |
+|---------|---------------------------------------|-----------------------------|----------------------------------------|
+| species | the species' own body and pattern     | own body, any pattern       | its pattern on its body                |
+| family  | the family's own body, any pattern    | any family's body, any pattern | nothing: siblings look alike        |
+| generic | an artefact that stands for the class | the bare ground             | nothing: edges and textures only       |
+
+*Any* is drawn evenly from all species' patterns or all families' bodies, so species at 0 is family at 1. Artefact
+classes are drawn as they are; with `generic` they leave their ground bare as often as the others.
 """
 
 from __future__ import annotations
 
 import zlib
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from pretraining_gain.compute.shapes import ARTEFACTS, MARBLES, PATTERNS, outline, pattern
 from pretraining_gain.errors import InputError
 from pretraining_gain.plan.studies import Images
+from pretraining_gain.plan.taxonomy import load_class_table
 
-RENDERINGS = ("clean", "field")
 _FIRST_EVAL_INDEX = 1_000_000
 _Field = np.ndarray  # (N, S, S) float32
+T = TypeVar("T")
+
+
+class Dials(BaseModel):
+    """The options of a toy dataset; see the module for what they do."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    gap: float = Field(default=0, ge=0, le=1)
+    shares: Literal["generic", "family", "species"] = "species"
+    strength: float = Field(default=1, ge=0, le=1)
+
+
+_ACCEPTED = {
+    "gap": "a number from 0 (close-up) to 1 (field)",
+    "shares": "generic, family, species",
+    "strength": "a number from 0 to 1",
+}
+
+
+class Look(NamedTuple):
+    """What is drawn of a class: its outline, two proportions of it, and the pattern on it."""
+
+    body: str
+    girth: float
+    head: float
+    pattern: str
+
+
+def dials(options: dict[str, Any]) -> Dials:
+    """Check a dataset's options. Raises `InputError` naming the option and what is accepted."""
+    try:
+        return Dials(**options)
+    except ValidationError as error:
+        option = str(error.errors()[0]["loc"][0])
+    if option not in _ACCEPTED:
+        raise InputError(f"toy option {option!r} is unknown; accepted: {', '.join(_ACCEPTED)}")
+    raise InputError(f"toy option {option}={options[option]!r}; accepted: {_ACCEPTED[option]}")
 
 
 def load_class(
@@ -27,37 +84,96 @@ def load_class(
 ) -> tuple[np.ndarray, list[str], list[str]]:
     """Draw the class in `row`: pixels (N, S, S, 3) uint8, ids `key/index`, and no broken files.
 
-    Evaluation images have indices of their own. Randomness: (class key, index, `split_seed`) only.
+    Evaluation images have indices of their own. Randomness: (class key, index, `split_seed`) only. Raises `InputError`
+    for options that are no dials.
     """
+    turned = dials(images.options)
     n = images.train_images_per_class if split == "train" else images.eval_images_per_class
     first = 0 if split == "train" else _FIRST_EVAL_INDEX
-    rendering = images.options.get("rendering", "clean")
-    if rendering not in RENDERINGS:
-        raise InputError(f"toy option rendering={rendering!r}; accepted: {', '.join(RENDERINGS)}")
     indices = range(first, first + n)
-    pixels = draw(row, indices, size_px, images.split_seed, rendering == "field")
+    shown = looks(row, load_class_table(images.class_table or ""), indices, images.split_seed, turned)
+    pixels = draw(row["key"], shown, indices, size_px, images.split_seed, turned.gap)
     return pixels, [f"{row['key']}/{index}" for index in indices], []
 
 
-def draw(row: dict[str, Any], indices: range, size_px: int, seed: int, field: bool) -> np.ndarray:
-    """Images `indices` of one class: (N, S, S, 3) uint8, N = len(indices)."""
-    class_key = zlib.crc32(row["key"].encode())
-    rngs = [np.random.Generator(np.random.Philox([seed, class_key << 32 | index])) for index in indices]
+def looks(row: dict[str, Any], table: pd.DataFrame, indices: range, seed: int, turned: Dials) -> list[Look | None]:
+    """What each image of the class shows, None for the bare ground; `table` has the animals that random bodies are of.
+
+    Randomness: (class key, index, seed), apart from what `draw` draws, so that no dial moves anything else.
+    """
+    own = _own_look(row)
+    if not row["animal"] and turned.shares != "generic":
+        return [own] * len(indices)
+    families = sorted({_own_look(other)[:3] for other in table[table["animal"]].to_dict("records")})
+    stand_in = _stand_in(row["key"]) if row["animal"] else own
+    shown: list[Look | None] = []
+    for index in indices:
+        level, which_marble, which_family = np.random.default_rng([seed, _key(row["key"], index), 1]).random(3)
+        marble, family = _nth(MARBLES, which_marble), _nth(families, which_family)
+        on, off = {
+            "species": (own, own._replace(pattern=marble)),
+            "family": (own._replace(pattern=marble), Look(*family, marble)),
+            "generic": (stand_in, None),
+        }[turned.shares]
+        shown.append(on if level < turned.strength else off)
+    return shown
+
+
+def _own_look(row: dict[str, Any]) -> Look:
+    return Look(row["draw_body"], float(row["draw_girth"]), float(row["draw_head"]), row["draw_pattern"])
+
+
+def _stand_in(key: str) -> Look:
+    """The artefact that stands for an animal class under `generic`, the same for all its images."""
+    body, girth, head, wave = np.random.default_rng([_key(key, 0), 2]).random(4)
+    return Look(_nth(ARTEFACTS, body), 0.7 + 0.6 * girth, 0.7 + 0.6 * head, _nth(PATTERNS, wave))
+
+
+def _nth(choices: Sequence[T], where: float) -> T:
+    return choices[int(where * len(choices))]
+
+
+def _key(class_key: str, index: int) -> int:
+    return zlib.crc32(class_key.encode()) << 32 | index
+
+
+def draw(
+    class_key: str, shown: Sequence[Look | None], indices: range, size_px: int, seed: int, gap: float
+) -> np.ndarray:
+    """Images `indices` of one class, the i-th of what `shown[i]` says: (N, S, S, 3) uint8, N = len(indices)."""
+    pixels = np.empty((len(indices), size_px, size_px, 3), dtype=np.uint8)
+    for look in dict.fromkeys(shown):
+        here = [i for i, other in enumerate(shown) if other == look]
+        pixels[here] = _draw_alike(class_key, look, [indices[i] for i in here], size_px, seed, gap)
+    return pixels
+
+
+def _draw_alike(
+    class_key: str, look: Look | None, indices: list[int], size_px: int, seed: int, gap: float
+) -> np.ndarray:
+    """Each picture takes the same draws whatever the dials say, so that it changes smoothly with them."""
+    rngs = [np.random.Generator(np.random.Philox([seed, _key(class_key, index)])) for index in indices]
     u = np.stack([rng.random(24, dtype=np.float32) for rng in rngs])[:, :, None, None]
     grain = np.stack([rng.standard_normal((size_px, size_px, 3), dtype=np.float32) for rng in rngs])
-    canvas = _ground(u, grain, rngs, size_px) if field else _backdrop(u, grain)
-    if field:
-        with_second = np.where(u[:, 20:21] < 0.35, 1.0, 0.0)[..., 0, 0, 0]
-        canvas = _place(canvas, row, u[:, 10:18], size_px, (0.28, 0.4), 0.62, with_second[:, None, None])
-    canvas = _place(canvas, row, u[:, :8], size_px, (0.6, 0.9) if field else (0.7, 1.05), 0.35 if field else 0.2)
-    if field:
-        canvas = _blurred(canvas, 0.55 * u[:, 21, :, :, None]) * (0.7 + 0.5 * u[:, 22, :, :, None])
+    canvas = _backdrop(u, grain)
+    if gap:
+        canvas = _mix(canvas, _ground(u, grain, rngs, size_px), gap)
+        second = np.where(u[:, 20] < 0.35, min(1, 4 * gap), 0.0)  # grows with the gap, and fades in at its start
+        canvas = _place(canvas, look, u[:, 10:18], size_px, (0.28 * gap, 0.4 * gap), 0.62, second)
+    canvas = _place(canvas, look, u[:, :8], size_px, (_mix(0.7, 0.6, gap), _mix(1.05, 0.9, gap)), _mix(0.2, 0.35, gap))
+    if gap:
+        light = 0.7 + 0.5 * u[:, 22, :, :, None]
+        canvas = _blurred(canvas, 0.55 * gap * u[:, 21, :, :, None]) * _mix(1, light, gap)
     return np.clip(canvas * 255, 0, 255).astype(np.uint8)
+
+
+def _mix(near: Any, far: Any, gap: float) -> Any:
+    return near + (far - near) * gap
 
 
 def _place(
     canvas: _Field,
-    row: dict[str, Any],
+    look: Look | None,
     u: _Field,
     size_px: int,
     scale: tuple[float, float],
@@ -65,6 +181,8 @@ def _place(
     shown: _Field | float = 1.0,
 ) -> _Field:
     """Paint the object onto the canvas: u (N, 8, 1, 1) decides where, how large, how turned and how coloured."""
+    if look is None:
+        return canvas
     size = scale[0] + (scale[1] - scale[0]) * u[:, 0]
     x0, y0 = reach * (2 * u[:, 1] - 1), reach * (2 * u[:, 2] - 1)
     turn = 0.6 * (2 * u[:, 3] - 1)
@@ -73,87 +191,11 @@ def _place(
     across = (np.cos(turn) * x + np.sin(turn) * y) * np.where(u[:, 4] < 0.5, -1, 1)
     down = np.cos(turn) * y - np.sin(turn) * x
     sharpness = size * size_px / 2
-    cover = np.clip(0.5 + _outline(row, across, down) * sharpness, 0, 1) * shown
-    mark = _pattern(row["draw_pattern"], across + 0.1 * u[:, 5], down + 0.1 * u[:, 6])
+    cover = np.clip(0.5 + outline(look.body, across, down, look.girth, look.head) * sharpness, 0, 1) * shown
+    mark = pattern(look.pattern, across + 0.1 * u[:, 5], down + 0.1 * u[:, 6])
     light, dark = _colour(u[:, 7, :, :, None], 0.95), _colour(u[:, 7, :, :, None] + 0.08, 0.3)
     paint = light + (dark - light) * mark[..., None]
     return canvas + (paint - canvas) * cover[..., None]
-
-
-def _outline(row: dict[str, Any], x: _Field, y: _Field) -> _Field:
-    """Signed distance to the object's edge in object units, positive inside."""
-    girth, head = float(row["draw_girth"]), float(row["draw_head"])
-    return {
-        "bird": _bird,
-        "fish": _fish,
-        "insect": _insect,
-        "box": _box,
-        "ring": _ring,
-        "cross": _cross,
-        "wedge": _wedge,
-    }[row["draw_body"]](x, y, girth, head)
-
-
-def _ellipse(x: _Field, y: _Field, x0: float, y0: float, rx: float, ry: float) -> _Field:
-    return (1 - np.sqrt(((x - x0) / rx) ** 2 + ((y - y0) / ry) ** 2)) * min(rx, ry)
-
-
-def _union(*shapes: _Field) -> _Field:
-    return np.maximum.reduce(shapes)
-
-
-def _bird(x: _Field, y: _Field, girth: float, head: float) -> _Field:
-    return _union(
-        _ellipse(x, y, 0, 0.1, 0.6, 0.5 * girth),
-        _ellipse(x, y, 0.55, -0.35, 0.26 * head, 0.26 * head),
-        _ellipse(x, y, 0.6 + 0.3 * head, -0.32, 0.2, 0.06),
-        _ellipse(x, y, -0.7, 0.0, 0.35, 0.1),
-        np.minimum(0.04 - np.abs(x - 0.05), 0.3 - np.abs(y - 0.65)),
-    )
-
-
-def _fish(x: _Field, y: _Field, girth: float, head: float) -> _Field:
-    tail = np.minimum(-0.45 - x, np.minimum(x + 0.95, 0.55 * (-x - 0.35) - np.abs(y)))
-    return _union(_ellipse(x, y, 0.1, 0, 0.7, 0.42 * girth), tail, _ellipse(x, y, 0, -0.4 * girth, 0.3 * head, 0.18))
-
-
-def _insect(x: _Field, y: _Field, girth: float, head: float) -> _Field:
-    legs = [np.minimum(0.03 - np.abs(x - 0.2 * i - 0.1 * y), 0.55 - np.abs(y)) for i in (-1, 0, 1)]
-    return _union(
-        _ellipse(x, y, -0.5, 0, 0.4, 0.3 * girth),
-        _ellipse(x, y, 0.1, 0, 0.22, 0.2 * girth),
-        _ellipse(x, y, 0.45, 0, 0.2 * head, 0.2 * head),
-        *legs,
-    )
-
-
-def _box(x: _Field, y: _Field, girth: float, head: float) -> _Field:
-    return np.minimum(0.7 * head - np.abs(x), 0.5 * girth - np.abs(y))
-
-
-def _ring(x: _Field, y: _Field, girth: float, head: float) -> _Field:
-    return 0.17 * girth - np.abs(np.sqrt(x**2 + y**2) - 0.6 * head)
-
-
-def _cross(x: _Field, y: _Field, girth: float, head: float) -> _Field:
-    return _union(_box(x, y, 0.4 * girth, head), _box(y, x, 0.4 * girth, head))
-
-
-def _wedge(x: _Field, y: _Field, girth: float, head: float) -> _Field:
-    return np.minimum(0.6 * head - y, 0.5 * girth * (y + 0.8) - np.abs(x))
-
-
-def _pattern(name: str, x: _Field, y: _Field) -> _Field:
-    """How dark the mark is at (x, y): 0 to 1."""
-    waves = {
-        "plain": lambda: np.full_like(x, -1),
-        "bands": lambda: np.sin(11 * x),
-        "stripes": lambda: np.sin(14 * y),
-        "spots": lambda: 2 * np.sin(12 * x) * np.sin(12 * y) - 0.3,
-        "belly": lambda: 6 * y,
-        "half": lambda: 6 * x,
-    }
-    return np.clip(0.5 + 2 * waves[name](), 0, 1)
 
 
 def _colour(hue: _Field, value: float) -> _Field:
