@@ -152,6 +152,7 @@ def make_study(path: Path, **changes: object) -> str:
     study |= {"arms": {"animal": [20], "all": [1000]}}
     study["source"]["train_images_per_class"] = 2
     study["pretrain"]["changes"] = small
+    study |= {"downstreams": study["downstreams"][:2], "designs": []}
     inat, animals = study["downstreams"]
     inat["images"] |= {"n_classes": len(SPECIES), "train_images_per_class": 4, "eval_images_per_class": 3} | changes
     inat["recipe"]["changes"] = small | {"batch_size": 16}

@@ -71,14 +71,14 @@ def test_random_draws_from_all_classes_about_evenly():
 def test_learning_rate_follows_the_papers_schedule():
     pretrain = load_study("paper").pretrain.resolve()
     assert [lr_at(pretrain, epoch) for epoch in (0, 29, 30, 60, 89)] == pytest.approx([0.1, 0.1, 0.01, 0.001, 0.001])
-    inat, imagenet = (downstream.recipe.resolve() for downstream in load_study("paper").downstreams)
+    inat, imagenet = (downstream.recipe.resolve() for downstream in load_study("paper").downstreams[:2])
     assert [lr_at(inat, epoch) for epoch in (0, 19, 20, 59)] == pytest.approx([0.1, 0.1, 0.01, 0.001])
     assert [lr_at(imagenet, epoch) for epoch in (0, 4, 5, 14)] == pytest.approx([0.1, 0.1, 0.01, 0.001])
 
 
 def test_papers_recipes_are_the_papers():
     study = load_study("paper")
-    pretrain, (inat, imagenet) = study.pretrain.resolve(), [d.recipe.resolve() for d in study.downstreams]
+    pretrain, (inat, imagenet) = study.pretrain.resolve(), [d.recipe.resolve() for d in study.downstreams[:2]]
     assert (pretrain.epochs, pretrain.batch_size, pretrain.momentum, pretrain.weight_decay) == (90, 256, 0.9, 1e-4)
     assert (inat.epochs, inat.batch_size, inat.freeze_backbone) == (60, 1024, False)
     assert (imagenet.epochs, imagenet.freeze_backbone) == (15, True)
@@ -93,7 +93,7 @@ def test_every_recipe_value_says_where_it_comes_from():
     assert sources["epochs"] == CHOSEN and sources["momentum"] == PAPER and sources["image_size_px"] == ASSUMED
 
 
-def test_the_three_studies_list_their_runs():
+def test_all_studies_list_their_runs():
     assert study_names() == ["controls", "mini", "paper", "toy"]
     for name in study_names():
         runs = Plan.of(name).runs()
@@ -140,7 +140,7 @@ def test_plan_prints_without_data():
     done = subprocess.run(
         [sys.executable, "-m", "pretraining_gain.plan", "paper"], capture_output=True, text=True, cwd=ROOT
     )
-    assert done.returncode == 0 and "141 runs" in done.stdout and "all-k1000-s0-resnet50" in done.stdout
+    assert done.returncode == 0 and "399 runs" in done.stdout and "all-k1000-s0-resnet50" in done.stdout
 
 
 @pytest.mark.parametrize("study", study_names())
@@ -169,10 +169,12 @@ def test_the_plan_of_mini_is_within_a_factor_of_two_of_what_it_took():
 def test_the_plan_of_paper_states_its_price_by_figure_and_its_disk():
     plan = Plan.of("paper")
     figures = plan.figure_table()
-    assert list(figures.index) == ["1 and 2", "3", "4", "6", "all"]
+    papers = [f"figure {name}" for name in ("1 and 2", "3", "4", "6")]
+    beyond = ["finetuned the other way", "matched_images", "matched_steps", "independent", "assigned"]
+    assert list(figures.index) == [*papers, *(f"beyond: {name}" for name in beyond), "all"]
     assert (figures["hours_on_8"] * 8 - figures["hours_on_1"]).abs().max() < 1e-9
     assert figures.at["all", "hours_on_1"] == pytest.approx(plan.numbers()["device_hours"])
-    assert figures.loc[["1 and 2", "3", "4", "6"], "runs"].max() < figures.at["all", "runs"] == 141
+    assert figures.loc[papers, "runs"].max() < figures.at["all", "runs"] == 399
     disk = plan.disk_table()["GB"]
     # 1.3 million images of 256 px at about 32 kB, and 50 + 50 of each of 5,388 classes
     assert 35 < disk["prepared imagenet1k, train"] < 50 and 7 < disk["prepared inat2021, train"] < 11
