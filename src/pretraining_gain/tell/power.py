@@ -79,6 +79,24 @@ def design_error(
         by_class = components.seed_class / (n_seeds * n_classes)
         units, shared, unit_df = units + components.class_ / n_classes + by_class, shared + by_class, n_classes - 1
         seeds -= by_class
+    return _planned(seeds, units, shared, n_seeds, unit_df)
+
+
+def difference_error(
+    components: Components, n_seeds: int, n_first: int, n_second: int, images_per_class: float
+) -> tuple[float, float]:
+    """As `design_error`, for `estimate_difference` of groups of so many classes. What seeds do to all classes cancels."""
+    if n_seeds < 1 or min(n_first, n_second) < 2 or images_per_class < 1:
+        raise InputError(f"no error of {n_seeds} seeds, {n_first} and {n_second} classes, {images_per_class} images a class")
+    shared = (components.seed_class + components.residual / images_per_class) / n_seeds
+    units = shared + components.class_ + components.image / images_per_class
+    parts = np.array([1 / n_first, 1 / n_second])
+    unit_df = parts.sum() ** 2 / (parts**2 / np.array([n_first - 1, n_second - 1])).sum()
+    return _planned(0.0, units * parts.sum(), shared * parts.sum(), n_seeds, float(unit_df))
+
+
+def _planned(seeds: float, units: float, shared: float, n_seeds: int, unit_df: float) -> tuple[float, float]:
+    """True standard error, and degrees of freedom that give the right effect of power 0.8; see `design_error`."""
     if n_seeds == 1:
         return float(np.sqrt(seeds + units)), 0.0
     luck = chdtri(n_seeds - 1, _QUANTILES) / (n_seeds - 1)
