@@ -87,7 +87,9 @@ def difference_error(
 ) -> tuple[float, float]:
     """As `design_error`, for `estimate_difference` of groups of so many classes. What seeds do to all classes cancels."""
     if n_seeds < 1 or min(n_first, n_second) < 2 or images_per_class < 1:
-        raise InputError(f"no error of {n_seeds} seeds, {n_first} and {n_second} classes, {images_per_class} images a class")
+        raise InputError(
+            f"no error of {n_seeds} seeds, {n_first} and {n_second} classes, {images_per_class} images a class"
+        )
     shared = (components.seed_class + components.residual / images_per_class) / n_seeds
     units = shared + components.class_ + components.image / images_per_class
     parts = np.array([1 / n_first, 1 / n_second])
