@@ -32,6 +32,11 @@ def components(values: np.ndarray, labels: np.ndarray) -> Components:
     By moments, class means counted equally, negative ones set to 0; for balanced data they are those of the textbook's
     analysis of variance. One seed: `image` includes the residual, and what needs seeds is 0. One class: class parts are 0.
     """
+    return Components(*(max(0.0, float(part)) for part in unbiased_components(values, labels)))
+
+
+def unbiased_components(values: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """The five of `components`, in its order, before negative ones are set to 0: what averages over draws are made of."""
     values, labels = checked(values, labels)
     means, ids, n_images = class_means(values, labels)
     n_seeds, n_classes, per_image = len(values), len(ids), float((1 / n_images).mean())
@@ -40,14 +45,14 @@ def components(values: np.ndarray, labels: np.ndarray) -> Components:
     of_images = (within.mean(axis=0) ** 2).sum() / df_images
     residual = n_seeds * seed_variance(within).sum() / df_images
     image = of_images - residual / n_seeds
-    centred = means - means.mean(axis=1, keepdims=True)
-    seed_class = n_seeds * seed_variance(centred).sum() / max(n_classes - 1, 1) - residual * per_image * (n_classes > 1)
-    of_classes = means.mean(axis=0).var(ddof=1) if n_classes > 1 else 0.0
-    noise = (max(seed_class, 0) / n_seeds + of_images * per_image) * (n_classes > 1)
     seed = n_seeds * seed_variance(means.mean(axis=1, keepdims=True))[0]
-    seed -= (max(seed_class, 0) + residual * per_image) / n_classes
-    parts = (seed * (n_seeds > 1), of_classes - noise, seed_class, image, residual)
-    return Components(*(max(0.0, float(part)) for part in parts))
+    if n_classes == 1:
+        return np.array([(seed - residual * per_image) * (n_seeds > 1), 0.0, 0.0, image, residual])
+    centred = means - means.mean(axis=1, keepdims=True)
+    seed_class = n_seeds * seed_variance(centred).sum() / (n_classes - 1) - residual * per_image
+    class_ = means.mean(axis=0).var(ddof=1) - seed_class / n_seeds - of_images * per_image
+    seed = seed - (seed_class + residual * per_image) / n_classes
+    return np.array([seed, class_, seed_class, image, residual])
 
 
 def design_error(

@@ -10,7 +10,7 @@ import argparse
 import resource
 import time
 from collections.abc import Iterator
-from dataclasses import astuple, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -18,7 +18,13 @@ import pandas as pd
 from scipy.special import ndtr, ndtri
 
 from pretraining_gain.tell.bootstrap import bootstrap_means
-from pretraining_gain.tell.power import Components, components, design_error, difference_error, smallest_detectable
+from pretraining_gain.tell.power import (
+    Components,
+    design_error,
+    difference_error,
+    smallest_detectable,
+    unbiased_components,
+)
 from pretraining_gain.tell.stats import (
     Estimate,
     estimate_correlation,
@@ -158,9 +164,9 @@ class Design:
 
     @classmethod
     def of(cls, world: World, rng: np.random.Generator) -> Design:
-        """From the variance components of a much larger draw (60 seeds) of the same world."""
-        many = [astuple(components(*simulate(replace(world, n_seeds=60), rng))) for _ in range(4)]
-        parts, half = Components(*np.mean(many, axis=0)), world.n_classes // 2
+        """From the variance components of the same world with 60 seeds, averaged over 20 draws."""
+        many = [unbiased_components(*simulate(replace(world, n_seeds=60), rng)) for _ in range(20)]
+        parts, half = Components(*np.maximum(np.mean(many, axis=0), 0)), world.n_classes // 2
         images = len(world.labels) / world.n_classes
         plan = world.n_seeds, world.n_classes, images
         errors = {f"mean, {kind} classes": design_error(parts, *plan, classes=kind) for kind in ("fixed", "random")}
