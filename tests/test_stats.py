@@ -413,7 +413,7 @@ def test_intervals_hold_the_truth_and_tests_err_as_often_as_said(seeds):
     name = f"3 seeds, 36 classes; {seeds} seed spread, moderate class spread"
     table = calibration(REPETITIONS, seed=3, worlds={name: scenarios()[name]}).set_index("quantity")
     luck = lambda rate: 3 * np.sqrt(rate * (1 - rate) / REPETITIONS)  # noqa: E731
-    assert len(table) == 10 and (table["repetitions"] == REPETITIONS).all()
+    assert len(table) == 15 and (table["repetitions"] == REPETITIONS).all()
     assert (table["coverage"].dropna() >= 0.93 - luck(0.93)).all()
     assert (table["false_positive_rate"].dropna() <= 0.05 + luck(0.05)).all()
     assert table["power"].dropna().between(0.75 - luck(0.75), 0.85 + luck(0.85)).all()

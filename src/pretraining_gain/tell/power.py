@@ -8,11 +8,14 @@ from typing import Literal
 import numpy as np
 from scipy.optimize import brentq
 from scipy.special import chdtri, nctdtr, ndtr, stdtrit
+from scipy.stats.qmc import Sobol
 
 from pretraining_gain.errors import InputError
 from pretraining_gain.tell.crossed import checked, class_means, seed_variance, total
 
 _QUANTILES = (np.arange(1000) + 0.5) / 1000
+# Evenly spread points of the unit cube: what chance may do to the mean squares of seeds, of units, and of both.
+_LUCK = (Sobol(3, scramble=False).random(1024).T + 0.5 / 1024) % 1
 
 
 @dataclass(frozen=True)
@@ -66,8 +69,8 @@ def design_error(
     """Standard error and degrees of freedom that `estimate_mean` would report for a design, for plans before running.
 
     The standard error is the estimate's true one. The degrees of freedom are those with which `smallest_detectable` is
-    what the one-sided test at 5 % finds with probability 0.8, averaged over what few seeds happen to show. One seed cannot
-    tell how seeds differ: 0 degrees of freedom.
+    what the one-sided test at 5 % finds with probability 0.8, averaged over what few seeds and classes happen to show.
+    One seed cannot tell how seeds differ: 0 degrees of freedom.
     Raises `InputError` for a design without seeds or images, and for random classes when there is one class.
     """
     if classes not in ("fixed", "random"):
@@ -106,11 +109,12 @@ def _planned(seeds: float, units: float, shared: float, n_seeds: int, unit_df: f
     """True standard error, and degrees of freedom that give the right effect of power 0.8; see `design_error`."""
     if n_seeds == 1:
         return float(np.sqrt(seeds + units)), 0.0
-    luck = chdtri(n_seeds - 1, _QUANTILES) / (n_seeds - 1)
-    variance, df = total((seeds + shared) * luck, units, shared, n_seeds, unit_df)
     se = float(np.sqrt(seeds + units))
     if not se > 0:
         return 0.0, float(unit_df)
+    dfs = np.array([n_seeds - 1, unit_df, unit_df * (n_seeds - 1)])[:, None]
+    by_seeds, by_units, common = np.array([[seeds + shared], [units], [shared]]) * chdtri(dfs, _LUCK) / dfs
+    variance, df = total(by_seeds, by_units, common, n_seeds, unit_df)
     critical = stdtrit(df, 0.95) * np.sqrt(variance) / se
     found = brentq(lambda effect: ndtr(effect - critical).mean() - 0.8, 0, critical.max() + 1)
     return se, _matching_df(found, unit_df)

@@ -7,8 +7,6 @@
 from __future__ import annotations
 
 import argparse
-import resource
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -18,11 +16,13 @@ import pandas as pd
 from scipy.special import ndtr, ndtri
 
 from pretraining_gain.tell.bootstrap import bootstrap_means
+from pretraining_gain.tell.paper_size import paper_size
 from pretraining_gain.tell.power import (
     Components,
     design_error,
     difference_error,
     smallest_detectable,
+    smallest_margin,
     unbiased_components,
 )
 from pretraining_gain.tell.stats import (
@@ -30,6 +30,7 @@ from pretraining_gain.tell.stats import (
     estimate_correlation,
     estimate_difference,
     estimate_mean,
+    estimate_share_positive,
     group_spread,
 )
 
@@ -188,29 +189,49 @@ def _repetition(
         "difference of groups": (estimate_difference(values, labels, first, rest), world.bonus),
     }
     for quantity, (estimate, truth) in estimates.items():
-        yield from (((quantity, measure), value) for measure, value in _judge(estimate, truth, design.errors[quantity]))
+        for test, measure, value in _judge(estimate, truth, design.errors[quantity]):
+            yield (quantity + test, measure), value
+    groups = pd.Series(np.arange(world.n_classes) * max(2, world.n_classes // 6) // world.n_classes)
+    yield from _nothing_there(world, values, labels, groups, rng)
+    if bootstrap:
+        yield from _bootstrapped(values, labels, groups, true_gains, (fixed, world.gain), int(rng.integers(2**31)))
+
+
+def _judge(estimate: Estimate, truth: float, error: tuple[float, float]) -> Iterator[tuple[str, str, float]]:
+    """Whether the interval holds `truth`, tests err at it, and an effect planted as the plan's `error` says is found.
+
+    For equivalence: whether a truth at the smallest margin of the plan passes for within, and a truth of 0 does. The truth
+    is moved by adding a constant to the values, which moves the estimate and nothing else.
+    """
+
+    def moved(effect: float) -> Estimate:
+        return replace(estimate, mean=estimate.mean - truth + effect)
+
+    margin = smallest_margin(*error)
+    yield "", "coverage", _holds(estimate.interval(), truth)
+    yield "", "false_positive_rate", ((estimate.p_above(truth) < 0.05) + (estimate.p_below(truth) < 0.05)) / 2
+    yield "", "power", moved(smallest_detectable(*error)).p_above() < 0.05
+    yield ": equivalence", "false_positive_rate", moved(margin).p_equivalent(margin) < 0.05
+    yield ": equivalence", "power", moved(0).p_equivalent(margin) < 0.05
+
+
+def _nothing_there(
+    world: World, values: np.ndarray, labels: np.ndarray, groups: pd.Series, rng: np.random.Generator
+) -> Iterator[tuple[tuple[str, str], float]]:
+    """Tests of what is not so: a covariate and groups drawn by lot, groups at the margin, and a majority without gain."""
     unrelated = pd.Series(rng.standard_normal(world.n_classes))
     for name, rank in {"correlation": False, "rank correlation": True}.items():
         correlation = estimate_correlation(values, labels, unrelated, rank=rank)
         yield (name, "coverage"), _holds(correlation.interval(), 0.0)
         yield (name, "false_positive_rate"), correlation.p_above() < 0.05
-    groups = pd.Series(np.arange(world.n_classes) * max(2, world.n_classes // 6) // world.n_classes)
-    spread = group_spread(values, labels, pd.Series(rng.permutation(groups)), 0.05)
+    spread = group_spread(values, labels, groups, margin=1)
     yield ("spread of groups", "false_positive_rate"), spread.p_different < 0.05
-    if bootstrap:
-        yield from _bootstrapped(values, labels, groups, true_gains, (fixed, world.gain), int(rng.integers(2**31)))
-
-
-def _judge(estimate: Estimate, truth: float, error: tuple[float, float]) -> Iterator[tuple[str, float]]:
-    """Whether the interval holds `truth`, tests err at it, and an effect planted as the plan's `error` says is found.
-
-    Effects are planted by adding a constant to the values, which moves the estimate and nothing else.
-    """
-    yield "coverage", _holds(estimate.interval(), truth)
-    errs = (estimate.p_above(truth) < 0.05) + (estimate.p_below(truth) < 0.05)
-    yield "false_positive_rate", errs / 2
-    planted = replace(estimate, mean=estimate.mean - truth + smallest_detectable(*error))
-    yield "power", planted.p_above() < 0.05
+    deviations = np.where(groups % 2, 1.0, -1.0)
+    deviations *= spread.smallest_margin / deviations.std()
+    at_margin = group_spread(values + deviations[labels], labels, groups, spread.smallest_margin)
+    yield ("spread of groups: equivalence", "false_positive_rate"), at_margin.p_equivalent < 0.05
+    share = estimate_share_positive(*simulate(replace(world, gain=0), rng))
+    yield ("share of classes that gain", "false_positive_rate"), share.p_above(0.5) < 0.05
 
 
 def _bootstrapped(
@@ -236,32 +257,6 @@ def _bootstrapped(
 
 def _holds(interval: tuple[float, float], truth: float) -> bool:
     return interval[0] <= truth <= interval[1]
-
-
-def paper_size(draws: int = 2000, seed: int = 0) -> dict[str, float]:
-    """Make a table of the paper's size (5,388 classes × 50 images × 2 arms × 3 seeds) and every interval that is drawn of
-    it: each arm's top-1 and the gain, for each species, each of nine supercategories, and all. What it cost: seconds of
-    the intervals alone, and peak memory of the process in GiB."""
-    rng = np.random.default_rng(seed)
-    labels, shape = np.repeat(np.arange(5388), 50), (3, 5388 * 50)
-    scratch, pretrained = rng.random(shape) < 0.3, rng.random(shape) < 0.5
-    index = pd.RangeIndex(5388)
-    groups = {
-        "species": (pd.Series(index, index=index), False),
-        "supercategory": (pd.Series(rng.choice(9, 5388, p=_SUPERCATEGORIES), index=index), True),
-        "all, fixed": (pd.Series("all", index=index), False),
-        "all, random": (pd.Series("all", index=index), True),
-    }
-    start, rows = time.perf_counter(), 0
-    for values in (scratch, pretrained, pretrained.astype(float) - scratch):
-        for group, random in groups.values():
-            rows += len(bootstrap_means(values, labels, group, resample_classes=random, draws=draws, seed=seed))
-    seconds = time.perf_counter() - start
-    peak_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return {"intervals": rows, "seconds": round(seconds, 1), "peak_gib": round(peak_kib / 2**20, 2)}
-
-
-_SUPERCATEGORIES = np.array([170, 142, 153, 1486, 2526, 246, 169, 183, 313]) / 5388
 
 
 def main() -> None:
