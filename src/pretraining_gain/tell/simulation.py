@@ -159,9 +159,12 @@ def calibration(
 
 @dataclass(frozen=True)
 class Design:
-    """What a plan says of a world before it is run: (standard error, degrees of freedom) by quantity."""
+    """What a plan says of a world before it is run: by quantity, the effect that is found and the margin that is satisfied
+    with probability 0.8. `spread`: the margin for the spread of `groups` (class to group), a sixth as many as classes."""
 
-    errors: dict[str, tuple[float, float]]
+    sizes: dict[str, tuple[float, float]]
+    groups: pd.Series
+    spread: float
 
     @classmethod
     def of(cls, world: World, rng: np.random.Generator) -> Design:
@@ -172,7 +175,11 @@ class Design:
         plan = world.n_seeds, world.n_classes, images
         errors = {f"mean, {kind} classes": design_error(parts, *plan, classes=kind) for kind in ("fixed", "random")}
         rest = world.n_classes - half
-        return cls(errors | {"difference of groups": difference_error(parts, world.n_seeds, half, rest, images)})
+        errors["difference of groups"] = difference_error(parts, world.n_seeds, half, rest, images)
+        sizes = {name: (smallest_detectable(*error), smallest_margin(*error)) for name, error in errors.items()}
+        groups = pd.Series(np.arange(world.n_classes) * max(2, world.n_classes // 6) // world.n_classes)
+        margins = [group_spread(*simulate(world, rng), groups, margin=1).smallest_margin for _ in range(20)]
+        return cls(sizes, groups, float(np.median(margins)))
 
 
 def _repetition(
@@ -189,34 +196,35 @@ def _repetition(
         "difference of groups": (estimate_difference(values, labels, first, rest), world.bonus),
     }
     for quantity, (estimate, truth) in estimates.items():
-        for test, measure, value in _judge(estimate, truth, design.errors[quantity]):
+        for test, measure, value in _judge(estimate, truth, design.sizes[quantity]):
             yield (quantity + test, measure), value
-    groups = pd.Series(np.arange(world.n_classes) * max(2, world.n_classes // 6) // world.n_classes)
-    yield from _nothing_there(world, values, labels, groups, rng)
+    yield from _nothing_there(world, values, labels, design, rng)
     if bootstrap:
-        yield from _bootstrapped(values, labels, groups, true_gains, (fixed, world.gain), int(rng.integers(2**31)))
+        yield from _bootstrapped(
+            values, labels, design.groups, true_gains, (fixed, world.gain), int(rng.integers(2**31))
+        )
 
 
-def _judge(estimate: Estimate, truth: float, error: tuple[float, float]) -> Iterator[tuple[str, str, float]]:
-    """Whether the interval holds `truth`, tests err at it, and an effect planted as the plan's `error` says is found.
+def _judge(estimate: Estimate, truth: float, sizes: tuple[float, float]) -> Iterator[tuple[str, str, float]]:
+    """Whether the interval holds `truth`, tests err at it, and an effect of the size planned is found.
 
-    For equivalence: whether a truth at the smallest margin of the plan passes for within, and a truth of 0 does. The truth
+    For equivalence: whether a truth at the margin planned passes for within, and a truth of 0 does. The truth
     is moved by adding a constant to the values, which moves the estimate and nothing else.
     """
 
-    def moved(effect: float) -> Estimate:
-        return replace(estimate, mean=estimate.mean - truth + effect)
+    def moved(to: float) -> Estimate:
+        return replace(estimate, mean=estimate.mean - truth + to)
 
-    margin = smallest_margin(*error)
+    effect, margin = sizes
     yield "", "coverage", _holds(estimate.interval(), truth)
     yield "", "false_positive_rate", ((estimate.p_above(truth) < 0.05) + (estimate.p_below(truth) < 0.05)) / 2
-    yield "", "power", moved(smallest_detectable(*error)).p_above() < 0.05
+    yield "", "power", moved(effect).p_above() < 0.05
     yield ": equivalence", "false_positive_rate", moved(margin).p_equivalent(margin) < 0.05
     yield ": equivalence", "power", moved(0).p_equivalent(margin) < 0.05
 
 
 def _nothing_there(
-    world: World, values: np.ndarray, labels: np.ndarray, groups: pd.Series, rng: np.random.Generator
+    world: World, values: np.ndarray, labels: np.ndarray, design: Design, rng: np.random.Generator
 ) -> Iterator[tuple[tuple[str, str], float]]:
     """Tests of what is not so: a covariate and groups drawn by lot, groups at the margin, and a majority without gain."""
     unrelated = pd.Series(rng.standard_normal(world.n_classes))
@@ -224,11 +232,12 @@ def _nothing_there(
         correlation = estimate_correlation(values, labels, unrelated, rank=rank)
         yield (name, "coverage"), _holds(correlation.interval(), 0.0)
         yield (name, "false_positive_rate"), correlation.p_above() < 0.05
-    spread = group_spread(values, labels, groups, margin=1)
+    spread = group_spread(values, labels, design.groups, design.spread)
     yield ("spread of groups", "false_positive_rate"), spread.p_different < 0.05
-    deviations = np.where(groups % 2, 1.0, -1.0)
-    deviations *= spread.smallest_margin / deviations.std()
-    at_margin = group_spread(values + deviations[labels], labels, groups, spread.smallest_margin)
+    yield ("spread of groups: equivalence", "power"), spread.p_equivalent < 0.05
+    planted = np.where(design.groups % 2, 1.0, -1.0)
+    planted *= design.spread / planted.std()
+    at_margin = group_spread(values + planted[labels], labels, design.groups, design.spread)
     yield ("spread of groups: equivalence", "false_positive_rate"), at_margin.p_equivalent < 0.05
     share = estimate_share_positive(*simulate(replace(world, gain=0), rng))
     yield ("share of classes that gain", "false_positive_rate"), share.p_above(0.5) < 0.05
