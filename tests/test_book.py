@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -15,6 +16,7 @@ from conftest import ROOT
 from playwright.sync_api import Page, sync_playwright
 
 from pretraining_gain.plan.representation import annotations_path
+from pretraining_gain.tell.claims import CLAIMS
 
 CHAPTERS = sorted((ROOT / "book").glob("*.md"))
 PASTED = re.compile(r"(executed/[\w/]+)\.ipynb")
@@ -125,6 +127,7 @@ AUDITED = annotations_path().exists()
 FIGURES = {"book/index": 2, "book/taxa": 4, "book/subsets": 6, "book/audit": 2 * AUDITED,
            "book/executed/14_audit": 2 * AUDITED, "book/executed/mini/10_taxa": 2,
            "book/executed/mini/11_subsets": 3, "book/executed/toy/10_taxa": 2, "book/executed/toy/11_subsets": 3,
+           "book/beyond": 7, "book/executed/mini/15_beyond": 4, "book/executed/toy/15_beyond": 3,
            "book/executed/toy/01_pretrain": 1, "book/executed/toy/02_finetune": 1}  # fmt: skip
 
 
@@ -193,17 +196,37 @@ def test_pages_name_no_other_host_as_a_source(book):
         assert not loads.search(path.read_text(encoding="utf-8")), path
 
 
-def test_a_warning_fails_the_build(book, tmp_path):
-    """A pasted key that no notebook holds is an error, not an empty place. Built from a copy, beside the real pages."""
+def test_a_lost_number_or_a_flipped_verdict_fails_the_build(book, tmp_path):
+    """A pasted key that no notebook holds, and a sentence that rests on another verdict than the results give, are errors.
+
+    Built from a copy, beside the real pages.
+    """
     copy = tmp_path / "copy"
-    ignored = shutil.ignore_patterns(
-        "html", ".git", ".venv", ".snakemake", "runs", "finetune", "pretrain", "data", "cache"
-    )
+    ignored = shutil.ignore_patterns("html", ".git", ".venv", ".snakemake", "runs", "finetune", "pretrain", "data", "cache")
     shutil.copytree(ROOT, copy, ignore=ignored)
     chapter = copy / "book" / "conclusion.md"
-    chapter.write_text(chapter.read_text() + "\n{glue:text}`executed/mini/10_taxa.ipynb::no_such_key:.2f`\n")
+    sentence = "Pretraining helps most species: {verdict}`mini C1 %s`."
+    ledger = json.loads((copy / "results" / "mini" / "claims.json").read_text())
+    now = ledger["verdicts"][0]["verdict"]
+    other = "contradicted" if now != "contradicted" else "supported"
+    lost = "{glue:text}`executed/mini/10_taxa.ipynb::no_such_key:.2f`"
+    chapter.write_text("\n\n".join([chapter.read_text(), lost, sentence % now, sentence % other]))
     done = subprocess.run([sys.executable, "-m", "pretraining_gain.tell.build"], cwd=copy, capture_output=True, text=True,
                           env=os.environ | {"PYTHONPATH": str(copy / "src")})  # fmt: skip
     assert done.returncode != 0
-    assert "no_such_key" in done.stdout + done.stderr
+    said = done.stdout + done.stderr
+    assert "no_such_key" in said
+    assert said.count("rests on C1") == 1 and f"being '{other}' in study mini, but the ledger says: {now}" in said
     assert not (copy / "_build" / "html" / "index.html").exists()
+
+
+def test_every_claim_has_its_place_its_figure_and_its_three_studies():
+    text = (ROOT / "book" / "claims.md").read_text()
+    chapters = "".join(path.read_text() for path in CHAPTERS)
+    for claim in CLAIMS:
+        place = text.split(f"(claim-{claim.id.lower()})=\n## {claim.id}. {claim.text}\n")
+        assert len(place) == 2, claim.id
+        part = place[1].split("\n(claim-")[0]
+        assert f"({claim.figure})=" in chapters and f"]({claim.figure})" in part
+        for study in ("mini", "toy", "paper"):
+            assert f"executed/{study}/13_claims.ipynb::{claim.id}:s" in part
