@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import lru_cache
+
 import numpy as np
 import pandas as pd
 from scipy.special import ndtri, stdtrit
@@ -11,12 +14,14 @@ from pretraining_gain.tell.crossed import (
     Strata,
     Total,
     checked,
-    class_means,
     combine,
     images_within_classes,
+    seed_variance,
     strata_of,
+    total,
 )
 
+FEW_CLASSES = 10
 _CHUNK = 4_000_000  # numbers held at once
 
 
@@ -34,101 +39,166 @@ def bootstrap_means(
     Estimand: the mean over all images of a group's classes of what `values` (S, N) holds for seed and image: 1/0 for
     correct, or the paired difference of two arms on the same image. `labels` (N,) are class ids and `group_of_class` maps
     class id to group. When `resample_classes`, each draw reweights the classes of each group (the species stand for
-    others like them), and a class's images come with it; else, and in a group of one class, it resamples the images
-    within each class.
+    others like them), and a class's images come with it; else it resamples the images within each class.
     The few seeds are not resampled, which would make them vary too little: a normal deviate is added, scaled so that the
-    interval is as long as the closed form's (see `crossed.total`), which counts the residual of seed and image once.
-    Intervals end at the smallest and largest of `values`. Randomness: `seed` only.
+    interval is as long as the closed form's (`crossed.total`), in which the residual of seed and image counts once.
+    Groups of fewer than ten classes say too little of their own about how seeds and classes vary: where there are several
+    groups they take it from all classes (see `_borrow`). Intervals end at the smallest and largest of `values`.
+    Randomness: `seed` only.
     Returns one row a group in order of appearance: group, mean, low, high, se, df, n_classes, n_images.
     """
     values, labels = checked(values, labels)
-    ids, n_images = np.unique(labels, return_counts=True)
-    # Groups in the order in which the series names them; classes without images are left out.
-    of_class = group_of_class[group_of_class.index.isin(ids)].dropna()
-    codes, names = pd.factorize(of_class)
-    group = np.full(len(ids), -1)
-    group[np.searchsorted(ids, of_class.index)] = codes
-    sizes = np.bincount(codes, minlength=len(names))
-    by_images = (sizes == 1) | (not resample_classes)
+    table = _Table.of(values, labels, group_of_class)
     rng = np.random.default_rng(seed)
-    parts = []
-    for chosen, resample in ((by_images, _resample_images), (~by_images, _resample_classes)):
-        part = np.where(chosen[group] & (group >= 0), group, -1)
-        if chosen.any():
-            parts.append((chosen, *resample(values, labels, part, draws, rng)))
-    of_group = np.bincount(group[group >= 0], n_images[group >= 0], len(names)).astype(int)
-    known = group[np.searchsorted(ids, labels)]
-    mean = np.bincount(known[known >= 0], values.sum(axis=0)[known >= 0], len(names)) / (len(values) * of_group)
-    table = pd.DataFrame({"group": names, "mean": mean})
-    for chosen, closed, deviations, covered in parts:
-        low, high = mean[chosen] + _percentiles(closed, deviations, covered, rng)
-        found = {"low": low, "high": high, "se": np.sqrt(closed.variance), "df": closed.df}
-        for column, numbers in found.items():
-            table.loc[chosen, column] = numbers
-    for column in ("low", "high"):
-        table[column] = table[column].clip(values.min(), values.max())
-    return table.assign(n_classes=sizes, n_images=of_group)
+    # Where each group is one class, only its images can tell how sure its mean is.
+    by_classes = resample_classes and (table.sizes > 1).any()
+    closed = _closed_forms(table, by_classes)
+    drawn = _reweight_classes(table, closed, draws, rng) if by_classes else _resample_images(table, draws, rng, seed)
+    low, high = table.mean + _percentiles(closed, *drawn, rng)
+    return pd.DataFrame(
+        {
+            "group": table.names,
+            "mean": table.mean,
+            "low": low.clip(values.min(), values.max()),
+            "high": high.clip(values.min(), values.max()),
+            "se": np.sqrt(closed.variance),
+            "df": closed.df,
+            "n_classes": table.sizes,
+            "n_images": table.images_of_group,
+        }
+    )
 
 
-def _resample_images(
-    values: np.ndarray, labels: np.ndarray, group: np.ndarray, draws: int, rng: np.random.Generator
-) -> tuple[Total, np.ndarray, np.ndarray]:
-    """Draws of each group's mean less the mean (draws, G), images resampled within classes; `group` (C,), -1 for none.
+@dataclass(frozen=True)
+class _Table:
+    """The values by class and group: only classes that have a group and images.
 
-    Returns the closed form, the draws, and the variance (G,) that these have. Classes with equally many images share
-    their resamples, in an order of each one's own where their draws are added up.
+    `strata`: images within the C classes. `average` (N,): images' means over seeds, sorted by class. `n_images` (C,),
+    `group` (C,) in 0..G-1; `names`, `sizes` (classes), `images_of_group` and `mean` (G,).
     """
-    strata, _, n_images = images_within_classes(values, labels)
-    used = group >= 0
-    numbers = np.unique(group[used])
-    group = np.where(used, np.searchsorted(numbers, group), -1)
-    coefficients = n_images / np.bincount(group[used], n_images[used], len(numbers))[group]
-    chosen = Strata(strata.by_seed[:, used], strata.spread[used], strata.shared[used], strata.df[used])
-    closed = combine(chosen, coefficients[used], group[used], len(numbers))
-    average = values.mean(axis=0)[np.argsort(labels, kind="stable")]
-    starts = np.cumsum(n_images) - n_images
-    deviations = np.zeros((len(numbers), draws), dtype=np.float32)
-    covered = np.zeros(len(numbers))
-    lone = np.bincount(group[used]) == 1
-    for size in np.unique(n_images[used & (n_images > 1)]):
-        members = np.flatnonzero(used & (n_images == size))
-        images = average[starts[members][:, None] + np.arange(size)]
-        images = (images - images.mean(axis=1, keepdims=True)) * (coefficients[members] / np.sqrt(size * (size - 1)))[
-            :, None
-        ]
-        np.add.at(covered, group[members], (images**2).sum(axis=1))
-        weights = rng.multinomial(size, np.full(size, 1 / size), size=draws).astype(np.float32)
-        drawn = images.astype(np.float32) @ weights.T
-        for row, of in zip(drawn, group[members], strict=True):
-            deviations[of] += row if lone[of] else rng.permutation(row)
-    return closed, deviations, covered
+
+    strata: Strata
+    average: np.ndarray
+    n_images: np.ndarray
+    group: np.ndarray
+    names: pd.Index
+    sizes: np.ndarray
+    images_of_group: np.ndarray
+    mean: np.ndarray
+
+    @classmethod
+    def of(cls, values: np.ndarray, labels: np.ndarray, group_of_class: pd.Series) -> _Table:
+        of_class = group_of_class[group_of_class.index.isin(np.unique(labels))].dropna()
+        codes, names = pd.factorize(of_class)
+        of_class = pd.Series(codes, index=of_class.index)
+        used = np.isin(labels, of_class.index)
+        values, labels = values[:, used], labels[used]
+        strata, ids, n_images = images_within_classes(values, labels)
+        group, average = of_class.loc[ids].to_numpy(), values.mean(axis=0)
+        images_of_group = np.bincount(group, n_images, len(names)).astype(int)
+        order = np.argsort(labels, kind="stable")
+        mean = np.bincount(np.repeat(group, n_images), values.sum(axis=0)[order]) / (len(values) * images_of_group)
+        return cls(strata, average[order], n_images, group, names, np.bincount(group), images_of_group, mean)
+
+    @property
+    def weights(self) -> np.ndarray:
+        """(C,) share of its group's images that a class has."""
+        return self.n_images / self.images_of_group[self.group]
 
 
-def _resample_classes(
-    values: np.ndarray, labels: np.ndarray, group: np.ndarray, draws: int, rng: np.random.Generator
-) -> tuple[Total, np.ndarray, np.ndarray]:
-    """As `_resample_images`, but the classes of each group (two or more) get random weights, each with its images.
+def _closed_forms(table: _Table, by_classes: bool) -> Total:
+    """Variances of the groups' means, as `estimate_mean` has them, or borrowed where a group has few classes."""
+    n_groups = len(table.sizes)
+    if by_classes:
+        strata = strata_of(table.strata.by_seed, table.n_images, table.group, n_groups)
+        closed = combine(strata, np.ones(n_groups), np.arange(n_groups), n_groups)
+    else:
+        closed = combine(table.strata, table.weights, table.group, n_groups)
+    few = (table.sizes < FEW_CLASSES) & (n_groups > 1)
+    if not few.any():
+        return closed
+    borrowed = _borrow(table, closed, by_classes)
+    parts = ("mean", "variance", "df", "unit_variance", "unit_df")
+    return Total(*(np.where(few, getattr(borrowed, part), getattr(closed, part)) for part in parts))
 
-    Exponential weights (Rubin's Bayesian bootstrap), as counts of two or three classes would be too coarse.
+
+def _borrow(table: _Table, closed: Total, by_classes: bool) -> Total:
+    """Variances of the groups' means with what seeds do, and how classes vary within groups, taken as alike everywhere.
+
+    Seeds: what they do to all classes alike (S - 1 degrees of freedom) and to each class ((S - 1)(C - 1) of them).
+    Classes: their variance within groups (C - G degrees of freedom), which holds what seeds do to each class.
     """
-    means, _, n_images = class_means(values, labels)
-    used = group >= 0
-    numbers = np.unique(group[used])
-    means, n_images, group = means[:, used], n_images[used], np.searchsorted(numbers, group[used])
-    strata = strata_of(means, n_images, group, len(numbers))
-    closed = combine(strata, np.ones(len(numbers)), np.arange(len(numbers)), len(numbers))
-    deviations = np.zeros((len(numbers), draws), dtype=np.float32)
-    for number in range(len(numbers)):
-        members = group == number
-        size, images = int(members.sum()), n_images[members].astype(float)
-        from_mean = images * (means[:, members].mean(axis=0) - closed.mean[number])
-        for start in range(0, draws, max(1, _CHUNK // size)):
-            part = slice(start, min(draws, start + max(1, _CHUNK // size)))
-            weights = rng.standard_exponential((part.stop - start, size), dtype=np.float32)
+    by_seed, concentration = table.strata.by_seed, np.bincount(table.group, table.weights**2)
+    n_seeds, n_classes = by_seed.shape
+    common = seed_variance(by_seed.mean(axis=1, keepdims=True))[0]
+    centred = by_seed - by_seed.mean(axis=1, keepdims=True)
+    each = seed_variance(centred).sum() / max(n_classes - 1, 1)
+    if by_classes:
+        group_means = np.bincount(table.group, by_seed.mean(axis=0)) / table.sizes
+        within = by_seed.mean(axis=0) - group_means[table.group]
+        df_within = n_classes - len(table.sizes)
+        units = concentration * (within**2).sum() / df_within
+        unit_df = np.full(len(units), float(df_within))
+    else:
+        noise = table.strata.shared.mean()
+        beyond = concentration * max(0.0, each - noise)
+        units = closed.unit_variance + beyond
+        unsure = beyond**2 / max((n_seeds - 1) * (n_classes - 1), 1)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            unsure = unsure + np.where(closed.unit_variance > 0, closed.unit_variance**2 / closed.unit_df, 0)
+            unit_df = np.where(unsure > 0, units**2 / unsure, closed.unit_df)
+    variance, df = total(common, units, each / n_classes, n_seeds, unit_df)
+    return Total(closed.mean, variance, df, units, unit_df)
+
+
+def _resample_images(table: _Table, draws: int, rng: np.random.Generator, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Draws of each group's mean less the mean (G, draws), images resampled within classes, and their variance (G,).
+
+    Classes with equally many images share their resamples, each in an order of its own where classes are added up.
+    """
+    deviations = np.zeros((len(table.sizes), draws), dtype=np.float32)
+    starts = np.cumsum(table.n_images) - table.n_images
+    for size in np.unique(table.n_images[table.n_images > 1]):
+        resamples = _resamples(int(size), draws, seed)
+        members = np.flatnonzero(table.n_images == size)
+        # Squares in a resample fall short of the variance by (n - 1) / n.
+        scale = table.weights[members] / np.sqrt(size * (size - 1))
+        for chunk in np.array_split(np.arange(len(members)), -(-len(members) * draws // _CHUNK)):
+            images = table.average[starts[members[chunk]][:, None] + np.arange(size)]
+            images = (images - images.mean(axis=1, keepdims=True)) * scale[chunk, None]
+            drawn = images.astype(np.float32) @ resamples
+            for row, of in zip(drawn, table.group[members[chunk]], strict=True):
+                deviations[of] += row if table.sizes[of] == 1 else rng.permutation(row)
+    return deviations, deviations.var(axis=1, dtype=float)
+
+
+@lru_cache(maxsize=64)
+def _resamples(size: int, draws: int, seed: int) -> np.ndarray:
+    """How often each of `size` images is drawn: (size, draws) float32. The same for every arm, and made once."""
+    rng = np.random.default_rng([seed, size])
+    return rng.multinomial(size, np.full(size, 1 / size), size=draws).T.astype(np.float32)
+
+
+def _reweight_classes(
+    table: _Table, closed: Total, draws: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """As `_resample_images`, but classes get random weights, each with its images; nothing drawn for groups of few.
+
+    Exponential weights (Rubin's Bayesian bootstrap, 1981): smoother than counts where classes are not many.
+    """
+    deviations = np.zeros((len(table.sizes), draws), dtype=np.float32)
+    averages = table.strata.by_seed.mean(axis=0)
+    for number in np.flatnonzero((table.sizes >= FEW_CLASSES) | (len(table.sizes) == 1)):
+        members = table.group == number
+        images = table.n_images[members].astype(np.float32)
+        from_mean = images * (averages[members] - table.mean[number]).astype(np.float32)
+        for start in range(0, draws, max(1, _CHUNK // len(images))):
+            part = slice(start, min(draws, start + max(1, _CHUNK // len(images))))
+            weights = rng.standard_exponential((part.stop - start, len(images)), dtype=np.float32)
             deviations[number, part] = (weights @ from_mean) / (weights @ images)
-        spread = (from_mean**2).sum() / images.sum() ** 2 * size / (size + 1)
-        deviations[number] *= np.sqrt(closed.unit_variance[number] / spread) if spread > 0 else 0.0
-    return closed, deviations, np.where(deviations.any(axis=1), closed.unit_variance, 0.0)
+        drawn = deviations[number].var(dtype=float)
+        deviations[number] *= np.sqrt(closed.unit_variance[number] / drawn) if drawn > 0 else 0
+    return deviations, deviations.var(axis=1, dtype=float)
 
 
 def _percentiles(closed: Total, deviations: np.ndarray, covered: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -89,7 +89,7 @@ def strata_of(values: np.ndarray, weights: np.ndarray, index: np.ndarray, size: 
     noise = ((deviations - average) ** 2).sum(axis=0) / (n_seeds * max(n_seeds - 1, 1))
     shared = np.bincount(index, scale * noise, size)
     df = squares**2 / np.bincount(index, weights**4, size) - 1
-    return Strata(by_seed, np.maximum(spread, shared), shared, df)
+    return Strata(by_seed, spread, shared, df)
 
 
 def images_within_classes(values: np.ndarray, labels: np.ndarray) -> tuple[Strata, np.ndarray, np.ndarray]:

@@ -8,11 +8,14 @@ from typing import Literal
 import numpy as np
 from scipy.optimize import brentq
 from scipy.special import chdtri, nctdtr, ndtr, stdtrit
+from scipy.stats.qmc import Sobol
 
 from pretraining_gain.errors import InputError
 from pretraining_gain.tell.crossed import checked, class_means, seed_variance, total
 
 _QUANTILES = (np.arange(1000) + 0.5) / 1000
+# Evenly spread points of the unit cube: what chance may do to the mean squares of seeds, of units, and of both.
+_LUCK = (Sobol(3, scramble=False).random(1024).T + 0.5 / 1024) % 1
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,11 @@ def components(values: np.ndarray, labels: np.ndarray) -> Components:
     By moments, class means counted equally, negative ones set to 0; for balanced data they are those of the textbook's
     analysis of variance. One seed: `image` includes the residual, and what needs seeds is 0. One class: class parts are 0.
     """
+    return Components(*(max(0.0, float(part)) for part in unbiased_components(values, labels)))
+
+
+def unbiased_components(values: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """The five of `components`, in its order, before negative ones are set to 0: what averages over draws are made of."""
     values, labels = checked(values, labels)
     means, ids, n_images = class_means(values, labels)
     n_seeds, n_classes, per_image = len(values), len(ids), float((1 / n_images).mean())
@@ -40,14 +48,14 @@ def components(values: np.ndarray, labels: np.ndarray) -> Components:
     of_images = (within.mean(axis=0) ** 2).sum() / df_images
     residual = n_seeds * seed_variance(within).sum() / df_images
     image = of_images - residual / n_seeds
-    centred = means - means.mean(axis=1, keepdims=True)
-    seed_class = n_seeds * seed_variance(centred).sum() / max(n_classes - 1, 1) - residual * per_image * (n_classes > 1)
-    of_classes = means.mean(axis=0).var(ddof=1) if n_classes > 1 else 0.0
-    noise = (max(seed_class, 0) / n_seeds + of_images * per_image) * (n_classes > 1)
     seed = n_seeds * seed_variance(means.mean(axis=1, keepdims=True))[0]
-    seed -= (max(seed_class, 0) + residual * per_image) / n_classes
-    parts = (seed * (n_seeds > 1), of_classes - noise, seed_class, image, residual)
-    return Components(*(max(0.0, float(part)) for part in parts))
+    if n_classes == 1:
+        return np.array([(seed - residual * per_image) * (n_seeds > 1), 0.0, 0.0, image, residual])
+    centred = means - means.mean(axis=1, keepdims=True)
+    seed_class = n_seeds * seed_variance(centred).sum() / (n_classes - 1) - residual * per_image
+    class_ = means.mean(axis=0).var(ddof=1) - seed_class / n_seeds - of_images * per_image
+    seed = seed - (seed_class + residual * per_image) / n_classes
+    return np.array([seed, class_, seed_class, image, residual])
 
 
 def design_error(
@@ -61,8 +69,8 @@ def design_error(
     """Standard error and degrees of freedom that `estimate_mean` would report for a design, for plans before running.
 
     The standard error is the estimate's true one. The degrees of freedom are those with which `smallest_detectable` is
-    what the one-sided test at 5 % finds with probability 0.8, averaged over what few seeds happen to show. One seed cannot
-    tell how seeds differ: 0 degrees of freedom.
+    what the one-sided test at 5 % finds with probability 0.8, averaged over what few seeds and classes happen to show.
+    One seed cannot tell how seeds differ: 0 degrees of freedom.
     Raises `InputError` for a design without seeds or images, and for random classes when there is one class.
     """
     if classes not in ("fixed", "random"):
@@ -79,13 +87,34 @@ def design_error(
         by_class = components.seed_class / (n_seeds * n_classes)
         units, shared, unit_df = units + components.class_ / n_classes + by_class, shared + by_class, n_classes - 1
         seeds -= by_class
+    return _planned(seeds, units, shared, n_seeds, unit_df)
+
+
+def difference_error(
+    components: Components, n_seeds: int, n_first: int, n_second: int, images_per_class: float
+) -> tuple[float, float]:
+    """As `design_error`, for `estimate_difference` of groups of so many classes. What seeds do to all classes cancels."""
+    if n_seeds < 1 or min(n_first, n_second) < 2 or images_per_class < 1:
+        raise InputError(
+            f"no error of {n_seeds} seeds, {n_first} and {n_second} classes, {images_per_class} images a class"
+        )
+    shared = (components.seed_class + components.residual / images_per_class) / n_seeds
+    units = shared + components.class_ + components.image / images_per_class
+    parts = np.array([1 / n_first, 1 / n_second])
+    unit_df = parts.sum() ** 2 / (parts**2 / np.array([n_first - 1, n_second - 1])).sum()
+    return _planned(0.0, units * parts.sum(), shared * parts.sum(), n_seeds, float(unit_df))
+
+
+def _planned(seeds: float, units: float, shared: float, n_seeds: int, unit_df: float) -> tuple[float, float]:
+    """True standard error, and degrees of freedom that give the right effect of power 0.8; see `design_error`."""
     if n_seeds == 1:
         return float(np.sqrt(seeds + units)), 0.0
-    luck = chdtri(n_seeds - 1, _QUANTILES) / (n_seeds - 1)
-    variance, df = total((seeds + shared) * luck, units, shared, n_seeds, unit_df)
     se = float(np.sqrt(seeds + units))
     if not se > 0:
         return 0.0, float(unit_df)
+    dfs = np.array([n_seeds - 1, unit_df, unit_df * (n_seeds - 1)])[:, None]
+    by_seeds, by_units, common = np.array([[seeds + shared], [units], [shared]]) * chdtri(dfs, _LUCK) / dfs
+    variance, df = total(by_seeds, by_units, common, n_seeds, unit_df)
     critical = stdtrit(df, 0.95) * np.sqrt(variance) / se
     found = brentq(lambda effect: ndtr(effect - critical).mean() - 0.8, 0, critical.max() + 1)
     return se, _matching_df(found, unit_df)

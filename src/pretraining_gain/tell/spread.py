@@ -83,7 +83,8 @@ def _error_of_groups(
     unsure = classes**2 / df_classes + (seed_by_group**2 + seed_by_class**2 * df_groups / df_classes) / (
         (n_seeds - 1) * df_groups
     )
-    return float(error), float(error**2 / unsure)
+    # Satterthwaite's, but no fewer than the part with the fewest has: a difference of mean squares can push it below.
+    return float(error), max(float(error**2 / unsure), min((n_seeds - 1) * df_groups, df_classes))
 
 
 def _spread(f_value: float, error: float, df: tuple[int, float], sizes: np.ndarray, margin: float) -> GroupSpread:
@@ -120,4 +121,6 @@ def _noncentrality(f_value: float, df: tuple[int, float], probability: float) ->
     high = 1.0
     while below(high) > 0:
         high *= 2
+        if high > 1e7:
+            return float("inf")
     return float(brentq(below, high / 2 if high > 1 else 0.0, high))

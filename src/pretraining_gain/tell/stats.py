@@ -34,6 +34,7 @@ from pretraining_gain.tell.power import (
     Components,
     components,
     design_error,
+    difference_error,
     equivalence_power,
     power_at,
     smallest_detectable,
@@ -50,6 +51,7 @@ __all__ = [
     "bootstrap_means",
     "components",
     "design_error",
+    "difference_error",
     "equivalence_power",
     "estimate_correlation",
     "estimate_difference",
@@ -183,7 +185,7 @@ def estimate_share_positive(values: np.ndarray, labels: np.ndarray) -> Share:
 
     Not the share of classes whose *true* mean is above 0: noise pulls what comes out towards one half, so that a majority
     found this way is, if anything, larger in truth (where true means lie symmetrically about their centre). The error
-    adds classes (variance after two ties' worth of either sign, so that it is not 0 at 0 % and 100 %) and what a shift
+    adds classes (variance with two more of either sign, so that it is not 0 at 0 % and 100 %) and what a shift
     of all classes by the seeds' error, up to its one-sided 95 % bound, would do to the share.
     """
     values, labels = checked(values, labels)
@@ -198,7 +200,8 @@ def estimate_share_positive(values: np.ndarray, labels: np.ndarray) -> Share:
         excess = max(0.0, float(seed_variance(strata.by_seed)[0] - strata.shared[0]))
         reach = float(stdtrit(n_seeds - 1, 0.95))
         shift = reach * np.sqrt(excess)
-        by_seeds = ((_share_above(average, -shift) - _share_above(average, shift)) / (2 * reach)) ** 2
+        ends = _share_above(average, shift), _share_above(average, -shift)
+        by_seeds = (max(share - ends[0], ends[1] - share) / reach) ** 2
     variance, df = total(by_seeds, by_classes, 0.0, n_seeds, max(n_classes - 1, 1))
     return Share(share, float(np.sqrt(variance)), float(df), n_seeds, n_classes, len(labels))
 
