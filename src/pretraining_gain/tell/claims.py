@@ -135,14 +135,15 @@ class Claim:
 
 
 def greater(what: str, estimate: Estimate, bound: float = 0.0, contrast: Contrast | None = None) -> Part:
-    """`estimate` is above `bound`."""
-    tests = estimate.p_above(bound), estimate.p_below(bound)
+    """`estimate` is above `bound`. Against it, strictly: a claim's parts are many."""
+    tests = estimate.p_above(bound), estimate.strict(estimate.p_below(bound), bound)
     return _part(what, GREATER, bound, estimate, tests, smallest_detectable, contrast)
 
 
 def equal(what: str, estimate: Estimate, margin: float, contrast: Contrast | None = None) -> Part:
     """`estimate` is 0 up to `margin`: two one-sided tests; against it, that the truth lies beyond the margin."""
-    beyond = min(1.0, 2 * min(estimate.p_above(margin), estimate.p_below(-margin)))
+    above, below = estimate.p_above(margin), estimate.p_below(-margin)
+    beyond = min(1.0, 2 * min(estimate.strict(above, margin), estimate.strict(below, -margin)))
     tests = estimate.p_equivalent(margin), beyond
     return _part(what, EQUAL, margin, estimate, tests, smallest_margin, contrast)
 
