@@ -61,7 +61,7 @@ def unbiased_components(values: np.ndarray, labels: np.ndarray) -> np.ndarray:
 def design_error(
     components: Components,
     n_seeds: int,
-    n_classes: int,
+    n_classes: float,
     images_per_class: float,
     *,
     classes: Literal["fixed", "random"],
@@ -70,7 +70,7 @@ def design_error(
 
     The standard error is the estimate's true one. The degrees of freedom are those with which `smallest_detectable` is
     what the one-sided test at 5 % finds with probability 0.8, averaged over what few seeds and classes happen to show.
-    One seed cannot tell how seeds differ: 0 degrees of freedom.
+    One seed cannot tell how seeds differ: 0 degrees of freedom. Random classes of unequal sizes n count as (Σ n)² / Σ n² many.
     Raises `InputError` for a design without seeds or images, and for random classes when there is one class.
     """
     if classes not in ("fixed", "random"):
@@ -91,7 +91,7 @@ def design_error(
 
 
 def difference_error(
-    components: Components, n_seeds: int, n_first: int, n_second: int, images_per_class: float
+    components: Components, n_seeds: int, n_first: float, n_second: float, images_per_class: float
 ) -> tuple[float, float]:
     """As `design_error`, for `estimate_difference` of groups of so many classes. What seeds do to all classes cancels."""
     if n_seeds < 1 or min(n_first, n_second) < 2 or images_per_class < 1:

@@ -168,18 +168,20 @@ class Design:
 
     @classmethod
     def of(cls, world: World, rng: np.random.Generator) -> Design:
-        """From the variance components of the same world with 60 seeds, averaged over 20 draws."""
-        many = [unbiased_components(*simulate(replace(world, n_seeds=60), rng)) for _ in range(20)]
-        parts, half = Components(*np.maximum(np.mean(many, axis=0), 0)), world.n_classes // 2
-        images = len(world.labels) / world.n_classes
-        plan = world.n_seeds, world.n_classes, images
-        errors = {f"mean, {kind} classes": design_error(parts, *plan, classes=kind) for kind in ("fixed", "random")}
-        rest = world.n_classes - half
-        errors["difference of groups"] = difference_error(parts, world.n_seeds, half, rest, images)
-        sizes = {name: (smallest_detectable(*error), smallest_margin(*error)) for name, error in errors.items()}
+        """From the variance components of the same world with 200 seeds, averaged over 20 draws."""
+        many = [unbiased_components(*simulate(replace(world, n_seeds=200), rng)) for _ in range(20)]
+        parts = Components(*np.maximum(np.mean(many, axis=0), 0))
+        sizes, half = np.bincount(world.labels), world.n_classes // 2
+        whole, first, rest = (part.sum() ** 2 / (part**2).sum() for part in (sizes, sizes[:half], sizes[half:]))
+        errors = {
+            "mean, fixed classes": design_error(parts, world.n_seeds, len(sizes), sizes.mean(), classes="fixed"),
+            "mean, random classes": design_error(parts, world.n_seeds, whole, sizes.mean(), classes="random"),
+            "difference of groups": difference_error(parts, world.n_seeds, first, rest, sizes.mean()),
+        }
+        planned = {name: (smallest_detectable(*error), smallest_margin(*error)) for name, error in errors.items()}
         groups = pd.Series(np.arange(world.n_classes) * max(2, world.n_classes // 6) // world.n_classes)
         margins = [group_spread(*simulate(world, rng), groups, margin=1).smallest_margin for _ in range(20)]
-        return cls(sizes, groups, float(np.median(margins)))
+        return cls(planned, groups, float(np.median(margins)))
 
 
 def _repetition(
