@@ -46,7 +46,7 @@ def at_detectable(stage: Stage) -> Detectable:
     if stage.claim.id == "C1":
         effects = [_gain_for_share(stage, 0.5 + sizes[0])]
     found = stage.with_margin(max(margins)) if margins else stage
-    return Detectable(found, stage._closing(effects), max(sizes))
+    return Detectable(found, stage.closing(effects), max(sizes))
 
 
 def _sizes(stage: Stage, scene: Scene) -> list[float]:

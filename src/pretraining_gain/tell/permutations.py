@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -44,21 +43,21 @@ class Shuffled(Evidence):
 
 
 def permutation_rows(claim: str, evidence: Evidence, shuffles: int, seed: int) -> list[dict[str, float | str | int]]:
-    """How often a claim's tests find something after shuffling: one row, for pools also one without their real means.
+    """How often a claim's tests find something after shuffling: one row, for pools also one with arms' real means taken off.
 
     `significant`: share of two-sided p-values (for spreads: of equal means) below the level; `uniform_distance`: largest
     distance of their distribution from the uniform one (Kolmogorov); `supported` and `contradicted`: the claim's verdicts.
     Randomness: `seed` only.
     """
-    kinds = {"as they are": False}
-    if claim in ("C7", "C8", "C10"):
+    of_pools, kinds = SHUFFLED[claim].startswith("pools"), {"as they are": False}
+    if of_pools:
         kinds["each arm's mean taken off"] = True
     rows = []
     for values, centred in kinds.items():
         rng = np.random.default_rng([seed, int(claim[1:]), centred])
         p_values, verdicts = [], []
         for _ in range(shuffles):
-            shown = _shuffle_pools(evidence, rng, centred) if SHUFFLED[claim].startswith("pools") else _relabel(claim, evidence, rng)
+            shown = _shuffle_pools(evidence, rng, centred) if of_pools else _relabel(claim, evidence, rng)
             p_values += _two_sided(claim, shown)
             verdicts.append(decide(list(BY_ID[claim].parts(shown)))[0])
         rows.append({
@@ -121,6 +120,3 @@ def _no_difference(gains: np.ndarray, labels: np.ndarray, chosen: pd.Series) -> 
 def _of_contrast(part: Part) -> float:
     estimate = estimate_mean(part.contrast.values, part.contrast.labels, classes="fixed")
     return 2 * min(estimate.p_above(), estimate.p_below())
-
-
-

@@ -89,7 +89,7 @@ class Stage:
         """Effects with this part at its bound and the others clearly true."""
         clear = [CLEAR if one.test == GREATER else 0.0 for one in self.parts]
         effects = [_bound(one) if i == part else clear[i] for i, one in enumerate(self.parts)]
-        return self._closing(effects)
+        return self.closing(effects)
 
     def nulls(self) -> list[list[float]]:
         """For one part of each kind: it at its bound, the others clearly true. The claim is just not so."""
@@ -107,9 +107,9 @@ class Stage:
         """What power curves plant: every part has this effect; where a claim says both that something is greater and that
         something is equal, what is said to be equal is."""
         mixed = len({part.test for part in self.parts}) > 1
-        return self._closing([0.0 if mixed and part.test == EQUAL else effect for part in self.parts])
+        return self.closing([0.0 if mixed and part.test == EQUAL else effect for part in self.parts])
 
-    def _closing(self, effects: list[float]) -> list[float]:
+    def closing(self, effects: list[float]) -> list[float]:
         """C11's first gap is its last one and what the gap closes by."""
         return [effects[-2] + effects[-1], *effects[1:]] if self.claim.id == "C11" else effects
 
