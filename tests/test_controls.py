@@ -19,7 +19,7 @@ from pretraining_gain.tell.figures_beyond import figure_power
 from pretraining_gain.tell.permutations import SHUFFLED, permutation_rows
 from pretraining_gain.tell.scenarios import Stage
 from pretraining_gain.tell.stats import holm
-from pretraining_gain.tell.worlds import INSIDE, OUT, Liability, Measured, Planted, Scene, measure
+from pretraining_gain.tell.worlds import INSIDE, OUT, Liability, Measured, Planted, Scene, measure, paper_arms
 
 REPETITIONS = 200
 LUCK = 3 * np.sqrt(0.05 * 0.95 / REPETITIONS)
@@ -53,10 +53,10 @@ def test_every_claim_has_worlds_with_the_planted_effects(controls):
 
 def test_simulated_predictions_vary_as_the_real_ones(controls):
     for one in controls.measured.values():
-        arms = {arm: float(correct.mean()) for arm, correct in one.evaluation.correct.items()}
-        scene = Scene(one, Planted(arms), 3)
+        arms = paper_arms(one.evaluation)
+        scene = Scene(one, Planted({arm: float(correct.mean()) for arm, correct in arms.items()}), 3)
         drawn = [_components(scene.draw(np.random.default_rng(i)), one.evaluation.labels) for i in range(5)]
-        real = _components(one.evaluation.correct, one.evaluation.labels)
+        real = _components(arms, one.evaluation.labels)
         assert np.mean(drawn, axis=0) == pytest.approx(real, rel=0.6)
         assert np.mean(drawn, axis=0)[3:] == pytest.approx(real[3:], rel=0.2)
 
@@ -65,13 +65,21 @@ def test_the_fit_finds_the_world_that_made_the_predictions(controls):
     truth = Liability(class_=0.8, class_by_arm=0.3, image=1.5, image_by_arm=0.5, seed=0.2, seed_class=0.3)
     real = controls.measured[OUT]
     study = real.evaluation.study.model_copy(update={"seeds": list(range(12))})
-    scene = Scene(Measured(real.evaluation, 0.4, truth), Planted(dict.fromkeys(real.evaluation.correct, 0.4), "random"), 12)
+    scene = Scene(
+        Measured(real.evaluation, 0.4, truth), Planted(dict.fromkeys(paper_arms(real.evaluation), 0.4), "random"), 12
+    )
     fits = []
     for i in range(6):
         drawn = scene.draw(np.random.default_rng(i))
         seeds = dict.fromkeys(drawn, study.seeds)
         evaluation = type(real.evaluation)(
-            study, real.evaluation.downstream, seeds, real.evaluation.labels, real.evaluation.image_ids, drawn, pd.DataFrame()
+            study,
+            real.evaluation.downstream,
+            seeds,
+            real.evaluation.labels,
+            real.evaluation.image_ids,
+            drawn,
+            pd.DataFrame(),
         )
         found = measure(evaluation).liability
         fits.append([found.class_, found.class_by_arm, found.image, found.image_by_arm, found.seed, found.seed_class])
@@ -122,7 +130,7 @@ def test_holm_is_that_of_statsmodels():
 
 
 def test_an_effect_that_no_accuracy_has_is_refused(controls):
-    with pytest.raises(InputError, match="claim C13: effects .* need a top-1 of"):
+    with pytest.raises(InputError, match=r"claim C13: effects .* need a top-1 of"):
         Stage.of("C13", controls.evidence.study, controls.measured, 3).scene([0.9])
 
 
@@ -150,7 +158,7 @@ def test_tables_are_written_and_read_back(controls, tmp_path, monkeypatch):
     tables = ControlTables()
     assert list(tables.false_positive_table()["claim"].unique()) == ["C2", "C13"]
     assert set(tables.curves["n_seeds"]) == {3, 5, 10} and len(tables.permutation_table()) == 1
-    assert set(tables.promised_table()["repetitions"]) == {10}
+    assert set(tables.promised["repetitions"]) == {10, 4}
     figure = figure_power(tables.curves)
     assert len(figure.data) == 2 * 2 * 3 and sum(trace.visible for trace in figure.data) == 6
     assert [button["label"] for button in figure.layout.updatemenus[0].buttons] == ["C2", "C13"]

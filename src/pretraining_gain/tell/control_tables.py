@@ -36,7 +36,9 @@ class ControlTables:
     def _read(self, name: str) -> pd.DataFrame:
         path = controls_root() / f"{name}.csv"
         try:
-            table = pd.read_csv(path, keep_default_na=False, na_values={"coverage": "", "power": "", "false_positive_rate": ""})
+            table = pd.read_csv(
+                path, keep_default_na=False, na_values={"coverage": "", "power": "", "false_positive_rate": ""}
+            )
         except (OSError, ValueError) as error:
             reason = " ".join(str(error).split())
             raise InputError(
@@ -70,13 +72,19 @@ class ControlTables:
         table = self._read("estimators")
         measures = ["coverage", "false_positive_rate", "power"]
         long = table.melt(["quantity", "repetitions"], measures, "measure", "rate").dropna(subset="rate")
-        return long.groupby(["measure", "quantity"], sort=False)["rate"].agg(["min", "mean", "max", "size"]).reset_index()
+        return (
+            long.groupby(["measure", "quantity"], sort=False)["rate"].agg(["min", "mean", "max", "size"]).reset_index()
+        )
 
     def false_positive_table(self) -> pd.DataFrame:
         """One row a claim, kind of error and bound; where several parts were put at their bounds, the one that errs most."""
-        worst = self.errors.sort_values("rate", ascending=False).drop_duplicates(["claim", "error", "bounds"]).sort_index()
+        worst = (
+            self.errors.sort_values("rate", ascending=False).drop_duplicates(["claim", "error", "bounds"]).sort_index()
+        )
         shown = worst.assign(error="wrongly " + worst["error"], within=np.where(worst["within"], "yes", "no"))
-        return _in_percent(shown[["claim", "error", "scenario", "bounds", "margin", "rate", "limit", "within", "repetitions"]])
+        return _in_percent(
+            shown[["claim", "error", "scenario", "bounds", "margin", "rate", "limit", "within", "repetitions"]]
+        )
 
     def promised_table(self) -> pd.DataFrame:
         columns = ["claim", "test", "parts", "n_seeds", "effect", "supported", "repetitions"]
@@ -85,7 +93,16 @@ class ControlTables:
         return shown.reset_index()
 
     def permutation_table(self) -> pd.DataFrame:
-        columns = ["claim", "shuffled", "values", "significant", "supported", "contradicted", "uniform_distance", "repetitions"]
+        columns = [
+            "claim",
+            "shuffled",
+            "values",
+            "significant",
+            "supported",
+            "contradicted",
+            "uniform_distance",
+            "repetitions",
+        ]
         return _in_percent(self.permuted[columns])
 
     def estimator_table(self) -> pd.DataFrame:

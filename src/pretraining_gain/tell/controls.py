@@ -32,7 +32,7 @@ from pretraining_gain.tell.permutations import SHUFFLED, permutation_rows
 from pretraining_gain.tell.scenarios import ALL_AT_BOUND, BY_ID, DETECTABLE, NULL, POWER, Stage
 from pretraining_gain.tell.simulation import calibration, scenarios
 from pretraining_gain.tell.stats import components
-from pretraining_gain.tell.worlds import INSIDE, OUT, Measured, Planted, Scene, liability_table, measure
+from pretraining_gain.tell.worlds import INSIDE, OUT, Measured, Planted, Scene, liability_table, measure, paper_arms
 
 STUDY = "mini"
 TABLES = ("worlds", "false_positives", "permutations", "power", "estimators")
@@ -100,7 +100,13 @@ class Controls:
                     rates = self._rates(one, one.scene(effects), self.effort.nulls)
                 except InputError:
                     continue  # no top-1 between 0 and 1 has this effect
-                row = {"claim": claim, "scenario": scenario, "error": verdict, "bounds": margin, "margin": one.study.margin}
+                row = {
+                    "claim": claim,
+                    "scenario": scenario,
+                    "error": verdict,
+                    "bounds": margin,
+                    "margin": one.study.margin,
+                }
                 row |= {"effects": _text(effects), "rate": rates[verdict], **self._effort(self.effort.nulls)}
                 limit = ALPHA + 2 * np.sqrt(ALPHA * (1 - ALPHA) / self.effort.nulls)
                 rows.append(row | {"limit": limit, "within": rates[verdict] <= limit})
@@ -110,19 +116,27 @@ class Controls:
         """Rates of verdicts against planted effect, and where the design says that an effect is found with power 0.8."""
         stage = Stage.of(claim, self.evidence.study, self.measured, n_seeds)
         equal = all(part.test == EQUAL for part in stage.parts)
-        planted = [(POWER, stage, stage.planted(effect), effect) for effect in (EQUAL_EFFECTS if equal else GREATER_EFFECTS)]
+        planted = [
+            (POWER, stage, stage.planted(effect), effect) for effect in (EQUAL_EFFECTS if equal else GREATER_EFFECTS)
+        ]
         detectable = at_detectable(stage)
         size = detectable.stage.study.margin if equal else detectable.size
         planted.append((DETECTABLE, detectable.stage, detectable.effects, size))
         rows = []
         for scenario, one, effects, effect in planted:
-            # What the design can show is asked once, with as many repetitions as the nulls.
-            repetitions = self.effort.nulls if scenario == DETECTABLE else self.effort.power
+            # The study's own number of seeds is the one that its ledger makes promises for.
+            own = scenario == DETECTABLE and n_seeds == len(self.evidence.study.seeds)
+            repetitions = self.effort.nulls if own else self.effort.power
             try:
                 rates = self._rates(one, one.scene(effects), repetitions)
             except InputError:
                 continue
-            row = {"claim": claim, "test": "equal" if equal else "greater", "parts": len(stage.parts), "n_seeds": n_seeds}
+            row = {
+                "claim": claim,
+                "test": "equal" if equal else "greater",
+                "parts": len(stage.parts),
+                "n_seeds": n_seeds,
+            }
             row |= {"scenario": scenario, "effect": effect, "effects": _text(effects), "margin": one.study.margin}
             rows.append(row | rates | self._effort(repetitions))
         return rows
@@ -140,10 +154,14 @@ class Controls:
         """How the simulated predictions are made, and the variance components of differences of arms, real and simulated."""
         rows = liability_table(self.measured)
         for row, one in zip(rows, self.measured.values(), strict=True):
-            arms = {arm: float(correct.mean()) for arm, correct in one.evaluation.correct.items()}
-            scene = Scene(one, Planted(arms), len(self.evidence.study.seeds))
+            real = paper_arms(one.evaluation)
+            scene = Scene(
+                one,
+                Planted({arm: float(correct.mean()) for arm, correct in real.items()}),
+                len(self.evidence.study.seeds),
+            )
             drawn = [scene.draw(np.random.default_rng([self.effort.seed, i])) for i in range(10)]
-            for name, seen in {"real": [one.evaluation.correct], "simulated": drawn}.items():
+            for name, seen in {"real": [real], "simulated": drawn}.items():
                 parts = [_components(correct, one.evaluation.labels) for correct in seen]
                 names = ("seed", "class", "seed_class", "image", "residual")
                 row |= {f"{name}_{part}": value for part, value in zip(names, np.mean(parts, axis=0), strict=True)}
@@ -181,9 +199,8 @@ class Controls:
 
 def _components(correct: dict[str, np.ndarray], labels: np.ndarray) -> np.ndarray:
     """Mean over all pairs of arms of the variance components of their difference."""
-    pairs = combinations(sorted(correct), 2)
-    same = [(a, b) for a, b in pairs if correct[a].shape == correct[b].shape]
-    return np.mean([astuple(components(correct[a].astype(float) - correct[b], labels)) for a, b in same], axis=0)
+    pairs = combinations(correct.values(), 2)
+    return np.mean([astuple(components(first.astype(float) - second, labels)) for first, second in pairs], axis=0)
 
 
 def _text(effects: Sequence[float]) -> str:

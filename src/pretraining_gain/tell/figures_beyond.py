@@ -158,7 +158,10 @@ def figure_power(curves: pd.DataFrame) -> go.Figure:
     `test` and `margin`. Dotted: the bound, 0 or the margin, on whose right side the claim is true for `greater` and false
     for `equal`.
     """
-    claims, figure = list(dict.fromkeys(curves["claim"])), make_subplots(cols=2, subplot_titles=["supported", "contradicted"])
+    claims, figure = (
+        list(dict.fromkeys(curves["claim"])),
+        make_subplots(cols=2, subplot_titles=["supported", "contradicted"]),
+    )
     seeds = sorted(set(curves["n_seeds"]))
     for claim in claims:
         for n_seeds, (colour, symbol) in zip(seeds, _SEED_STYLE, strict=False):
@@ -213,5 +216,12 @@ _SEED_STYLE = [("#D55E00", "square"), ("#0072B2", "circle"), ("#009E73", "diamon
 def _bound(part: pd.DataFrame) -> list[dict]:
     """The dotted lines of one claim, on both panels."""
     at = float(part["margin"].iloc[0]) if part["test"].iloc[0] == "equal" else 0.0
-    line = {"type": "line", "x0": at, "x1": at, "y0": 0, "y1": 1, "line": {"color": "#767676", "dash": "dot", "width": 1}}
+    line = {
+        "type": "line",
+        "x0": at,
+        "x1": at,
+        "y0": 0,
+        "y1": 1,
+        "line": {"color": "#767676", "dash": "dot", "width": 1},
+    }
     return [line | {"xref": x, "yref": f"{y} domain"} for x, y in (("x", "y"), ("x2", "y2"))]

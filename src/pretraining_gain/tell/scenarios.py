@@ -36,7 +36,9 @@ class Stage:
     measured: dict[str, Measured]
 
     @classmethod
-    def of(cls, claim: str, study: Study, measured: dict[str, Measured], n_seeds: int, margin: float | None = None) -> Stage:
+    def of(
+        cls, claim: str, study: Study, measured: dict[str, Measured], n_seeds: int, margin: float | None = None
+    ) -> Stage:
         changes = {"seeds": list(range(n_seeds)), "margin": margin or study.margin}
         return cls(BY_ID[claim], study.model_copy(update=changes), measured)
 

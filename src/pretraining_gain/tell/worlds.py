@@ -64,6 +64,12 @@ class Measured:
         return np.bincount(self.index) / len(self.index)
 
 
+def paper_arms(evaluation: Evaluation) -> dict[str, np.ndarray]:
+    """(S, N) correct of each arm of the paper's own design."""
+    names = [SCRATCH, *(f"{pool}-k{k}" for pool, ks in evaluation.study.arms.items() for k in ks)]
+    return {name: evaluation.correct[name] for name in names if name in evaluation.correct}
+
+
 def measure(evaluation: Evaluation) -> Measured:
     """Fit the threshold model to the paper's arms of one target.
 
@@ -71,9 +77,7 @@ def measure(evaluation: Evaluation) -> Measured:
     nothing, gives the correlation of their liabilities (tetrachoric); what it rises by when one thing more is shared is that
     thing's part of the variance. Means over arms and pairs of arms; parts below 0 are 0.
     """
-    study = evaluation.study
-    names = [SCRATCH, *(f"{pool}-k{k}" for pool, ks in study.arms.items() for k in ks)]
-    arms = [evaluation.correct[name].astype(float) for name in names if name in evaluation.correct]
+    arms = [correct.astype(float) for correct in paper_arms(evaluation).values()]
     within = np.mean([_correlations(_both_right(arm, arm, evaluation.labels)) for arm in arms], axis=0)
     pairs = [_both_right(first, second, evaluation.labels) for first, second in combinations(arms, 2)]
     between = np.mean([_correlations(pair, seeds_matter=False) for pair in pairs], axis=0)
@@ -226,5 +230,6 @@ def liability_table(measured: Mapping[str, Measured]) -> list[dict[str, float | 
     names = list(Liability.__dataclass_fields__)
     rows = measured.items()
     return [
-        {"domain": domain, "top1": one.top1} | dict(zip(names, astuple(one.liability), strict=True)) for domain, one in rows
+        {"domain": domain, "top1": one.top1} | dict(zip(names, astuple(one.liability), strict=True))
+        for domain, one in rows
     ]
