@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from pretraining_gain.errors import InputError
-from pretraining_gain.paths import data_root, make_writable, results_root
+from pretraining_gain.paths import controls_root, data_root, make_writable, results_root
 from pretraining_gain.plan.representation import annotations_path
 from pretraining_gain.plan.runs import finetuning_runs, pretraining_runs
 from pretraining_gain.plan.studies import load_study
@@ -35,6 +35,7 @@ PYTHON = shlex.quote(sys.executable)
 EXECUTE = f"{PYTHON} -m pretraining_gain.execute"
 CODE = "src/pretraining_gain"
 TELL = [str(path) for path in Path(CODE, "tell").glob("*.py") if path.name != "build.py"]
+CONTROLS = ["worlds", "false_positives", "permutations", "power", "estimators"]  # committed; made by tell.controls
 DATA_FOLDERS = ["cifar-10", "caltech-101", "imagenet1k", "inat2021"]
 
 
@@ -107,6 +108,7 @@ rule book:
         expand("book/executed/{study}/12_samples.ipynb", study=SHOWN),
         expand("book/executed/toy/{page}.ipynb", page=["01_pretrain", "02_finetune"]),
         "book/executed/14_audit.ipynb",
+        "book/executed/16_controls.ipynb",
         [str(path) for path in Path("book").glob("*.*")],
         [str(path) for path in Path("book/_static").glob("*.*")],
         "_config.yml",
@@ -227,6 +229,17 @@ rule audit:
         template="notebooks/14_audit.ipynb",
     output:
         "book/executed/14_audit.ipynb",
+    shell:
+        f"{EXECUTE} {{input.template}} {{output}}"
+
+
+rule controls:
+    input:
+        [f"{controls_root()}/{table}.csv" for table in CONTROLS],
+        TELL,
+        template="notebooks/16_controls.ipynb",
+    output:
+        "book/executed/16_controls.ipynb",
     shell:
         f"{EXECUTE} {{input.template}} {{output}}"
 

@@ -102,7 +102,8 @@ def test_what_seeds_do_to_both_groups_cancels(rng):
     values, labels = crossed(rng, class_=1)
     shifted = values + np.array([[0.0], [50.0], [-7.0]])
     args = labels, range(4), range(4, 8)
-    assert astuple(estimate_difference(shifted, *args)) == pytest.approx(astuple(estimate_difference(values, *args)))
+    found, wanted = (astuple(estimate_difference(given, *args)) for given in (shifted, values))
+    assert found[:-1] == pytest.approx(wanted[:-1]) and found[-1] == pytest.approx(wanted[-1])
 
 
 def test_balanced_variance_is_cameron_gelbach_and_millers(rng):

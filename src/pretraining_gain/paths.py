@@ -39,6 +39,12 @@ def results_root() -> Path:
     return _place("PRETRAINING_GAIN_RESULTS", "results")
 
 
+def controls_root() -> Path:
+    """Where the tables of the controls are: among the results, or, where these are elsewhere, as they came with the project."""
+    own = results_root() / "controls"
+    return own if own.is_dir() else project_root() / "results" / "controls"
+
+
 def cache_root() -> Path:
     return _place("PRETRAINING_GAIN_CACHE", "cache")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import lru_cache
 
 import numpy as np
@@ -118,7 +118,7 @@ def _closed_forms(table: _Table, by_classes: bool) -> Total:
     if not few.any():
         return closed
     borrowed = _borrow(table, closed, by_classes)
-    parts = ("mean", "variance", "df", "unit_variance", "unit_df")
+    parts = [field.name for field in fields(Total)]
     return Total(*(np.where(few, getattr(borrowed, part), getattr(closed, part)) for part in parts))
 
 
@@ -148,7 +148,7 @@ def _borrow(table: _Table, closed: Total, by_classes: bool) -> Total:
             unsure = unsure + np.where(closed.unit_variance > 0, closed.unit_variance**2 / closed.unit_df, 0)
             unit_df = np.where(unsure > 0, units**2 / unsure, closed.unit_df)
     variance, df = total(common, units, each / n_classes, n_seeds, unit_df)
-    return Total(closed.mean, variance, df, units, unit_df)
+    return Total(closed.mean, variance, df, units, unit_df, np.full_like(units, common), np.full_like(units, each / n_classes))
 
 
 def _resample_images(table: _Table, draws: int, rng: np.random.Generator, seed: int) -> tuple[np.ndarray, np.ndarray]:

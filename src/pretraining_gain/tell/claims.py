@@ -6,9 +6,9 @@ things are equal up to the study's margin. What comes of the parts is in `ledger
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import product
 
 import numpy as np
@@ -31,15 +31,31 @@ from pretraining_gain.tell.stats import (
 )
 
 GREATER, EQUAL = "greater", "equal"
+#: Before the name of an arm in a contrast: the same pretraining, but finetuned the other way.
+FROZEN = "frozen "
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """A weighted sum of arms: `values` (S, N) by seed and image, `labels` (N,) class ids."""
+
+    weights: Mapping[str, float]
+    values: np.ndarray
+    labels: np.ndarray
+
+    @property
+    def estimate(self) -> Estimate:
+        """Its mean over all images: these species, seeds and images like these."""
+        return estimate_mean(self.values, self.labels, classes="fixed")
 
 
 @dataclass(frozen=True)
 class Part:
     """One test of a claim. `p_for` is small when the part holds, `p_against` when its opposite does.
 
-    `greater`: the effect is above `bound`. `equal`: it is less than `bound` away from 0. `detectable`: the true effect
-    that is found, or the margin that no effect satisfies, with probability 0.8. `spread`: variance components of the
-    values behind it, for planning; None where the estimand is no mean over fixed classes.
+    `greater`: the effect is above `bound`. `equal`: it is less than `bound` away from 0. `contrast`: what it is the mean of;
+    None where the estimand is no mean over fixed classes. `detectable` is found only when asked for: it costs more than
+    all tests together.
     """
 
     what: str
@@ -50,11 +66,21 @@ class Part:
     high: float
     p_for: float
     p_against: float
-    detectable: float
+    find_detectable: Callable[[], float]
     n_seeds: int
     n_classes: int
     n_images: int
-    spread: Components | None = None
+    contrast: Contrast | None = None
+
+    @property
+    def detectable(self) -> float:
+        """The true effect that is found, or the margin that no effect satisfies, with probability 0.8."""
+        return self.find_detectable()
+
+    @property
+    def spread(self) -> Components | None:
+        """Variance components of the contrast behind it, for planning."""
+        return components(self.contrast.values, self.contrast.labels) if self.contrast else None
 
 
 @dataclass(frozen=True)
@@ -108,27 +134,28 @@ class Claim:
     parts: Callable[[Evidence], Iterator[Part]]
 
 
-def greater(what: str, estimate: Estimate, bound: float = 0.0, spread: Components | None = None) -> Part:
-    """`estimate` is above `bound`."""
-    detectable = smallest_detectable(estimate.se, estimate.df)
-    tests = estimate.p_above(bound), estimate.p_below(bound)
-    return _part(what, GREATER, bound, estimate, tests, detectable, spread)
+def greater(what: str, estimate: Estimate, bound: float = 0.0, contrast: Contrast | None = None) -> Part:
+    """`estimate` is above `bound`. Against it, strictly: a claim's parts are many."""
+    tests = estimate.p_above(bound), estimate.strict(estimate.p_below(bound), bound)
+    return _part(what, GREATER, bound, estimate, tests, smallest_detectable, contrast)
 
 
-def equal(what: str, estimate: Estimate, margin: float, spread: Components | None = None) -> Part:
+def equal(what: str, estimate: Estimate, margin: float, contrast: Contrast | None = None) -> Part:
     """`estimate` is 0 up to `margin`: two one-sided tests; against it, that the truth lies beyond the margin."""
-    beyond = min(1.0, 2 * min(estimate.p_above(margin), estimate.p_below(-margin)))
-    detectable = smallest_margin(estimate.se, estimate.df)
-    return _part(what, EQUAL, margin, estimate, (estimate.p_equivalent(margin), beyond), detectable, spread)
+    above, below = estimate.p_above(margin), estimate.p_below(-margin)
+    beyond = min(1.0, 2 * min(estimate.strict(above, margin), estimate.strict(below, -margin)))
+    tests = estimate.p_equivalent(margin), beyond
+    return _part(what, EQUAL, margin, estimate, tests, smallest_margin, contrast)
 
 
 def _part(
-    what: str, test: str, bound: float, estimate: Estimate, p: tuple[float, float], detectable: float,
-    spread: Components | None,
+    what: str, test: str, bound: float, estimate: Estimate, p: tuple[float, float],
+    detectable: Callable[[float, float], float], contrast: Contrast | None,
 ) -> Part:  # fmt: skip
     low, high = estimate.interval()
     sizes = estimate.n_seeds, estimate.n_classes, estimate.n_images
-    return Part(what, test, bound, estimate.mean, low, high, *p, detectable, *sizes, spread)
+    find = partial(detectable, estimate.se, estimate.df)
+    return Part(what, test, bound, estimate.mean, low, high, *p, find, *sizes, contrast)
 
 
 def alike(what: str, spread: GroupSpread, evaluation: Evaluation) -> Part:
@@ -136,23 +163,21 @@ def alike(what: str, spread: GroupSpread, evaluation: Evaluation) -> Part:
     tests = spread.p_equivalent, 1 - spread.p_equivalent
     sizes = len(evaluation.seeds), spread.n_classes, len(evaluation.labels)
     effect = spread.sd, spread.low, spread.high
-    return Part(what, EQUAL, spread.margin, *effect, *tests, spread.smallest_margin, *sizes)
+    return Part(what, EQUAL, spread.margin, *effect, *tests, lambda: spread.smallest_margin, *sizes)
 
 
-def _contrast(evaluation: Evaluation, weights: dict[str, float]) -> tuple[Estimate, Components]:
-    """A weighted sum of arms over all images of the target: these species, seeds and images like these."""
-    values = evaluation.contrast(weights)
-    return estimate_mean(values, evaluation.labels, classes="fixed"), components(values, evaluation.labels)
+def _contrast(evaluation: Evaluation, weights: dict[str, float]) -> Contrast:
+    return Contrast(weights, evaluation.contrast(weights), evaluation.labels)
 
 
 def _beats(evaluation: Evaluation, first: str, second: str) -> Part:
-    estimate, spread = _contrast(evaluation, {first: 1, second: -1})
-    return greater(f"{first} − {second}", estimate, spread=spread)
+    contrast = _contrast(evaluation, {first: 1, second: -1})
+    return greater(f"{first} − {second}", contrast.estimate, contrast=contrast)
 
 
 def _equals(evaluation: Evaluation, first: str, second: str) -> Part:
-    estimate, spread = _contrast(evaluation, {first: 1, second: -1})
-    return equal(f"{first} − {second}", estimate, evaluation.study.margin, spread)
+    contrast = _contrast(evaluation, {first: 1, second: -1})
+    return equal(f"{first} − {second}", contrast.estimate, evaluation.study.margin, contrast)
 
 
 def _species(evidence: Evidence) -> tuple[np.ndarray, np.ndarray, dict[str, set[int]]]:
@@ -237,19 +262,19 @@ def random_beats_non_animal_inside(evidence: Evidence) -> Iterator[Part]:
 def scaled_random_lies_above(evidence: Evidence) -> Iterator[Part]:
     gaps = _scaled_gaps(evidence, evidence.out)
     for k, gap in gaps.items():
-        estimate, spread = _contrast(evidence.out, gap)
-        yield greater(f"scaled random − animal-k{k}", estimate, spread=spread)
+        contrast = _contrast(evidence.out, gap)
+        yield greater(f"scaled random − animal-k{k}", contrast.estimate, contrast=contrast)
     if len(gaps) > 1:
         first, last = gaps[min(gaps)], gaps[max(gaps)]
         closing = {arm: first.get(arm, 0) - last.get(arm, 0) for arm in first | last}
-        estimate, spread = _contrast(evidence.out, closing)
-        yield greater(f"gap at {min(gaps)} − gap at {max(gaps)} animal classes", estimate, spread=spread)
+        contrast = _contrast(evidence.out, closing)
+        yield greater(f"gap at {min(gaps)} − gap at {max(gaps)} animal classes", contrast.estimate, contrast=contrast)
 
 
 def scaled_random_coincides_inside(evidence: Evidence) -> Iterator[Part]:
     for k, gap in _scaled_gaps(evidence, evidence.inside).items():
-        estimate, spread = _contrast(evidence.inside, gap)
-        yield equal(f"scaled random − animal-k{k}", estimate, evidence.study.margin, spread)
+        contrast = _contrast(evidence.inside, gap)
+        yield equal(f"scaled random − animal-k{k}", contrast.estimate, evidence.study.margin, contrast)
 
 
 def _scaled_gaps(evidence: Evidence, evaluation: Evaluation) -> dict[int, dict[str, float]]:
@@ -278,9 +303,10 @@ def freezing_hurts(evidence: Evidence) -> Iterator[Part]:
     other = evidence.out_other_way
     if other is None or not np.array_equal(other.image_ids, evidence.out.image_ids):
         return
-    values = (evidence.out.contrast({evidence.everything: 1}) - other.contrast({evidence.everything: 1}))
-    estimate = estimate_mean(values, evidence.out.labels, classes="fixed")
-    yield greater("everything trained − backbone frozen", estimate, spread=components(values, evidence.out.labels))
+    values = evidence.out.contrast({evidence.everything: 1}) - other.contrast({evidence.everything: 1})
+    weights = {evidence.everything: 1, f"{FROZEN}{evidence.everything}": -1}
+    contrast = Contrast(weights, values, evidence.out.labels)
+    yield greater("everything trained − backbone frozen", contrast.estimate, contrast=contrast)
 
 
 _GAIN = "gain in top-1, pretrained on all source classes minus from scratch"

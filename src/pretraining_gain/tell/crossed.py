@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.optimize import brentq
 from scipy.special import stdtridf, stdtrit
 
 from pretraining_gain.errors import InputError
@@ -37,13 +38,53 @@ class Strata:
 
 @dataclass(frozen=True)
 class Total:
-    """Means of G groups with `variance`, `df`, and the part of the variance that units cause with its own df: (G,) each."""
+    """Means of G groups with `variance`, `df`, and the part of the variance that units cause with its own df: (G,) each;
+    also the parts that seeds cause and that both contain."""
 
     mean: np.ndarray
     variance: np.ndarray
     df: np.ndarray
     unit_variance: np.ndarray
     unit_df: np.ndarray
+    seed_variance: np.ndarray
+    shared: np.ndarray
+
+
+@dataclass(frozen=True)
+class Sources:
+    """The parts of one mean's variance, for tests far out in the tail, where `total`'s degrees of freedom are too many.
+
+    Those fit at the level of a single test. Few seeds have longer tails: with three, a test at 0.5 % would err three times
+    as often as it says. Here the critical value is mixed anew at each level, and is never below that of units alone.
+    """
+
+    seeds: float
+    units: float
+    shared: float
+    n_seeds: int
+    unit_df: float
+
+    def reach(self, level: float) -> float:
+        """How far from the truth the mean may come out with one-sided probability `level`."""
+        by_units = float(stdtrit(self.unit_df, 1 - level)) ** 2 * self.units
+        if self.n_seeds < 2:
+            return float(np.sqrt(by_units))
+        rest = max(self.units - self.shared, 0.0)
+        variance = self.seeds + rest
+        if not variance > 0:
+            return float(np.sqrt(by_units))
+        part = self.seeds / variance
+        satterthwaite = 1 / (part**2 / (self.n_seeds - 1) + (1 - part) ** 2 / self.unit_df)
+        squares = stdtrit(np.array([satterthwaite, self.n_seeds - 1, self.unit_df]), 1 - level) ** 2
+        banerjee = squares[1] * self.seeds + squares[2] * rest
+        return float(np.sqrt(max((1 - CAUTION) * squares[0] * variance + CAUTION * banerjee, by_units)))
+
+    def p(self, distance: float) -> float:
+        """One-sided p of a mean so far (above 0) from the bound."""
+        least, most = np.log(1e-12), np.log(0.5)
+        if distance >= self.reach(1e-12):
+            return 1e-12
+        return float(np.exp(brentq(lambda log: self.reach(np.exp(log)) - distance, least, most, xtol=1e-4)))
 
 
 def checked(values: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -119,8 +160,9 @@ def combine(strata: Strata, coefficients: np.ndarray, group: np.ndarray, size: i
     with np.errstate(divide="ignore", invalid="ignore"):
         inverse = np.bincount(group, np.where(strata.df > 0, parts**2 / strata.df, 0), size)
         unit_df = np.where(inverse > 0, unit_variance**2 / inverse, np.bincount(group, strata.df, size))
-    variance, df = total(seed_variance(by_seed), unit_variance, shared, len(by_seed), unit_df)
-    return Total(by_seed.mean(axis=0), variance, df, unit_variance, unit_df)
+    seeds = seed_variance(by_seed)
+    variance, df = total(seeds, unit_variance, shared, len(by_seed), unit_df)
+    return Total(by_seed.mean(axis=0), variance, df, unit_variance, unit_df, seeds, shared)
 
 
 def seed_variance(by_seed: np.ndarray) -> np.ndarray:

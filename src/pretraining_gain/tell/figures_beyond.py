@@ -149,3 +149,79 @@ def figure_assigned(assigned: dict[str, tuple[pd.DataFrame, Estimate]]) -> go.Fi
     figure.update_yaxes(tickformat="+.0%", zeroline=True)
     figure.update_yaxes(title="top-1 with its class − without", col=1)
     return figure
+
+
+def figure_power(curves: pd.DataFrame) -> go.Figure:
+    """How often a claim comes out supported and contradicted against the effect that is planted; a menu chooses the claim.
+
+    `curves`: one row a claim, number of seeds and effect, with `supported`, `contradicted` (shares of `repetitions`),
+    `test` and `margin`. Dotted: the bound, 0 or the margin, on whose right side the claim is true for `greater` and false
+    for `equal`.
+    """
+    claims, figure = (
+        list(dict.fromkeys(curves["claim"])),
+        make_subplots(cols=2, subplot_titles=["supported", "contradicted"]),
+    )
+    seeds = sorted(set(curves["n_seeds"]))
+    for claim in claims:
+        for n_seeds, (colour, symbol) in zip(seeds, _SEED_STYLE, strict=False):
+            part = curves[(curves["claim"] == claim) & (curves["n_seeds"] == n_seeds)].sort_values("effect")
+            for column, verdict in enumerate(("supported", "contradicted"), start=1):
+                figure.add_trace(
+                    go.Scatter(
+                        x=part["effect"],
+                        y=part[verdict],
+                        name=f"{n_seeds} seeds",
+                        legendgroup=str(n_seeds),
+                        showlegend=column == 1,
+                        visible=claim == claims[0],
+                        mode="lines+markers",
+                        line={"color": colour},
+                        marker={"symbol": symbol, "size": 9},
+                        customdata=part[["repetitions"]],
+                        hovertemplate=f"<b>{claim}, {n_seeds} seeds</b><br>planted %{{x:+.1%}}: {verdict} in %{{y:.0%}} "
+                        "of %{customdata[0]} repetitions<extra></extra>",
+                    ),
+                    row=1,
+                    col=column,
+                )
+    per_claim = 2 * len(seeds)
+    bounds = {claim: _bound(curves[curves["claim"] == claim]) for claim in claims}
+    buttons = [
+        {
+            "label": claim,
+            "method": "update",
+            "args": [
+                {"visible": [i // per_claim == number for i in range(per_claim * len(claims))]},
+                {"shapes": bounds[claim]},
+            ],
+        }
+        for number, claim in enumerate(claims)
+    ]
+    figure.update_layout(**LAYOUT | {"margin": {"l": 60, "r": 15, "t": 110, "b": 60}})
+    figure.update_layout(
+        legend={"y": 1.14, "x": 0.2},
+        shapes=bounds[claims[0]],
+        updatemenus=[{"buttons": buttons, "x": 0, "xanchor": "left", "y": 1.3, "yanchor": "top"}],
+    )
+    figure.update_xaxes(title="planted effect, top-1", tickformat="+.0%")
+    figure.update_yaxes(tickformat=".0%", range=[-0.03, 1.03])
+    figure.update_yaxes(title="share of repetitions", col=1)
+    return figure
+
+
+_SEED_STYLE = [("#D55E00", "square"), ("#0072B2", "circle"), ("#009E73", "diamond")]
+
+
+def _bound(part: pd.DataFrame) -> list[dict]:
+    """The dotted lines of one claim, on both panels."""
+    at = float(part["margin"].iloc[0]) if part["test"].iloc[0] == "equal" else 0.0
+    line = {
+        "type": "line",
+        "x0": at,
+        "x1": at,
+        "y0": 0,
+        "y1": 1,
+        "line": {"color": "#767676", "dash": "dot", "width": 1},
+    }
+    return [line | {"xref": x, "yref": f"{y} domain"} for x, y in (("x", "y"), ("x2", "y2"))]

@@ -8,7 +8,7 @@ the ledger says another.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -129,20 +129,30 @@ class Ledger(_Record):
 
 
 def judge(claim: Claim, evidence: Evidence) -> Verdict:
-    """Put a claim to a study's results: supported when every part holds at level alpha, contradicted when the opposite of
-    any does (Holm's correction over parts), else not resolvable. A study without the needed arms has not run it."""
+    """Put a claim to a study's results; see `decide`. A study without the needed arms has not run it."""
     parts = list(claim.parts(evidence))
     if not parts:
         return _verdict(claim, NOT_RUN, "the study has no runs for it", None, None, [])
+    verdict, decisive, p_against = decide(parts)
+    rule = _rule(verdict, parts[decisive], len(parts), p_against)
+    return _verdict(claim, verdict, rule, decisive, parts[decisive].detectable, parts)
+
+
+def decide(parts: Sequence[Part]) -> tuple[str, int, float]:
+    """The verdict on a claim of these parts, the part that decided, and its p-value against after Holm's correction.
+
+    Supported when every part holds at level alpha, contradicted when the opposite of any does (corrected), else not
+    resolvable.
+    """
     against = holm([part.p_against for part in parts])
-    if max(part.p_for for part in parts) < ALPHA:
-        verdict, decisive = SUPPORTED, max(range(len(parts)), key=lambda i: parts[i].p_for)
+    least = max(range(len(parts)), key=lambda i: parts[i].p_for)
+    if parts[least].p_for < ALPHA:
+        verdict, decisive = SUPPORTED, least
     elif against.min() < ALPHA:
         verdict, decisive = CONTRADICTED, int(against.argmin())
     else:
-        verdict, decisive = UNRESOLVED, max(range(len(parts)), key=lambda i: parts[i].p_for)
-    rule = _rule(verdict, parts[decisive], len(parts), float(against[decisive]))
-    return _verdict(claim, verdict, rule, decisive, parts[decisive].detectable, parts)
+        verdict, decisive = UNRESOLVED, least
+    return verdict, decisive, float(against[decisive])
 
 
 def _rule(verdict: str, part: Part, n_parts: int, p_against: float) -> str:
