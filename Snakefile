@@ -109,6 +109,7 @@ rule book:
         expand("book/executed/toy/{page}.ipynb", page=["01_pretrain", "02_finetune"]),
         "book/executed/14_audit.ipynb",
         "book/executed/16_controls.ipynb",
+        "book/executed/17_anchors.ipynb",
         [str(path) for path in Path("book").glob("*.*")],
         [str(path) for path in Path("book/_static").glob("*.*")],
         "_config.yml",
@@ -240,6 +241,18 @@ rule controls:
         template="notebooks/16_controls.ipynb",
     output:
         "book/executed/16_controls.ipynb",
+    shell:
+        f"{EXECUTE} {{input.template}} {{output}}"
+
+
+rule anchors:
+    input:
+        f"{RESULTS}/anchors/runs.csv",
+        TELL,
+        "notebooks/studies/anchors.yml",
+        template="notebooks/17_anchors.ipynb",
+    output:
+        "book/executed/17_anchors.ipynb",
     shell:
         f"{EXECUTE} {{input.template}} {{output}}"
 

@@ -94,7 +94,7 @@ def test_every_recipe_value_says_where_it_comes_from():
 
 
 def test_all_studies_list_their_runs():
-    assert study_names() == ["controls", "mini", "paper", "toy"]
+    assert study_names() == ["anchors", "mini", "paper", "toy"]
     for name in study_names():
         runs = Plan.of(name).runs()
         assert len({run.run_id for run in runs if run.downstream}) == len([r for r in runs if r.downstream])
@@ -211,7 +211,7 @@ def test_two_downstreams_share_one_pretraining():
         ({"backbone": "vgg"}, "accepted: resnet50, resnet18"),
         ({"downstream": "birds"}, "accepted: caltech101_animals, cifar10_animals"),
         ({"sede": 3}, "sede"),
-        ({"study": "minni"}, "accepted: controls, mini, paper, toy"),
+        ({"study": "minni"}, "accepted: anchors, mini, paper, toy"),
         ({"image_size_px": 5000}, "image_size_px"),
     ],
 )

@@ -180,7 +180,7 @@ def test_damaged_predictions_are_named(evaluation):
         ({"arm": "animals"}, "arm 'animals' is not in study 'mini'; accepted: animal-k2"),
         ({"draws": 0}, "draws"),
         ({"drawss": 5}, "drawss"),
-        ({"study": "NA"}, "accepted: controls, mini, paper, toy"),
+        ({"study": "NA"}, "accepted: anchors, mini, paper, toy"),
     ],
 )
 def test_a_wrong_view_is_named(given, said):

@@ -83,7 +83,7 @@ def test_the_dials_of_a_study_reach_the_pictures():
 
 
 def test_the_controls_turn_dials_and_plant_an_effect_or_none():
-    study = yaml.safe_load((ROOT / "notebooks" / "studies" / "controls.yml").read_text())
+    study = yaml.safe_load((ROOT / "notebooks" / "studies" / "anchors.yml").read_text())
     turned = {d["name"]: toy.dials(study["source"]["options"] | d["source_options"]) for d in study["designs"]}
     own = {
         name: np.mean([look == looks(ROWS[0])[0] for look in looks(ROWS[0], **d.model_dump())])

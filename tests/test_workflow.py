@@ -81,7 +81,7 @@ def test_nothing_twice_only_what_changed_and_on_after_a_kill(results, small_stud
 def test_a_wrong_study_is_one_line(tmp_path):
     done = subprocess.run(snakemake("minni"), capture_output=True, text=True, cwd=ROOT)
     assert done.returncode != 0
-    assert "study 'minni' is unknown; accepted: controls, mini, paper, toy" in done.stderr
+    assert "study 'minni' is unknown; accepted: anchors, mini, paper, toy" in done.stderr
 
 
 def test_a_missing_run_of_mini_is_planned_and_no_other(results):

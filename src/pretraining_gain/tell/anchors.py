@@ -2,52 +2,85 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import product
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from pydantic import BaseModel, ConfigDict, Field
 
+from pretraining_gain.errors import one_line
 from pretraining_gain.plan.representation import NONE
+from pretraining_gain.plan.runs import plain_parameters
 from pretraining_gain.plan.studies import SCRATCH, load_study
 from pretraining_gain.tell.results import Evaluation, load_evaluation
 from pretraining_gain.tell.stats import Estimate, estimate_difference
 from pretraining_gain.tell.worlds import Measured, Planted, Scene, measure
 
-STUDY = "controls"
+STUDY = "anchors"
 
 
-def anchor_table(simulations: int, seed: int) -> pd.DataFrame:
-    """What the source shows, and how much more the species that it has gain than the others: run, and simulated.
+class AnchorView(BaseModel):
+    """The parameters of the anchors notebook: how many studies are simulated for each anchor, and their seed."""
 
-    One row a design and target of study `controls`. Estimand of `effect` (with interval and `se`): mean gain of the species
-    whose class the source has minus that of the others, species random, as in claim C2. `simulated`: mean of the same
-    estimate over studies drawn from a threshold model fitted to that target, with the groups' top-1 as measured;
-    `simulated_se`: the standard deviation of these estimates; `se_low`, `se_high`: the range of 95 % of their own standard
-    errors. Randomness: `seed`.
-    """
-    study = load_study(STUDY)
-    evaluations = [measure(load_evaluation(STUDY, target.name)) for target in study.downstreams]
-    titles = {f"all-k{study.source.n_classes}": "every source image shows its species"}
-    titles |= {f"all-k{study.source.n_classes}-{design.name}": design.title for design in study.designs}
-    rows = []
-    for (arm, title), measured in product(titles.items(), evaluations):
-        if arm in measured.evaluation.correct:
-            real = _difference(measured.evaluation, measured.evaluation.correct)
-            drawn = _simulated(measured, arm, simulations, seed)
-            rows.append({"the source shows": title, "target": measured.evaluation.downstream.title} | _row(real(arm), drawn))
-    return pd.DataFrame(rows)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    simulations: int = Field(ge=10, le=100_000)
+    seed: int = Field(ge=0)
+
+    @classmethod
+    def from_parameters(cls, parameters: Mapping[str, Any]) -> AnchorView:
+        with one_line("notebook parameters"):
+            return cls(**plain_parameters(parameters, list(cls.model_fields)))
+
+    def table(self) -> pd.DataFrame:
+        """What the source shows, and how much more the species that it has gain than the others: run, and simulated.
+
+        One row a design and target of study `anchors`. Estimand of `effect` (with interval and `se`): mean gain of the
+        species whose class the source has minus that of the others, species random, as in claim C2. `simulated`: mean of
+        the same estimate over studies drawn from a threshold model fitted to that target, with the groups' top-1 as
+        measured; `simulated_se`: the standard deviation of these estimates; `se_low`, `se_high`: where 95 % of their own
+        standard errors lie. Randomness: `seed`.
+        """
+        study = load_study(STUDY)
+        everything = f"all-k{study.source.n_classes}"
+        titles = {everything: "every source image shows its species"}
+        titles |= {f"{everything}-{design.name}": design.title for design in study.designs}
+        targets = [measure(load_evaluation(STUDY, target.name)) for target in study.downstreams]
+        rows = []
+        for (arm, title), measured in product(titles.items(), targets):
+            if arm in measured.evaluation.correct:
+                real = _difference(measured.evaluation, measured.evaluation.correct, arm)
+                drawn = _simulated(measured, arm, self.simulations, self.seed)
+                facts = {"arm": arm, "source": title, "target": measured.evaluation.downstream.title}
+                rows.append(facts | _row(real, drawn))
+        return pd.DataFrame(rows)
+
+    def shown(self, table: pd.DataFrame) -> pd.DataFrame:
+        """The table in points of top-1."""
+        points = {name: (100 * table[name]).round(2) for name in table.select_dtypes("float")}
+        return table.assign(**points).drop(columns="arm").rename(columns=lambda name: name.replace("_", " "))
+
+    def numbers(self, table: pd.DataFrame) -> dict[str, float | int]:
+        """What the chapter states: by design and target (in the study's order) the effect with interval; and seeds."""
+        study = load_study(STUDY)
+        found: dict[str, float | int] = {"n_seeds": len(study.seeds), "n_anchors": len(table)}
+        names = {target.title: target.name for target in study.downstreams}
+        for row in table.to_dict("records"):
+            design = row["arm"].split("-", 2)[2] if row["arm"].count("-") > 1 else "species_full"
+            key = f"{names[row['target']]}_{design}"
+            found |= {key: row["effect"], f"{key}_low": row["low"], f"{key}_high": row["high"]}
+        faithful = table["se"].between(table["se_low"], table["se_high"])
+        return found | {"n_faithful": int(faithful.sum())}
 
 
-def _difference(evaluation: Evaluation, correct: dict[str, np.ndarray]):
-    """Arm -> estimate of represented minus other species, in these predictions of an evaluation's images."""
+def _difference(evaluation: Evaluation, correct: dict[str, np.ndarray], arm: str) -> Estimate:
+    """Gain of represented minus other species, in these predictions of the evaluation's images."""
     grades = evaluation.species["representation"]
+    gains = correct[arm].astype(float) - correct[SCRATCH]
     first, second = set(grades.index[grades != NONE]), set(grades.index[grades == NONE])
-
-    def estimate(arm: str) -> Estimate:
-        gains = correct[arm].astype(float) - correct[SCRATCH]
-        return estimate_difference(gains, evaluation.labels, first, second)
-
-    return estimate
+    return estimate_difference(gains, evaluation.labels, first, second)
 
 
 def _simulated(measured: Measured, arm: str, simulations: int, seed: int) -> list[Estimate]:
@@ -59,7 +92,7 @@ def _simulated(measured: Measured, arm: str, simulations: int, seed: int) -> lis
         by_class = np.bincount(measured.index, evaluation.correct[name].mean(axis=0)) / np.bincount(measured.index)
         top1[name] = np.where(named, by_class[named].mean(), by_class[~named].mean())
     scene = Scene(measured, Planted(top1, classes="random"), len(evaluation.seeds))
-    return [_difference(evaluation, scene.draw(rng))(arm) for _ in range(simulations)]
+    return [_difference(evaluation, scene.draw(rng), arm) for _ in range(simulations)]
 
 
 def _row(real: Estimate, drawn: list[Estimate]) -> dict[str, float]:

@@ -225,3 +225,43 @@ def _bound(part: pd.DataFrame) -> list[dict]:
         "line": {"color": "#767676", "dash": "dot", "width": 1},
     }
     return [line | {"xref": x, "yref": f"{y} domain"} for x, y in (("x", "y"), ("x2", "y2"))]
+
+
+def figure_anchors(anchors: pd.DataFrame) -> go.Figure:
+    """Planted effects in trained networks, with interval, beside the same estimate in simulated studies.
+
+    `anchors` as from `AnchorView.table`.
+    """
+    figure = go.Figure()
+    marks = zip(anchors.groupby("target", sort=False), ("#0072B2", "#D55E00"), ("circle", "square"), strict=False)
+    for (target, part), colour, symbol in marks:
+        figure.add_trace(
+            go.Scatter(
+                x=part["effect"],
+                y=part["source"],
+                name=f"{target}, trained",
+                mode="markers",
+                marker={"color": colour, "symbol": symbol, "size": 11},
+                error_x=interval_bars(part.rename(columns={"effect": "mean"})),
+                customdata=part[["low", "high", "se"]],
+                hovertemplate="<b>%{y}</b><br>%{x:+.1%}, interval %{customdata[0]:+.1%} to %{customdata[1]:+.1%}"
+                "<br>standard error %{customdata[2]:.2%}<extra></extra>",
+            )
+        )
+        figure.add_trace(
+            go.Scatter(
+                x=part["simulated"],
+                y=part["source"],
+                name=f"{target}, simulated",
+                mode="markers",
+                marker={"color": colour, "symbol": f"{symbol}-open", "size": 17},
+                customdata=part[["simulated_se", "se_low", "se_high"]],
+                hovertemplate="<b>%{y}</b><br>simulated %{x:+.1%}, varying by %{customdata[0]:.2%}"
+                "<br>own standard errors %{customdata[1]:.2%} to %{customdata[2]:.2%}<extra></extra>",
+            )
+        )
+    figure.add_vline(x=0, line={"color": "#767676", "width": 1})
+    figure.update_layout(**LAYOUT | {"margin": {"l": 60, "r": 15, "t": 110, "b": 60}})
+    figure.update_xaxes(title="gain of species that the source has − gain of others", tickformat="+.0%")
+    figure.update_yaxes(autorange="reversed", automargin=True)
+    return figure
