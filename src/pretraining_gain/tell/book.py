@@ -90,7 +90,8 @@ def show_table(table: pd.DataFrame, key: str = "") -> None:
     """Show `table` with its texts in full, and make it available to chapters as `key` if one is given."""
     whole_numbers = {name: "{:,}".format for name in table.select_dtypes("integer")}
     with pd.option_context("display.max_colwidth", None):
-        shown = HTML(table.to_html(border=0, formatters=whole_numbers, float_format="{:,.2f}".format))
+        named = not isinstance(table.index, pd.RangeIndex)  # a bare count of rows says nothing
+        shown = HTML(table.to_html(border=0, index=named, formatters=whole_numbers, float_format="{:,.2f}".format))
     if key:
         glue(key, shown, display=False)
     display(shown)

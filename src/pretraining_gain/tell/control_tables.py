@@ -77,20 +77,20 @@ class ControlTables:
         )
 
     def false_positive_table(self) -> pd.DataFrame:
-        """One row a claim, kind of error and bound; where several parts were put at their bounds, the one that errs most."""
-        worst = (
-            self.errors.sort_values("rate", ascending=False).drop_duplicates(["claim", "error", "bounds"]).sort_index()
-        )
-        shown = worst.assign(error="wrongly " + worst["error"], within=np.where(worst["within"], "yes", "no"))
-        return _in_percent(
-            shown[["claim", "error", "scenario", "bounds", "margin", "rate", "limit", "within", "repetitions"]]
-        )
+        """One row a claim: rates of wrong verdicts; where several parts were put at their bounds, of the one that errs most."""
+        wider = self.errors["bounds"].ne(self.errors["bounds"].iloc[0]).map({True: ", wider margin", False: ""})
+        kinds = self.errors.assign(kind="wrongly " + self.errors["error"] + wider)
+        rates = kinds.pivot_table(index="claim", columns="kind", values="rate", aggfunc="max", sort=False)
+        shown = rates.assign(limit=self.errors.groupby("claim")["limit"].max())
+        return shown.map(lambda rate: "–" if pd.isna(rate) else f"{rate:.1%}").rename_axis(columns=None)
 
     def promised_table(self) -> pd.DataFrame:
-        columns = ["claim", "test", "parts", "n_seeds", "effect", "supported", "repetitions"]
-        wide = self.promised[columns].set_index(["claim", "test", "parts", "n_seeds"])
-        shown = _in_percent(wide.assign(effect=100 * wide["effect"])).rename(columns={"effect": "detectable, points"})
-        return shown.reset_index()
+        """One row a claim: kind of test, parts, what three seeds detect, and how often each number of seeds finds it."""
+        facts = self.promised.drop_duplicates("claim").set_index("claim")
+        found = self.promised.pivot(index="claim", columns="n_seeds", values="supported").reindex(facts.index)
+        found = found.map("{:.1%}".format).rename(columns="found with {} seeds".format)
+        detectable = (100 * facts["effect"]).map("{:.1f}".format).rename("detectable with 3 seeds, points")
+        return facts[["test", "parts"]].join(detectable).join(found)
 
     def permutation_table(self) -> pd.DataFrame:
         columns = [
