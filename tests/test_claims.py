@@ -136,7 +136,7 @@ def test_a_ledger_that_cannot_be_read_is_named(results):
 
 def test_designs_have_their_curves_beside_the_papers(mini):
     curves = design_curves(mini.out, "mini", draws=50)
-    assert set(curves["panel"]) == {"matched_images", "matched_steps", "independent"}
+    assert set(curves["panel"]) == {"matched_images", "matched_steps"}
     images = curves[curves["panel"] == "matched_images"].set_index(["way", "pool", "k"])
     assert len(images) == 2 * 4 and images["mean"].between(0, 1).all()
     assert len(freezing_by_domain("mini", [mini.out, mini.inside])) == 2 * 2 * 2

@@ -58,14 +58,15 @@ def figure_freezing(freezing: pd.DataFrame) -> go.Figure:
     `freezing` as from `freezing_by_domain`.
     """
     quantities = list(dict.fromkeys(freezing["quantity"]))
-    figure = make_subplots(cols=len(quantities), subplot_titles=quantities, horizontal_spacing=0.12)
+    titles = [title.replace(" of ", " of<br>").replace(" − ", " −<br>") for title in quantities]  # for a phone
+    figure = make_subplots(cols=len(quantities), subplot_titles=titles, horizontal_spacing=0.15)
     styles = {"everything trained": ("#0072B2", "circle"), "backbone frozen": ("#D55E00", "square")}
     for column, quantity in enumerate(quantities, start=1):
         for way, (colour, symbol) in styles.items():
             part = freezing[(freezing["quantity"] == quantity) & (freezing["way"] == way)]
             figure.add_trace(
                 go.Scatter(
-                    x=part["domain"],
+                    x=part["domain"].str.replace(" domain", "<br>domain"),
                     y=part["mean"],
                     name=way,
                     legendgroup=way,
@@ -81,8 +82,8 @@ def figure_freezing(freezing: pd.DataFrame) -> go.Figure:
                 row=1,
                 col=column,
             )
-    figure.update_layout(**LAYOUT | {"margin": {"l": 60, "r": 15, "t": 80, "b": 60}})
-    figure.update_layout(legend={"y": 1.1})
+    figure.update_layout(**LAYOUT | {"margin": {"l": 60, "r": 15, "t": 100, "b": 60}})
+    figure.update_layout(legend={"y": 1.16})
     figure.update_yaxes(tickformat="+.0%", zeroline=True)
     figure.update_yaxes(title="difference in top-1", col=1)
     return figure

@@ -115,7 +115,7 @@ class Ledger(_Record):
             found |= {f"{verdict.claim}_{name.split()[0]}": text for name, text in words.items()}
         counts = pd.Series([verdict.verdict for verdict in self.verdicts]).value_counts()
         found |= {f"n_{name.split()[0]}": str(counts.get(name, 0)) for name in (SUPPORTED, CONTRADICTED, UNRESOLVED)}
-        return found | {"n_not_run": str(counts.get(NOT_RUN, 0)), "margin": f"{self.margin:.0%}"}
+        return found | {"n_not_run": str(counts.get(NOT_RUN, 0)), "margin": f"{100 * self.margin:g} points"}
 
 
     def _paired_factors(self) -> dict[str, float]:
