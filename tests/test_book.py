@@ -127,7 +127,7 @@ AUDITED = annotations_path().exists()
 FIGURES = {"book/index": 2, "book/taxa": 4, "book/subsets": 6, "book/audit": 2 * AUDITED,
            "book/executed/14_audit": 2 * AUDITED, "book/executed/mini/10_taxa": 2,
            "book/executed/mini/11_subsets": 3, "book/executed/toy/10_taxa": 2, "book/executed/toy/11_subsets": 3,
-           "book/beyond": 7, "book/executed/mini/15_beyond": 4, "book/executed/toy/15_beyond": 3,
+           "book/beyond": 6, "book/executed/mini/15_beyond": 4, "book/executed/toy/15_beyond": 2,
            "book/controls": 2, "book/executed/16_controls": 1, "book/executed/17_anchors": 1,
            "book/executed/toy/01_pretrain": 1,
            "book/executed/toy/02_finetune": 1}  # fmt: skip

@@ -19,6 +19,8 @@ from pretraining_gain.tell.stats import Estimate, estimate_difference
 from pretraining_gain.tell.worlds import Measured, Planted, Scene, measure
 
 STUDY = "anchors"
+#: The design in which the source shows nothing of the species: no effect is planted.
+NULL_DESIGN = "family_full"
 
 
 class AnchorView(BaseModel):
@@ -63,7 +65,8 @@ class AnchorView(BaseModel):
         return table.assign(**points).drop(columns="arm").rename(columns=lambda name: name.replace("_", " "))
 
     def numbers(self, table: pd.DataFrame) -> dict[str, float | int]:
-        """What the chapter states: by design and target (in the study's order) the effect with interval; and seeds."""
+        """What the chapter states: by design and target the effect with interval; what showing species adds to it over
+        showing families only, paired; seeds, and in how many anchors the simulation varies as the networks do."""
         study = load_study(STUDY)
         found: dict[str, float | int] = {"n_seeds": len(study.seeds), "n_anchors": len(table)}
         names = {target.title: target.name for target in study.downstreams}
@@ -71,14 +74,22 @@ class AnchorView(BaseModel):
             design = row["arm"].split("-", 2)[2] if row["arm"].count("-") > 1 else "species_full"
             key = f"{names[row['target']]}_{design}"
             found |= {key: row["effect"], f"{key}_low": row["low"], f"{key}_high": row["high"]}
+        for target in study.downstreams:
+            evaluation, everything = load_evaluation(STUDY, target.name), f"all-k{study.source.n_classes}"
+            planted = _difference(evaluation, evaluation.correct, everything, f"{everything}-{NULL_DESIGN}")
+            low, high = planted.interval()
+            key = f"{target.name}_planted"
+            found |= {key: planted.mean, f"{key}_low": low, f"{key}_high": high}
         faithful = table["se"].between(table["se_low"], table["se_high"])
         return found | {"n_faithful": int(faithful.sum())}
 
 
-def _difference(evaluation: Evaluation, correct: dict[str, np.ndarray], arm: str) -> Estimate:
-    """Gain of represented minus other species, in these predictions of the evaluation's images."""
+def _difference(
+    evaluation: Evaluation, correct: dict[str, np.ndarray], arm: str, other: str = SCRATCH
+) -> Estimate:
+    """Represented minus other species, of what `arm` has over `other`, in these predictions of the evaluation's images."""
     grades = evaluation.species["representation"]
-    gains = correct[arm].astype(float) - correct[SCRATCH]
+    gains = correct[arm].astype(float) - correct[other]
     first, second = set(grades.index[grades != NONE]), set(grades.index[grades == NONE])
     return estimate_difference(gains, evaluation.labels, first, second)
 
