@@ -6,12 +6,13 @@ from itertools import combinations
 
 import pandas as pd
 
-from pretraining_gain.plan.representation import NONE, REPRESENTED, well_represented
+from pretraining_gain.errors import InputError
+from pretraining_gain.plan.representation import NONE, REPRESENTED, correct_images, load_annotations, well_represented
 from pretraining_gain.plan.studies import SCRATCH
 from pretraining_gain.plan.subsets import pool_class_ids
 from pretraining_gain.plan.taxonomy import load_class_table
 from pretraining_gain.tell.results import Evaluation
-from pretraining_gain.tell.stats import bootstrap_means
+from pretraining_gain.tell.stats import bootstrap_means, estimate_correlation
 
 
 def species_gains(evaluation: Evaluation, arm: str, draws: int) -> pd.DataFrame:
@@ -130,6 +131,7 @@ def taxa_numbers(
         "least_gain": gains.iloc[0]["mean"],
     }
     annotated = evaluation.study.representation == "annotated"
+    numbers |= _with_correct_images(evaluation, arm, figure1_species(species, evaluation)) if annotated else {}
     best = well_represented(evaluation.well_represented) if annotated else REPRESENTED
     for label, group in {"represented": best, "unrepresented": NONE}.items():
         known = group in by_representation.index
@@ -137,6 +139,22 @@ def taxa_numbers(
         for part, column in {"": "mean", "_low": "low", "_high": "high"}.items():
             numbers[f"gain_{label}{part}"] = by_representation.at[group, column] if known else float("nan")
     return numbers
+
+
+def _with_correct_images(evaluation: Evaluation, arm: str, species: pd.DataFrame) -> dict[str, float]:
+    """Correlation of the gain with the number of correct source images, over the species shown (Spearman, with interval).
+
+    Only where the study grades by the annotations; not a number where it cannot be computed.
+    """
+    correct = correct_images(load_annotations(), evaluation.vote_cut)
+    named = evaluation.classes.loc[species["class_id"], "represented_by"]
+    counts = named.map(lambda keys: max(correct.get(key, 0) for key in keys.split(";")))
+    try:
+        found = estimate_correlation(evaluation.difference(arm), evaluation.labels, counts, rank=True)
+    except InputError:  # fewer than four species, or all alike
+        return dict.fromkeys(("count_correlation", "count_correlation_low", "count_correlation_high"), float("nan"))
+    low, high = found.interval()
+    return {"count_correlation": found.mean, "count_correlation_low": low, "count_correlation_high": high}
 
 
 def subset_numbers(out_of_domain: Evaluation, in_domain: Evaluation, draws: int) -> dict[str, float | int | str]:
