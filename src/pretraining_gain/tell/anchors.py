@@ -60,9 +60,22 @@ class AnchorView(BaseModel):
         return pd.DataFrame(rows)
 
     def shown(self, table: pd.DataFrame) -> pd.DataFrame:
-        """The table in points of top-1."""
-        points = {name: (100 * table[name]).round(2) for name in table.select_dtypes("float")}
-        return table.assign(**points).drop(columns="arm").rename(columns=lambda name: name.replace("_", " "))
+        """The table in points of top-1, as texts."""
+        names = {target.title: target.name.replace("_", " ") for target in load_study(STUDY).downstreams}
+        points = 100 * table.select_dtypes("float")
+        effects = zip(points["effect"], points["low"], points["high"], strict=True)
+        errors = zip(points["se_low"], points["se_high"], strict=True)
+        return pd.DataFrame(
+            {
+                "the source": table["source"],
+                "target": table["target"].map(names),
+                "trained: effect": [f"{effect:+.1f} ({low:+.1f} to {high:+.1f})" for effect, low, high in effects],
+                "its standard error": points["se"].map("{:.1f}".format),
+                "simulated: mean effect": points["simulated"].map("{:+.1f}".format),
+                "varies by": points["simulated_se"].map("{:.1f}".format),
+                "standard errors": [f"{low:.1f} to {high:.1f}" for low, high in errors],
+            }
+        )
 
     def numbers(self, table: pd.DataFrame) -> dict[str, float | int]:
         """What the chapter states: by design and target the effect with interval; what showing species adds to it over
