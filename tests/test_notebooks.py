@@ -45,7 +45,7 @@ def test_committed_notebooks_are_the_templates_only():
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        (["-p", "sede", "3"], "unknown parameter 'sede'; accepted: study, downstream, pool, k, seed"),
+        (["-p", "sede", "3"], "unknown parameter 'sede'; accepted: study, downstream, pool, k, design, seed"),
         (["-p", "k", "four"], "k='four' is not of type int"),
         (["-p", "k", "4.5"], "k=4.5 is not of type int"),
         (["-p", "pool", "7"], "pool=7 is not of type str"),
@@ -61,7 +61,7 @@ def test_the_strict_runner_refuses_before_any_work(given, said, tmp_path, capsys
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"pool": "NA"}, "pool 'NA' is unknown; accepted: all, animal, non_animal, random, scratch"),
+        ({"pool": "NA"}, "pool 'NA' is unknown; accepted: all, animal, non_animal, random, half_animal, scratch"),
         ({"study": "mini", "pool": "animal", "k": 7, "downstream": "cifar10_animals"}, "accepted: 1 to 6"),
     ],
 )

@@ -214,17 +214,17 @@ class Run(BaseModel):
 def _canonical_arm(study: Study, pool: str, k: int, finetuning: bool) -> tuple[str, int]:
     accepted = (*POOLS, SCRATCH) if finetuning else POOLS
     if pool not in accepted:
-        raise InputError(f"run parameters: pool {pool!r} is unknown; accepted: {', '.join(accepted)}")
+        raise InputError(f"pool {pool!r} is unknown; accepted: {', '.join(accepted)}")
     if pool == SCRATCH:
         if k != WHOLE_POOL:
-            raise InputError(f"run parameters: k={k} with pool 'scratch', which has no pretraining; accepted: 0")
+            raise InputError(f"k={k} with pool 'scratch', which has no pretraining; accepted: 0")
         return pool, k
     fewest, size = accepted_ks(load_class_table(study.source.class_table), pool)
     k = k or size
     if not fewest <= k <= size:
         accepted_k = f"0 or {size}" if fewest == size else f"1 to {size} (0: all of them)"
         raise InputError(
-            f"run parameters: k={k} is not possible for pool {pool!r} of study {study.name!r}; accepted: {accepted_k}"
+            f"k={k} is not possible for pool {pool!r} of study {study.name!r}; accepted: {accepted_k}"
         )
     return ("all", k) if pool == "random" and k == size else (pool, k)
 

@@ -73,6 +73,9 @@ class Ledger(_Record):
     alpha: float
     margin: float
     seeds: list[int]
+    paired_factors: dict[str, float] = Field(
+        description="by domain, out and in: how many times narrower pairing by image makes the interval of the gain"
+    )
     verdicts: list[Verdict]
 
     @classmethod
@@ -83,10 +86,12 @@ class Ledger(_Record):
 
     @classmethod
     def of(cls, view: View) -> Ledger:
-        study = load_study(view.study)
+        study, evidence = load_study(view.study), Evidence.of(view)
         ran = has_results(study.name)
-        judged = [judge(claim, Evidence.of(view)) if ran else not_run(claim, study) for claim in CLAIMS]
-        return cls(study=study.name, alpha=ALPHA, margin=study.margin, seeds=study.seeds, verdicts=judged)
+        measured = Evidence(load_study(MEASURED), MEASURED) if has_results(MEASURED) and not ran else None
+        judged = [judge(claim, evidence) if ran else not_run(claim, study, measured) for claim in CLAIMS]
+        facts = {"study": study.name, "alpha": ALPHA, "margin": study.margin, "seeds": study.seeds}
+        return cls(**facts, paired_factors=_paired_factors(evidence) if ran else {}, verdicts=judged)
 
     def write(self) -> Path:
         """Write the ledger where the build finds it."""
@@ -108,7 +113,7 @@ class Ledger(_Record):
     def numbers(self) -> dict[str, str | float]:
         """What chapters paste: verdict, effect, detectable and rule of each claim, how many got each verdict, and how
         much narrower pairing makes the interval of the gain on each target."""
-        found: dict[str, str | float] = self._paired_factors()
+        found: dict[str, str | float] = {f"paired_factor_{name}": value for name, value in self.paired_factors.items()}
         for verdict in self.verdicts:
             words = _words(verdict)
             found |= {verdict.claim: verdict.verdict, f"{verdict.claim}_rule": verdict.rule}
@@ -118,14 +123,11 @@ class Ledger(_Record):
         return found | {"n_not_run": str(counts.get(NOT_RUN, 0)), "margin": f"{100 * self.margin:g} points"}
 
 
-    def _paired_factors(self) -> dict[str, float]:
-        if not has_results(self.study):
-            return {}
-        evidence = Evidence(load_study(self.study), self.study)
-        return {
-            f"paired_factor_{name}": paired_factor(one.correct[evidence.everything], one.correct[SCRATCH])
-            for name, one in {"out": evidence.out, "in": evidence.inside}.items()
-        }
+def _paired_factors(evidence: Evidence) -> dict[str, float]:
+    targets = {"out": evidence.out, "in": evidence.inside}
+    return {
+        name: paired_factor(one.correct[evidence.everything], one.correct[SCRATCH]) for name, one in targets.items()
+    }
 
 
 def judge(claim: Claim, evidence: Evidence) -> Verdict:
@@ -167,22 +169,22 @@ def _rule(verdict: str, part: Part, n_parts: int, p_against: float) -> str:
     return f"neither {what} (p = {part.p_for:.2g}) nor its opposite{among}"
 
 
-def not_run(claim: Claim, study: Study) -> Verdict:
+def not_run(claim: Claim, study: Study, measured: Evidence | None) -> Verdict:
     """A claim in a study without results: what it could detect by design, with the variances measured in `mini`."""
-    return _verdict(claim, NOT_RUN, "not run here", None, expected_detectable(claim, study), [])
+    return _verdict(claim, NOT_RUN, "not run here", None, expected_detectable(claim, study, measured), [])
 
 
-def expected_detectable(claim: Claim, study: Study) -> float | None:
+def expected_detectable(claim: Claim, study: Study, measured: Evidence | None) -> float | None:
     """Largest over the claim's parts of the effect (or margin) that the design resolves with probability 0.8.
 
     From the design alone, with the variance components of the same comparisons in `mini`; None where those are unknown.
     """
-    if not has_results(MEASURED):
+    if measured is None:
         return None
     domain = "in_domain" if claim.id in ("C10", "C12") else "out_of_domain"
     images = study.downstream_in(domain).images
     found = []
-    for part in claim.parts(Evidence(load_study(MEASURED), MEASURED)):
+    for part in claim.parts(measured):
         if part.spread is not None:
             sizes = len(study.seeds), images.n_classes, images.eval_images_per_class
             se, df = design_error(part.spread, *sizes, classes="fixed")
