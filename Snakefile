@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from pretraining_gain.errors import InputError
-from pretraining_gain.paths import controls_root, data_root, make_writable, results_root
+from pretraining_gain.paths import data_root, make_writable, results_of, results_root
 from pretraining_gain.plan.representation import annotations_path
 from pretraining_gain.plan.runs import finetuning_runs, pretraining_runs
 from pretraining_gain.plan.studies import load_study
@@ -60,7 +60,7 @@ def study_file(wildcards):
 
 
 def has_results(study_name):
-    return study_name in MADE or Path(RESULTS, study_name, "runs.csv").exists()
+    return study_name in MADE or Path(results_of(study_name), "runs.csv").exists()
 
 
 def template(wildcards):
@@ -70,7 +70,9 @@ def template(wildcards):
 
 
 def tables_of(wildcards):
-    return f"{RESULTS}/{wildcards.study}/runs.csv" if has_results(wildcards.study) else []
+    if wildcards.study in MADE:
+        return f"{RESULTS}/{wildcards.study}/runs.csv"
+    return f"{results_of(wildcards.study)}/runs.csv" if has_results(wildcards.study) else []
 
 
 def data_at_hand(wildcards):
@@ -192,7 +194,7 @@ rule figures:
 rule claims:
     input:
         tables_of,
-        [path for path in [f"{RESULTS}/mini/runs.csv"] if Path(path).exists()],  # plans what was not run
+        [path for path in [f"{results_of('mini')}/runs.csv"] if Path(path).exists()],  # plans what was not run
         study_file,
         TELL,
         f"{CODE}/plan/representation.py",
@@ -236,7 +238,7 @@ rule audit:
 
 rule controls:
     input:
-        [f"{controls_root()}/{table}.csv" for table in CONTROLS],
+        [f"{results_of('controls', 'power.csv')}/{table}.csv" for table in CONTROLS],
         TELL,
         template="notebooks/16_controls.ipynb",
     output:
@@ -247,7 +249,7 @@ rule controls:
 
 rule anchors:
     input:
-        f"{RESULTS}/anchors/runs.csv",
+        f"{results_of('anchors')}/runs.csv",
         TELL,
         "notebooks/studies/anchors.yml",
         template="notebooks/17_anchors.ipynb",

@@ -8,6 +8,7 @@ import pytest
 from conftest import ROOT, simulate_results
 
 from pretraining_gain.errors import InputError
+from pretraining_gain.paths import results_of
 from pretraining_gain.plan.runs import finetuning_runs
 from pretraining_gain.plan.studies import load_study
 from pretraining_gain.tell.figures import (
@@ -155,8 +156,17 @@ def test_tables_name_the_first_missing_run(results):
         InputError, match=r"180 run\(s\) of study 'mini' are missing, first caltech101_animals--scratch-s0"
     ):
         write_tables("mini")
-    with pytest.raises(InputError, match=r"no results of study 'mini'.*make reproduce STUDY=mini"):
-        load_evaluation("mini", "caltech101_animals")
+    with pytest.raises(InputError, match=r"no results of study 'paper'.*make reproduce STUDY=paper"):
+        load_evaluation("paper", "inat_mini_animals")
+
+
+def test_results_elsewhere_leave_the_committed_ones_to_be_read(results):
+    """With PRETRAINING_GAIN_RESULTS set to an empty place, mini is read as it came with the project, until it is made there."""
+    assert results_of("mini") == ROOT / "results" / "mini" and results_of("toy_of_mine") == results / "toy_of_mine"
+    committed = load_evaluation("mini", "cifar10_animals").correct["scratch"]
+    simulate_results("mini")
+    assert results_of("mini") == results / "mini"
+    assert load_evaluation("mini", "cifar10_animals").correct["scratch"].shape != committed.shape
 
 
 def test_runs_on_other_images_are_not_compared(evaluation):

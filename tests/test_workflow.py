@@ -93,6 +93,15 @@ def test_a_missing_run_of_mini_is_planned_and_no_other(results):
     assert planned("mini") == {"finetune": 1, "tables": 1}
 
 
+def test_a_book_with_results_elsewhere_still_shows_the_committed_studies(results):
+    command = [sys.executable, "-m", "snakemake", "--dry-run", "-p", "--cores", "1", "--forcerun", "figures", "--",
+               "book/executed/mini/10_taxa.ipynb", "book/executed/17_anchors.ipynb", "book/executed/16_controls.ipynb"]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "notebooks/10_taxa.ipynb book/executed/mini/10_taxa.ipynb" in done.stdout + done.stderr
+    assert "19_not_run" not in done.stdout + done.stderr
+
+
 def test_mini_needs_no_run():
     """The committed records are those of the present code, classes and recipes: nothing is stale."""
     study = load_study("mini")

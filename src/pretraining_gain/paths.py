@@ -39,10 +39,11 @@ def results_root() -> Path:
     return _place("PRETRAINING_GAIN_RESULTS", "results")
 
 
-def controls_root() -> Path:
-    """Where the tables of the controls are: among the results, or, where these are elsewhere, as they came with the project."""
-    own = results_root() / "controls"
-    return own if own.is_dir() else project_root() / "results" / "controls"
+def results_of(name: str, marker: str = "runs.csv") -> Path:
+    """Where the results of a study (or the tables of the controls) are read: among the results, or, where these are
+    elsewhere and hold none of it, as they came with the project. A folder that holds `marker` is complete."""
+    own, came_along = results_root() / name, project_root() / "results" / name
+    return came_along if (came_along / marker).exists() and not (own / marker).exists() else own
 
 
 def cache_root() -> Path:

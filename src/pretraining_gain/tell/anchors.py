@@ -55,20 +55,19 @@ class AnchorView(BaseModel):
             if arm in measured.evaluation.correct:
                 real = _difference(measured.evaluation, measured.evaluation.correct, arm)
                 drawn = _simulated(measured, arm, self.simulations, self.seed)
-                facts = {"arm": arm, "source": title, "target": measured.evaluation.downstream.title}
+                facts = {"arm": arm, "source": title, "target": measured.evaluation.downstream.name.replace("_", " ")}
                 rows.append(facts | _row(real, drawn))
         return pd.DataFrame(rows)
 
     def shown(self, table: pd.DataFrame) -> pd.DataFrame:
         """The table in points of top-1, as texts."""
-        names = {target.title: target.name.replace("_", " ") for target in load_study(STUDY).downstreams}
         points = 100 * table.select_dtypes("float")
         effects = zip(points["effect"], points["low"], points["high"], strict=True)
         errors = zip(points["se_low"], points["se_high"], strict=True)
         return pd.DataFrame(
             {
                 "the source": table["source"],
-                "target": table["target"].map(names),
+                "target": table["target"],
                 "trained: effect": [f"{effect:+.1f} ({low:+.1f} to {high:+.1f})" for effect, low, high in effects],
                 "its standard error": points["se"].map("{:.1f}".format),
                 "simulated: mean effect": points["simulated"].map("{:+.1f}".format),
@@ -82,10 +81,9 @@ class AnchorView(BaseModel):
         showing families only, paired; seeds, and in how many anchors the simulation varies as the networks do."""
         study = load_study(STUDY)
         found: dict[str, float | int] = {"n_seeds": len(study.seeds), "n_anchors": len(table)}
-        names = {target.title: target.name for target in study.downstreams}
         for row in table.to_dict("records"):
             design = row["arm"].split("-", 2)[2] if row["arm"].count("-") > 1 else "species_full"
-            key = f"{names[row['target']]}_{design}"
+            key = f"{row['target'].replace(' ', '_')}_{design}"
             found |= {key: row["effect"], f"{key}_low": row["low"], f"{key}_high": row["high"]}
         for target in study.downstreams:
             evaluation, everything = load_evaluation(STUDY, target.name), f"all-k{study.source.n_classes}"

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from pretraining_gain.errors import InputError
-from pretraining_gain.paths import controls_root
+from pretraining_gain.paths import results_of
 from pretraining_gain.plan.runs import plain_parameters
 from pretraining_gain.tell.claims import CLAIMS
 
@@ -34,7 +34,7 @@ class ControlTables:
         return cls(claim)
 
     def _read(self, name: str) -> pd.DataFrame:
-        path = controls_root() / f"{name}.csv"
+        path = results_of("controls", "power.csv") / f"{name}.csv"
         try:
             table = pd.read_csv(
                 path, keep_default_na=False, na_values={"coverage": "", "power": "", "false_positive_rate": ""}

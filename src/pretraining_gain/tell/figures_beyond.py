@@ -263,6 +263,6 @@ def figure_anchors(anchors: pd.DataFrame) -> go.Figure:
         )
     figure.add_vline(x=0, line={"color": "#767676", "width": 1})
     figure.update_layout(**LAYOUT | {"margin": {"l": 60, "r": 15, "t": 110, "b": 60}})
-    figure.update_xaxes(title="gain of species that the source has − gain of others", tickformat="+.0%")
+    figure.update_xaxes(title="gain, species in the source − others", tickformat="+.0%")
     figure.update_yaxes(autorange="reversed", automargin=True)
     return figure

@@ -16,7 +16,7 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field
 
 from pretraining_gain.errors import InputError
-from pretraining_gain.paths import make_writable, results_root, write_atomically
+from pretraining_gain.paths import make_writable, results_of, results_root, write_atomically
 from pretraining_gain.plan.runs import plain_parameters
 from pretraining_gain.plan.studies import SCRATCH, Study, load_study
 from pretraining_gain.tell.claims import CLAIMS, EQUAL, Claim, Evidence, Part
@@ -216,7 +216,7 @@ def _words(verdict: Verdict) -> dict[str, str]:
 
 
 def has_results(study_name: str) -> bool:
-    return (results_root() / study_name / "runs.csv").exists()
+    return (results_of(study_name) / "runs.csv").exists()
 
 
 def ledger_path(study_name: str) -> Path:

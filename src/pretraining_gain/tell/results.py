@@ -20,7 +20,7 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field
 
 from pretraining_gain.errors import InputError, one_line
-from pretraining_gain.paths import results_root, write_atomically
+from pretraining_gain.paths import results_of, results_root, write_atomically
 from pretraining_gain.plan.representation import correct_images, load_annotations, representation
 from pretraining_gain.plan.runs import Run, finetuning_runs, plain_parameters, pretraining_runs
 from pretraining_gain.plan.studies import SCRATCH, Downstream, Study, load_study
@@ -152,12 +152,13 @@ def load_evaluation(study_name: str, downstream_name: str) -> Evaluation:
     for run in finetuning_runs(study, study_name):
         if run.downstream == downstream.name:
             planned.setdefault(run.arm, []).append(run.seed)
+    folder = results_of(study.name) / "finetune"
     images, correct = None, {}
     for arm, group in runs.groupby("arm", sort=False):
         where = f"arm {arm!r} of {study.name}/{downstream.name}"
         if list(group["seed"]) != sorted(planned.get(arm, [])):
             raise InputError(f"{where} lacks seeds; wanted: {sorted(planned.get(arm, []))}; {_how_to_make(study_name)}")
-        tables = [_read_predictions(study, name) for name in group["predictions"]]
+        tables = [_read_predictions(folder / name) for name in group["predictions"]]
         images = tables[0][["image_id", "label"]] if images is None else images
         if not all(table[["image_id", "label"]].equals(images) for table in tables):
             raise InputError(f"{where} was evaluated on other images than the rest")
@@ -169,19 +170,18 @@ def load_evaluation(study_name: str, downstream_name: str) -> Evaluation:
 
 
 def load_runs(study: Study) -> pd.DataFrame:
-    path = results_root() / study.name / "runs.csv"
+    path = results_of(study.name) / "runs.csv"
     if not path.exists():
         raise InputError(f"no results of study {study.name!r} ({path} is missing); {_how_to_make(study.name)}")
     return pd.read_csv(path, keep_default_na=False)
 
 
-def _read_predictions(study: Study, name: str) -> pd.DataFrame:
-    path = results_root() / study.name / "finetune" / name
+def _read_predictions(path: Path) -> pd.DataFrame:
     try:
         return pd.read_csv(path, keep_default_na=False)
     except (OSError, EOFError, ValueError) as error:
         reason = " ".join(str(error).split())
-        raise InputError(f"predictions {path} cannot be read ({reason}); {_how_to_make(study.name)}") from None
+        raise InputError(f"predictions {path} cannot be read ({reason}); {_how_to_make(path.parents[1].name)}") from None
 
 
 def _how_to_make(study_name: str) -> str:
@@ -221,7 +221,7 @@ def write_tables(study_name: str) -> Path:
                 "predictions": run.predictions_path.name,
             }
         )
-        counted = class_counts(_read_predictions(study, run.predictions_path.name))
+        counted = class_counts(_read_predictions(run.predictions_path))
         counts.append(counted.assign(run_id=run.run_id))
     folder = results_root() / study.name
     columns = ["run_id", "class_id", "n_images", "n_correct"]
