@@ -43,9 +43,13 @@ def representation(table: pd.DataFrame, correct: pd.Series | None = None, well: 
     named = table["represented_by"] != ""
     if correct is None:
         return named.map({True: REPRESENTED, False: NONE}).rename("representation")
-    best = table["represented_by"].map(lambda keys: max((correct.get(key, 0) for key in keys.split(";")), default=0))
-    grade = (best >= well).map({True: well_represented(well), False: SOME})
+    grade = (best_represented(table, correct) >= well).map({True: well_represented(well), False: SOME})
     return grade.where(named, NONE).rename("representation")
+
+
+def best_represented(table: pd.DataFrame, correct: pd.Series) -> pd.Series:
+    """Correct images of the best of the source classes that name each class of a downstream table; 0 where none does."""
+    return table["represented_by"].map(lambda keys: max(correct.get(key, 0) for key in keys.split(";")))
 
 
 def well_represented(well: int) -> str:

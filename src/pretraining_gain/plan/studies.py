@@ -162,6 +162,11 @@ class Study(_Model):
                 accepted = f"{most}" if fewest == most else f"{fewest} to {most}"
                 raise ValueError(f"{where}.{pool}: k={wrong[0]} is not possible; accepted: {accepted}")
 
+    @property
+    def everything(self) -> str:
+        """Name of the arm that pretrains on all source classes."""
+        return f"all-k{self.source.n_classes}"
+
     def design(self, name: str) -> Design:
         for design in self.designs:
             if design.name == name:

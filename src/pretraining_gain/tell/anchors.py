@@ -46,9 +46,8 @@ class AnchorView(BaseModel):
         standard errors lie. Randomness: `seed`.
         """
         study = load_study(STUDY)
-        everything = f"all-k{study.source.n_classes}"
-        titles = {everything: "every source image shows its species"}
-        titles |= {f"{everything}-{design.name}": design.title for design in study.designs}
+        titles = {study.everything: "every source image shows its species"}
+        titles |= {f"{study.everything}-{design.name}": design.title for design in study.designs}
         targets = [measure(load_evaluation(STUDY, target.name)) for target in study.downstreams]
         rows = []
         for (arm, title), measured in product(titles.items(), targets):
@@ -86,8 +85,8 @@ class AnchorView(BaseModel):
             key = f"{row['target'].replace(' ', '_')}_{design}"
             found |= {key: row["effect"], f"{key}_low": row["low"], f"{key}_high": row["high"]}
         for target in study.downstreams:
-            evaluation, everything = load_evaluation(STUDY, target.name), f"all-k{study.source.n_classes}"
-            planted = _difference(evaluation, evaluation.correct, everything, f"{everything}-{NULL_DESIGN}")
+            evaluation, null = load_evaluation(STUDY, target.name), f"{study.everything}-{NULL_DESIGN}"
+            planted = _difference(evaluation, evaluation.correct, study.everything, null)
             low, high = planted.interval()
             key = f"{target.name}_planted"
             found |= {key: planted.mean, f"{key}_low": low, f"{key}_high": high}

@@ -66,8 +66,7 @@ def freezing_by_domain(study_name: str, evaluations: list[Evaluation]) -> pd.Dat
 
 def _quantities(evaluation: Evaluation) -> dict[str, dict[str, float]]:
     arms = evaluation.study.arms
-    everything = f"all-k{evaluation.study.source.n_classes}"
-    found = {"gain of all classes": {everything: 1.0, SCRATCH: -1.0}}
+    found = {"gain of all classes": {evaluation.study.everything: 1.0, SCRATCH: -1.0}}
     shared = set(arms.get(CONTRAST[0], [])) & set(arms.get(CONTRAST[1], []))
     first, second = (f"{pool}-k{max(shared, default=0)}" for pool in CONTRAST)
     if {first, second} <= set(evaluation.correct):

@@ -7,7 +7,14 @@ from itertools import combinations
 import pandas as pd
 
 from pretraining_gain.errors import InputError
-from pretraining_gain.plan.representation import NONE, REPRESENTED, correct_images, load_annotations, well_represented
+from pretraining_gain.plan.representation import (
+    NONE,
+    REPRESENTED,
+    best_represented,
+    correct_images,
+    load_annotations,
+    well_represented,
+)
 from pretraining_gain.plan.studies import SCRATCH
 from pretraining_gain.plan.subsets import pool_class_ids
 from pretraining_gain.plan.taxonomy import load_class_table
@@ -147,8 +154,7 @@ def _with_correct_images(evaluation: Evaluation, arm: str, species: pd.DataFrame
     Only where the study grades by the annotations; not a number where it cannot be computed.
     """
     correct = correct_images(load_annotations(), evaluation.vote_cut)
-    named = evaluation.classes.loc[species["class_id"], "represented_by"]
-    counts = named.map(lambda keys: max(correct.get(key, 0) for key in keys.split(";")))
+    counts = best_represented(evaluation.classes.loc[species["class_id"]], correct)
     try:
         found = estimate_correlation(evaluation.difference(arm), evaluation.labels, counts, rank=True)
     except InputError:  # fewer than four species, or all alike

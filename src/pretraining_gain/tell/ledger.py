@@ -181,8 +181,7 @@ def expected_detectable(claim: Claim, study: Study, measured: Evidence | None) -
     """
     if measured is None:
         return None
-    domain = "in_domain" if claim.id in ("C10", "C12") else "out_of_domain"
-    images = study.downstream_in(domain).images
+    images = study.downstream_in(claim.domain).images
     found = []
     for part in claim.parts(measured):
         if part.spread is not None:

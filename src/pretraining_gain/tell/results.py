@@ -111,8 +111,7 @@ class View(BaseModel):
         with one_line("notebook parameters"):
             view = cls(**plain_parameters(parameters, names))
         study = load_study(view.study)
-        everything = f"all-k{study.source.n_classes}"
-        view = view.model_copy(update={"arm": view.arm or everything})
+        view = view.model_copy(update={"arm": view.arm or study.everything})
         accepted = [run.arm for run in pretraining_runs(study, view.study)]
         if view.arm not in accepted:
             raise InputError(

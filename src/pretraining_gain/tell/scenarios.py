@@ -17,7 +17,7 @@ from pretraining_gain.errors import InputError
 from pretraining_gain.plan.representation import NONE
 from pretraining_gain.plan.studies import SCRATCH, Study
 from pretraining_gain.tell.claims import CLAIMS, EQUAL, FROZEN, GREATER, Claim, Part
-from pretraining_gain.tell.worlds import INSIDE, OUT, Measured, Planted, Scene, SimulatedEvidence
+from pretraining_gain.tell.worlds import Measured, Planted, Scene, SimulatedEvidence
 
 BY_ID = {claim.id: claim for claim in CLAIMS}
 #: A part that is not in question holds by so much (`greater`) or is exactly equal.
@@ -52,7 +52,7 @@ class Stage:
 
     @property
     def target(self) -> Measured:
-        return self.measured[INSIDE if self.claim.id in ("C10", "C12") else OUT]
+        return self.measured[self.claim.domain]
 
     @cached_property
     def parts(self) -> list[Part]:
