@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pretraining_gain.compute.datasets import caltech101, cifar10, dataset_names, image_folder, load_images
+from pretraining_gain.compute.datasets import caltech101, cifar10, image_folder, load_images
 from pretraining_gain.errors import InputError
+from pretraining_gain.plan.datasets import dataset_names
 from pretraining_gain.plan.studies import load_study
 from pretraining_gain.plan.taxonomy import load_class_table
 
@@ -128,5 +129,5 @@ def test_caltechs_split_is_twenty_to_train_and_up_to_fifty_of_the_rest(photograp
 def test_real_cifar_files_are_read(photographs, tmp_path, monkeypatch):
     monkeypatch.setenv("PRETRAINING_GAIN_CACHE", str(tmp_path))
     images = load_study("mini").source.model_copy(update={"train_images_per_class": 5})
-    pixels, ids, skipped = cifar10.load_class(images, {"key": "frog"}, "train", 32)
+    pixels, ids, skipped, _ = cifar10.load_class(images, {"key": "frog"}, "train", 32)
     assert pixels.shape == (5, 32, 32, 3) and len(set(ids)) == 5 and not skipped

@@ -32,12 +32,13 @@ class StoredImages(Protocol):
 @dataclass(frozen=True)
 class ImageSet:
     """N labelled images: `images` (N, 3, S, S) uint8 in memory or stored, `labels` (N,) int64, `image_ids` N texts,
-    `skipped` broken files."""
+    `skipped` broken files, `from_cache` whether they were decoded before (None: nothing to cache)."""
 
     images: Tensor | StoredImages
     labels: Tensor
     image_ids: list[str]
     skipped: list[str] = field(default_factory=list)
+    from_cache: bool | None = None
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 
 from pretraining_gain.errors import InputError
+from pretraining_gain.plan.datasets import options_of
 from pretraining_gain.plan.representation import imagenet_birds
 from pretraining_gain.plan.studies import Images
 from pretraining_gain.plan.taxonomy import SUPERCATEGORIES
@@ -26,7 +27,6 @@ from pretraining_gain.plan.taxonomy import SUPERCATEGORIES
 #: Animal classes of each supercategory in the official files, and their sum (paper, D.1).
 OFFICIAL_COUNTS = dict(zip(SUPERCATEGORIES, (170, 142, 153, 1486, 2526, 246, 169, 183, 313), strict=True))
 N_ANIMAL_CLASSES = sum(OFFICIAL_COUNTS.values())
-EVALUATE_ON = ("train", "val")
 _IMAGE_FIELDS = ("id", "file_name")
 _KEPT_FIELDS = (*_IMAGE_FIELDS, "license", "rights_holder")
 _CATEGORY_FIELDS = ("id", "name", "supercategory", "kingdom", "order", "family", "image_dir_name")
@@ -118,10 +118,7 @@ def _common_names(table: pd.DataFrame) -> pd.Series:
 
 def evaluate_on(images: Images) -> str:
     """`train`: a manifest drawn from the full training set; `val`: the official validation images, 10 a class."""
-    choice = str(images.options.get("evaluate_on", "train"))
-    if choice not in EVALUATE_ON:
-        raise InputError(f"dataset inat2021: option evaluate_on={choice!r}; accepted: {', '.join(EVALUATE_ON)}")
-    return choice
+    return options_of("inat2021", images.options).evaluate_on
 
 
 def describe_evaluation(images: Images) -> str:

@@ -75,9 +75,17 @@ class Packs:
         except OSError as error:
             raise InputError(f"pack {path} cannot be read: {error.strerror}") from None
         if zlib.crc32(content) != crc:
-            raise InputError(f"pack {path} is damaged; delete it and run the preparation again")
-        with Image.open(io.BytesIO(content)) as image:
-            return np.asarray(image)
+            raise InputError(damaged(path, "checksum of an image"))
+        try:
+            with Image.open(io.BytesIO(content), formats=("JPEG",)) as image:
+                pixels = np.asarray(image)
+        except (OSError, SyntaxError, ValueError) as error:
+            raise InputError(damaged(path, error)) from None
+        if pixels.shape != (self.size_px, self.size_px, 3):
+            raise InputError(
+                damaged(path, f"an image of shape {pixels.shape}, not {self.size_px} pixels square in colour")
+            )
+        return pixels
 
 
 def load_packs(dataset: str, part_name: str, size_px: int, keys: list[str], limit: int) -> ImageSet:
@@ -109,8 +117,10 @@ def read_pack(path: Path) -> tuple[dict[str, Any], np.ndarray]:
         with zipfile.ZipFile(path) as pack:
             index = json.loads(pack.read(INDEX))
             places = [_place(pack.getinfo(name)) for name, _, _ in index["images"]]
+            if not isinstance(index["skipped"], list):
+                raise ValueError("the index has no list of skipped images")
             return index, np.array(places, dtype=np.int64).reshape(-1, 3)
-    except (OSError, zipfile.BadZipFile, KeyError, ValueError, TypeError) as error:
+    except (OSError, zipfile.BadZipFile, zlib.error, RuntimeError, LookupError, ValueError, TypeError) as error:
         raise InputError(damaged(path, error)) from None
 
 
