@@ -64,10 +64,31 @@ def read_listing(path: Path) -> Listing:
     if incomplete or not animals:
         lacking = ", ".join(incomplete) or "categories of kingdom Animalia"
         raise InputError(f"{path} is not an iNaturalist 2021 file: lacking {lacking}")
+    _check_unique(path, content)
+    _check_names(path, [image for rows in images.values() for image in rows])
     for rows in images.values():
         rows.sort(key=lambda row: row["id"])
     licences = {row["id"]: row for row in content.get("licenses", [])}
     return Listing(path, sorted(animals.values(), key=lambda row: row["id"]), dict(images), licences)
+
+
+def _check_unique(path: Path, content: dict[str, Any]) -> None:
+    """No image may count twice, and no id may mean two things."""
+    for part, field in (("categories", "id"), ("images", "id"), ("images", "file_name"), ("annotations", "image_id")):
+        seen: set[Any] = set()
+        for row in content[part]:
+            if row[field] in seen:
+                raise InputError(f"{path}: {field} {row[field]!r} stands twice in {part!r}; accepted: each once")
+            seen.add(row[field])
+
+
+def _check_names(path: Path, images: list[dict[str, Any]]) -> None:
+    """A file name leads to an image beside the JSON, and nowhere else."""
+    for image in images:
+        name = image["file_name"]
+        parts = name.split("/") if isinstance(name, str) else []
+        if len(parts) != 3 or parts[0] != path.stem or not parts[1].strip(".") or not parts[2].strip("."):
+            raise InputError(f"{path}: file_name {name!r}; accepted: {path.stem}/<folder>/<file>")
 
 
 def _what_is_used(row: dict[str, Any]) -> dict[str, Any]:

@@ -46,8 +46,13 @@ class Decoded(NamedTuple):
 
 
 def image_files(folder: Path) -> list[Path]:
-    """What is called like an image in `folder`, sorted by name; nothing where there is no folder."""
-    return sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES) if folder.is_dir() else []
+    """What is called like an image in `folder`, sorted by name; nothing where there is no folder. Raises `InputError`
+    for a name that cannot be written into a table of results."""
+    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES) if folder.is_dir() else []
+    for path in paths:
+        if not path.name.isprintable():  # line ends; bytes that are no UTF-8
+            raise InputError(f"image {path.name!r} in {folder} has an odd name; accepted: printable UTF-8, rename it")
+    return paths
 
 
 def list_images(folder: Path) -> list[Path]:
