@@ -29,9 +29,10 @@ SUFFIXES = {".jpg", ".jpeg", ".png"}
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP")
 #: What an image may measure. Below, it shows nothing (a placeholder); above, decoding takes gigabytes. Read from the header.
 SMALLEST_SIDE_PX, LARGEST_PX = 4, 100_000_000
-#: What Pillow raises for a file that is cut off, empty, huge beyond reason, or no image at all; the last is for camera
-#: data in which a number is no number.
-BROKEN = (OSError, SyntaxError, ValueError, Image.DecompressionBombError, struct.error)
+#: What Pillow raises for a file that is cut off, empty, huge beyond reason, or no image at all; the second line is for
+#: camera data in which a number is none, found by changing bytes of good files at random.
+BROKEN = (OSError, SyntaxError, ValueError, Image.DecompressionBombError,
+          struct.error, TypeError, ArithmeticError, LookupError, EOFError)  # fmt: skip
 # Pillow warns from 89 megapixels on, in two lines; the limit here is the same in kind and stops.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 

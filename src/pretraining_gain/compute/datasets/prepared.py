@@ -24,11 +24,13 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from pretraining_gain.compute.datasets.image_folder import BROKEN
 from pretraining_gain.compute.pipeline import ImageSet
 from pretraining_gain.errors import InputError
 from pretraining_gain.paths import prepared_root
 
 INDEX = "index.json"
+_DAMAGED = (*BROKEN, zipfile.BadZipFile, zlib.error, RuntimeError)  # what reading a zip file raises
 _HEADER_BYTES = 30  # of a zip member, before its name; the preparation writes no extra field
 
 
@@ -79,7 +81,7 @@ class Packs:
         try:
             with Image.open(io.BytesIO(content), formats=("JPEG",)) as image:
                 pixels = np.asarray(image)
-        except (OSError, SyntaxError, ValueError) as error:
+        except BROKEN as error:
             raise InputError(damaged(path, error)) from None
         if pixels.shape != (self.size_px, self.size_px, 3):
             raise InputError(
@@ -120,8 +122,8 @@ def read_pack(path: Path) -> tuple[dict[str, Any], np.ndarray]:
             if not isinstance(index["skipped"], list):
                 raise ValueError("the index has no list of skipped images")
             return index, np.array(places, dtype=np.int64).reshape(-1, 3)
-    except (OSError, zipfile.BadZipFile, zlib.error, RuntimeError, LookupError, ValueError, TypeError) as error:
-        raise InputError(damaged(path, error)) from None
+    except _DAMAGED as error:
+        raise InputError(damaged(path, f"{type(error).__name__} {error}")) from None
 
 
 def damaged(path: Path, error: object) -> str:
