@@ -14,6 +14,7 @@ from pretraining_gain.errors import InputError
 from pretraining_gain.plan.costs import PREPARED, WEIGHTS_MB, device_hours
 from pretraining_gain.plan.runs import Run
 
+_DEVICES, _THREADS = "PRETRAINING_GAIN_DEVICES", "PRETRAINING_GAIN_THREADS"
 _SAFETY = 2  # a device at half the study's throughput, or a file system that feeds it half as fast
 _FLOOR_MIN = 10  # starting Python and torch on a busy node, reading the images and hashing them, writing the notebook
 _PYTHON_MB = {"cpu": 1500, "gpu": 6000}  # interpreter, torch, the notebook and what started it; CUDA's host side
@@ -37,11 +38,8 @@ class Resources:
 
 
 def resources_of(run: Run, attempt: int = 1) -> Resources:
-    """What `run` asks for when it is started for the `attempt`-th time (from 1).
-
-    Raises `InputError` for a bad `PRETRAINING_GAIN_DEVICES` or `_THREADS`.
-    """
-    devices = _whole_number("PRETRAINING_GAIN_DEVICES")
+    """What `run` asks for when it is started for the `attempt`-th time (from 1)."""
+    devices = _whole_number(_DEVICES)
     on_gpu = uses_gpu(run)
     minutes = _FLOOR_MIN + _SAFETY * 60 * device_hours(run) / devices
     memory = devices * (_PYTHON_MB["gpu" if on_gpu else "cpu"] + _SAFETY * _data_mb(run, on_gpu, devices))
@@ -49,8 +47,14 @@ def resources_of(run: Run, attempt: int = 1) -> Resources:
         runtime_min=attempt * math.ceil(minutes),
         mem_mb=attempt * math.ceil(memory / 500) * 500,
         gpu=devices if on_gpu else 0,
-        cores=devices * (_CORES_PER_GPU if on_gpu else _whole_number("PRETRAINING_GAIN_THREADS")),
+        cores=devices * (_CORES_PER_GPU if on_gpu else _whole_number(_THREADS)),
     )
+
+
+def check_environment() -> None:
+    """Raise `InputError` for a bad `PRETRAINING_GAIN_DEVICES` or `_THREADS`."""
+    for variable in (_DEVICES, _THREADS):
+        _whole_number(variable)
 
 
 def uses_gpu(run: Run) -> bool:
