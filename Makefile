@@ -3,7 +3,7 @@
 STUDY ?= toy
 PYTHON ?= python3
 VENV ?= .venv
-PROFILE ?= local
+PROFILE = local
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 SNAKEMAKE := $(BIN)/python -m snakemake --profile profiles/$(PROFILE) $(if $(JOBS),--cores $(JOBS)) --quiet rules host reason

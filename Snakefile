@@ -32,7 +32,7 @@ RUNS = {f"{run.plan.name}/{run.stage}/{path.stem}": run for run, path in RECORDS
 # One thread a run: runs side by side fill the machine better than threads inside a small run.
 os.environ.setdefault("PRETRAINING_GAIN_THREADS", "1")
 PYTHON = shlex.quote(sys.executable)
-EXECUTE = f"{PYTHON} -m pretraining_gain.execute"
+EXECUTE = f"exec {PYTHON} -m pretraining_gain.execute"  # no shell between, which SIGTERM would end before a run is saved
 CODE = "src/pretraining_gain"
 TELL = [str(path) for path in Path(CODE, "tell").glob("*.py") if path.name != "build.py"]
 CONTROLS = ["worlds", "false_positives", "permutations", "power", "estimators"]  # committed; made by tell.controls

@@ -1,0 +1,27 @@
+"""The workflow on a real SLURM: what is cut off is started again, goes on, and ends as if nothing had happened."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import slurm
+from cluster import cluster, why_not
+from conftest import change_study
+
+
+@pytest.mark.slurm
+def test_cut_off_jobs_go_on_and_end_as_a_local_run_does(results, small_study, clean_pages, tmp_path):
+    if reason := why_not():
+        pytest.skip(reason)
+    # Long enough to be caught in the middle.
+    change_study(small_study, {"epochs: 2, lr_step_epochs: 1": "epochs: 40, lr_step_epochs: 20"})
+    slurm.run_locally(small_study, os.environ | {"PRETRAINING_GAIN_RESULTS": str(tmp_path / "local")})
+    with cluster() as here:
+        slurm.run_on(here, small_study, slurm.choose(small_study), tmp_path / "snakemake.log")
+        ended = here.ended_jobs()
+    assert ended == {"COMPLETED": 10, "CANCELLED": 1, "TIMEOUT": 1, "FAILED": 1}
+    assert not list(Path(results).rglob("*.checkpoint.pt"))
+    alone = slurm.outcomes(tmp_path / "local")
+    assert len(alone) == 10 and slurm.outcomes(results) == alone
