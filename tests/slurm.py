@@ -31,12 +31,14 @@ ROOT = Path(__file__).resolve().parents[1]
 
 def cut_off(of: Cluster, run: Run, how: str) -> None:
     """Cut off a run that is in the middle of its training: `cancelled`, `warned` (told to end, as before a time limit or
-    a preemption), or `timed_out`: held still until its time limit comes, as a stand-in for a run that is too slow."""
+    a preemption), or `timed_out`: held still, with SLURM's smallest limit, as a stand-in for a run that is too slow."""
     job = of.job_of(run)
     of.signal_step(job, signal.SIGSTOP)  # or it might be through before the next line
     if how == "cancelled":
         of.ask("scancel", job)
-    elif how == "warned":
+    elif how == "timed_out":
+        of.ask("scontrol", "update", f"JobId={job}", "TimeLimit=1")
+    else:
         of.ask("scancel", "--signal=TERM", job)
         of.signal_step(job, signal.SIGCONT)
 
@@ -51,19 +53,8 @@ def choose(study_name: str) -> dict[str, Run]:
 
 
 def workflow(study: str, profile: str, *more: str) -> list[str]:
-    profile = f"profiles/{profile}"
-    return [
-        sys.executable,
-        "-m",
-        "snakemake",
-        "--profile",
-        profile,
-        "--config",
-        f"study={study}",
-        *more,
-        "--",
-        "results",
-    ]
+    command = [sys.executable, "-m", "snakemake", "--profile", f"profiles/{profile}", "--config", f"study={study}"]
+    return [*command, *more, "--", "results"]
 
 
 def run_locally(study: str, environment: dict[str, str]) -> None:
@@ -71,18 +62,14 @@ def run_locally(study: str, environment: dict[str, str]) -> None:
 
 
 def run_on(of: Cluster, study: str, victims: dict[str, Run], log: Path) -> None:
-    """Run the study through the cluster to its end, each of the `victims` being cut off once in its first try.
-
-    The one that is to run out of time gets a minute, SLURM's smallest limit, and no warning before it.
-    """
-    slow = f"attempt < 2 and wildcards.run.startswith('{victims['timed_out'].run_id}.')"
-    resources = [f"pretrain:runtime=1 if {slow} else 10", f"pretrain:slurm_extra='' if {slow} else '--signal=TERM@60'"]
-    options = ["--set-resources", *resources, "--slurm-init-seconds-before-status-checks", "1", "--latency-wait", "5"]
-    options += ["--slurm-logdir", str(of.folder / "logs"), "--slurm-keep-successful-logs"]
+    """Run the study through the cluster to its end, each of the `victims` being cut off once."""
+    options = ["--slurm-init-seconds-before-status-checks", "1", "--latency-wait", "5"]
+    options += ["--slurm-logdir", str(of.folder / "logs")]
+    environment = of.environment | {"PRETRAINING_GAIN_CHECKPOINT_S": "0"}  # a state is kept after every batch
     checkpoints = {how: (run, run.checkpoint_path) for how, run in victims.items()}
     with open(log, "w") as output:
         process = subprocess.Popen(
-            workflow(study, "slurm", *options), cwd=ROOT, env=of.environment, stdout=output, stderr=subprocess.STDOUT
+            workflow(study, "slurm", *options), cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT
         )
         try:
             while process.poll() is None:

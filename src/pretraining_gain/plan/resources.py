@@ -76,5 +76,5 @@ def _data_mb(run: Run, on_gpu: bool, devices: int) -> float:
 def _whole_number(variable: str) -> int:
     value = os.environ.get(variable) or "1"
     if not (value.isdecimal() and int(value)):
-        raise InputError(f"{variable}={value!r}; accepted: a whole number above 0")
+        raise InputError(f"{variable}={value!r}; accepted: a whole number from 1 on")
     return int(value)
