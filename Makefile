@@ -1,11 +1,12 @@
-# make reproduce [STUDY=toy|mini|paper|file.yml]   make test   make book   make lab   make plan   make data   make prepare
+# make reproduce [STUDY=toy|mini|paper|file.yml] [PROFILE=local|slurm|folder in profiles] [JOBS=cores at most]
+# make test   make book   make lab   make plan   make data   make prepare
 STUDY ?= toy
 PYTHON ?= python3
 VENV ?= .venv
-JOBS ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu 2>/dev/null || echo 2)
+PROFILE = local
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-SNAKEMAKE := $(BIN)/python -m snakemake --cores $(JOBS) --quiet rules host reason
+SNAKEMAKE := $(BIN)/python -m snakemake --profile profiles/$(PROFILE) $(if $(JOBS),--cores $(JOBS)) --quiet rules host reason
 
 .PHONY: reproduce test book lab plan data prepare lock browser
 .DEFAULT_GOAL := reproduce

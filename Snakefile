@@ -1,16 +1,18 @@
 # The graph of a study: pretrain -> finetune -> tables -> figure notebooks -> book.
-#   python -m snakemake --config study=toy        (what else it needs is in profiles/default)
+#   python -m snakemake --profile profiles/local --config study=toy        (or profiles/slurm; see profiles/README.md)
 # The name of a run's record holds its fingerprint (recipe, classes, images, seed, code): a record that exists is up to
 # date, whatever its time stamp, so the order of runs is `ancient` and a change re-runs what it concerns and no more.
 
 import os
 import shlex
 import sys
+from functools import cache
 from pathlib import Path
 
 from pretraining_gain.errors import InputError
 from pretraining_gain.paths import data_root, make_writable, results_of, results_root
 from pretraining_gain.plan.representation import annotations_path
+from pretraining_gain.plan.resources import check_environment, resources_of
 from pretraining_gain.plan.runs import finetuning_runs, pretraining_runs
 from pretraining_gain.plan.studies import load_study
 
@@ -20,19 +22,17 @@ try:
     # The toy study is always made: it is the book's control. Others are shown from their committed tables.
     MADE = {study.name: (study, name) for study, name in [(load_study("toy"), "toy"), (STUDY, NAME)]}
     RESULTS = make_writable(results_root())
+    check_environment()
 except InputError as error:
     sys.exit(f"snakemake: {error}")
 SHOWN = list(dict.fromkeys(["toy", "mini", "paper", STUDY.name]))
-RUNS = {
-    f"{run.plan.name}/{run.stage}/{run.record_path.stem}": run
-    for study, name in MADE.values()
-    for run in [*pretraining_runs(study, name), *finetuning_runs(study, name)]
-}
+RECORDS = {run: run.record_path for made in MADE.values() for run in [*pretraining_runs(*made), *finetuning_runs(*made)]}
+RUNS = {f"{run.plan.name}/{run.stage}/{path.stem}": run for run, path in RECORDS.items()}
 
 # One thread a run: runs side by side fill the machine better than threads inside a small run.
 os.environ.setdefault("PRETRAINING_GAIN_THREADS", "1")
 PYTHON = shlex.quote(sys.executable)
-EXECUTE = f"{PYTHON} -m pretraining_gain.execute"
+EXECUTE = f"exec {PYTHON} -m pretraining_gain.execute"  # no shell between, which SIGTERM would end before a run is saved
 CODE = "src/pretraining_gain"
 TELL = [str(path) for path in Path(CODE, "tell").glob("*.py") if path.name != "build.py"]
 CONTROLS = ["worlds", "false_positives", "permutations", "power", "estimators"]  # committed; made by tell.controls
@@ -43,15 +43,20 @@ def parameters(run):
     return " ".join(f"-p {name} {shlex.quote(str(value))}" for name, value in run.parameters().items())
 
 
+def asks(stage, what):
+    """What a run of this stage asks of the machine that it is sent to, started for the `attempt`-th time."""
+    return lambda wildcards, attempt: getattr(resources_of(RUNS[f"{wildcards.study}/{stage}/{wildcards.run}"], attempt), what)
+
+
 def record_of_pretraining(wildcards):
     start = RUNS[f"{wildcards.study}/finetune/{wildcards.run}"].pretraining
-    return ancient(str(start.record_path)) if start else []
+    return ancient(str(RECORDS[start])) if start else []
 
 
+@cache
 def outcomes(study_name):
-    study, name = MADE[study_name]
-    runs = finetuning_runs(study, name)
-    return [str(path) for run in runs for path in (run.record_path, run.predictions_path)]
+    runs = finetuning_runs(*MADE[study_name])
+    return [str(path) for run in runs for path in (RECORDS[run], run.predictions_path)]
 
 
 def study_file(wildcards):
@@ -82,6 +87,10 @@ def data_at_hand(wildcards):
 
 def named(wildcards):
     return shlex.quote(MADE.get(wildcards.study, (None, wildcards.study))[1])
+
+
+# Only training is worth a job on a cluster; the rest takes seconds to a minute each and runs where snakemake does.
+localrules: all, results, book, tables, show_runs, figures, claims, samples, audit, controls, anchors, plan
 
 
 wildcard_constraints:
@@ -127,6 +136,12 @@ rule book:
 rule pretrain:
     output:
         update(f"{RESULTS}/{{study}}/pretrain/{{run}}.json"),
+    threads: asks("pretrain", "cores")
+    resources:
+        runtime=asks("pretrain", "runtime_min"),
+        mem_mb=asks("pretrain", "mem_mb"),
+        gpu=asks("pretrain", "gpu"),
+        nodes=1,  # several GPUs of one run are in one machine
     params:
         given=lambda wildcards: parameters(RUNS[f"{wildcards.study}/pretrain/{wildcards.run}"]),
     shell:
@@ -139,6 +154,12 @@ rule finetune:
     output:
         update(f"{RESULTS}/{{study}}/finetune/{{run}}.json"),
         update(f"{RESULTS}/{{study}}/finetune/{{run}}.csv.gz"),
+    threads: asks("finetune", "cores")
+    resources:
+        runtime=asks("finetune", "runtime_min"),
+        mem_mb=asks("finetune", "mem_mb"),
+        gpu=asks("finetune", "gpu"),
+        nodes=1,  # several GPUs of one run are in one machine
     params:
         given=lambda wildcards: parameters(RUNS[f"{wildcards.study}/finetune/{wildcards.run}"]),
     shell:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -102,6 +104,13 @@ def small_study(tmp_path: Path) -> str:
     path = tmp_path / "small.yml"
     path.write_text(text.replace("changes: {batch_size: 64, image", "changes: {epochs: 2, batch_size: 64, image"))
     return str(path)
+
+
+@pytest.fixture
+def clean_pages() -> Iterator[None]:
+    """The workflow leaves executed notebooks under book/executed/<study>; take those of `small_study` away."""
+    yield
+    shutil.rmtree(ROOT / "book" / "executed" / "small", ignore_errors=True)
 
 
 def change_study(path: str, changes: dict[str, str]) -> None:

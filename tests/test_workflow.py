@@ -11,7 +11,6 @@ import sys
 import time
 from pathlib import Path
 
-import pytest
 from conftest import ROOT, change_study
 
 from pretraining_gain.plan.runs import finetuning_runs, pretraining_runs
@@ -37,13 +36,6 @@ def planned(study: str) -> dict[str, int]:
 def records(results: Path) -> dict[str, bytes]:
     """Each record holds its own wall times, so one made twice differs."""
     return {path.name: path.read_bytes() for path in results.rglob("*.json")}
-
-
-@pytest.fixture
-def clean_pages():
-    """The workflow leaves executed notebooks under book/executed/<study>; take those of the test away."""
-    yield
-    subprocess.run(["rm", "-rf", str(ROOT / "book" / "executed" / "small")], check=True)
 
 
 def test_nothing_twice_only_what_changed_and_on_after_a_kill(results, small_study, clean_pages):

@@ -20,10 +20,12 @@ import psutil
 
 from pretraining_gain.errors import InputError
 
+_INSTALLED_FROM = Path(__file__).resolve().parents[2]
+
 
 def project_root() -> Path:
     """The checkout this package was installed from, or the folder at work if it is one."""
-    for candidate in (Path(__file__).resolve().parents[2], Path.cwd()):
+    for candidate in (_INSTALLED_FROM, Path.cwd()):
         if (candidate / "notebooks" / "studies").is_dir():
             return candidate
     raise InputError(

@@ -24,6 +24,16 @@ def code_hash(*modules: str) -> str:
     Read as text, never imported. Comments, docstrings and layout do not count, nor does what cannot change a number:
     bookkeeping, and all outside `compute` (what plan decides is in a run's fingerprint as data).
     """
+    return _hash(modules, _state_of_the_code())
+
+
+def _state_of_the_code() -> tuple[tuple[str, int], ...]:
+    """The files of `compute` and when each was changed."""
+    return tuple((str(path), path.stat().st_mtime_ns) for path in sorted(Path(_PACKAGE, "compute").rglob("*.py")))
+
+
+@cache
+def _hash(modules: tuple[str, ...], _state: tuple[tuple[str, int], ...]) -> str:
     found: dict[str, str] = {}
     waiting = [f"{_NAME}.{module}" for module in modules]
     while waiting:

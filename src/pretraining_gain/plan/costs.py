@@ -21,8 +21,8 @@ _FORWARD_SHARE = 1 / 3
 # A prepared image is a JPEG of quality 95 without colour subsampling: about so many bytes a pixel, measured on
 # Caltech-101's photographs at 256 px.
 _BYTES_PER_PIXEL = 0.49
-# float32 weights of a backbone and a head for 1,000 classes; a checkpoint holds SGD's momentum, too.
-_WEIGHTS_MB = {"resnet50": 102.5, "resnet18": 46.8, "resnet10_w32": 6.0, "resnet10_w16": 1.8}
+#: float32 weights of a backbone and a head for 1,000 classes; a checkpoint holds SGD's momentum, too.
+WEIGHTS_MB = {"resnet50": 102.5, "resnet18": 46.8, "resnet10_w32": 6.0, "resnet10_w16": 1.8}
 _DEVICES = (1, 8)
 _DOMAINS = ("out_of_domain", "in_domain")
 #: What each figure of the paper needs: the domains of its targets, and the pools.
@@ -61,7 +61,7 @@ class Plan:
                 "stage": run.stage,
                 "downstream": run.downstream,
                 "images_seen": images_seen(run),
-                "device_hours": self._hours(run),
+                "device_hours": device_hours(run),
             }
             for run in self.runs()
         ]
@@ -87,7 +87,7 @@ class Plan:
         needed |= {"all": self.runs()}
         rows = {}
         for figure, runs in needed.items():
-            hours = sum(map(self._hours, runs))
+            hours = sum(map(device_hours, runs))
             rows[figure] = {"runs": len(runs), "images_seen": sum(map(images_seen, runs))}
             rows[figure] |= {f"hours_on_{n}": hours / n for n in _DEVICES}
         return pd.DataFrame.from_dict(rows, orient="index").rename_axis("for")
@@ -102,7 +102,7 @@ class Plan:
                     gigabytes = images.n_classes * n * bytes_each / 1e9
                     key = (images.dataset, split)
                     sets[key] = max(sets.get(key, 0), gigabytes)  # a part of a dataset is in the whole
-        weights = _WEIGHTS_MB[self.study.backbone] / 1000
+        weights = WEIGHTS_MB[self.study.backbone] / 1000
         runs = self.runs()
         kept = {f"prepared {name}, {split}": size for (name, split), size in sets.items() if size}
         kept["weights of all pretrainings"] = weights * sum(run.stage == "pretrain" for run in runs)
@@ -163,12 +163,6 @@ class Plan:
             f"second ({totals['throughput_source']}) and {totals['disk_gb']:,.0f} GB of disk."
         )
 
-    def _hours(self, run: Run) -> float:
-        recipe = run.recipe
-        share = _FORWARD_SHARE if recipe.freeze_backbone else 1
-        evaluated = run.images.n_classes * run.images.eval_images_per_class * _FORWARD_SHARE if run.downstream else 0
-        return (images_seen(run) * share + evaluated) / self.study.throughput.train_images_per_s / 3600
-
 
 def _with_pretrainings(finetunings: list[Run]) -> list[Run]:
     return [*dict.fromkeys(run.pretraining for run in finetunings if run.pretraining), *finetunings]
@@ -178,3 +172,11 @@ def images_seen(run: Run) -> int:
     """Training images × epochs, as planned."""
     classes = run.images.n_classes if run.downstream else run.k
     return classes * run.images.train_images_per_class * run.recipe.epochs
+
+
+def device_hours(run: Run) -> float:
+    """Hours of one device that the run takes at its study's throughput."""
+    recipe = run.recipe
+    share = _FORWARD_SHARE if recipe.freeze_backbone else 1
+    evaluated = run.images.n_classes * run.images.eval_images_per_class * _FORWARD_SHARE if run.downstream else 0
+    return (images_seen(run) * share + evaluated) / run.plan.throughput.train_images_per_s / 3600

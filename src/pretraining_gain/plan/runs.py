@@ -18,7 +18,7 @@ from pretraining_gain.plan.datasets import options_of
 from pretraining_gain.plan.recipes import Recipe
 from pretraining_gain.plan.studies import SCRATCH, Backbone, Design, Downstream, Images, Study, load_study
 from pretraining_gain.plan.subsets import POOLS, ClassSubset, accepted_ks, sample_classes
-from pretraining_gain.plan.taxonomy import has_class_table, load_class_table
+from pretraining_gain.plan.taxonomy import has_class_table, load_class_table, rows_deciding_images
 
 WHOLE_POOL = 0
 _PLAIN = (bool, int, float, str, list, dict, tuple, type(None))
@@ -154,16 +154,11 @@ class Run(BaseModel):
 
     def _class_rows(self) -> list[dict[str, str]] | None:
         """The class-table rows that decide which images are read, label by label."""
-        if self.images.class_table is None or not has_class_table(self.images.class_table):
+        name = self.images.class_table
+        if name is None or not has_class_table(name):
             return None
-        table = load_class_table(self.images.class_table)
-        if not self.downstream:
-            table = table.loc[list(self.subset.class_ids)]
-        return (
-            table[[c for c in table if c in ("class_id", "key", "folders") or c.startswith("draw_")]]
-            .astype(str)
-            .to_dict("records")
-        )
+        rows = rows_deciding_images(name)
+        return rows if self.downstream else [rows[class_id] for class_id in self.subset.class_ids]
 
     @property
     def folder(self) -> Path:

@@ -216,7 +216,19 @@ def _once(label: str, values: list[Any]) -> None:
 
 
 def study_names() -> list[str]:
-    return sorted(path.stem for path in (project_root() / "notebooks" / "studies").glob("*.yml"))
+    return sorted(path.stem for path in _studies_folder().glob("*.yml"))
+
+
+def _studies_folder() -> Path:
+    return project_root() / "notebooks" / "studies"
+
+
+def _study_path(name: str) -> Path:
+    path = _studies_folder() / f"{name}.yml"
+    if Path(name).name != name or not path.is_file():  # not looked up in a listing: this is asked often
+        names = ", ".join(study_names())
+        raise InputError(f"study {name!r} is unknown; accepted: {names}, or the path of a .yml file")
+    return path
 
 
 def load_study(name_or_path: str) -> Study:
@@ -224,13 +236,8 @@ def load_study(name_or_path: str) -> Study:
 
     Raises `InputError` naming file and field when it is unknown, not YAML, or does not fit the model.
     """
-    if name_or_path.endswith((".yml", ".yaml")):
-        path = Path(name_or_path).expanduser().resolve()
-    elif name_or_path in study_names():
-        path = project_root() / "notebooks" / "studies" / f"{name_or_path}.yml"
-    else:
-        names = ", ".join(study_names())
-        raise InputError(f"study {name_or_path!r} is unknown; accepted: {names}, or the path of a .yml file")
+    own = name_or_path.endswith((".yml", ".yaml"))
+    path = Path(name_or_path).expanduser().resolve() if own else _study_path(name_or_path)
     return _read_study(path, path.stat().st_mtime_ns if path.exists() else 0)
 
 

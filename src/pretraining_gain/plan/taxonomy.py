@@ -31,10 +31,12 @@ SUPERCATEGORIES = (
 )
 
 
+@cache
 def _folder() -> Path:
     return Path(str(files("pretraining_gain") / "metadata"))
 
 
+@cache
 def table_names() -> list[str]:
     """The class tables that come with the package."""
     return sorted(path.stem for path in _folder().glob("*.csv") if path.stem not in NOT_CLASSES)
@@ -57,14 +59,34 @@ def load_class_table(name: str) -> pd.DataFrame:
     Columns: `class_id` int, `key` str (unique: folder, wnid or slug), `name` str, `animal` bool, and what else the
     table states (all str). Callers share one copy: do not change it. Raises `InputError` for an unknown or broken table.
     """
+    return _read_table(*_table_file(name))
+
+
+def rows_deciding_images(name: str) -> list[dict[str, str]]:
+    """Of each class of the table, in order of `class_id`, the columns that decide which images are read, as text.
+
+    Callers share one copy: do not change it.
+    """
+    return _rows_deciding_images(*_table_file(name))
+
+
+def _table_file(name: str) -> tuple[Path, int]:
+    """Its path, and when it was changed: 0 for a table of the package."""
     if name in table_names():
-        return _read_table(_folder() / f"{name}.csv", 0)
+        return _folder() / f"{name}.csv", 0
     path = made_table_path(name)
     if name not in MADE_TABLES:
         raise InputError(f"class table {name!r} is unknown; accepted: {', '.join([*table_names(), *MADE_TABLES])}")
     if not path.exists():
         raise InputError(f"class table {path} is missing; make it with `python -m pretraining_gain.prepare STUDY`")
-    return _read_table(path, path.stat().st_mtime_ns)
+    return path, path.stat().st_mtime_ns
+
+
+@cache
+def _rows_deciding_images(path: Path, mtime_ns: int) -> list[dict[str, str]]:
+    table = _read_table(path, mtime_ns)
+    columns = [name for name in table if name in ("class_id", "key", "folders") or name.startswith("draw_")]
+    return table[columns].astype(str).to_dict("records")
 
 
 @cache

@@ -1,0 +1,80 @@
+"""What one run asks of the machine it is sent to: minutes, memory, GPUs and cores, derived from its study.
+
+Prices and sizes are estimates, so each has room [assumed], and asking again (`attempt`) asks for more time and memory.
+A run that is cut off nevertheless goes on from its checkpoint.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import dataclass
+
+from pretraining_gain.errors import InputError
+from pretraining_gain.plan.costs import PREPARED, WEIGHTS_MB, device_hours
+from pretraining_gain.plan.runs import Run
+
+_DEVICES, _THREADS = "PRETRAINING_GAIN_DEVICES", "PRETRAINING_GAIN_THREADS"
+_SAFETY = 2  # a device at half the study's throughput, or a file system that feeds it half as fast
+_FLOOR_MIN = 10  # starting Python and torch on a busy node, reading the images and hashing them, writing the notebook
+_PYTHON_MB = {"cpu": 1500, "gpu": 6000}  # interpreter, torch, the notebook and what started it; CUDA's host side
+# Weights, gradients, momentum; weights and momentum once more while the checkpoint is written, and once as its bytes.
+_COPIES_OF_WEIGHTS = 7
+_BYTES_OF_BATCH_PIXEL = 3 * (1 + 4 + 4 + 4)  # as stored, as float, as cropped, as normalised: three channels each
+# What a training step keeps for each pixel of a batch, fp32; on a GPU it is the GPU's.
+_KEPT_KB_PER_PIXEL = {"resnet50": 2.2, "resnet18": 0.6, "resnet10_w32": 0.3, "resnet10_w16": 0.15}
+_INDEX_BYTES = 300  # of an image that stays on disk: its id, place and checksum
+_CORES_PER_GPU = 8  # decoding 2,500 JPEGs of 256 px a second takes about four
+
+
+@dataclass(frozen=True)
+class Resources:
+    """`gpu` and `cores` are of the whole run, over all its devices."""
+
+    runtime_min: int
+    mem_mb: int
+    gpu: int
+    cores: int
+
+
+def resources_of(run: Run, attempt: int = 1) -> Resources:
+    """What `run` asks for when it is started for the `attempt`-th time (from 1)."""
+    devices = _whole_number(_DEVICES)
+    on_gpu = uses_gpu(run)
+    minutes = _FLOOR_MIN + _SAFETY * 60 * device_hours(run) / devices
+    memory = devices * (_PYTHON_MB["gpu" if on_gpu else "cpu"] + _SAFETY * _data_mb(run, on_gpu, devices))
+    return Resources(
+        runtime_min=attempt * math.ceil(minutes),
+        mem_mb=attempt * math.ceil(memory / 500) * 500,
+        gpu=devices if on_gpu else 0,
+        cores=devices * (_CORES_PER_GPU if on_gpu else _whole_number(_THREADS)),
+    )
+
+
+def check_environment() -> None:
+    """Raise `InputError` for a bad `PRETRAINING_GAIN_DEVICES` or `_THREADS`."""
+    for variable in (_DEVICES, _THREADS):
+        _whole_number(variable)
+
+
+def uses_gpu(run: Run) -> bool:
+    """Whether the study's throughput is of GPUs, as said by the name of its device."""
+    return "cpu" not in run.plan.throughput.device.lower()
+
+
+def _data_mb(run: Run, on_gpu: bool, devices: int) -> float:
+    """Memory of images and network in one process, in MB."""
+    recipe, images = run.recipe, run.images
+    classes = images.n_classes if run.downstream else run.k
+    n_images = classes * (images.train_images_per_class + (images.eval_images_per_class if run.downstream else 0))
+    held = n_images * (_INDEX_BYTES if images.dataset in PREPARED else 3 * recipe.resize_px**2)
+    batch_pixels = recipe.batch_size / devices * recipe.resize_px**2
+    kept = 0 if on_gpu else batch_pixels * _KEPT_KB_PER_PIXEL[run.backbone] * 1000
+    return (held + batch_pixels * _BYTES_OF_BATCH_PIXEL + kept) / 1e6 + _COPIES_OF_WEIGHTS * WEIGHTS_MB[run.backbone]
+
+
+def _whole_number(variable: str) -> int:
+    value = os.environ.get(variable) or "1"
+    if not (value.isdecimal() and int(value)):
+        raise InputError(f"{variable}={value!r}; accepted: a whole number from 1 on")
+    return int(value)

@@ -1,0 +1,34 @@
+"""The workflow on a real SLURM: what is cut off is started again, goes on, and ends as if nothing had happened."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+import slurm
+from cluster import cluster, why_not
+from conftest import change_study
+
+from pretraining_gain.plan.runs import finetuning_runs
+from pretraining_gain.plan.studies import load_study
+
+
+@pytest.mark.slurm
+def test_cut_off_jobs_go_on_and_end_as_a_local_run_does(results, small_study, clean_pages, tmp_path):
+    if reason := why_not():
+        pytest.skip(reason)
+    # Long enough to be caught in the middle.
+    change_study(small_study, {"epochs: 2, lr_step_epochs: 1": "epochs: 40, lr_step_epochs: 20"})
+    slurm.run_locally(small_study, os.environ | {"PRETRAINING_GAIN_RESULTS": str(tmp_path / "local")})
+    victims = slurm.choose(small_study)
+    with cluster() as here:
+        slurm.run_on(here, small_study, victims, tmp_path / "snakemake.log")
+        ended = here.ended_jobs()
+    assert ended == {"COMPLETED": 10, "CANCELLED": 1, "TIMEOUT": 1, "FAILED": 1}
+    for run in finetuning_runs(load_study(small_study), small_study) + list(victims.values())[:2]:
+        assert json.loads(run.record_path.read_text())["cost"]["starts"] == 1 + (run in victims.values())  # it went on
+    assert not list(Path(results).rglob("*.checkpoint.pt"))
+    alone = slurm.outcomes(tmp_path / "local")
+    assert len(alone) == 10 and slurm.outcomes(results) == alone
