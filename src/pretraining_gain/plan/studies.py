@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -161,6 +163,11 @@ class Study(_Model):
             if wrong:
                 accepted = f"{most}" if fewest == most else f"{fewest} to {most}"
                 raise ValueError(f"{where}.{pool}: k={wrong[0]} is not possible; accepted: {accepted}")
+
+    @property
+    def config_hash(self) -> str:
+        """What the study says, whatever the order and the comments of its file: 12 hex digits."""
+        return hashlib.sha256(json.dumps(self.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()[:12]
 
     @property
     def everything(self) -> str:
