@@ -11,13 +11,34 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
+from pretraining_gain.compute.datasets import load_images
+from pretraining_gain.compute.pipeline import ImageSet
+from pretraining_gain.plan.recipes import Recipe
 from pretraining_gain.plan.runs import Run, finetuning_runs
 from pretraining_gain.plan.studies import load_study
+from pretraining_gain.plan.taxonomy import load_class_table
 from pretraining_gain.tell.results import write_tables
 
 ROOT = Path(__file__).resolve().parents[1]
 os.environ.setdefault("PRETRAINING_GAIN_THREADS", "1")
+
+
+RECIPE = Recipe(
+    epochs=3, batch_size=16, lr=0.05, lr_step_epochs=2, momentum=0.9, weight_decay=1e-4, freeze_backbone=False,
+    frozen_batchnorm="eval", image_size_px=32, resize_px=32, crop_scale_min=0.5, flip=True,
+)  # fmt: skip
+
+
+def toy_pictures() -> ImageSet:
+    """Eight toy classes, six pictures each."""
+    source = load_study("toy").source.model_copy(update={"train_images_per_class": 6})
+    return load_images(source, load_class_table("toy_source").loc[:7], "train", 32)
+
+
+def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
 def simulate_results(study_name: str, gain: float = 0.2) -> None:

@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
-import time
-
 import pandas as pd
 import pytest
 import torch
-from conftest import change_study
-from safetensors.torch import load_file
+from conftest import RECIPE, same, toy_pictures
 
 from pretraining_gain.compute import machine
-from pretraining_gain.compute.datasets import load_images
+from pretraining_gain.compute.checkpoints import Checkpoint
 from pretraining_gain.compute.evaluation import evaluate
 from pretraining_gain.compute.finetune import finetune
 from pretraining_gain.compute.machine import this_machine
 from pretraining_gain.compute.models import BACKBONES, build_model, freeze_backbone, load_backbone
-from pretraining_gain.compute.pipeline import ImageSet, augment, evaluation_batches, training_batches
+from pretraining_gain.compute.pipeline import ImageSet, augment, draw_crops, evaluation_batches, training_batches
 from pretraining_gain.compute.pretrain import pretrain
 from pretraining_gain.compute.records import read_weights
 from pretraining_gain.compute.training import train
@@ -28,24 +21,11 @@ from pretraining_gain.errors import InputError
 from pretraining_gain.plan import studies
 from pretraining_gain.plan.recipes import Recipe, lr_at
 from pretraining_gain.plan.runs import Run
-from pretraining_gain.plan.studies import load_study
-from pretraining_gain.plan.taxonomy import load_class_table
-
-RECIPE = Recipe(
-    epochs=3, batch_size=16, lr=0.05, lr_step_epochs=2, momentum=0.9, weight_decay=1e-4, freeze_backbone=False,
-    frozen_batchnorm="eval", image_size_px=32, resize_px=32, crop_scale_min=0.5, flip=True,
-)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def pictures() -> ImageSet:
-    """Eight toy classes, six pictures each."""
-    source = load_study("toy").source.model_copy(update={"train_images_per_class": 6})
-    return load_images(source, load_class_table("toy_source").loc[:7], "train", 32)
-
-
-def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
-    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+    return toy_pictures()
 
 
 def test_plan_and_compute_know_the_same_backbones():
@@ -81,8 +61,8 @@ def test_loading_another_backbone_is_refused(other):
 
 
 def test_an_epoch_shows_each_image_once_as_normalised_channels_last_floats(pictures):
-    batches = list(training_batches(pictures, RECIPE, torch.Generator().manual_seed(0)))
-    labels = torch.cat([labels for _, labels in batches])
+    batches = list(training_batches(pictures, RECIPE, seed=0, epoch=0))
+    labels = torch.cat([labels for _, labels, _ in batches])
     assert sorted(labels.tolist()) == sorted(pictures.labels.tolist())
     assert labels.tolist() != pictures.labels.tolist()
     images = batches[0][0]
@@ -93,23 +73,35 @@ def test_an_epoch_shows_each_image_once_as_normalised_channels_last_floats(pictu
 
 def test_a_last_single_image_is_left_out(pictures):
     odd = ImageSet(pictures.images[:17], pictures.labels[:17], pictures.image_ids[:17])
-    sizes = [len(labels) for _, labels in training_batches(odd, RECIPE, torch.Generator())]
+    sizes = [len(labels) for _, labels, _ in training_batches(odd, RECIPE, 0, 0)]
     assert sizes == [16]
 
 
 def test_augmentation_is_by_image_and_seeded():
-    ramp = torch.arange(32.0).expand(6, 3, 32, 32).contiguous()
-    one = augment(ramp, RECIPE, torch.Generator().manual_seed(1))
-    assert torch.equal(one, augment(ramp, RECIPE, torch.Generator().manual_seed(1)))
+    def augmented(n: int, seed: int, recipe: Recipe = RECIPE) -> torch.Tensor:
+        ramp = torch.arange(32.0).expand(n, 3, 32, 32).contiguous()
+        return augment(ramp, draw_crops(n, recipe, torch.Generator().manual_seed(seed)), 32)
+
+    one = augmented(6, seed=1)
+    assert torch.equal(one, augmented(6, seed=1)) and not torch.equal(one, augmented(6, seed=2))
     assert len({tuple(image[0, 0].tolist()) for image in one}) == 6
     assert one.min() >= 0 and one.max() <= 31
-    mirrored = [
-        bool(image[0, 0, 0] > image[0, 0, -1])
-        for image in augment(ramp.repeat(20, 1, 1, 1), RECIPE, torch.Generator().manual_seed(1))
-    ]
+    mirrored = [bool(image[0, 0, 0] > image[0, 0, -1]) for image in augmented(120, seed=1)]
     assert 0.3 < sum(mirrored) / len(mirrored) < 0.7
-    plain = RECIPE.model_copy(update={"flip": False})
-    assert all(image[0, 0, 0] < image[0, 0, -1] for image in augment(ramp, plain, torch.Generator()))
+    plain = augmented(6, seed=1, recipe=RECIPE.model_copy(update={"flip": False}))
+    assert all(image[0, 0, 0] < image[0, 0, -1] for image in plain)
+
+
+def test_a_batch_is_the_same_from_whichever_batch_on_and_however_many_share_it(pictures):
+    whole = list(training_batches(pictures, RECIPE, seed=3, epoch=1))
+    later = list(training_batches(pictures, RECIPE, seed=3, epoch=1, first=2))
+    assert len(later) == len(whole) - 2 and torch.equal(later[0][0], whole[2][0])
+    other = list(training_batches(pictures, RECIPE, seed=3, epoch=2))
+    assert other[0][1].tolist() != whole[0][1].tolist()
+    for rank in range(3):
+        for part, batch in zip(training_batches(pictures, RECIPE, 3, 1, part=(rank, 3)), whole, strict=True):
+            assert torch.equal(part[0], batch[0][rank::3]) and torch.equal(part[1], batch[1][rank::3])
+            assert part[2] == len(batch[1])
 
 
 def test_evaluation_sees_the_central_crop_in_order(pictures):
@@ -117,8 +109,9 @@ def test_evaluation_sees_the_central_crop_in_order(pictures):
     images[:, :, 4:36, 4:36] = 255
     data = ImageSet(images, torch.arange(5), list("abcde"))
     seen = list(evaluation_batches(data, RECIPE, batch_size=2))
-    assert [labels.tolist() for _, labels in seen] == [[0, 1], [2, 3], [4]]
-    assert seen[0][0].shape == (2, 3, 32, 32) and torch.all(seen[0][0] > 1)
+    assert [(number, len(images)) for number, images in seen] == [(0, 2), (1, 2), (2, 1)]
+    assert seen[0][1].shape == (2, 3, 32, 32) and torch.all(seen[0][1] > 1)
+    assert [number for number, _ in evaluation_batches(data, RECIPE, batch_size=2, part=(1, 2))] == [1]
 
 
 def test_schedule_is_torchs_step_schedule():
@@ -138,7 +131,7 @@ def test_training_learns_and_records_the_schedule(pictures, tmp_path):
         recipe,
         seed=0,
         machine=this_machine(),
-        checkpoint=tmp_path / "c.pt",
+        checkpoint=Checkpoint(tmp_path / "c.pt", "run", every_s=0),
     )
     assert [entry["lr"] for entry in history] == [lr_at(recipe, epoch) for epoch in range(12)]
     assert history[-1]["loss"] < 0.5 * history[0]["loss"]
@@ -146,35 +139,13 @@ def test_training_learns_and_records_the_schedule(pictures, tmp_path):
     assert predictions.top1 > 0.6 and predictions.image_ids == pictures.image_ids
 
 
-def test_an_interrupted_training_ends_with_the_same_weights(pictures, tmp_path):
-    def run(name: str, stop_after: int | None = None):
-        def stop(entry):
-            if entry["epoch"] == stop_after:
-                raise KeyboardInterrupt
-
-        return train(
-            build_model("resnet10_w16", 8, 0),
-            pictures,
-            RECIPE,
-            seed=0,
-            machine=this_machine(),
-            checkpoint=tmp_path / name,
-            on_epoch=stop,
-        )[0].state_dict()
-
-    whole = run("whole.pt")
-    for epoch in (0, 1):
-        with pytest.raises(KeyboardInterrupt):
-            run(f"cut{epoch}.pt", stop_after=epoch)
-        assert same(run(f"cut{epoch}.pt"), whole)
-
-
 @pytest.mark.parametrize("batchnorm", ["eval", "train"])
 def test_a_frozen_backbone_stays_as_it_was(pictures, tmp_path, batchnorm):
     recipe = RECIPE.model_copy(update={"freeze_backbone": True, "frozen_batchnorm": batchnorm})
     start = build_model("resnet10_w16", 8, 0)
     before = {name: tensor.clone() for name, tensor in start.state_dict().items()}
-    after = train(start, pictures, recipe, seed=0, machine=this_machine(), checkpoint=tmp_path / "c.pt")[0].state_dict()
+    checkpoint = Checkpoint(tmp_path / "c.pt", "run", every_s=0)
+    after = train(start, pictures, recipe, seed=0, machine=this_machine(), checkpoint=checkpoint)[0].state_dict()
     changed = {name for name in before if not torch.equal(before[name], after[name])}
     statistics = {name for name in before if "running_" in name or "num_batches" in name}
     assert changed == {"fc.weight", "fc.bias"} | (statistics if batchnorm == "train" else set())
@@ -195,7 +166,7 @@ def test_a_diverging_training_says_so(pictures, tmp_path):
             recipe,
             seed=0,
             machine=this_machine(),
-            checkpoint=tmp_path / "c.pt",
+            checkpoint=Checkpoint(tmp_path / "c.pt", "run", every_s=0),
         )
 
 
@@ -237,7 +208,13 @@ def test_finetuning_without_weights_or_with_damaged_ones_says_so(results, small_
 
 @pytest.mark.parametrize(
     ("variable", "value", "said"),
-    [("DEVICE", "gpu", "auto, cpu, cuda"), ("PRECISION", "half", "fp32"), ("THREADS", "two", "whole number")],
+    [
+        ("DEVICE", "gpu", "auto, cpu, cuda"),
+        ("PRECISION", "half", "fp32"),
+        ("THREADS", "two", "whole number"),
+        ("DEVICES", "0", "whole number from 1 on"),
+        ("CHECKPOINT_S", "often", "whole number from 0 on"),
+    ],
 )
 def test_a_wrong_machine_setting_is_named(monkeypatch, variable, value, said):
     monkeypatch.setenv(f"PRETRAINING_GAIN_{variable}", value)
@@ -245,78 +222,17 @@ def test_a_wrong_machine_setting_is_named(monkeypatch, variable, value, said):
         this_machine()
 
 
-_BOTH_STAGES = """
-import sys
-from pretraining_gain.compute.finetune import finetune
-from pretraining_gain.compute.pretrain import pretrain
-from pretraining_gain.plan.runs import Run
-run = Run(study=sys.argv[1], pool="animal", k=4, downstream="field")
-pretrain(run.pretraining)
-finetune(run)
-"""
-
-
-def test_killed_runs_end_as_if_undisturbed(tmp_path, small_study):
-    """A real SIGKILL, at moments spread over both stages; then the same weights and predictions, byte for byte."""
-    change_study(
-        small_study,
-        {
-            "epochs: 2, lr_step_epochs: 1": "epochs: 40, lr_step_epochs: 10",
-            "train_images_per_class: 8": "train_images_per_class: 40",
-        },
-    )
-    run = Run(study=small_study, pool="animal", k=4, downstream="field")
-
-    def outcome(name: str, kills: int) -> tuple[dict[str, torch.Tensor], bytes, int]:
-        place = tmp_path / name
-        environment = os.environ | {"PRETRAINING_GAIN_RESULTS": str(place)}
-        killed = 0
-        while True:
-            process = subprocess.Popen(
-                [sys.executable, "-c", _BOTH_STAGES, small_study],
-                env=environment,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-            )
-            if killed < kills and progressed(place, process):
-                time.sleep(0.05 * (killed + 1) ** 2)
-                if process.poll() is None:
-                    process.send_signal(signal.SIGKILL)
-                    killed += 1
-            if process.wait() == 0:
-                break
-        folder = place / "small"
-        weights = load_file(folder / "pretrain" / run.pretraining.weights_path.name)
-        return weights, (folder / "finetune" / run.predictions_path.name).read_bytes(), killed
-
-    weights, predictions, _ = outcome("undisturbed", 0)
-    again, repeated, killed = outcome("killed", 4)
-    assert killed >= 3
-    assert same(weights, again)
-    assert predictions == repeated
-
-
-def progressed(place, process) -> bool:
-    """Wait until this process has written something; false when it ended first."""
-
-    def newest() -> float:
-        return max((path.stat().st_mtime for path in place.rglob("*") if path.suffix in (".pt", ".json")), default=0)
-
-    start = newest()
-    while process.poll() is None:
-        if newest() > start:
-            return True
-        time.sleep(0.02)
-    return False
-
-
 @pytest.mark.parametrize(("has_bf16", "precision"), [(True, "bf16"), (False, "fp32")])
 def test_a_gpu_is_used_with_the_precision_it_has(monkeypatch, has_bf16, precision):
     """There is no GPU here: what is asked of torch and accelerate is recorded instead."""
     asked = {}
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: has_bf16)
     monkeypatch.setattr(machine, "Accelerator", lambda **given: asked.update(given))
     found = machine.this_machine()
     assert (found.device, found.precision) == ("cuda", precision)
-    assert asked == {"cpu": False, "mixed_precision": "bf16" if has_bf16 else "no"}
+    assert asked["cpu"] is False and asked["mixed_precision"] == ("bf16" if has_bf16 else "no")
+    monkeypatch.setenv("PRETRAINING_GAIN_DEVICES", "2")
+    with pytest.raises(InputError, match="DEVICES=2, but this machine has 1"):
+        machine.this_machine()

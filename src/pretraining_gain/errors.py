@@ -16,6 +16,17 @@ class InputError(ValueError):
         return [f"{type(self).__name__}: {self}"]
 
 
+class Interrupted(Exception):
+    """The process was told to end (SIGTERM: a time limit, a preemption) and did, with its state kept. Not a failure."""
+
+    def _render_traceback_(self) -> list[str]:
+        return [f"{type(self).__name__}: {self}"]
+
+
+#: Exit code of an interrupted run: "try again" in the sense of sysexits.h; schedulers can be told to requeue on it.
+TRY_AGAIN = 75
+
+
 @contextmanager
 def one_line(where: str) -> Iterator[None]:
     """Turn pydantic's report on `where` (a file, a notebook's parameters) into one `InputError`."""

@@ -9,19 +9,24 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 import tempfile
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import papermill
+import psutil
 import yaml
 from jupyter_client.manager import AsyncKernelManager
+from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillException, PapermillExecutionError
 from traitlets import CaselessStrEnum, default
 
-from pretraining_gain.errors import InputError
+from pretraining_gain.errors import TRY_AGAIN, InputError, Interrupted
 from pretraining_gain.paths import make_writable
 
 
@@ -58,32 +63,57 @@ def check_parameters(notebook: Path, parameters: dict[str, Any]) -> None:
 def execute(notebook: Path, output: Path, parameters: dict[str, Any]) -> None:
     """Run `notebook` with `parameters` into `output`.
 
-    Raises `InputError` with the last line of what went wrong; `output` is then as it was before.
+    Raises `InputError` with the last line of what went wrong, and `Interrupted` when it was told to end and did;
+    `output` is then as it was before.
     """
     check_parameters(notebook, parameters)
     make_writable(output.parent)
     partial = output.with_name(f".{output.stem}.{os.getpid()}.partial.ipynb")
     failed = output.with_name(f"{output.stem}.FAILED.ipynb")
     try:
-        papermill.execute_notebook(
-            str(notebook),
-            str(partial),
-            parameters,
-            progress_bar=False,
-            kernel_name="python3",
-            kernel_manager_class=_LocalKernel,
-        )
+        with _passing_on_sigterm() as told:
+            papermill.execute_notebook(
+                str(notebook),
+                str(partial),
+                parameters,
+                progress_bar=False,
+                kernel_name="python3",
+                kernel_manager_class=_LocalKernel,
+            )
         os.replace(partial, output)
         failed.unlink(missing_ok=True)
     except PapermillExecutionError as error:
-        os.replace(partial, failed)
         last = (error.evalue.strip().splitlines() or [""])[-1]
+        if error.ename == Interrupted.__name__:
+            raise Interrupted(last) from None
+        os.replace(partial, failed)
         reason = last if error.ename == InputError.__name__ else f"{error.ename}: {last}"
         raise InputError(f"{reason} [notebook kept as {failed}]") from None
-    except PapermillException as error:
+    except (PapermillException, OSError) as error:
         raise InputError(f"{notebook.name}: {' '.join(str(error).split())}") from None
+    except DeadKernelError:
+        if told:
+            raise Interrupted("told to end outside of training") from None
+        raise InputError(f"{notebook.name}: the kernel died; most often it was out of memory (see the system's log)") from None
     finally:
         partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def _passing_on_sigterm() -> Iterator[list[int]]:
+    """Within it, a SIGTERM goes on to the kernel, which keeps its state and ends; yields the signals that came."""
+    told: list[int] = []
+
+    def pass_on(number: int, _: object) -> None:
+        told.append(number)
+        for child in psutil.Process().children(recursive=True):
+            child.terminate()
+
+    before = signal.signal(signal.SIGTERM, pass_on)
+    try:
+        yield told
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -94,9 +124,9 @@ def main(arguments: list[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     try:
         execute(given.notebook, given.output, {name: yaml.safe_load(value) for name, value in given.parameter})
-    except InputError as error:
+    except (InputError, Interrupted) as error:
         print(f"{given.notebook.stem}: {error}", file=sys.stderr)
-        return 1
+        return TRY_AGAIN if isinstance(error, Interrupted) else 1
     return 0
 
 

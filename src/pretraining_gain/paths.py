@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from pretraining_gain.errors import InputError
@@ -78,15 +79,32 @@ def make_writable(folder: Path) -> Path:
     return folder
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write under a temporary name, flush to disk, rename: `path` is either the old file or the whole new one."""
+def write_atomically(path: Path, content: bytes, keep_as: Path | None = None) -> None:
+    """Write under a temporary name, flush to disk, rename: `path` is either the old file or the whole new one.
+
+    With `keep_as` the old file is kept under that name. Raises `InputError` when it cannot be written.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with open(temporary, "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
+        if keep_as and path.exists():
+            os.replace(path, keep_as)
         os.replace(temporary, path)
+        _flush_folder(path.parent)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
         raise InputError(f"cannot write {path}: {error.strerror}") from None
+
+
+def _flush_folder(folder: Path) -> None:
+    """Renames survive a power cut once their folder is on disk, too; Windows has no such call."""
+    if os.name != "nt":
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

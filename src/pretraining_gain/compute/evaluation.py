@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from accelerate.utils import gather_object
 from torch import nn
 
 from pretraining_gain.compute.machine import Machine
 from pretraining_gain.compute.pipeline import ImageSet, evaluation_batches
+from pretraining_gain.errors import Interrupted
 from pretraining_gain.paths import write_atomically
 from pretraining_gain.plan.recipes import Recipe
 
@@ -41,10 +43,16 @@ class Predictions:
 
 @torch.inference_mode()
 def evaluate(model: nn.Module, data: ImageSet, recipe: Recipe, machine: Machine) -> Predictions:
-    """Top-1 prediction for each image of `data`, central crop, in order. No randomness."""
+    """Top-1 prediction for each image of `data`, central crop, in order, on every process. No randomness.
+
+    Raises `Interrupted` when the process is told to end.
+    """
     model.eval()
-    guesses: list[int] = []
-    for images, _ in evaluation_batches(data, recipe, machine.device):
+    parts: list[tuple[int, list[int]]] = []
+    for number, images in evaluation_batches(data, recipe, machine.device, part=machine.part):
+        if machine.told_to_end():
+            raise Interrupted("told to end while evaluating; the training is kept")
         with machine.accelerator.autocast():
-            guesses += model(images).argmax(1).tolist()
+            parts.append((number, model(images).argmax(1).tolist()))
+    guesses = [guess for _, part in sorted(gather_object(parts)) for guess in part]
     return Predictions(data.image_ids, data.labels.tolist(), guesses)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from pretraining_gain.compute.datasets import load_images
 from pretraining_gain.compute.evaluation import evaluate
-from pretraining_gain.compute.machine import this_machine
+from pretraining_gain.compute.launch import launch
+from pretraining_gain.compute.machine import stoppable, this_machine
 from pretraining_gain.compute.models import build_model, load_backbone
 from pretraining_gain.compute.progress import Progress
-from pretraining_gain.compute.records import locked, read_record, read_weights, write_record
+from pretraining_gain.compute.records import checkpoint_of, is_finished, locked, read_record, read_weights, write_record
 from pretraining_gain.compute.training import train
 from pretraining_gain.errors import InputError
 from pretraining_gain.plan.runs import Run
@@ -19,12 +21,13 @@ from pretraining_gain.plan.taxonomy import load_class_table
 def finetune(run: Run) -> dict[str, Any]:
     """Make sure that record and predictions of a finetuning exist, and return the record.
 
-    The pretraining's weights must be there (see `pretrain`). Does nothing when record and predictions are there;
-    else trains, from the last checkpoint if there is one, and evaluates.
+    The pretraining's weights must be there (see `pretrain`). Does nothing when record and predictions are there and whole;
+    else trains, from the last checkpoint if there is one, and evaluates. Raises `Interrupted` when the process is told
+    to end; the next call goes on.
     """
     with locked(run):
-        if not (run.record_path.exists() and run.predictions_path.exists()):
-            _train_and_evaluate(run)
+        if not is_finished(run):
+            launch(_train_and_evaluate, run)
         return read_record(run)
 
 
@@ -34,31 +37,35 @@ def _train_and_evaluate(run: Run) -> None:
         raise InputError(
             f"downstream {run.downstream!r} of study {run.plan.name!r} has no class table: it cannot run here"
         )
-    machine = this_machine()
-    rows = load_class_table(images.class_table)
-    data = load_images(images, rows, "train", run.recipe.resize_px)
-    held_out = load_images(images, rows, "eval", run.recipe.resize_px)
-    model = build_model(run.backbone, len(rows), run.seed)
-    if run.pretraining:
-        load_backbone(model, read_weights(run.pretraining), str(run.pretraining.weights_path))
-    with Progress(f"finetune {run.run_id}", run.recipe.epochs) as progress:
-        model, history = train(
-            model,
-            data,
-            run.recipe,
-            seed=run.seed,
-            machine=machine,
-            checkpoint=run.checkpoint_path,
-            on_epoch=progress.epoch_done,
-        )
-    predictions = evaluate(model, held_out, run.recipe, machine)
-    predictions.write(run.predictions_path)
-    write_record(
-        run,
-        data,
-        history,
-        machine,
-        eval_images=len(held_out),
-        top1=predictions.top1,
-        eval_content_hash=held_out.content_hash(),
-    )
+    with stoppable():
+        machine = this_machine()
+        rows = load_class_table(images.class_table)
+        data = load_images(images, rows, "train", run.recipe.resize_px)
+        held_out = load_images(images, rows, "eval", run.recipe.resize_px)
+        model = build_model(run.backbone, len(rows), run.seed)
+        if run.pretraining:
+            load_backbone(model, read_weights(run.pretraining), str(run.pretraining.weights_path))
+        checkpoint = checkpoint_of(run, machine)
+        with Progress(f"finetune {run.run_id}", run.recipe.epochs, machine.speaks) as progress:
+            model, history = train(
+                model,
+                data,
+                run.recipe,
+                seed=run.seed,
+                machine=machine,
+                checkpoint=checkpoint,
+                on_epoch=progress.epoch_done,
+            )
+        wall, device = time.perf_counter(), machine.device_seconds()
+        predictions = evaluate(model, held_out, run.recipe, machine)
+        (device_time_s,) = machine.total([machine.device_seconds() - device])
+        if machine.speaks:
+            predictions.write(run.predictions_path)
+            evaluation = {
+                "images": held_out,
+                "top1": predictions.top1,
+                "wall_time_s": time.perf_counter() - wall,
+                "device_time_s": device_time_s,
+            }
+            write_record(run, data, history, machine, checkpoint.starts, evaluation)
+            checkpoint.remove()

@@ -5,10 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 from pretraining_gain.compute.datasets import load_images
-from pretraining_gain.compute.machine import this_machine
+from pretraining_gain.compute.launch import launch
+from pretraining_gain.compute.machine import stoppable, this_machine
 from pretraining_gain.compute.models import build_model
 from pretraining_gain.compute.progress import Progress
-from pretraining_gain.compute.records import locked, read_record, write_record, write_weights
+from pretraining_gain.compute.records import (
+    checkpoint_of,
+    is_finished,
+    locked,
+    read_record,
+    write_record,
+    write_weights,
+)
 from pretraining_gain.compute.training import train
 from pretraining_gain.plan.runs import Run
 from pretraining_gain.plan.taxonomy import load_class_table
@@ -17,30 +25,36 @@ from pretraining_gain.plan.taxonomy import load_class_table
 def pretrain(run: Run | None) -> dict[str, Any] | None:
     """Make sure that weights and record of a pretraining exist, and return the record; nothing to do for scratch (None).
 
-    Does nothing when both are there. Trains when the weights are missing, from the last checkpoint if there is one.
+    Does nothing when both are there and whole. Trains when the weights are missing, from the last checkpoint if there
+    is one. Raises `Interrupted` when the process is told to end; the next call goes on.
     """
     if run is None:
         return None
     with locked(run):
-        if not (run.record_path.exists() and run.weights_path.exists()):
-            _train(run)
+        if not is_finished(run):
+            launch(_train, run)
         return read_record(run)
 
 
 def _train(run: Run) -> None:
-    machine = this_machine()
-    rows = load_class_table(run.plan.source.class_table).loc[list(run.subset.class_ids)]
-    data = load_images(run.images, rows, "train", run.recipe.resize_px)
-    model = build_model(run.backbone, len(rows), run.seed)
-    with Progress(f"pretrain {run.run_id}", run.recipe.epochs) as progress:
-        model, history = train(
-            model,
-            data,
-            run.recipe,
-            seed=run.seed,
-            machine=machine,
-            checkpoint=run.checkpoint_path,
-            on_epoch=progress.epoch_done,
-        )
-    write_weights(run, model)
-    write_record(run, data, history, machine)
+    with stoppable():
+        machine = this_machine()
+        rows = load_class_table(run.plan.source.class_table).loc[list(run.subset.class_ids)]
+        data = load_images(run.images, rows, "train", run.recipe.resize_px)
+        model = build_model(run.backbone, len(rows), run.seed)
+        checkpoint = checkpoint_of(run, machine)
+        with Progress(f"pretrain {run.run_id}", run.recipe.epochs, machine.speaks) as progress:
+            model, history = train(
+                model,
+                data,
+                run.recipe,
+                seed=run.seed,
+                machine=machine,
+                checkpoint=checkpoint,
+                on_epoch=progress.epoch_done,
+            )
+        if machine.speaks:
+            write_weights(run, model)
+            if not run.record_path.exists():  # weights made again keep the record that came with the project
+                write_record(run, data, history, machine, checkpoint.starts)
+            checkpoint.remove()

@@ -13,12 +13,12 @@ from tqdm import tqdm
 class Progress:
     """Counts epochs. Use as a context manager and call `epoch_done` with each epoch's history entry."""
 
-    def __init__(self, title: str, epochs: int) -> None:
+    def __init__(self, title: str, epochs: int, shown: bool = True) -> None:
         self._title, self._epochs, self._started = title, epochs, time.perf_counter()
         shell = get_ipython()
         in_notebook = shell is not None and hasattr(shell, "kernel")
         self._line = display(HTML(f"{title}: starting"), display_id=True) if in_notebook else None
-        self._bar = None if in_notebook else tqdm(total=epochs, desc=title, unit="epoch")
+        self._bar = None if in_notebook else tqdm(total=epochs, desc=title, unit="epoch", disable=not shown)
 
     def __enter__(self) -> Progress:
         return self

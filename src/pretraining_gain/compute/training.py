@@ -1,25 +1,37 @@
-"""The loop: SGD with a step schedule on cross-entropy, resumable at epoch ends (paper, D.2)."""
+"""The loop: SGD with a step schedule on cross-entropy, resumable at any batch (paper, D.2)."""
 
 from __future__ import annotations
 
-import io
+import math
 import time
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pretraining_gain.compute.checkpoints import Checkpoint
 from pretraining_gain.compute.machine import Machine
 from pretraining_gain.compute.models import freeze_backbone
 from pretraining_gain.compute.pipeline import ImageSet, training_batches
-from pretraining_gain.errors import InputError
-from pretraining_gain.paths import write_atomically
+from pretraining_gain.errors import InputError, Interrupted
 from pretraining_gain.plan.recipes import Recipe, lr_at
 
 History = list[dict[str, float]]
+
+
+@dataclass
+class Tally:
+    """An epoch so far: batches and images of all processes; this process's own sums of loss and of correct images (as
+    seen, augmented), (2,) float64; seconds by the clock, and of the device (see `Machine.device_seconds`)."""
+
+    batches: int = 0
+    images: int = 0
+    sums: Tensor = field(default_factory=lambda: torch.zeros(2, dtype=torch.float64))
+    wall_time_s: float = 0.0
+    device_time_s: float = 0.0
 
 
 def train(
@@ -29,43 +41,41 @@ def train(
     *,
     seed: int,
     machine: Machine,
-    checkpoint: Path,
+    checkpoint: Checkpoint,
     on_epoch: Callable[[dict[str, float]], None] = lambda epoch: None,
 ) -> tuple[nn.Module, History]:
     """Train `model` on `data`; returns it on the machine's device, with one entry an epoch.
 
-    Order and augmentation of epoch e are a function of (seed, e) only. After each epoch the state is written to
-    `checkpoint`; if one is there, training goes on from it and ends, on a CPU, with the same weights bit for bit.
-    Raises `InputError` when the loss is no longer finite.
+    Every batch is a function of (seed, epoch, its number) alone. The state is kept in `checkpoint` from time to time, at
+    the end, and when the process is told to end, which raises `Interrupted`. If a state is there, training goes on from
+    it and ends, on a CPU, with the same weights bit for bit. Several processes share each batch and take the step of the
+    whole batch. Raises `InputError` when the loss is no longer finite.
     """
     if recipe.freeze_backbone:
         freeze_backbone(model)
     trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.SGD(trainable, lr=recipe.lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay)
-    model, optimizer = machine.accelerator.prepare(model, optimizer)
-    history = _resume(checkpoint, model, optimizer)
+    model, optimizer = machine.prepare(model, optimizer)
+    history, tally = _resume(checkpoint, model, optimizer, machine)
     for epoch in range(len(history), recipe.epochs):
         for group in optimizer.param_groups:
             group["lr"] = lr_at(recipe, epoch)
-        generator = torch.Generator().manual_seed(seed * 100_003 + epoch)
-        started = time.perf_counter()
-        loss, top1 = train_one_epoch(model, optimizer, data, recipe, generator, machine)
-        if not torch.isfinite(torch.tensor(loss)):
+        for _ in train_one_epoch(model, optimizer, data, recipe, seed, epoch, machine, tally):
+            if machine.may_pause(tally.batches):
+                due, told = machine.agreed(checkpoint.is_due()), machine.agreed(machine.told_to_end())
+                if due or told:
+                    _keep(checkpoint, model, optimizer, history, tally, machine)
+                if told:
+                    raise Interrupted(f"told to end in epoch {epoch}, after batch {tally.batches}; the state is kept")
+        history.append({"epoch": epoch, "lr": lr_at(recipe, epoch)} | _means(tally, machine))
+        if not math.isfinite(history[-1]["loss"]):
             raise InputError(
-                f"training diverged in epoch {epoch}: loss is {loss}; a smaller lr than {recipe.lr} may help"
+                f"training diverged in epoch {epoch}: loss is {history[-1]['loss']}; a smaller lr than {recipe.lr} may help"
             )
-        history.append(
-            {
-                "epoch": epoch,
-                "lr": lr_at(recipe, epoch),
-                "loss": loss,
-                "top1": top1,
-                "wall_time_s": round(time.perf_counter() - started, 3),
-            }
-        )
-        _save(checkpoint, model, optimizer, history)
+        tally = Tally()
         on_epoch(history[-1])
-    return model, history
+    _keep(checkpoint, model, optimizer, history, tally, machine)
+    return machine.accelerator.unwrap_model(model), history
 
 
 def train_one_epoch(
@@ -73,45 +83,69 @@ def train_one_epoch(
     optimizer: torch.optim.Optimizer,
     data: ImageSet,
     recipe: Recipe,
-    generator: torch.Generator,
+    seed: int,
+    epoch: int,
     machine: Machine,
-) -> tuple[float, float]:
-    """One pass over `data`; returns mean loss and top-1 over the augmented images as they were seen."""
+    tally: Tally,
+) -> Iterator[None]:
+    """One pass over `data`, from batch `tally.batches` on; brings `tally` up to date and pauses after each step."""
     model.train()
     if recipe.freeze_backbone and recipe.frozen_batchnorm == "eval":
         model.eval()
-    loss_sum = torch.zeros((), device=machine.accelerator.device)
-    correct = torch.zeros_like(loss_sum)
-    seen = 0
-    for images, labels in training_batches(data, recipe, generator, machine.device):
+    tally.sums = tally.sums.to(machine.accelerator.device)
+    wall, device = time.perf_counter() - tally.wall_time_s, machine.device_seconds() - tally.device_time_s
+    batches = training_batches(data, recipe, seed, epoch, machine.device, first=tally.batches, part=machine.part)
+    for images, labels, n_images in batches:
         with machine.accelerator.autocast():
             logits = model(images)
-            loss = F.cross_entropy(logits, labels)
+            loss_sum = F.cross_entropy(logits, labels, reduction="sum")
         optimizer.zero_grad(set_to_none=True)
-        machine.accelerator.backward(loss)
+        # Gradients are averaged over processes, so each process's sum counts for its share of the whole batch.
+        machine.accelerator.backward(loss_sum * (machine.part[1] / n_images))
         optimizer.step()
-        loss_sum += loss.detach() * len(labels)
-        correct += (logits.argmax(1) == labels).sum()
-        seen += len(labels)
-    return float(loss_sum) / seen, float(correct) / seen
+        tally.sums += torch.stack([loss_sum.detach(), (logits.argmax(1) == labels).sum()])
+        tally.batches += 1
+        tally.images += n_images
+        tally.wall_time_s = time.perf_counter() - wall
+        tally.device_time_s = machine.device_seconds() - device
+        yield
 
 
-def _save(path: Path, model: nn.Module, optimizer: Any, history: History) -> None:
-    buffer = io.BytesIO()
-    torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict(), "history": history}, buffer)
-    write_atomically(path, buffer.getvalue())
+def _means(tally: Tally, machine: Machine) -> dict[str, float]:
+    loss_sum, correct, device_time_s = machine.total([*tally.sums, tally.device_time_s])
+    return {
+        "loss": loss_sum / tally.images,
+        "top1": correct / tally.images,
+        "wall_time_s": round(tally.wall_time_s, 3),
+        "device_time_s": round(device_time_s, 3),
+    }
 
 
-def _resume(path: Path, model: nn.Module, optimizer: Any) -> History:
-    """Load the state in `path` into model and optimizer; an empty history when there is none or it is unreadable."""
-    if not path.exists():
-        return []
+def _keep(
+    checkpoint: Checkpoint, model: nn.Module, optimizer: Any, history: History, tally: Tally, machine: Machine
+) -> None:
+    """Write the state, the same whatever the number of processes."""
+    *sums, device_time_s = machine.total([*tally.sums, tally.device_time_s])
+    if machine.speaks:
+        whole = asdict(tally) | {"sums": torch.tensor(sums, dtype=torch.float64), "device_time_s": device_time_s}
+        state = {"model": machine.accelerator.unwrap_model(model).state_dict(), "optimizer": optimizer.state_dict()}
+        checkpoint.write(state | {"history": history, "tally": whole})
+
+
+def _resume(checkpoint: Checkpoint, model: nn.Module, optimizer: Any, machine: Machine) -> tuple[History, Tally]:
+    """Load the kept state into model and optimizer; returns history and tally, empty ones when nothing is kept."""
+    state = checkpoint.read()
+    if state is None:
+        return [], Tally()
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        model.load_state_dict(state["model"])
+        machine.accelerator.unwrap_model(model).load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
-    except Exception as error:  # torch raises many kinds for a damaged file; none of them may stop the run
+    except (RuntimeError, ValueError, KeyError) as error:
         raise InputError(
-            f"checkpoint {path} is damaged ({type(error).__name__}); delete it to start this run afresh"
+            f"checkpoint {checkpoint.path} is of another network ({' '.join(str(error).split())[:120]}); "
+            "delete it to start this run afresh"
         ) from None
-    return state["history"]
+    tally = Tally(**state["tally"])
+    if not machine.speaks:  # what was counted before is counted once
+        tally.sums, tally.device_time_s = torch.zeros_like(tally.sums), 0.0
+    return state["history"], tally

@@ -11,7 +11,9 @@ from pathlib import Path
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 _NAME = _PACKAGE.name
-_BOOKKEEPING = {f"{_NAME}.compute.{module}" for module in ("machine", "progress", "records")}
+_BOOKKEEPING = {
+    f"{_NAME}.compute.{module}" for module in ("batchnorm", "checkpoints", "launch", "machine", "progress", "records")
+}
 _LAYOUT = {tokenize.COMMENT, tokenize.NL, tokenize.ENCODING, tokenize.ENDMARKER}
 _BLOCKS = {tokenize.INDENT: "<", tokenize.DEDENT: ">", tokenize.NEWLINE: "\n"}
 

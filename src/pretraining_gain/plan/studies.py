@@ -166,8 +166,9 @@ class Study(_Model):
 
     @property
     def config_hash(self) -> str:
-        """What the study says, whatever the order and the comments of its file: 12 hex digits."""
-        return hashlib.sha256(json.dumps(self.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()[:12]
+        """Twelve hex digits over all that the study file says; its comments and the order of its fields do not count."""
+        content = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        return hashlib.sha256(content.encode()).hexdigest()[:12]
 
     @property
     def everything(self) -> str:
