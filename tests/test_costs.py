@@ -37,7 +37,7 @@ def test_rows_add_up_to_all_runs(costs, table):
     assert total["runs"] == len(runs) and total["device time, min"] == pytest.approx(runs["device_time_s"].sum() / 60)
     wall = runs["train_wall_time_s"].sum() + runs["eval_wall_time_s"].sum()
     assert total["wall time, min"] == pytest.approx(wall / 60)
-    assert total["images trained on"] == runs["train_images_seen"].sum()
+    assert total["images"] == runs["train_images_seen"].sum() + runs["eval_images_seen"].sum()
 
 
 def test_a_figure_costs_its_finetunings_and_each_of_their_pretrainings_once(costs):

@@ -93,8 +93,8 @@ class Costs:
                 for name, arms in read[claim.id].items()
             ]
             rows[claim.id] = _sums(_with_pretrainings(self.runs, pd.concat(pairs, axis=1).any(axis=1)))
-        table = _frame(rows | {ALL: _sums(self.runs)})
-        return table.assign(claim=[*(claim.text for claim in CLAIMS), ""])[["claim", *table.columns]]
+        table = _frame(rows | {ALL: _sums(self.runs)}).drop(columns="peak memory, MB")
+        return table.assign(share=table["device time, min"] / table.at[ALL, "device time, min"])
 
     def saved(self) -> pd.DataFrame:
         """What would have been run besides, if nothing were shared: one row a way of sharing. Rows overlap, so they do not
@@ -147,13 +147,14 @@ class Costs:
         return figure
 
     def _title(self, downstream: str) -> str:
-        return f"finetuning: {self.plan.study.downstream(downstream).title}" if downstream else "pretraining"
+        return self.plan.study.downstream(downstream).title if downstream else "pretraining"
 
     def numbers(self) -> dict[str, Any]:
         """What the chapter states. Minutes; megabytes; images."""
         everything, saved = _sums(self.runs), self.saved()
         pretrainings = _sums(self.runs[self.runs["stage"] == "pretrain"])
         found = {name.split(",")[0].replace(" ", "_"): value for name, value in everything.items()}
+        found |= {"machine": ", ".join(dict.fromkeys(self.runs["machine"]))}
         found |= {"n_interrupted": int((self.runs["starts"] > 1).sum())}
         found |= {"n_from_cache": int((self.runs["from_cache"] == "yes").sum())}
         found |= {"n_decoded": int((self.runs["from_cache"] == "no").sum())}
@@ -186,11 +187,10 @@ def _wall_s(costs: pd.DataFrame) -> pd.Series:
 
 
 def _sums(costs: pd.DataFrame) -> dict[str, float]:
-    """Totals of some runs, a run that stands twice counted twice; of memory the largest."""
+    """Totals of some runs, a run that stands twice counted twice; images trained on and evaluated; of memory the largest."""
     return {
         "runs": len(costs),
-        "images trained on": int(costs["train_images_seen"].sum()),
-        "images evaluated": int(costs["eval_images_seen"].sum()),
+        "images": int(costs["train_images_seen"].sum() + costs["eval_images_seen"].sum()),
         "planned, min": costs["planned_min"].sum(),
         "wall time, min": _wall_s(costs).sum() / 60,
         "device time, min": costs["device_time_s"].sum() / 60,
@@ -200,5 +200,4 @@ def _sums(costs: pd.DataFrame) -> dict[str, float]:
 
 def _frame(rows: Mapping[str, Mapping[str, float]]) -> pd.DataFrame:
     table = pd.DataFrame.from_dict(rows, orient="index")
-    counts = ["runs", "images trained on", "images evaluated"]
-    return table.astype(dict.fromkeys(counts, int))
+    return table.astype({"runs": int, "images": int})
