@@ -91,7 +91,8 @@ def test_cifar_is_fetched_unpacked_and_read(server, monkeypatch, tmp_path):
     assert len(list((folder / "train" / "bird").iterdir())) == 5 and len(list((folder / "test").iterdir())) == 2
     assert np.array_equal(np.asarray(Image.open(folder / "train" / "bird" / "0001.png")), pixels[2].transpose(1, 2, 0))
     monkeypatch.setenv("PRETRAINING_GAIN_CACHE", str(tmp_path / "cache"))
-    loaded = cifar10.load_class(load_study("mini").source, {"key": "cat"}, "train", 32)[0]
+    images = load_study("mini").source.model_copy(update={"train_images_per_class": 5})
+    loaded = cifar10.load_class(images, {"key": "cat"}, "train", 32)[0]
     assert np.array_equal(loaded[0], pixels[1].transpose(1, 2, 0))
     requests = len(Server.ranges)
     assert data.fetch("cifar10") == folder and len(Server.ranges) == requests

@@ -13,6 +13,7 @@ from conftest import ROOT
 from pretraining_gain.compute.datasets import load_images, toy
 from pretraining_gain.compute.shapes import ARTEFACTS, MARBLES, pattern
 from pretraining_gain.errors import InputError
+from pretraining_gain.plan.datasets import options_of
 from pretraining_gain.plan.studies import load_study
 from pretraining_gain.plan.taxonomy import load_class_table
 
@@ -22,12 +23,12 @@ MANY = range(600)
 
 
 def pictures(row, indices, seed=0, table=TARGET, gap=0.0, **options):
-    shown = toy.looks(row, table, indices, seed, toy.dials(options))
+    shown = toy.looks(row, table, indices, seed, options_of("toy", options))
     return toy.draw(row["key"], shown, indices, 32, seed, gap)
 
 
 def looks(row, table=TARGET, **options):
-    return toy.looks(row, table, MANY, 0, toy.dials(options))
+    return toy.looks(row, table, MANY, 0, options_of("toy", options))
 
 
 @pytest.mark.parametrize(
@@ -84,7 +85,7 @@ def test_the_dials_of_a_study_reach_the_pictures():
 
 def test_the_controls_turn_dials_and_plant_an_effect_or_none():
     study = yaml.safe_load((ROOT / "notebooks" / "studies" / "anchors.yml").read_text())
-    turned = {d["name"]: toy.dials(study["source"]["options"] | d["source_options"]) for d in study["designs"]}
+    turned = {d["name"]: options_of("toy", study["source"]["options"] | d["source_options"]) for d in study["designs"]}
     own = {
         name: np.mean([look == looks(ROWS[0])[0] for look in looks(ROWS[0], **d.model_dump())])
         for name, d in turned.items()

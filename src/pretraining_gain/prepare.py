@@ -14,7 +14,6 @@ import io
 import json
 import os
 import shutil
-import struct
 import sys
 import time
 import zipfile
@@ -30,7 +29,7 @@ from filelock import FileLock, Timeout
 from PIL import Image
 from tqdm import tqdm
 
-from pretraining_gain.compute.datasets.image_folder import BROKEN, decode, why_broken
+from pretraining_gain.compute.datasets.image_folder import BROKEN, decode, read_file, why_broken
 from pretraining_gain.compute.datasets.prepared import INDEX, damaged, pack_path, read_pack
 from pretraining_gain.errors import InputError
 from pretraining_gain.paths import make_writable, prepared_root, write_atomically
@@ -40,7 +39,6 @@ from pretraining_gain.plan.taxonomy import load_class_table
 QUALITY = 95
 _SAMPLE = 24
 _MARGIN = 1.1  # of free disk space over the estimate
-_BROKEN = (*BROKEN, struct.error)  # the last: camera data in which a number is no number
 
 
 @dataclass(frozen=True)
@@ -170,14 +168,14 @@ def _measure(paths: list[Path], size_px: int) -> tuple[float, float]:
     for path in paths[:: max(1, len(paths) // _SAMPLE)]:
         try:
             sizes.append(len(encode(path, size_px)[0]))
-        except _BROKEN:
+        except BROKEN:
             continue
     return (sum(sizes) / len(sizes), (time.perf_counter() - started) / len(sizes)) if sizes else (0.0, 0.0)
 
 
 def encode(path: Path, size_px: int) -> tuple[bytes, str]:
     """The image as the JPEG of a pack, and the SHA-256 of the original file."""
-    content = path.read_bytes()
+    content = read_file(path)
     buffer = io.BytesIO()
     Image.fromarray(decode(io.BytesIO(content), size_px)).save(buffer, "JPEG", quality=QUALITY, subsampling=0)
     return buffer.getvalue(), hashlib.sha256(content).hexdigest()
@@ -225,7 +223,7 @@ def _pack(
 def _encoded(path: Path, part: Part) -> tuple[bytes, str] | None:
     try:
         return encode(path, part.size_px)
-    except _BROKEN as error:
+    except BROKEN as error:
         if part.images.broken_images == "skip":
             return None
         raise InputError(why_broken(path, error)) from None

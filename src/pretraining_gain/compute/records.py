@@ -122,7 +122,11 @@ def _cost(
 
 
 def read_record(run: Run) -> dict[str, Any]:
-    return json.loads(run.record_path.read_text(encoding="utf-8"))
+    """The record of a finished run. Raises `InputError` when it is damaged."""
+    try:
+        return json.loads(run.record_path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"record {run.record_path} is damaged ({error}); delete it to do the run again") from None
 
 
 def write_weights(run: Run, model: nn.Module) -> None:

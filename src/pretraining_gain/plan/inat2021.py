@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 
 from pretraining_gain.errors import InputError
+from pretraining_gain.plan.datasets import options_of
 from pretraining_gain.plan.representation import imagenet_birds
 from pretraining_gain.plan.studies import Images
 from pretraining_gain.plan.taxonomy import SUPERCATEGORIES
@@ -26,7 +27,6 @@ from pretraining_gain.plan.taxonomy import SUPERCATEGORIES
 #: Animal classes of each supercategory in the official files, and their sum (paper, D.1).
 OFFICIAL_COUNTS = dict(zip(SUPERCATEGORIES, (170, 142, 153, 1486, 2526, 246, 169, 183, 313), strict=True))
 N_ANIMAL_CLASSES = sum(OFFICIAL_COUNTS.values())
-EVALUATE_ON = ("train", "val")
 _IMAGE_FIELDS = ("id", "file_name")
 _KEPT_FIELDS = (*_IMAGE_FIELDS, "license", "rights_holder")
 _CATEGORY_FIELDS = ("id", "name", "supercategory", "kingdom", "order", "family", "image_dir_name")
@@ -64,10 +64,31 @@ def read_listing(path: Path) -> Listing:
     if incomplete or not animals:
         lacking = ", ".join(incomplete) or "categories of kingdom Animalia"
         raise InputError(f"{path} is not an iNaturalist 2021 file: lacking {lacking}")
+    _check_unique(path, content)
+    _check_names(path, [image for rows in images.values() for image in rows])
     for rows in images.values():
         rows.sort(key=lambda row: row["id"])
     licences = {row["id"]: row for row in content.get("licenses", [])}
     return Listing(path, sorted(animals.values(), key=lambda row: row["id"]), dict(images), licences)
+
+
+def _check_unique(path: Path, content: dict[str, Any]) -> None:
+    """No image may count twice, and no id may mean two things."""
+    for part, field in (("categories", "id"), ("images", "id"), ("images", "file_name"), ("annotations", "image_id")):
+        seen: set[Any] = set()
+        for row in content[part]:
+            if row[field] in seen:
+                raise InputError(f"{path}: {field} {row[field]!r} stands twice in {part!r}; accepted: each once")
+            seen.add(row[field])
+
+
+def _check_names(path: Path, images: list[dict[str, Any]]) -> None:
+    """A file name leads to an image beside the JSON, and nowhere else."""
+    for image in images:
+        name = image["file_name"]
+        parts = name.split("/") if isinstance(name, str) else []
+        if len(parts) != 3 or parts[0] != path.stem or not parts[1].strip(".") or not parts[2].strip("."):
+            raise InputError(f"{path}: file_name {name!r}; accepted: {path.stem}/<folder>/<file>")
 
 
 def _what_is_used(row: dict[str, Any]) -> dict[str, Any]:
@@ -118,10 +139,7 @@ def _common_names(table: pd.DataFrame) -> pd.Series:
 
 def evaluate_on(images: Images) -> str:
     """`train`: a manifest drawn from the full training set; `val`: the official validation images, 10 a class."""
-    choice = str(images.options.get("evaluate_on", "train"))
-    if choice not in EVALUATE_ON:
-        raise InputError(f"dataset inat2021: option evaluate_on={choice!r}; accepted: {', '.join(EVALUATE_ON)}")
-    return choice
+    return options_of("inat2021", images.options).evaluate_on
 
 
 def describe_evaluation(images: Images) -> str:

@@ -15,6 +15,7 @@ import pandas as pd
 
 from pretraining_gain.errors import InputError
 from pretraining_gain.paths import data_root
+from pretraining_gain.plan.tables import read_table, whole_numbers
 from pretraining_gain.plan.taxonomy import load_class_table
 
 REPRESENTED = "in the source"
@@ -64,7 +65,8 @@ def imagenet_birds() -> pd.DataFrame:
     which iNaturalist 2021 has no species has one row with empty `species`.
     """
     path = Path(str(files("pretraining_gain") / "metadata" / "imagenet_birds.csv"))
-    return pd.read_csv(path, keep_default_na=False, dtype={"imagenet_class_id": int})
+    table = read_table(path, ["imagenet_class_id", "wnid"])
+    return table.assign(imagenet_class_id=whole_numbers(path, table, "imagenet_class_id"))
 
 
 def annotations_path() -> Path:
@@ -81,12 +83,13 @@ def load_annotations() -> pd.DataFrame:
     path = annotations_path()
     if not path.exists():
         raise InputError(f"{path} is missing; fetch it with `python -m pretraining_gain.data annotations`")
-    try:
-        table = pd.read_csv(path, keep_default_na=False)
-        table["image_number"] = table["Image Number"].astype(int)
-        table[list(VOTES)] = table[list(VOTES)].astype(float)
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"{path} is not the annotation file: {' '.join(str(error).split())}") from None
+    table = read_table(path, _COLUMNS)
+    table["image_number"] = whole_numbers(path, table, "Image Number")
+    if table["image_number"].duplicated().any():
+        twice = table.loc[table["image_number"].duplicated(), "image_number"].iloc[0]
+        raise InputError(f"{path}: image number {twice} stands twice; accepted: each image once")
+    for vote in VOTES:
+        table[vote] = _votes(path, table[vote])
     classes = validation_classes()
     table["class_id"] = table["image_number"].map(classes)
     if table["class_id"].isna().any():
@@ -94,6 +97,14 @@ def load_annotations() -> pd.DataFrame:
         raise InputError(f"{path}: image number {wrong} is not in ImageNet's validation set (1 to 50000)")
     table["class_id"] = table["class_id"].astype(int)
     return table.rename(columns={"Category": "category", "Label": "label"}).drop(columns="Image Number")
+
+
+def _votes(path: Path, texts: pd.Series) -> pd.Series:
+    votes = pd.to_numeric(texts, errors="coerce")
+    wrong = texts[~votes.between(-1, 1)]
+    if len(wrong):
+        raise InputError(f"{path}: column {texts.name!r} has {wrong.iloc[0]!r}; accepted: numbers from -1 to 1")
+    return votes.astype(float)
 
 
 @cache

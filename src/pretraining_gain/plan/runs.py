@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pretraining_gain.errors import InputError, one_line
 from pretraining_gain.paths import results_root
 from pretraining_gain.plan.code import code_hash
+from pretraining_gain.plan.datasets import options_of
 from pretraining_gain.plan.recipes import Recipe
 from pretraining_gain.plan.studies import SCRATCH, Backbone, Design, Downstream, Images, Study, load_study
 from pretraining_gain.plan.subsets import POOLS, ClassSubset, accepted_ks, sample_classes
@@ -143,7 +144,8 @@ class Run(BaseModel):
             "recipe": self.recipe.model_dump(),
             "backbone": self.backbone,
             "seed": self.seed,
-            "images": self.images.model_dump(exclude={"n_classes"}),
+            "images": self.images.model_dump(exclude={"n_classes", "options"}),
+            "options": options_of(self.images.dataset, self.images.options).model_dump(),
             "classes": self._class_rows(),
             "code": code_hash(f"compute.{self.stage}", f"compute.datasets.{self.images.dataset}"),
             "pretraining": start.fingerprint if start else None,

@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from pretraining_gain.errors import InputError, one_line
 from pretraining_gain.paths import project_root
+from pretraining_gain.plan.datasets import check_columns, check_dataset, options_of
 from pretraining_gain.plan.recipes import Recipe, RecipeChoice
 from pretraining_gain.plan.subsets import Pool, accepted_ks
 from pretraining_gain.plan.taxonomy import MADE_TABLES, has_class_table, load_class_table
@@ -48,12 +49,16 @@ class Images(_Model):
     options: dict[str, str | int | float | bool] = {}
 
     @model_validator(mode="after")
-    def _table_agrees(self) -> Images:
+    def _dataset_and_table_agree(self) -> Images:
+        check_dataset(self.dataset)
+        options_of(self.dataset, self.options)
         name = self.class_table
-        if name in MADE_TABLES and not has_class_table(name):
+        if not name or (name in MADE_TABLES and not has_class_table(name)):
             return self  # listed and priced without the data; a run asks for the table
-        if name and len(load_class_table(name)) < self.n_classes:
-            raise ValueError(f"n_classes is {self.n_classes} but class table {name!r} has fewer")
+        table = load_class_table(name)
+        check_columns(self.dataset, name, table.columns)
+        if len(table) != self.n_classes:
+            raise ValueError(f"n_classes is {self.n_classes} but class table {name!r} has {len(table)}")
         return self
 
 
@@ -144,6 +149,7 @@ class Study(_Model):
             where = f"designs.{design.name}"
             self._check_arms(f"{where}.arms", design.arms)
             _once(f"{where}.seeds", design.seeds)
+            options_of(self.source.dataset, self.source.options | design.source_options)
             unknown = [name for name in design.downstreams if name not in known]
             if unknown:
                 raise ValueError(f"{where}.downstreams: {unknown[0]!r} is unknown; accepted: {', '.join(known)}")

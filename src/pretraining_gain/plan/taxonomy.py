@@ -10,6 +10,7 @@ import pandas as pd
 
 from pretraining_gain.errors import InputError
 from pretraining_gain.paths import prepared_root
+from pretraining_gain.plan.tables import read_table, whole_numbers
 
 REQUIRED_COLUMNS = ["class_id", "key", "name", "animal"]
 TAXON_COLUMNS = ["supercategory", "order", "family"]
@@ -68,14 +69,23 @@ def load_class_table(name: str) -> pd.DataFrame:
 
 @cache
 def _read_table(path: Path, _mtime_ns: int) -> pd.DataFrame:
-    table = pd.read_csv(path, dtype=str, keep_default_na=False)
-    missing = [column for column in REQUIRED_COLUMNS if column not in table]
-    if missing:
-        raise InputError(f"{path.name}: column(s) missing: {', '.join(missing)}")
-    if not table["animal"].isin(["true", "false"]).all():
-        raise InputError(f"{path.name}: column 'animal' takes true or false")
-    table["class_id"] = table["class_id"].astype(int)
+    table = read_table(path, REQUIRED_COLUMNS)
+    wrong = table.loc[~table["animal"].isin(["true", "false"]), "animal"]
+    if len(wrong):
+        raise InputError(f"{path}: column 'animal' has {wrong.iloc[0]!r}; accepted: true, false")
+    table["class_id"] = whole_numbers(path, table, "class_id")
     table["animal"] = table["animal"] == "true"
-    if list(table["class_id"]) != list(range(len(table))) or table["key"].duplicated().any():
-        raise InputError(f"{path.name}: class_id must count 0, 1, 2, … and keys must be unique")
+    for place, number in enumerate(table["class_id"]):
+        if number != place:
+            raise InputError(f"{path}: class_id {number} stands where {place} should; accepted: 0, 1, 2, …, each once")
+    _check_keys(path, table["key"])
     return table
+
+
+def _check_keys(path: Path, keys: pd.Series) -> None:
+    """A key is the name of a folder or a pack, so it must be one, and must not lead out of the dataset."""
+    if keys.duplicated().any():
+        raise InputError(f"{path}: key {keys[keys.duplicated()].iloc[0]!r} stands twice; accepted: each key once")
+    for key in keys:
+        if key in (".", "..") or "/" in key or "\\" in key:
+            raise InputError(f"{path}: key {key!r} is not the name of one folder; accepted: a name without slashes")

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from pretraining_gain.compute.datasets.image_folder import Decoded, list_images, load_files
+from pretraining_gain.compute.datasets.image_folder import Decoded, check_enough, list_images, load_files
 from pretraining_gain.paths import data_root
 from pretraining_gain.plan.studies import Images
 
@@ -19,6 +19,7 @@ def load_class(images: Images, row: dict[str, Any], split: str, size_px: int) ->
     """
     root = data_root() / "caltech-101" / "101_ObjectCategories"
     paths = [path for folder in row["folders"].split(";") for path in list_images(root / folder)]
+    check_enough(paths, images, f"class {row['key']!r} in {root}")
     order = np.random.default_rng([images.split_seed, row["class_id"]]).permutation(len(paths))
     n = images.train_images_per_class
     chosen = order[:n] if split == "train" else order[n : n + images.eval_images_per_class]

@@ -13,7 +13,7 @@ import pandas as pd
 from scipy.io import loadmat
 from scipy.io.matlab import MatReadError
 
-from pretraining_gain.compute.datasets.image_folder import SUFFIXES
+from pretraining_gain.compute.datasets.image_folder import image_files
 from pretraining_gain.compute.datasets.prepared import load_packs
 from pretraining_gain.compute.pipeline import ImageSet
 from pretraining_gain.errors import InputError
@@ -61,8 +61,7 @@ def list_originals(images: Images, rows: pd.DataFrame, split: str) -> list[Origi
 
 
 def _in_folder(root: Path, folder: Path) -> Originals:
-    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES) if folder.is_dir() else []
-    return [(path.relative_to(root).as_posix(), path) for path in paths]
+    return [(path.relative_to(root).as_posix(), path) for path in image_files(folder)]
 
 
 def _check_total(root: Path, images: Images, found: list[Originals], devkit: pd.DataFrame | None) -> None:

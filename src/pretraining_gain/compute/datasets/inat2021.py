@@ -16,6 +16,7 @@ from typing import Any
 
 import pandas as pd
 
+from pretraining_gain.compute.datasets.image_folder import read_file
 from pretraining_gain.compute.datasets.prepared import load_packs, pack_path, read_pack
 from pretraining_gain.compute.pipeline import ImageSet
 from pretraining_gain.errors import InputError
@@ -185,6 +186,6 @@ def _names(folder: Path) -> list[str]:
 
 def _sha256(path: Path) -> str:
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+        return hashlib.sha256(read_file(path)).hexdigest()
     except OSError as error:
-        raise InputError(f"image {path} cannot be read: {error.strerror}") from None
+        raise InputError(f"image {path} cannot be read: {error.strerror or error}") from None

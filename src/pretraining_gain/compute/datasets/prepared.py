@@ -24,11 +24,13 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from pretraining_gain.compute.datasets.image_folder import BROKEN
 from pretraining_gain.compute.pipeline import ImageSet
 from pretraining_gain.errors import InputError
 from pretraining_gain.paths import prepared_root
 
 INDEX = "index.json"
+_DAMAGED = (*BROKEN, zipfile.BadZipFile, zlib.error, RuntimeError)  # what reading a zip file raises
 _HEADER_BYTES = 30  # of a zip member, before its name; the preparation writes no extra field
 
 
@@ -75,9 +77,17 @@ class Packs:
         except OSError as error:
             raise InputError(f"pack {path} cannot be read: {error.strerror}") from None
         if zlib.crc32(content) != crc:
-            raise InputError(f"pack {path} is damaged; delete it and run the preparation again")
-        with Image.open(io.BytesIO(content)) as image:
-            return np.asarray(image)
+            raise InputError(damaged(path, "checksum of an image"))
+        try:
+            with Image.open(io.BytesIO(content), formats=("JPEG",)) as image:
+                pixels = np.asarray(image)
+        except BROKEN as error:
+            raise InputError(damaged(path, error)) from None
+        if pixels.shape != (self.size_px, self.size_px, 3):
+            raise InputError(
+                damaged(path, f"an image of shape {pixels.shape}, not {self.size_px} pixels square in colour")
+            )
+        return pixels
 
 
 def load_packs(dataset: str, part_name: str, size_px: int, keys: list[str], limit: int) -> ImageSet:
@@ -109,9 +119,11 @@ def read_pack(path: Path) -> tuple[dict[str, Any], np.ndarray]:
         with zipfile.ZipFile(path) as pack:
             index = json.loads(pack.read(INDEX))
             places = [_place(pack.getinfo(name)) for name, _, _ in index["images"]]
+            if not isinstance(index["skipped"], list):
+                raise ValueError("the index has no list of skipped images")
             return index, np.array(places, dtype=np.int64).reshape(-1, 3)
-    except (OSError, zipfile.BadZipFile, KeyError, ValueError, TypeError) as error:
-        raise InputError(damaged(path, error)) from None
+    except _DAMAGED as error:
+        raise InputError(damaged(path, f"{type(error).__name__} {error}")) from None
 
 
 def damaged(path: Path, error: object) -> str:

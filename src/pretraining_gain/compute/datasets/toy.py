@@ -26,37 +26,19 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pretraining_gain.compute.shapes import ARTEFACTS, MARBLES, PATTERNS, outline, pattern
-from pretraining_gain.errors import InputError
+from pretraining_gain.plan.datasets import Dials, options_of
 from pretraining_gain.plan.studies import Images
 from pretraining_gain.plan.taxonomy import load_class_table
 
 _FIRST_EVAL_INDEX = 1_000_000
 _Field = np.ndarray  # (N, S, S) float32
 T = TypeVar("T")
-
-
-class Dials(BaseModel):
-    """The options of a toy dataset; see the module for what they do."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-    gap: float = Field(default=0, ge=0, le=1)
-    shares: Literal["generic", "family", "species"] = "species"
-    strength: float = Field(default=1, ge=0, le=1)
-
-
-_ACCEPTED = {
-    "gap": "a number from 0 (close-up) to 1 (field)",
-    "shares": "generic, family, species",
-    "strength": "a number from 0 to 1",
-}
 
 
 class Look(NamedTuple):
@@ -68,17 +50,6 @@ class Look(NamedTuple):
     pattern: str
 
 
-def dials(options: dict[str, Any]) -> Dials:
-    """Check a dataset's options. Raises `InputError` naming the option and what is accepted."""
-    try:
-        return Dials(**options)
-    except ValidationError as error:
-        option = str(error.errors()[0]["loc"][0])
-    if option not in _ACCEPTED:
-        raise InputError(f"toy option {option!r} is unknown; accepted: {', '.join(_ACCEPTED)}")
-    raise InputError(f"toy option {option}={options[option]!r}; accepted: {_ACCEPTED[option]}")
-
-
 def load_class(
     images: Images, row: dict[str, Any], split: str, size_px: int
 ) -> tuple[np.ndarray, list[str], list[str]]:
@@ -87,7 +58,7 @@ def load_class(
     Evaluation images have indices of their own. Randomness: (class key, index, `split_seed`) only. Raises `InputError`
     for options that are no dials.
     """
-    turned = dials(images.options)
+    turned = options_of("toy", images.options)
     n = images.train_images_per_class if split == "train" else images.eval_images_per_class
     first = 0 if split == "train" else _FIRST_EVAL_INDEX
     indices = range(first, first + n)

@@ -1,0 +1,67 @@
+"""Tables as CSV files (UTF-8, commas, one header), read strictly: what does not fit is named with its line."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from pretraining_gain.errors import InputError
+
+#: What other programs write where a value is missing.
+_NO_VALUE = {"", "NA", "N/A", "NaN", "nan", "null", "None", "<NA>"}
+
+
+def read_table(path: Path, required: Sequence[str]) -> pd.DataFrame:
+    """The table in `path`, all columns as text; a byte order mark and Windows line ends make no difference.
+
+    Raises `InputError` naming the file, and line or column, when it is no UTF-8 or has no rows, a line with another
+    number of fields than the header, a column twice, or a `required` column that is missing or has no value.
+    """
+    lines = _read_lines(path)
+    header, rows = (lines[0][1], lines[1:]) if lines else ([], [])
+    missing = [column for column in required if column not in header]
+    if missing:
+        raise InputError(
+            f"{path}: column(s) missing: {', '.join(missing)}; accepted: a CSV file with {', '.join(required)}"
+        )
+    twice = [column for column in header if header.count(column) > 1]
+    if twice:
+        raise InputError(f"{path}: column {twice[0]!r} stands twice; accepted: each column once")
+    if not rows:
+        raise InputError(f"{path} has a header and no rows; accepted: one row or more")
+    for number, row in rows:
+        if len(row) != len(header):
+            raise InputError(f"{path}, line {number}: {len(row)} fields; accepted: {len(header)}, as in the header")
+        empty = [column for column in required if row[header.index(column)] in _NO_VALUE]
+        if empty:
+            raise InputError(f"{path}, line {number}: column {empty[0]!r} has no value; accepted: any text that is one")
+    return pd.DataFrame([row for _, row in rows], columns=header, dtype=str)
+
+
+def _read_lines(path: Path) -> list[tuple[int, list[str]]]:
+    """Line number and fields of each line that is not empty."""
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+        reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+        lines = [(reader.line_num, row) for row in reader if row]
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{path} is not UTF-8 ({error.reason} at byte {error.start}); accepted: CSV saved as UTF-8"
+        ) from None
+    except (OSError, csv.Error) as error:
+        raise InputError(f"{path} cannot be read as a table ({error}); accepted: CSV saved as UTF-8") from None
+    if "\0" in text:
+        raise InputError(f"{path} is not UTF-8 (it has zero bytes); accepted: CSV saved as UTF-8")
+    return lines
+
+
+def whole_numbers(path: Path, table: pd.DataFrame, column: str) -> pd.Series:
+    """A column as int. Raises `InputError` naming the first value that is none."""
+    wrong = table.loc[~table[column].str.fullmatch(r"\d{1,18}"), column]
+    if len(wrong):
+        raise InputError(f"{path}: column {column!r} has {wrong.iloc[0]!r}; accepted: whole numbers from 0")
+    return table[column].astype(int)

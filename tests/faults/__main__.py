@@ -1,0 +1,214 @@
+"""Fault campaign: `python -m tests.faults --kills 60 --out results/reliability/kills.json`
+
+Does a study again and again, killed (SIGKILL) at random moments and started again each time, and compares the end of
+every round with an undisturbed one: weights, per-image predictions, records and tables, bit for bit (times apart).
+
+Each start is killed either at a point drawn at random (in training, evaluation, the writing of a checkpoint, weights,
+predictions, a record or a table, the moving of a notebook), or by the clock. `--workflow` does the same to Snakemake:
+itself alone, so that its jobs live on beside those of the next start, or with all that it started.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from pretraining_gain.paths import project_root, write_atomically
+from pretraining_gain.plan.runs import Run, finetuning_runs, pretraining_runs
+from pretraining_gain.plan.studies import load_study
+from pretraining_gain.revision import revision
+
+ROOT = project_root()
+#: Phase -> a point in it, with N drawn up to the given number.
+POINTS = {
+    "training": [("train", 150)],
+    "evaluation": [("evaluate", 3)],
+    "checkpoint": [(f"{kind}:checkpoint", 40) for kind in ("half", "whole", "before", "after")],
+    "weights": [(f"{kind}:safetensors", 1) for kind in ("half", "whole", "after")],
+    "predictions": [(f"{kind}:csv.gz", 1) for kind in ("half", "whole", "after")],
+    "record": [(f"{kind}:-s0-", 2) for kind in ("half", "whole", "before")],
+    "tables": [(f"{kind}:{name}", 1) for kind in ("half", "before", "after") for name in ("runs.csv", "class_counts.csv")],
+    "notebook": [("before:.ipynb", 1), ("after:.ipynb", 1)],
+}
+
+
+@dataclass
+class Campaign:
+    """Rounds of one study in folders below `place`; `kills` counts phases."""
+
+    study: str
+    place: Path
+    draw: random.Random
+    workflow: bool
+    kills: Counter[str] = field(default_factory=Counter)
+    rounds: int = 0
+    differing: list[str] = field(default_factory=list)
+
+    def round(self, n_kills: int) -> dict[str, bytes]:
+        """Do the study from nothing, with up to `n_kills` kills; returns what it ended with."""
+        folder = Path(tempfile.mkdtemp(dir=self.place))
+        left = n_kills
+        for step in self._steps(folder):
+            while True:
+                phase = self.draw.choice([*POINTS, "clock", "clock"]) if left else ""
+                killed = self._start(step, folder, phase)
+                left -= bool(killed)
+                self.kills.update([killed] if killed else [])
+                if not killed:
+                    break
+        return self._outcome(folder)
+
+    def _steps(self, folder: Path) -> list[list[str]]:
+        if self.workflow:
+            return [[sys.executable, "-m", "snakemake", "--cores", "2", "--config", f"study={self.study}", "--", "results"]]
+        execute = [sys.executable, "-m", "pretraining_gain.execute"]
+        runs = [*pretraining_runs(load_study(self.study), self.study), *finetuning_runs(load_study(self.study), self.study)]
+        return [
+            *([*execute, str(_template(run)), str(folder / "executed" / f"{run.run_id}.ipynb"), *_given(run)] for run in runs),
+            [sys.executable, "-m", "pretraining_gain.tell.results", self.study],
+        ]
+
+    def _start(self, command: list[str], folder: Path, phase: str) -> str:
+        """Start `command`; returns the phase it was killed in, or nothing when it came to its end."""
+        log = folder / "points.log"
+        log.touch()
+        before = log.stat().st_size
+        environment = os.environ | {"PRETRAINING_GAIN_RESULTS": str(folder / "results"), "PRETRAINING_GAIN_THREADS": "1"}
+        environment |= {"PRETRAINING_GAIN_CHECKPOINT_S": "0", "FAULT_LOG": str(log), "FAULT_POINT": self._point(phase)}
+        environment["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent / "points"), str(ROOT / "src")])
+        process = subprocess.Popen(
+            command, env=environment, cwd=ROOT, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        )
+        if phase == "clock":
+            try:
+                process.wait(self.draw.uniform(0.5, 20 if self.workflow else 12))
+            except subprocess.TimeoutExpired:
+                return self._kill(process)
+        _, said = process.communicate()
+        if log.stat().st_size > before:  # the process, or the kernel under it, killed itself at the point
+            return phase
+        if process.returncode:
+            raise SystemExit(f"a start failed by itself: {' '.join(command)}\n{said.decode()}")
+        return ""
+
+    def _point(self, phase: str) -> str:
+        if phase not in POINTS:
+            return ""
+        kind, most = self.draw.choice(POINTS[phase])
+        return f"{kind}:{self.draw.randint(1, most)}" if ":" in kind else f"{kind}::{self.draw.randint(1, most)}"
+
+    def _kill(self, process: subprocess.Popen[bytes]) -> str:
+        """SIGKILL to the process alone, its children living on, or to all of them."""
+        children = psutil.Process(process.pid).children(recursive=True)
+        alone = self.workflow and self.draw.random() < 0.5
+        process.send_signal(signal.SIGKILL)
+        for child in [] if alone else children:
+            try:
+                child.kill()
+            except psutil.NoSuchProcess:
+                pass
+        process.wait()
+        return "clock, Snakemake alone" if alone else "clock"
+
+    def _outcome(self, folder: Path) -> dict[str, bytes]:
+        """Name -> content of all that a study leaves; what belongs to times and starts is taken out."""
+        results = folder / "results" / load_study(self.study).name
+        left = [p for p in results.rglob("*") if p.name.endswith((".tmp", ".pt")) or ".partial" in p.name]
+        left += [p for p in folder.rglob("*.ipynb") if "partial" in p.name or "FAILED" in p.name]
+        if left:
+            self.differing += [f"left over: {path.name}" for path in left]
+        found = {}
+        for path in results.rglob("*"):
+            if path.is_file() and path.suffix not in (".lock", ".tmp", ".pt") and "SHA256" not in path.name:
+                found[str(path.relative_to(results))] = _lasting(path)
+        return found
+
+    def compare(self, undisturbed: dict[str, bytes], killed: dict[str, bytes]) -> None:
+        self.rounds += 1
+        self.differing += [f"lost: {name}" for name in undisturbed.keys() - killed.keys()]
+        self.differing += [name for name, content in killed.items() if undisturbed.get(name) != content]
+
+
+def _template(run: Run) -> Path:
+    return ROOT / "notebooks" / ("02_finetune.ipynb" if run.downstream else "01_pretrain.ipynb")
+
+
+def _given(run: Run) -> list[str]:
+    return [text for name, value in run.parameters().items() for text in ("-p", name, str(value))]
+
+
+def _lasting(path: Path) -> bytes:
+    """The content without times, memory and number of starts."""
+    if path.suffix == ".json":
+        record = json.loads(path.read_text())
+        record.pop("cost", None)
+        for epoch in record.get("history", []):
+            epoch.pop("wall_time_s"), epoch.pop("device_time_s")
+        return json.dumps(record, sort_keys=True).encode()
+    if path.suffix == ".csv":
+        rows = [line.split(",") for line in path.read_text().splitlines()]
+        kept = [i for i, name in enumerate(rows[0]) if not name.endswith(("_time_s", "_mb", "starts"))]
+        return "\n".join(",".join(row[i] for i in kept) for row in rows).encode()
+    return gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+
+
+def campaign(study: str, kills: int, seed: int, workflow: bool, kills_a_round: int = 10) -> dict[str, Any]:
+    """Do `study` undisturbed once, then in rounds until there were `kills` kills; returns the summary."""
+    place = Path(tempfile.mkdtemp(prefix="faults-"))
+    done = Campaign(study, place, random.Random(seed), workflow)
+    started = time.monotonic()
+    try:
+        undisturbed = done.round(0)
+        while sum(done.kills.values()) < kills:
+            done.compare(undisturbed, done.round(min(kills_a_round, kills - sum(done.kills.values()))))
+            print(f"{sum(done.kills.values())} kills, {done.rounds} rounds, differing: {done.differing or 'nothing'}", flush=True)
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+    return {
+        "what": "workflow" if workflow else "runs",
+        "study": load_study(study).name,
+        "kills": sum(done.kills.values()),
+        "kills_by_phase": dict(sorted(done.kills.items())),
+        "rounds": done.rounds,
+        "files_compared": len(undisturbed),
+        "lost": sum(text.startswith("lost") for text in done.differing),
+        "differing": done.differing,
+        "wall_time_s": round(time.monotonic() - started, 1),
+        "seed": seed,
+        **revision(),
+    }
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__.splitlines()[0])
+    parser.add_argument("--study", default=str(Path(__file__).with_name("study.yml")))
+    parser.add_argument("--kills", type=int, default=60)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--workflow", action="store_true")
+    parser.add_argument("--out", type=Path)
+    given = parser.parse_args()
+    summary = campaign(given.study, given.kills, given.seed, given.workflow)
+    print(json.dumps(summary, indent=1))
+    if given.out:
+        given.out.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(given.out, (json.dumps(summary, indent=1) + "\n").encode())
+    return 1 if summary["differing"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

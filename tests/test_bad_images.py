@@ -1,0 +1,268 @@
+"""Bad images, folders and packs: each row is one way to be wrong, the file or folder that is named, and what is accepted."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import resource
+import shutil
+import struct
+import time
+import zipfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from refusal import refused
+
+from pretraining_gain.compute.datasets import load_images
+from pretraining_gain.compute.datasets.prepared import load_packs, pack_path
+from pretraining_gain.compute.pipeline import ImageSet
+from pretraining_gain.plan.studies import load_study
+from pretraining_gain.plan.taxonomy import load_class_table
+
+Damage = Callable[[Path], object]
+
+
+def picture(side: int = 32, seed: int = 0, mode: str = "RGB") -> Image.Image:
+    return Image.fromarray(np.random.default_rng(seed).integers(0, 255, (side, side, 3), dtype=np.uint8)).convert(mode)
+
+
+def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def png_header(width: int, height: int) -> bytes:
+    """A PNG of which only the header says how large it is."""
+    parts = {b"IHDR": struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0), b"IDAT": zlib.compress(b""), b"IEND": b""}
+    chunks = [(len(data), kind + data, zlib.crc32(kind + data)) for kind, data in parts.items()]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", n) + data + struct.pack(">I", crc) for n, data, crc in chunks
+    )
+
+
+def camera_data(tag: int, kind: int, value: bytes) -> bytes:
+    """A JPEG that is turned, as its EXIF says, and whose EXIF also has `tag` of a kind that it cannot be."""
+    entries = struct.pack("<HHHII", 2, 0x0112, 3, 1, 6) + struct.pack("<HHII", tag, kind, 1, 38) + bytes(4)
+    return encoded(picture(), "JPEG", exif=b"Exif\0\0II*\0\x08\0\0\0" + entries + value)
+
+
+def content(new: bytes | Callable[[bytes], bytes]) -> Damage:
+    return lambda path: path.write_bytes(new(path.read_bytes()) if callable(new) else new)
+
+
+def instead(make: Damage) -> Damage:
+    return lambda path: (shutil.rmtree(path) if path.is_dir() else path.unlink(), make(path))
+
+
+def keep(n: int) -> Damage:
+    return lambda folder: [path.unlink() for path in sorted(folder.iterdir())[n:]]
+
+
+def rename(old: str, new: str) -> Damage:
+    return lambda folder: os.rename(folder / old, os.fsencode(folder / new))
+
+
+SIZES = "4 pixels a side to 100 megapixels"
+REPAIR = "repair or delete it, or set broken_images: skip"
+#: How to break bird/0001.png, and what the line says beside its name.
+BAD_FILES: dict[str, tuple[Damage, str]] = {
+    "zero bytes": (content(b""), "zero bytes"),
+    "a truncated PNG": (content(lambda png: png[: len(png) // 2]), REPAIR),
+    "a truncated JPEG": (content(encoded(picture(64), "JPEG", quality=95)[:1500]), REPAIR),
+    "text": (content(b"hello, I am text" * 50), "accepted: JPEG, PNG"),
+    "a page instead of a picture": (content(b"<!DOCTYPE html><html>404</html>"), "accepted: JPEG, PNG"),
+    "a program for a printer": (content(encoded(picture(), "EPS")), "accepted: JPEG, PNG"),
+    "random bytes": (content(np.random.default_rng(1).bytes(2000)), "accepted: JPEG, PNG"),
+    "one pixel": (content(encoded(picture(1), "PNG")), f"1x1 pixels; accepted: JPEG, PNG, GIF, BMP, WEBP of {SIZES}"),
+    "one line of pixels": (content(encoded(picture().resize((300, 1)), "PNG")), "300x1 pixels"),
+    "a decompression bomb": (content(png_header(30_000, 30_000)), "900000000 pixels"),
+    "a smaller bomb": (content(png_header(10_001, 10_000)), f"10001x10000 pixels; accepted: JPEG, PNG, GIF, BMP, WEBP of {SIZES}"),
+    "no width": (content(png_header(0, 40)), REPAIR),
+    "16 bits": (content(encoded(Image.fromarray(np.full((32, 32), 40_000, np.uint16)), "PNG")), "accepted: 8 bits"),
+    "a width of one third": (content(camera_data(0x0100, 5, struct.pack("<II", 1, 3))), REPAIR),
+    "a resolution that is no number": (content(camera_data(0x011A, 12, struct.pack("<d", float("nan")))), REPAIR),
+    "a folder": (instead(lambda path: path.mkdir()), "is no file"),
+    "a pipe": (instead(os.mkfifo), "is no file"),
+    "a broken link": (instead(lambda path: path.symlink_to("/nowhere.png")), "a link that leads nowhere, to /nowhere.png"),
+    "a link to itself": (instead(lambda path: path.symlink_to(path)), "a link that leads nowhere"),
+}  # fmt: skip
+FETCH = "fetch it with `python -m pretraining_gain.data mini`, or set PRETRAINING_GAIN_DATA to where the data are"
+#: How to break the folder `bird`, and what the line says beside its name.
+BAD_FOLDERS: dict[str, tuple[Damage, str]] = {
+    "missing": (shutil.rmtree, f"is missing; {FETCH}"),
+    "a file": (instead(lambda folder: folder.write_text("bird")), f"is a file; {FETCH}"),
+    "a broken link": (instead(lambda folder: folder.symlink_to("/nowhere")), f"leads nowhere, to /nowhere; {FETCH}"),
+    "a link to itself": (instead(lambda folder: folder.symlink_to(folder)), "is a link that leads nowhere"),
+    "empty": (keep(0), f"has no images (.jpeg, .jpg, .png); {FETCH}"),
+    "no images in it": (instead(lambda folder: (folder.mkdir(), (folder / "1.txt").touch())), "has no images (.jpeg, .jpg, .png)"),
+    "one image": (keep(1), "has 1 images, train_images_per_class is 3; accepted: 1 to 1"),
+    "fewer than asked": (keep(2), "has 2 images, train_images_per_class is 3; accepted: 1 to 2"),
+    "a name of two lines": (rename("0001.png", "00\n01.png"), "'00\\n01.png' in"),
+    "a name that is no UTF-8": (rename("0001.png", "\udcff.png"), "accepted: printable UTF-8"),
+}  # fmt: skip
+#: What looks odd and means the same pictures.
+GOOD: dict[str, Damage] = {
+    "PNG named jpg": rename("0001.png", "0001.jpg"),
+    "loud suffix": rename("0001.png", "0001.PNG"),
+    "other files beside": lambda folder: [(folder / name).write_text("x") for name in (".DS_Store", "readme.txt")],
+    "a file of a store elsewhere": lambda folder: linked(folder / "0001.png", folder.parents[3] / "store"),
+    "a folder elsewhere": lambda folder: linked(folder, folder.parents[3] / "store"),
+    "the whole dataset elsewhere": lambda folder: linked(folder.parents[1], folder.parents[3] / "store"),
+}
+
+
+def linked(path: Path, store: Path) -> None:
+    """Move what is at `path` to `store`, and leave a link."""
+    path.rename(store)
+    path.symlink_to(store)
+
+
+@pytest.fixture
+def bird(tmp_path, monkeypatch) -> Path:
+    """The folder `bird` of `cifar-10/train`, with four PNG files, as has `cat`."""
+    monkeypatch.setenv("PRETRAINING_GAIN_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("PRETRAINING_GAIN_CACHE", str(tmp_path / "cache"))
+    for place in ("bird", "cat"):
+        folder = tmp_path / "data" / "cifar-10" / "train" / place
+        folder.mkdir(parents=True)
+        for i in range(4):
+            picture(seed=i).save(folder / f"{i:04d}.png")
+    return folder.with_name("bird")
+
+
+def load(**changes: object) -> ImageSet:
+    images = load_study("mini").source.model_copy(update={"train_images_per_class": 3, **changes})
+    return load_images(images, load_class_table("cifar10").loc[[2, 3]], "train", 32)
+
+
+@pytest.mark.parametrize("wrong", BAD_FILES)
+def test_a_bad_file_stops_with_its_path_or_is_listed(bird, tmp_path, wrong):
+    damage, said = BAD_FILES[wrong]
+    damage(bird / "0001.png")
+    with refused(f"image {bird / '0001.png'} cannot be decoded", said, REPAIR, unchanged=tmp_path):
+        load()
+    data = load(broken_images="skip")
+    assert data.skipped == ["train/bird/0001.png"] and len(data) == 5 and data.skipped[0] not in data.image_ids
+    assert load(broken_images="skip").skipped == data.skipped  # from the cache, too
+
+
+def test_a_bomb_costs_neither_memory_nor_time(bird):
+    (bird / "0001.png").write_bytes(png_header(30_000, 30_000))
+    before, started = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter()
+    load(broken_images="skip")
+    assert time.perf_counter() - started < 2
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000  # kB; decoded it is 2.7 GB
+
+
+@pytest.mark.parametrize("wrong", BAD_FOLDERS)
+def test_a_bad_folder_is_named(bird, tmp_path, wrong):
+    damage, said = BAD_FOLDERS[wrong]
+    damage(bird)
+    with refused(str(bird), said, unchanged=tmp_path):
+        load()
+
+
+@pytest.mark.parametrize("odd", GOOD)
+def test_links_names_and_other_files_do_not_matter(bird, odd):
+    plain = load()
+    GOOD[odd](bird)
+    assert torch.equal(load().images, plain.images)
+
+
+def test_all_images_of_a_class_broken_is_an_error_even_when_broken_ones_are_skipped(bird, tmp_path):
+    for path in bird.iterdir():
+        path.write_bytes(b"")
+    with refused(f"no image in {bird} can be decoded", "accepted: JPEG, PNG", unchanged=tmp_path):
+        load(broken_images="skip")
+
+
+@pytest.mark.parametrize("n", [1, 3])
+def test_a_class_must_leave_something_to_evaluate_on(tmp_path, monkeypatch, n):
+    monkeypatch.setenv("PRETRAINING_GAIN_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("PRETRAINING_GAIN_CACHE", str(tmp_path / "cache"))
+    folder = tmp_path / "data" / "caltech-101" / "101_ObjectCategories" / "ant"
+    folder.mkdir(parents=True)
+    for i in range(n):
+        picture(seed=i).save(folder / f"image_{i:04d}.jpg")
+    images = load_study("mini").downstreams[0].images.model_copy(update={"train_images_per_class": n})
+    rows = load_class_table("caltech101_animals")[:1]
+    assert len(load_images(images, rows, "train", 32)) == n
+    with refused(
+        "class 'ant' of dataset caltech101 has no image left for eval", "accepted", unchanged=tmp_path / "data"
+    ):
+        load_images(images, rows, "eval", 32)
+    more = images.model_copy(update={"train_images_per_class": n + 1})
+    with refused("class 'ant'", f"train_images_per_class is {n + 1}; accepted: 1 to {n}", unchanged=tmp_path / "data"):
+        load_images(more, rows, "train", 32)
+
+
+@pytest.mark.parametrize("damage", [content(b""), content(b"no zip"), content(lambda npz: npz[: len(npz) // 2])])
+def test_a_damaged_cache_is_made_again(bird, tmp_path, damage):
+    first, again = load(), load()
+    assert (first.from_cache, again.from_cache) == (False, True)
+    damage(sorted((tmp_path / "cache" / "decoded").iterdir())[0])
+    third = load()
+    assert third.from_cache is False and third.content_hash() == first.content_hash()
+    assert load().from_cache is True
+
+
+JPEG = encoded(picture(), "JPEG")
+INDEX = {"images": [["00000.jpg", "train/a/0.jpg", "0" * 64]], "skipped": []}
+
+
+def pack(path: Path, image: bytes = JPEG, index: object = INDEX) -> None:
+    with zipfile.ZipFile(path, "w") as made:
+        made.writestr("00000.jpg", image)
+        if index is not None:
+            made.writestr("index.json", index if isinstance(index, str) else json.dumps(index))
+
+
+DAMAGED = "delete it and run the preparation again"
+BAD_PACKS: dict[str, tuple[Damage, str]] = {
+    "missing": (lambda path: path.unlink(), "make them with `python -m pretraining_gain.prepare STUDY`"),
+    "a folder": (instead(lambda path: path.mkdir()), DAMAGED),
+    "zero bytes": (content(b""), DAMAGED),
+    "text": (content(b"not a zip file" * 20), DAMAGED),
+    "cut off": (content(lambda whole: whole[:-40]), DAMAGED),
+    "without an index": (lambda path: pack(path, index=None), DAMAGED),
+    "an index that is no JSON": (lambda path: pack(path, index="{"), DAMAGED),
+    "an index of another form": (lambda path: pack(path, index=[1, 2]), DAMAGED),
+    "an index without images": (lambda path: pack(path, index={"skipped": []}), DAMAGED),
+    "an index without what was skipped": (lambda path: pack(path, index={"images": INDEX["images"]}), DAMAGED),
+    "an index of what is not there": (lambda path: pack(path, index={"images": [["1.jpg", "a", "b"]], "skipped": []}), DAMAGED),
+    "an image of another size": (lambda path: pack(path, encoded(picture(40), "JPEG")), "not 32 pixels square in colour"),
+    "a gray image": (lambda path: pack(path, encoded(picture(mode="L"), "JPEG")), "not 32 pixels square in colour"),
+    "an image that is none": (lambda path: pack(path, b"text"), DAMAGED),
+    "an image of another kind": (lambda path: pack(path, encoded(picture(), "PNG")), DAMAGED),
+    "changed bytes": (content(lambda whole: whole[:200] + b"?" + whole[201:]), "checksum of an image"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("wrong", BAD_PACKS)
+def test_a_bad_pack_is_named(tmp_path, monkeypatch, wrong):
+    monkeypatch.setenv("PRETRAINING_GAIN_PREPARED", str(tmp_path))
+    path = pack_path("imagenet1k", "train", 32, "n01440764")
+    path.parent.mkdir(parents=True)
+    pack(path)
+    damage, said = BAD_PACKS[wrong]
+    damage(path)
+    with refused(str(path), said, unchanged=tmp_path):
+        load_packs("imagenet1k", "train", 32, ["n01440764"], 5).images[torch.tensor([0])]
+
+
+def test_a_pack_without_images_is_a_class_without_images(tmp_path, monkeypatch):
+    monkeypatch.setenv("PRETRAINING_GAIN_PREPARED", str(tmp_path))
+    rows = load_class_table("imagenet1k")[:1]
+    path = pack_path("imagenet1k", "train", 32, rows.at[0, "key"])
+    path.parent.mkdir(parents=True)
+    pack(path, index={"images": [], "skipped": ["train/a/0.jpg"]})
+    with refused("class 'n01440764' of dataset imagenet1k has no image left for train", "accepted", unchanged=tmp_path):
+        load_images(load_study("paper").source, rows, "train", 32)

@@ -1,0 +1,236 @@
+"""Bad class tables, annotations, lists of images and weights: a row each, what is named, and what is accepted."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from official import make_annotations, make_inat
+from refusal import refused
+from safetensors.torch import save_file
+from torch import nn
+
+from pretraining_gain.compute.datasets import load_images
+from pretraining_gain.compute.models import build_model, load_backbone
+from pretraining_gain.compute.records import read_weights
+from pretraining_gain.plan.inat2021 import read_listing
+from pretraining_gain.plan.representation import annotations_path, load_annotations
+from pretraining_gain.plan.runs import Run
+from pretraining_gain.plan.studies import load_study
+from pretraining_gain.plan.taxonomy import load_class_table, made_table_path
+
+Damage = Callable[[Path], object]
+
+
+def text(old: str, new: str) -> Damage:
+    """Replace the first `old`, which must be there, by `new`."""
+
+    def damage(path: Path) -> None:
+        before = path.read_bytes().decode()
+        assert old in before, old
+        path.write_bytes(before.replace(old, new, 1).encode())
+
+    return damage
+
+
+def added(line: str) -> Damage:
+    return lambda path: path.write_text(path.read_text() + line + "\n")
+
+
+def recoded(encoding: str) -> Damage:
+    return lambda path: path.write_bytes(path.read_text(encoding="utf-8").encode(encoding))
+
+
+def whole(new: bytes) -> Damage:
+    return lambda path: path.write_bytes(new)
+
+
+TABLE = """class_id,key,name,animal,supercategory,order,family,taxon,represented_by,category_id
+0,00000_Lumbricus,Common Earthworm,true,Animalia,Haplotaxida,Lumbricidae,Lumbricus terrestris,,0
+1,00001_Eristalis,"Hoverfly, géant",true,Insects,Diptera,Syrphidae,Eristalis tenax,,1
+2,00002_Milvus,Black Kite,true,Birds,Accipitriformes,Accipitridae,Milvus migrans,n01608432,2
+"""
+CSV_FORM = "accepted: CSV saved as UTF-8"
+BAD_TABLES: dict[str, tuple[Damage, str]] = {
+    "a column is missing": (text("class_id,key", "class_id,kee"), "column(s) missing: key; accepted: a CSV file with class_id"),
+    "semicolons": (lambda path: path.write_text(TABLE.replace(",", ";")), "column(s) missing: class_id, key"),
+    "a column twice": (text("order,family", "family,family"), "column 'family' stands twice; accepted: each column once"),
+    "empty": (whole(b""), "column(s) missing: class_id"),
+    "only a header": (whole(TABLE.split("\n")[0].encode()), "has a header and no rows; accepted: one row or more"),
+    "an id twice": (text("\n2,", "\n1,"), "class_id 1 stands where 2 should; accepted: 0, 1, 2"),
+    "a hole in the ids": (text("\n2,", "\n7,"), "class_id 7 stands where 2 should; accepted: 0, 1, 2"),
+    "ids from one": (text("\n0,", "\n1,"), "class_id 1 stands where 0 should"),
+    "an id that is no number": (text("\n2,", "\ntwo,"), "column 'class_id' has 'two'; accepted: whole numbers"),
+    "an id with a fraction": (text("\n2,", "\n2.0,"), "column 'class_id' has '2.0'; accepted: whole numbers"),
+    "a negative id": (text("\n0,", "\n-1,"), "column 'class_id' has '-1'; accepted: whole numbers"),
+    "a key twice": (text("00002_Milvus", "00001_Eristalis"), "key '00001_Eristalis' stands twice; accepted: each key once"),
+    "no key": (text("00002_Milvus", ""), "line 4: column 'key' has no value"),
+    "a key that is missing by name": (text("00002_Milvus", "NA"), "line 4: column 'key' has no value"),
+    "a key leads elsewhere": (text("00002_Milvus", "../../etc"), "'../../etc' is not the name of one folder; accepted"),
+    "a key that is the folder": (text("00002_Milvus", ".."), "key '..' is not the name of one folder"),
+    "neither true nor false": (text("Kite,true", "Kite,yes"), "column 'animal' has 'yes'; accepted: true, false"),
+    "animal is missing": (text("Kite,true", "Kite,"), "line 4: column 'animal' has no value"),
+    "too few fields": (text(",n01608432,2", ",2"), "line 4: 9 fields; accepted: 10, as in the header"),
+    "too many fields": (text("Black Kite", "Black, Kite"), "line 4: 11 fields; accepted: 10, as in the header"),
+    "too many fields everywhere": (lambda path: path.write_text(TABLE.replace("true", "true,1")), "line 2: 11 fields"),
+    "an open quote": (text("Black Kite", '"Black Kite'), "cannot be read as a table"),
+    "Latin-1": (recoded("latin-1"), f"is not UTF-8 (invalid continuation byte at byte 212); {CSV_FORM}"),
+    "UTF-16": (recoded("utf-16"), f"is not UTF-8 (invalid start byte at byte 0); {CSV_FORM}"),
+    "zero bytes in it": (text("Black Kite", "Black\0Kite"), f"is not UTF-8 (it has zero bytes); {CSV_FORM}"),
+    "binary": (whole(pickle.dumps(list(range(400)))), CSV_FORM),
+    "a folder": (lambda path: (path.unlink(), path.mkdir()), "cannot be read as a table"),
+    "missing": (lambda path: path.unlink(), "is missing; make it with `python -m pretraining_gain.prepare STUDY`"),
+    "a broken link": (lambda path: (path.unlink(), path.symlink_to("/nowhere.csv")), "is missing; make it with"),
+}  # fmt: skip
+
+
+@pytest.fixture
+def table(tmp_path, monkeypatch) -> Path:
+    monkeypatch.setenv("PRETRAINING_GAIN_PREPARED", str(tmp_path))
+    path = made_table_path("inat2021_animals")
+    path.parent.mkdir()
+    path.write_text(TABLE, encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("wrong", BAD_TABLES)
+def test_a_bad_class_table_is_named(table, tmp_path, wrong):
+    damage, said = BAD_TABLES[wrong]
+    damage(table)
+    with refused(str(table), said, unchanged=tmp_path):
+        load_class_table("inat2021_animals")
+
+
+@pytest.mark.parametrize(
+    "rewrite",
+    [
+        lambda path: path.write_bytes(TABLE.replace("\n", "\r\n").encode()),
+        recoded("utf-8-sig"),
+        lambda path: path.write_bytes(TABLE.rstrip("\n").encode()),
+        lambda path: path.write_bytes(TABLE.replace("\n", "\n\n").encode()),
+    ],
+    ids=["Windows line ends", "a byte order mark", "no last line end", "empty lines"],
+)
+def test_how_a_table_was_saved_changes_neither_it_nor_a_fingerprint(table, tmp_path, rewrite):
+    study = (Path(__file__).parents[1] / "notebooks" / "studies" / "paper.yml").read_text()
+    own = tmp_path / "own.yml"
+    own.write_text(study.replace("n_classes: 5388", "n_classes: 3"))
+
+    def state() -> tuple[list[dict], str]:
+        run = Run(study=str(own), pool="scratch", downstream=load_study(str(own)).downstreams[0].name)
+        return load_class_table("inat2021_animals").to_dict("records"), run.fingerprint
+
+    plain = state()
+    rewrite(table)
+    assert state() == plain and len(plain[0]) == 3
+
+
+def test_a_dataset_needs_its_own_columns(tmp_path):
+    images = load_study("toy").source
+    with refused("class table 'toy_source' lacks column 'draw_body'; dataset toy takes one with", unchanged=tmp_path):
+        load_images(images, load_class_table("cifar10"), "train", 32)
+
+
+BAD_ANNOTATIONS: dict[str, tuple[Damage, str]] = {
+    "missing": (lambda path: path.unlink(), "is missing; fetch it with `python -m pretraining_gain.data annotations`"),
+    "empty": (whole(b""), "column(s) missing: Image Number"),
+    "the other file of theirs": (whole(b"Species,Category\nemu,Bird\n"), "column(s) missing: Image Number, Label, Correct ID"),
+    "a column is missing": (text("Correct ID", "Correct"), "column(s) missing: Correct ID; accepted: a CSV file with Image Number"),
+    "UTF-16": (recoded("utf-16"), "is not UTF-8"),
+    "a vote out of range": (text(",1.0,", ",1.5,"), "column 'Correct ID' has '1.5'; accepted: numbers from -1 to 1"),
+    "a vote that is a word": (text(",1.0,", ",yes,"), "column 'Correct ID' has 'yes'; accepted: numbers from -1 to 1"),
+    "a vote that is no number": (text(",1.0,", ",nan,"), "column 'Correct ID' has no value"),
+    "an infinite vote": (text(",1.0,", ",inf,"), "column 'Correct ID' has 'inf'; accepted: numbers from -1 to 1"),
+    "an image that is not there": (added("50001,Bird,x,1,1,1,1,1,1"), "50001 is not in ImageNet's validation set (1 to 50000)"),
+    "a number with a fraction": (added("1.5,Bird,x,1,1,1,1,1,1"), "column 'Image Number' has '1.5'; accepted: whole numbers"),
+    "an image twice": (lambda path: added(path.read_text().split("\n")[1])(path), "stands twice; accepted: each image once"),
+    "a line cut off": (lambda path: path.write_bytes(path.read_bytes()[:-12]), "7 fields; accepted: 9, as in the header"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("wrong", BAD_ANNOTATIONS)
+def test_bad_annotations_are_named(tmp_path, monkeypatch, wrong):
+    monkeypatch.setenv("PRETRAINING_GAIN_DATA", str(tmp_path))
+    make_annotations(annotations_path().parent, {})
+    damage, said = BAD_ANNOTATIONS[wrong]
+    damage(annotations_path())
+    with refused(str(annotations_path()), said, unchanged=tmp_path):
+        load_annotations()
+
+
+def in_json(change: Callable[[dict], object]) -> Damage:
+    def damage(path: Path) -> None:
+        content = json.loads(path.read_text())
+        change(content)
+        path.write_text(json.dumps(content))
+
+    return damage
+
+
+ODD_NAME = "accepted: train_mini/<folder>/<file>"
+BAD_LISTINGS: dict[str, tuple[Damage, str]] = {
+    "missing": (lambda path: path.unlink(), "is missing; it is published with iNaturalist 2021"),
+    "a folder": (lambda path: (path.unlink(), path.mkdir()), "cannot be read as JSON"),
+    "cut off": (lambda path: path.write_bytes(path.read_bytes()[:-30]), "cannot be read as JSON"),
+    "UTF-16": (recoded("utf-16"), "cannot be read as JSON"),
+    "a list": (whole(b"[1, 2]"), "is not an iNaturalist 2021 file"),
+    "a list of images in place of them": (in_json(lambda c: c.update(images=[[1]])), "is not an iNaturalist 2021 file"),
+    "an image twice": (in_json(lambda c: c["images"].append(c["images"][0])), "id 0 stands twice in 'images'; accepted: each"),
+    "a file twice": (in_json(lambda c: c["images"][0].update(c["images"][1] | {"id": 0})), "stands twice in"),
+    "an image of two classes": (in_json(lambda c: c["annotations"].append({"image_id": 0, "category_id": 1})), "image_id 0"),
+    "a category twice": (in_json(lambda c: c["categories"].append(c["categories"][0])), "id 0 stands twice in 'categories'"),
+    "a file elsewhere": (in_json(lambda c: c["images"][0].update(file_name="train_mini/../../x.jpg")), ODD_NAME),
+    "an absolute file": (in_json(lambda c: c["images"][0].update(file_name="/etc/a/x.jpg")), ODD_NAME),
+    "a file of another split": (in_json(lambda c: c["images"][0].update(file_name="val/a/x.jpg")), ODD_NAME),
+    "a name that is a number": (in_json(lambda c: c["images"][0].update(file_name=7)), ODD_NAME),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def inat(tmp_path_factory) -> Path:
+    root = tmp_path_factory.mktemp("inat")
+    make_inat(root)
+    return root
+
+
+@pytest.mark.parametrize("wrong", BAD_LISTINGS)
+def test_a_bad_official_json_is_named(inat, tmp_path, wrong):
+    path = tmp_path / "train_mini.json"
+    shutil.copy(inat / "train_mini.json", path)
+    damage, said = BAD_LISTINGS[wrong]
+    damage(path)
+    with refused(str(path), said, unchanged=tmp_path):
+        read_listing(path)
+
+
+def save(model: nn.Module, path: Path) -> None:
+    save_file({name: tensor.contiguous() for name, tensor in model.state_dict().items()}, path)
+
+
+AGAIN = "run 01_pretrain again"
+BAD_WEIGHTS: dict[str, tuple[Damage, str]] = {
+    "missing": (lambda path: path.unlink(), AGAIN),
+    "zero bytes": (whole(b""), AGAIN),
+    "text": (whole(b"these are no weights" * 20), AGAIN),
+    "a pickle": (lambda path: torch.save({"conv1.weight": torch.ones(1)}, path), AGAIN),
+    "cut off": (lambda path: path.write_bytes(path.read_bytes()[:-100]), AGAIN),
+    "a folder": (lambda path: (path.unlink(), path.mkdir()), AGAIN),
+    "of another backbone": (lambda path: save(build_model("resnet10_w32", 24, 0), path), "first mismatch: bn1.bias"),
+    "not of a network": (lambda path: save_file({"x": torch.ones(1)}, path), "weights are of another backbone"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("wrong", BAD_WEIGHTS)
+def test_bad_weights_are_named(results, tmp_path, wrong):
+    run = Run(study="toy")
+    run.folder.mkdir(parents=True)
+    save(build_model(run.backbone, 24, 0), run.weights_path)
+    damage, said = BAD_WEIGHTS[wrong]
+    damage(run.weights_path)
+    with refused(str(run.weights_path), said, unchanged=tmp_path):
+        load_backbone(build_model(run.backbone, 10, 0), read_weights(run), str(run.weights_path))
