@@ -131,7 +131,7 @@ class Costs:
         ]
         figure.update_layout(
             **LAYOUT | {"height": 620},
-            updatemenus=[{"buttons": buttons, "x": 1, "xanchor": "right", "y": 1.3, "yanchor": "top"}],
+            updatemenus=[{"buttons": buttons, "x": 1, "xanchor": "right", "y": 1.5, "yanchor": "top"}],
             xaxis={
                 "categoryorder": "array",
                 "categoryarray": self.runs["arm"]
