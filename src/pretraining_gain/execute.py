@@ -27,7 +27,7 @@ from papermill.exceptions import PapermillException, PapermillExecutionError
 from traitlets import CaselessStrEnum, default
 
 from pretraining_gain.errors import TRY_AGAIN, InputError, Interrupted
-from pretraining_gain.paths import make_writable
+from pretraining_gain.paths import make_writable, temporary_beside
 
 
 class _LocalKernel(AsyncKernelManager):
@@ -68,7 +68,7 @@ def execute(notebook: Path, output: Path, parameters: dict[str, Any]) -> None:
     """
     check_parameters(notebook, parameters)
     make_writable(output.parent)
-    partial = output.with_name(f".{output.stem}.{os.getpid()}.partial.ipynb")
+    partial = temporary_beside(output, "partial.ipynb")
     failed = output.with_name(f"{output.stem}.FAILED.ipynb")
     try:
         with _passing_on_sigterm() as told:
