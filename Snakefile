@@ -34,7 +34,8 @@ os.environ.setdefault("PRETRAINING_GAIN_THREADS", "1")
 PYTHON = shlex.quote(sys.executable)
 EXECUTE = f"exec {PYTHON} -m pretraining_gain.execute"  # no shell between, which SIGTERM would end before a run is saved
 CODE = "src/pretraining_gain"
-TELL = [str(path) for path in Path(CODE, "tell").glob("*.py") if path.name != "build.py"]
+BUILD = [f"{CODE}/tell/build.py", f"{CODE}/tell/provenance_pages.py"]
+TELL = [path for path in map(str, Path(CODE, "tell").glob("*.py")) if path not in BUILD]
 CONTROLS = ["worlds", "false_positives", "permutations", "power", "estimators"]  # committed; made by tell.controls
 DATA_FOLDERS = ["cifar-10", "caltech-101", "imagenet1k", "inat2021"]
 
@@ -114,7 +115,7 @@ rule results:
 
 rule book:
     input:
-        expand("book/executed/{study}/{page}.ipynb", study=SHOWN, page=["10_taxa", "11_subsets", "13_claims", "15_beyond"]),
+        expand("book/executed/{study}/{page}.ipynb", study=SHOWN, page=["10_taxa", "11_subsets", "13_claims", "15_beyond", "18_costs"]),
         expand("book/executed/{study}/00_plan.ipynb", study=SHOWN),
         expand("book/executed/{study}/12_samples.ipynb", study=SHOWN),
         expand("book/executed/toy/{page}.ipynb", page=["01_pretrain", "02_finetune"]),
@@ -125,7 +126,7 @@ rule book:
         [str(path) for path in Path("book/_static").glob("*.*")],
         "_config.yml",
         "_toc.yml",
-        f"{CODE}/tell/build.py",
+        BUILD,
     output:
         "_build/html/index.html",
     shell:
@@ -172,6 +173,7 @@ rule tables:
     output:
         f"{RESULTS}/{{study}}/runs.csv",
         f"{RESULTS}/{{study}}/class_counts.csv",
+        f"{RESULTS}/{{study}}/costs.csv",
     wildcard_constraints:
         study="|".join(MADE),
     params:
@@ -205,7 +207,7 @@ rule figures:
     output:
         "book/executed/{study}/{page}.ipynb",
     wildcard_constraints:
-        page="10_taxa|11_subsets|15_beyond",
+        page="10_taxa|11_subsets|15_beyond|18_costs",
     params:
         study=named,
     shell:
@@ -235,6 +237,7 @@ rule samples:
         ancient(data_at_hand),
         f"{CODE}/compute/samples.py",
         f"{CODE}/tell/book.py",
+        f"{CODE}/tell/provenance.py",
         template="notebooks/12_samples.ipynb",
     output:
         "book/executed/{study}/12_samples.ipynb",

@@ -8,6 +8,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,7 +18,7 @@ import torch
 from pretraining_gain.compute.datasets import load_images
 from pretraining_gain.compute.pipeline import ImageSet
 from pretraining_gain.plan.recipes import Recipe
-from pretraining_gain.plan.runs import finetuning_runs
+from pretraining_gain.plan.runs import Run, finetuning_runs
 from pretraining_gain.plan.studies import load_study
 from pretraining_gain.plan.taxonomy import load_class_table
 from pretraining_gain.tell.results import write_tables
@@ -43,8 +44,8 @@ def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
 
 
 def simulate_results(study_name: str, gain: float = 0.2) -> None:
-    """Write records and predictions of every finetuning of a study as if run: scratch is right in 3 of 10 images,
-    each pretraining in `gain` more. Seeded."""
+    """Write records and predictions of every run of a study as if run: scratch is right in 3 of 10 images, each
+    pretraining in `gain` more; every run takes 2 s of one processor for each second of its own. Seeded."""
     study = load_study(study_name)
     for run in finetuning_runs(study, study_name):
         rng = np.random.default_rng([run.seed, len(run.run_id)])
@@ -56,15 +57,25 @@ def simulate_results(study_name: str, gain: float = 0.2) -> None:
         table = pd.DataFrame({"image_id": ids, "label": labels, "prediction": guesses})
         run.folder.mkdir(parents=True, exist_ok=True)
         run.predictions_path.write_bytes(gzip.compress(table.to_csv(index=False).encode(), mtime=0))
-        cost = {"train_images_seen": 1, "train_wall_time_s": 0.1}
-        record = {"train_images": 1, "eval_images": len(labels), "top1": float(right.mean()), "cost": cost}
-        record |= {"source_class_ids": list(run.subset.class_ids) if run.pretraining else []}
-        run.record_path.write_text(json.dumps(record))
+        outcome = {"eval_images": len(labels), "top1": float(right.mean()), "eval_content_hash": "e" * 16}
+        _write_record(run, 100 * n_classes, outcome)
         if run.pretraining:
-            run.pretraining.folder.mkdir(parents=True, exist_ok=True)
-            start = {"train_images": 1000 * run.k, "recipe": run.pretraining.recipe.model_dump(), "history": [{}] * 3}
-            run.pretraining.record_path.write_text(json.dumps(start))
+            _write_record(run.pretraining, 1000 * run.k, {})
     write_tables(study_name)
+
+
+def _write_record(run: Run, train_images: int, outcome: dict[str, Any]) -> None:
+    """A record of the form that `compute.records` writes, of a run of three epochs."""
+    seen, evaluated = 3 * train_images, outcome.get("eval_images", 0)
+    cost = {"train_images_seen": seen, "eval_images_seen": evaluated, "train_wall_time_s": seen / 1000}
+    cost |= {"eval_wall_time_s": evaluated / 1000, "device_time_s": 2 * (seen + evaluated) / 1000, "starts": 1}
+    cost |= {"peak_memory_mb": 500.0, "device_peak_memory_mb": None, "from_cache": None}
+    record = {"train_images": train_images, "recipe": run.recipe.model_dump(), "history": [{}] * 3, "cost": cost}
+    record |= {"source_class_ids": list(run.subset.class_ids) if run.pool != "scratch" else []}
+    record |= {"machine": {"device": "cpu", "name": "x86_64", "devices": 1}, "train_content_hash": "a" * 16}
+    record |= {"provenance": {"commit": "c" * 40, "changed": False, "config_hash": run.plan.config_hash}}
+    run.folder.mkdir(parents=True, exist_ok=True)
+    run.record_path.write_text(json.dumps(record | outcome))
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from bs4 import BeautifulSoup
 from conftest import ROOT
 from playwright.sync_api import Page, sync_playwright
 
@@ -127,6 +128,7 @@ AUDITED = annotations_path().exists()
 FIGURES = {"book/index": 2, "book/taxa": 4, "book/subsets": 6, "book/audit": 2 * AUDITED,
            "book/executed/14_audit": 2 * AUDITED, "book/executed/mini/10_taxa": 2,
            "book/executed/mini/11_subsets": 3, "book/executed/toy/10_taxa": 2, "book/executed/toy/11_subsets": 3,
+           "book/costs": 2, "book/executed/mini/18_costs": 1, "book/executed/toy/18_costs": 1,
            "book/beyond": 6, "book/executed/mini/15_beyond": 4, "book/executed/toy/15_beyond": 2,
            "book/controls": 2, "book/executed/16_controls": 1, "book/executed/17_anchors": 1,
            "book/executed/toy/01_pretrain": 1,
@@ -147,9 +149,38 @@ def test_a_page_opens_from_disk_without_network_or_error(book, browser, page_nam
     assert watched.complaints == []
 
 
+@pytest.mark.parametrize("page_name", toc_pages())
+def test_every_figure_has_one_line_that_leads_to_its_notebook_and_to_the_same_as_json(book, page_name):
+    path = book / f"{page_name}.html"
+    page = BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser")
+    lines = page.select("p.provenance")
+    assert len(page.select(".gain-figure, .not-run, table.samples")) == len(lines)
+    for line in lines:
+        above = line.find_previous_sibling(class_=["gain-figure", "not-run", "samples"])
+        notebook, described = [(path.parent / link["href"]).resolve() for link in line.select("a")]
+        assert notebook.is_relative_to(book / "book" / "executed") and notebook.is_file()
+        assert notebook == path or "executed" not in page_name
+        said = json.loads(described.read_text(encoding="utf-8"))
+        assert said["page"] == str(notebook.relative_to(book))
+        assert said["figure"] == f"{said['origin']}-{above.get('data-key') or said['figure'].partition('-')[2]}"
+        facts = [said["title"], said["note"], *said["config_hashes"], *(one["commit"][:7] for one in said["made_at"])]
+        facts += [f"{len(said['runs'])} run", ", ".join(map(str, said["seeds"]))] if said["runs"] else []
+        assert all(fact in line.text for fact in facts), (facts, line.text)
+        assert ("uncommitted" in line.text) == any(one["changed"] for one in [*said["made_at"], said["drawn_at"]])
+
+
+@pytest.mark.browser
+def test_a_reader_gets_from_a_figure_to_its_notebook_from_disk(book, browser):
+    watched = Watched(browser)
+    page = watched.open(book / "book" / "taxa.html")
+    page.locator("p.provenance:visible a", has_text="executed notebook").first.click()
+    page.wait_for_url("**/book/executed/mini/10_taxa.html")
+    assert watched.complaints == []
+
+
 @pytest.mark.browser
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("page_name", ["book/index", "book/taxa", "book/subsets", "book/methods"])
+@pytest.mark.parametrize("page_name", ["book/index", "book/taxa", "book/subsets", "book/methods", "book/costs"])
 def test_a_phone_shows_no_horizontal_scroll_in_either_theme(book, browser, page_name, scheme):
     watched = Watched(browser, width=390, scheme=scheme)
     page = watched.open(book / f"{page_name}.html")

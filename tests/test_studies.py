@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
+import yaml
 from conftest import ROOT
 
 from pretraining_gain.errors import InputError
@@ -84,3 +85,14 @@ def test_a_file_that_is_no_study(tmp_path, content):
 def test_a_file_that_is_not_there(tmp_path):
     with pytest.raises(InputError, match=r"none\.yml.*cannot be read"):
         load_study(str(tmp_path / "none.yml"))
+
+
+def test_the_configuration_is_what_the_file_says_not_how(tmp_path):
+    """Order, comments and a default spelt out do not change the hash; a value does."""
+    content = yaml.safe_load(TOY)
+    again = tmp_path / "toy.yml"
+    again.write_text("# another hand\n" + yaml.safe_dump(dict(reversed(content.items())) | {"margin": 0.03}, sort_keys=False))
+    assert load_study(str(again)).config_hash == load_study("toy").config_hash
+    again.write_text(TOY.replace("seeds: [0, 1, 2]", "seeds: [0, 1, 3]"))
+    assert load_study(str(again)).config_hash != load_study("toy").config_hash
+    assert re.fullmatch(r"[0-9a-f]{12}", load_study("paper").config_hash)

@@ -153,7 +153,7 @@ def test_figures_draw_every_point(evaluation):
 
 def test_tables_name_the_first_missing_run(results):
     with pytest.raises(
-        InputError, match=r"180 run\(s\) of study 'mini' are missing, first caltech101_animals--scratch-s0"
+        InputError, match=r"238 run\(s\) of study 'mini' are missing, first caltech101_animals--scratch-s0"
     ):
         write_tables("mini")
     with pytest.raises(InputError, match=r"no results of study 'paper'.*make reproduce STUDY=paper"):

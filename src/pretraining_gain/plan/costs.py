@@ -24,13 +24,13 @@ _BYTES_PER_PIXEL = 0.49
 #: float32 weights of a backbone and a head for 1,000 classes; a checkpoint holds SGD's momentum, too.
 WEIGHTS_MB = {"resnet50": 102.5, "resnet18": 46.8, "resnet10_w32": 6.0, "resnet10_w16": 1.8}
 _DEVICES = (1, 8)
-_DOMAINS = ("out_of_domain", "in_domain")
+DOMAINS = ("out_of_domain", "in_domain")
 #: What each figure of the paper needs: the domains of its targets, and the pools.
 FIGURES = {
-    "1 and 2": (_DOMAINS[:1], ("all", SCRATCH)),
-    "3": (_DOMAINS[:1], ("all", "animal", "non_animal", "random", SCRATCH)),
-    "4": (_DOMAINS[1:], ("all", "animal", "non_animal", "random", SCRATCH)),
-    "6": (_DOMAINS, ("all", "animal", "random")),
+    "1 and 2": (DOMAINS[:1], ("all", SCRATCH)),
+    "3": (DOMAINS[:1], ("all", "animal", "non_animal", "random", SCRATCH)),
+    "4": (DOMAINS[1:], ("all", "animal", "non_animal", "random", SCRATCH)),
+    "6": (DOMAINS, ("all", "animal", "random")),
 }
 
 
@@ -75,6 +75,11 @@ class Plan:
         )
         return table.reset_index("downstream")
 
+    def figure_runs(self) -> dict[str, list[Run]]:
+        """What each figure of the paper, and each comparison beyond it, needs: its runs, pretrainings included, each once."""
+        needed = {f"figure {figure}": self._of_figure(*wanted) for figure, wanted in FIGURES.items()}
+        return needed | {f"beyond: {name}": runs for name, runs in self._beyond().items()}
+
     def figure_table(self) -> pd.DataFrame:
         """One row a figure, and one for each comparison beyond the paper's: its runs (pretrainings included, each once),
         images seen, hours of one device and of eight.
@@ -82,9 +87,7 @@ class Plan:
         They share runs, so the last row, all of them, is less than the sum. Eight devices take an eighth: runs are
         independent, so they fill several devices without loss.
         """
-        needed = {f"figure {figure}": self._of_figure(*wanted) for figure, wanted in FIGURES.items()}
-        needed |= {f"beyond: {name}": runs for name, runs in self._beyond().items()}
-        needed |= {"all": self.runs()}
+        needed = self.figure_runs() | {"all": self.runs()}
         rows = {}
         for figure, runs in needed.items():
             hours = sum(map(device_hours, runs))
@@ -120,7 +123,7 @@ class Plan:
 
     def _beyond(self) -> dict[str, list[Run]]:
         """What is not the paper's: further ways to finetune, and further designs of pretraining."""
-        on_papers = {run.downstream for run in self._finetunings(_DOMAINS)}
+        on_papers = {run.downstream for run in self._finetunings(DOMAINS)}
         others = [run for run in finetuning_runs(self.study, self.name) if run.downstream not in on_papers]
         beyond = {"finetuned the other way": others}
         beyond |= {design.name: design_runs(self.study, design, self.name) for design in self.study.designs}

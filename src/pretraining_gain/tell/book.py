@@ -12,51 +12,65 @@ import plotly.graph_objects as go
 from IPython.display import HTML, display
 from myst_nb import glue
 
+from pretraining_gain.tell.provenance import Provenance
 
-class BookFigure:
+
+class Shown:
+    """What a page shows, by MIME type, with the line under it that says where it comes from.
+
+    The same provenance is in the output's metadata, from where the book publishes it.
+    """
+
+    def __init__(self, key: str, provenance: Provenance, forms: dict[str, Any]) -> None:
+        self._forms = forms | {"text/html": forms["text/html"] + provenance.line(key)}
+        self._metadata = {"provenance": {"figure": provenance.named(key)} | provenance.model_dump(mode="json")}
+
+    def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        return self._forms, dict(self._metadata)
+
+
+def _forms_of(figure: go.Figure, key: str, description: str) -> dict[str, Any]:
     """A plotly figure that draws in JupyterLab and, by the book's own `figures.js`, in the rendered book.
 
     The page gets the figure's JSON in an inert element; `figures.js` loads the one local plotly.js only on pages that
     have such elements, draws what comes into view, and follows the page's light or dark theme.
     """
-
-    def __init__(self, figure: go.Figure, key: str, description: str) -> None:
-        self._figure, self._key, self._description = figure, key, description
-
-    def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
-        content = self._figure.to_json().replace("<", "\\u003c")
-        alternative = html.escape(self._description, quote=True)
-        return {
-            "application/vnd.plotly.v1+json": json.loads(self._figure.to_json()),
-            "text/html": f'<div class="gain-figure" data-key="{self._key}" role="figure" aria-label="{alternative}">'
-            f'<script type="application/json">{content}</script><noscript>{alternative}</noscript></div>',
-            "text/plain": self._description,
-        }
+    content = figure.to_json().replace("<", "\\u003c")
+    alternative = html.escape(description, quote=True)
+    return {
+        "application/vnd.plotly.v1+json": json.loads(figure.to_json()),
+        "text/html": f'<div class="gain-figure" data-key="{key}" role="figure" aria-label="{alternative}">'
+        f'<script type="application/json">{content}</script><noscript>{alternative}</noscript></div>',
+        "text/plain": description,
+    }
 
 
-def paste_figure(key: str, figure: go.Figure | str, description: str) -> None:
+def paste_figure(key: str, figure: go.Figure | str, description: str, provenance: Provenance) -> None:
     """Show `figure` here and make it available to chapters as `key`; `description` is its text alternative.
 
     A text in place of a figure says why there is none.
     """
-    shown = note(figure) if isinstance(figure, str) else BookFigure(figure, key, description)
-    glue(key, shown, display=False)
-    display(shown)
+    forms = _note(figure) if isinstance(figure, str) else _forms_of(figure, key, description)
+    _paste(key, Shown(key, provenance, forms))
 
 
-def note(text: str) -> HTML:
-    """A remark in place of a result."""
-    return HTML(f'<div class="not-run"><p>{html.escape(text)}</p></div>')
-
-
-def paste_samples(key: str, samples: Sequence[Any] | str) -> None:
+def paste_samples(key: str, samples: Sequence[Any] | str, provenance: Provenance) -> None:
     """Show sample images, a row a species with the source's on the left, and make them available to chapters as `key`.
 
     Each has `species`, `domain`, `label`, `png_base64`, `image_id` and `credit`; a text in their place says why there are none.
     """
-    shown = note(samples) if isinstance(samples, str) else HTML(_sample_grid(samples))
+    forms = _note(samples) if isinstance(samples, str) else {"text/html": _sample_grid(samples)}
+    _paste(key, Shown(key, provenance, forms))
+
+
+def _paste(key: str, shown: Any) -> None:
     glue(key, shown, display=False)
     display(shown)
+
+
+def _note(text: str) -> dict[str, Any]:
+    """A remark in place of a result."""
+    return {"text/html": f'<div class="not-run"><p>{html.escape(text)}</p></div>', "text/plain": text}
 
 
 def _sample_grid(samples: Sequence[Any]) -> str:
@@ -72,7 +86,9 @@ def _sample_grid(samples: Sequence[Any]) -> str:
     heads = "".join(f'<th scope="col">{domain}</th>' for domain in dict.fromkeys(sample.domain for sample in samples))
     credits = "; ".join(html.escape(text) for text in dict.fromkeys(sample.credit for sample in samples))
     head = f'<thead><tr><th scope="col">species</th>{heads}</tr></thead>'
-    return f'<table class="samples">{head}<tbody>{"".join(rows)}</tbody></table><p class="credits">Images: {credits}.</p>'
+    return (
+        f'<table class="samples">{head}<tbody>{"".join(rows)}</tbody></table><p class="credits">Images: {credits}.</p>'
+    )
 
 
 def _sample(sample: Any) -> str:
@@ -81,17 +97,14 @@ def _sample(sample: Any) -> str:
     return f'<img src="data:image/png;base64,{sample.png_base64}" alt="{text}" title="{text}">'
 
 
-def show_figure(figure: go.Figure, description: str) -> None:
-    """Show `figure` in this notebook only."""
-    display(BookFigure(figure, "", description))
-
-
 def show_table(table: pd.DataFrame, key: str = "") -> None:
     """Show `table` with its texts in full, and make it available to chapters as `key` if one is given."""
     whole_numbers = {name: "{:,}".format for name in table.select_dtypes("integer")}
     with pd.option_context("display.max_colwidth", None):
         named = not isinstance(table.index, pd.RangeIndex)  # a bare count of rows says nothing
-        shown = HTML(table.to_html(border=0, index=named, formatters=whole_numbers, float_format="{:,.2f}".format))
+        numbers = "numbers" if len(table.select_dtypes("number").columns) == len(table.columns) else None
+        styled = {"formatters": whole_numbers, "float_format": "{:,.2f}".format, "classes": numbers}
+        shown = HTML(table.to_html(border=0, index=named, **styled))
     if key:
         glue(key, shown, display=False)
     display(shown)

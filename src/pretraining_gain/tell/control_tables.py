@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -33,8 +34,11 @@ class ControlTables:
             raise InputError(f"claim {claim!r} is unknown; accepted: {', '.join(known)}, or '' for all")
         return cls(claim)
 
+    def path(self, name: str) -> Path:
+        return results_of("controls", "power.csv") / f"{name}.csv"
+
     def _read(self, name: str) -> pd.DataFrame:
-        path = results_of("controls", "power.csv") / f"{name}.csv"
+        path = self.path(name)
         try:
             table = pd.read_csv(
                 path, keep_default_na=False, na_values={"coverage": "", "power": "", "false_positive_rate": ""}

@@ -37,14 +37,14 @@ def design_curves(evaluation: Evaluation, study_name: str, draws: int) -> pd.Dat
         plain = [f"{pool}-k{k}" for pool, ks in design.arms.items() for k in ks]
         for way, names in (("as published", plain), (design.title, arms)):
             parts.append(top1.loc[[name for name in names if name in top1.index]].assign(panel=design.name, way=way))
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+    return pd.concat(parts, ignore_index=True) if parts else top1[:0]
 
 
 def freezing_by_domain(study_name: str, evaluations: list[Evaluation]) -> pd.DataFrame:
     """Each target finetuned both ways: the gain of all source classes, and animal minus non-animal classes.
 
-    One row a target, way and quantity: domain, target, frozen, quantity, and the estimate (species as they are).
-    Empty when the study finetunes each target one way only.
+    One row a target, way and quantity: domain, target, way, quantity, the estimate (species as they are), and the
+    `downstream` and `arms` that it is of. Empty when the study finetunes each target one way only.
     """
     rows = []
     for evaluation in evaluations:
@@ -58,10 +58,12 @@ def freezing_by_domain(study_name: str, evaluations: list[Evaluation]) -> pd.Dat
                     "target": evaluation.downstream.title,
                     "way": "backbone frozen" if one.downstream.recipe.resolve().freeze_backbone else "everything trained",
                     "quantity": quantity,
+                    "downstream": one.downstream.name,
+                    "arms": list(weights),
                 }
                 estimate = estimate_mean(one.contrast(weights), one.labels, classes="fixed")
                 rows.append(facts | _row(estimate))
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=None if rows else ["downstream", "arms"])
 
 
 def _quantities(evaluation: Evaluation) -> dict[str, dict[str, float]]:
@@ -74,6 +76,11 @@ def _quantities(evaluation: Evaluation) -> dict[str, dict[str, float]]:
     return {name: weights for name, weights in found.items() if set(weights) <= set(evaluation.correct)}
 
 
+def assigned_arms(evaluation: Evaluation) -> list[str]:
+    """The arm whose pretraining classes chance decided, if the study has one."""
+    return [name for name in evaluation.correct if name.startswith(f"{HALF}-k")][:1]
+
+
 def assigned_effect(evaluation: Evaluation) -> tuple[pd.DataFrame, Estimate] | None:
     """What it changes for a species that its own class is in the source, when chance decides it.
 
@@ -82,9 +89,9 @@ def assigned_effect(evaluation: Evaluation) -> tuple[pd.DataFrame, Estimate] | N
     species (random) that a source class names. Returns one row a species (name, mean, n_images) and the estimate over all;
     None where the study has no such runs.
     """
-    arm = next((name for name in evaluation.correct if name.startswith(f"{HALF}-k")), None)
-    if arm is None:
+    if not (arms := assigned_arms(evaluation)):
         return None
+    [arm] = arms
     seeds = evaluation.seeds_of[arm]
     pairs = [seed for seed in seeds if seed % 2 == 0 and seed + 1 in seeds]
     named = evaluation.classes.loc[evaluation.classes["represented_by"] != "", "represented_by"]

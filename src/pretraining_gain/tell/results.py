@@ -1,7 +1,8 @@
 """Results of a study: tables written from records and predictions, and read back for figures.
 
-`python -m pretraining_gain.tell.results STUDY` writes `results/<study>/runs.csv` (one row a finetuning) and
-`class_counts.csv` (one row a finetuning and class). Figures read what `runs.csv` lists.
+`python -m pretraining_gain.tell.results STUDY` writes `results/<study>/runs.csv` (one row a finetuning),
+`class_counts.csv` (one row a finetuning and class) and `costs.csv` (one row a run of either stage: what it cost, on what
+machine, from which code, configuration and data). Figures read what `runs.csv` lists.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import json
 import math
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,10 @@ from pretraining_gain.plan.runs import Run, finetuning_runs, plain_parameters, p
 from pretraining_gain.plan.studies import SCRATCH, Downstream, Study, load_study
 from pretraining_gain.plan.taxonomy import TAXON_COLUMNS, load_class_table
 
+#: What a record says of the cost of its run, as `costs.csv` has it; memory is that of the largest process.
+_COST = ("train_images_seen", "eval_images_seen", "train_wall_time_s", "eval_wall_time_s", "device_time_s")
+_COST += ("peak_memory_mb", "device_peak_memory_mb", "starts")
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -33,7 +38,8 @@ class Evaluation:
 
     `correct[arm]` is (S, N) bool: seed by image, whether the top-1 prediction was right. All arms have the same N
     images in the same order, and those of the paper's design the study's S seeds, so any two can be compared pairwise.
-    `seeds_of[arm]` are an arm's seeds, `labels` (N,) int class ids, `image_ids` (N,) texts.
+    `seeds_of[arm]` are an arm's seeds, `labels` (N,) int class ids, `image_ids` (N,) texts. `contrasted` are the arms that
+    contrasts were made of so far: what the tests of a claim read.
     """
 
     study: Study
@@ -45,6 +51,7 @@ class Evaluation:
     runs: pd.DataFrame
     vote_cut: float = 0.0
     well_represented: int = 40
+    contrasted: set[str] = field(default_factory=set, repr=False, compare=False)
 
     @property
     def seeds(self) -> list[int]:
@@ -62,6 +69,7 @@ class Evaluation:
             raise InputError(f"no results of {missing[0]!r} for {self.downstream.name!r}; there are: {there}")
         seeds = sorted(set.intersection(*(set(self.seeds_of[arm]) for arm in weights)))
         rows = {arm: [self.seeds_of[arm].index(seed) for seed in seeds] for arm in weights}
+        self.contrasted.update(weights)
         return sum(weight * self.correct[arm][rows[arm]].astype(float) for arm, weight in weights.items())
 
     def difference(self, arm: str, other: str = SCRATCH) -> np.ndarray:
@@ -169,10 +177,18 @@ def load_evaluation(study_name: str, downstream_name: str) -> Evaluation:
 
 
 def load_runs(study: Study) -> pd.DataFrame:
-    path = results_of(study.name) / "runs.csv"
+    return _load_table(study, "runs")
+
+
+def load_costs(study: Study) -> pd.DataFrame:
+    return _load_table(study, "costs")
+
+
+def _load_table(study: Study, name: str) -> pd.DataFrame:
+    path = results_of(study.name) / f"{name}.csv"
     if not path.exists():
         raise InputError(f"no results of study {study.name!r} ({path} is missing); {_how_to_make(study.name)}")
-    return pd.read_csv(path, keep_default_na=False)
+    return pd.read_csv(path, keep_default_na=False, na_values={"device_peak_memory_mb": ""})
 
 
 def _read_predictions(path: Path) -> pd.DataFrame:
@@ -188,56 +204,64 @@ def _how_to_make(study_name: str) -> str:
 
 
 def write_tables(study_name: str) -> Path:
-    """Write `runs.csv` and `class_counts.csv` of a study; returns their folder. Raises when a run is missing."""
+    """Write the tables of a study; returns their folder. Raises `InputError` when a run is missing."""
     study = load_study(study_name)
-    runs = finetuning_runs(study, study_name)
+    starts, runs = pretraining_runs(study, study_name), finetuning_runs(study, study_name)
     missing = [run.run_id for run in runs if not (run.record_path.exists() and run.predictions_path.exists())]
+    missing += [run.run_id for run in starts if not run.record_path.exists()]
     if missing:
         raise InputError(
             f"{len(missing)} run(s) of study {study.name!r} are missing, first {missing[0]}; "
             + _how_to_make(study.name)
         )
-    rows, counts = [], []
-    for run in runs:
-        record = json.loads(run.record_path.read_text(encoding="utf-8"))
-        rows.append(
-            {
-                "run_id": run.run_id,
-                "fingerprint": run.fingerprint,
-                "downstream": run.downstream,
-                "arm": run.arm,
-                "pool": run.pool,
-                "k": run.k,
-                "design": run.design,
-                "seed": run.seed,
-                "backbone": run.backbone,
-                **_source_facts(run, record),
-                "train_images": record["train_images"],
-                "eval_images": record["eval_images"],
-                "top1": record["top1"],
-                "train_images_seen": record["cost"]["train_images_seen"],
-                "train_wall_time_s": record["cost"]["train_wall_time_s"],
-                "predictions": run.predictions_path.name,
-            }
-        )
-        counted = class_counts(_read_predictions(run.predictions_path))
-        counts.append(counted.assign(run_id=run.run_id))
+    records = {run: json.loads(run.record_path.read_text(encoding="utf-8")) for run in [*starts, *runs]}
+    counts = [class_counts(_read_predictions(run.predictions_path)).assign(run_id=run.run_id) for run in runs]
+    tables = {
+        "class_counts": pd.concat(counts)[["run_id", "class_id", "n_images", "n_correct"]],
+        "costs": pd.DataFrame([_cost_row(run, record) for run, record in records.items()]),
+        "runs": pd.DataFrame([_run_row(run, records) for run in runs]),
+    }
     folder = results_root() / study.name
-    columns = ["run_id", "class_id", "n_images", "n_correct"]
-    for name, table in {"class_counts": pd.concat(counts)[columns], "runs": pd.DataFrame(rows)}.items():
+    for name, table in tables.items():
         write_atomically(folder / f"{name}.csv", table.to_csv(index=False, lineterminator="\n").encode())
     return folder
 
 
-def _source_facts(run: Run, record: dict[str, Any]) -> dict[str, int]:
+def _run_row(run: Run, records: Mapping[Run, dict[str, Any]]) -> dict[str, Any]:
+    """A finetuning in `runs.csv`: what varies, what its pretraining was made of, and what came out."""
+    record = records[run]
+    varies = ("run_id", "fingerprint", "downstream", "arm", "pool", "k", "design", "seed", "backbone")
+    return {name: getattr(run, name) for name in varies} | {
+        **_source_facts(run, records),
+        **{name: record[name] for name in ("train_images", "eval_images", "top1")},
+        **{name: record["cost"][name] for name in ("train_images_seen", "train_wall_time_s")},
+        "predictions": run.predictions_path.name,
+    }
+
+
+def _cost_row(run: Run, record: dict[str, Any]) -> dict[str, Any]:
+    """A run in `costs.csv`: what the record says of its cost, machine, code, configuration and data."""
+    names = ("run_id", "fingerprint", "stage", "downstream", "arm", "design", "seed")
+    cost, machine, origin = record["cost"], record["machine"], record["provenance"]
+    cached = {True: "yes", False: "no", None: ""}[cost["from_cache"]]
+    return {name: getattr(run, name) for name in names} | {
+        "pretraining": run.pretraining.run_id if run.pretraining else "",
+        **{name: cost[name] for name in _COST},
+        "from_cache": cached,
+        **{"device": machine["device"], "machine": machine["name"], "devices": machine["devices"]},
+        **{name: origin[name] for name in ("commit", "changed", "config_hash")},
+        "train_content_hash": record["train_content_hash"],
+        "eval_content_hash": record.get("eval_content_hash", ""),
+    }
+
+
+def _source_facts(run: Run, records: Mapping[Run, dict[str, Any]]) -> dict[str, int]:
     """What the pretraining was made of: animal classes as drawn, images, gradient steps. Zero from scratch."""
-    start = run.pretraining
-    if start is None:
+    if run.pretraining is None:
         return {"animal_classes": 0, "pretrain_images": 0, "pretrain_steps": 0}
-    animal = load_class_table(run.plan.source.class_table)["animal"]
-    source = json.loads(start.record_path.read_text(encoding="utf-8"))
+    animal, source = load_class_table(run.plan.source.class_table)["animal"], records[run.pretraining]
     steps = math.ceil(source["train_images"] / source["recipe"]["batch_size"]) * len(source["history"])
-    animals = int(animal.loc[record["source_class_ids"]].sum())
+    animals = int(animal.loc[records[run]["source_class_ids"]].sum())
     return {"animal_classes": animals, "pretrain_images": source["train_images"], "pretrain_steps": steps}
 
 

@@ -1,0 +1,102 @@
+"""The book's side of provenance: links under each figure, and the JSON they lead to.
+
+A notebook does not know where in the book it will stand, and a chapter not what it pastes. Here, once all pages are known,
+the place in each line gets its links, relative to its page, so that they work from disk.
+"""
+
+from __future__ import annotations
+
+import json
+import posixpath
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sphinx.util import logging
+from sphinx.util.osutil import relative_uri
+
+from pretraining_gain.paths import make_writable, write_atomically
+
+if TYPE_CHECKING:
+    from sphinx.application import Sphinx
+    from sphinx.environment import BuildEnvironment
+
+logger = logging.getLogger(__name__)
+FOLDER = "_static/provenance"
+_PASTED = re.compile(r"^:doc: *(\S+)\.ipynb", flags=re.MULTILINE)
+_PLACE = re.compile(r'<span data-provenance="([^"]+)"></span>')
+
+
+class ProvenancePages:
+    """The provenance of every figure in the book's executed notebooks: name -> page -> what the JSON says.
+
+    Several pages hold the same name where a study was not run: each of its pages says so of every figure.
+    """
+
+    def __init__(self) -> None:
+        self.figures: dict[str, dict[str, dict[str, Any]]] = {}
+
+    def connect(self, app: Sphinx) -> None:
+        app.connect("env-updated", self._read)
+        app.connect("html-page-context", self._link)
+        app.connect("build-finished", self._publish)
+
+    def _read(self, app: Sphinx, env: BuildEnvironment) -> None:
+        self.figures = {}
+        for page in sorted(env.found_docs):
+            path = Path(env.doc2path(page))
+            if path.suffix == ".ipynb":
+                for name, content in provenance_of(path).items():
+                    self.figures.setdefault(name, {})[page] = content | {"page": app.builder.get_target_uri(page)}
+
+    def _link(self, app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: object) -> None:
+        if body := context.get("body"):
+            context["body"] = _PLACE.sub(lambda place: self._links(app, page, place.group(1)), body)
+
+    def _links(self, app: Sphinx, page: str, name: str) -> str:
+        pages = self.figures.get(name, {})
+        if not pages:
+            logger.warning("figure %r has no provenance in any executed notebook", name, location=page)
+            return ""
+        notebook = _source_of(app, page, pages)
+        here = app.builder.get_target_uri(page)
+        uris = {
+            "executed notebook": relative_uri(here, app.builder.get_target_uri(notebook)) or here.rpartition("/")[2],
+            "JSON": relative_uri(here, _json_of(notebook, name)),
+        }
+        return "".join(f' · <a href="{uri}">{label}</a>' for label, uri in uris.items())
+
+    def _publish(self, app: Sphinx, failure: Exception | None) -> None:
+        contents = {_json_of(page, name): one for name, pages in self.figures.items() for page, one in pages.items()}
+        for path in make_writable(Path(app.outdir, FOLDER)).glob("*.json"):
+            if f"{FOLDER}/{path.name}" not in contents:
+                path.unlink()
+        for path, content in contents.items():
+            write_atomically(
+                Path(app.outdir, path), (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode()
+            )
+
+
+def _json_of(page: str, name: str) -> str:
+    return f"{FOLDER}/{posixpath.basename(page)}-{name}.json"
+
+
+def _source_of(app: Sphinx, page: str, pages: Iterable[str]) -> str:
+    """Which of these executed notebooks `page` shows: itself, or one that it pastes from."""
+    pasted = _PASTED.findall(Path(app.env.doc2path(page)).read_text(encoding="utf-8"))
+    shown = [page, *(posixpath.normpath(posixpath.join(posixpath.dirname(page), one)) for one in pasted)]
+    return next((one for one in pages if one in shown), page)
+
+
+def provenance_of(path: Path) -> dict[str, dict[str, Any]]:
+    """Name -> provenance of each figure in an executed notebook, with the notebook's template and parameters."""
+    notebook = json.loads(path.read_text(encoding="utf-8"))
+    made = notebook["metadata"].get("papermill", {})
+    facts = {
+        "template": f"notebooks/{Path(made.get('input_path') or path).name}",
+        "parameters": made.get("parameters", {}),
+    }
+    outputs = [output for cell in notebook["cells"] for output in cell.get("outputs", [])]
+    found = [output["metadata"]["provenance"] for output in outputs if "provenance" in output.get("metadata", {})]
+    return {one["figure"]: one | facts for one in found}

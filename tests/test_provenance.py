@@ -1,0 +1,116 @@
+"""Provenance: a figure's line and JSON name the runs that it shows, and say when code or study file were not clean."""
+
+from __future__ import annotations
+
+import json
+
+import pandas as pd
+import pytest
+from conftest import change_study, simulate_results
+
+from pretraining_gain.paths import results_of
+from pretraining_gain.plan.runs import Run
+from pretraining_gain.plan.studies import load_study
+from pretraining_gain.tell.book import paste_figure
+from pretraining_gain.tell.figures import POOL_STYLE
+from pretraining_gain.tell.gains import arm_accuracy
+from pretraining_gain.tell.provenance import Provenance
+from pretraining_gain.tell.provenance_pages import provenance_of
+from pretraining_gain.tell.results import load_costs, load_evaluation
+
+
+def change_costs(**values: object) -> None:
+    """Rewrite columns of the first run's row in toy's `costs.csv`."""
+    path = results_of("toy") / "costs.csv"
+    table = pd.read_csv(path, keep_default_na=False)
+    for name, value in values.items():
+        table.loc[0, name] = value
+    table.to_csv(path, index=False)
+
+
+def test_a_figures_runs_are_those_that_it_shows(results):
+    simulate_results("toy")
+    assert (
+        Provenance.of_arms("toy", ["field"], ["all-k24", "scratch"]).runs
+        == Provenance.of_figure("toy", "figure 1 and 2").runs
+    )
+    costs = load_costs(load_study("toy"))
+    for figure, targets, pools in (
+        ("figure 3", ["field"], list(POOL_STYLE)),
+        ("figure 4", ["clean"], list(POOL_STYLE)),
+        ("figure 6", ["field", "clean"], ["all", "animal", "random"]),
+    ):
+        tables = [arm_accuracy(load_evaluation("toy", name), 10) for name in targets]
+        drawn = pd.concat(tables)
+        drawn = drawn[drawn["pool"].isin(pools)]
+        found = Provenance.of_figure("toy", figure)
+        assert found == Provenance.of_arms("toy", targets, drawn["arm"]) and found.seeds == [0, 1, 2]
+        assert {run.split(".")[0] for run in found.runs} <= set(costs["run_id"])
+    assert len(Provenance.of_figure("toy").runs) == len(costs)
+
+
+def test_the_line_says_what_was_not_clean(results):
+    simulate_results("toy")
+    study = load_study("toy")
+    clean = Provenance.of_figure("toy").line("figure_costs")
+    assert f"66 runs · commit ccccccc · configuration {study.config_hash} · drawn at commit" in clean
+    assert "uncommitted" not in clean.split("drawn at")[0] and "changed since" not in clean
+    assert '<span data-provenance="toy-figure_costs"></span>' in clean
+    change_costs(changed=True)
+    line = Provenance.of_figure("toy").line("figure_costs")
+    assert "commit ccccccc with uncommitted changes · commit ccccccc · " in line
+    change_costs(commit="d" * 40, changed=False, config_hash="0" * 12)
+    line = Provenance.of_figure("toy").line("figure_costs")
+    assert "commit ddddddd · commit ccccccc" in line
+    assert f"configurations 000000000000, {study.config_hash} (study file changed since)" in line
+
+
+def test_a_study_file_changed_after_its_runs_is_told(results, small_study):
+    simulate_results(small_study)
+    before = Provenance.of_figure(small_study)
+    change_study(small_study, {"title: procedural world": "title: another world"})
+    after = Provenance.of_figure(small_study)
+    assert not before.study_file_changed and after.study_file_changed
+    assert after.config_hashes == before.config_hashes and "study file changed since" in after.line("figure_1")
+
+
+def test_files_are_named_with_their_hash_and_a_missing_one_is_not(tmp_path):
+    table = tmp_path / "a<b.csv"
+    table.write_text("x\n")
+    made = Provenance.of_files("topic", "Counted & simulated", table, tmp_path / "missing.csv")
+    assert [*made.files] == [str(table)] and made.runs == [] and made.study_file_changed is False
+    assert "Counted &amp; simulated · " in made.line("figure") and "a&lt;b.csv, SHA-256 73cb3858a687" in made.line(
+        "figure"
+    )
+
+
+def test_a_comparison_that_a_study_lacks_says_so(results):
+    simulate_results("toy")
+    assert "no runs for this comparison" in Provenance.of_arms("toy", ["field"], []).line("figure_assigned")
+
+
+def test_one_run_is_the_provenance_of_its_own_figure():
+    run = Run(study="toy", pool="animal", k=4, seed=2)
+    record = {"provenance": {"commit": "a" * 40, "changed": True, "config_hash": run.plan.config_hash}}
+    made = Provenance.of_run(run, record)
+    assert made.runs == [f"{run.run_id}.{run.fingerprint}"] and made.seeds == [2]
+    assert "seed 2 · 1 run · commit aaaaaaa with uncommitted changes" in made.line(run.run_id)
+
+
+def test_the_book_reads_provenance_from_the_outputs_of_an_executed_notebook(results, tmp_path):
+    simulate_results("toy")
+    origin = Provenance.of_figure("toy", "figure 3")
+    shown = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pretraining_gain.tell.book.display", shown.append)
+        patch.setattr("pretraining_gain.tell.book.glue", lambda *_, **__: None)
+        paste_figure("figure_3", "a word", "what it shows", origin)
+    forms, metadata = shown[0]._repr_mimebundle_()
+    assert forms["text/html"].endswith(origin.line("figure_3"))
+    cell = {"outputs": [{"output_type": "display_data", "data": forms, "metadata": metadata}]}
+    papermill = {"input_path": "notebooks/11_subsets.ipynb", "parameters": {"study": "toy"}}
+    path = tmp_path / "executed.ipynb"
+    path.write_text(json.dumps({"cells": [cell, {}], "metadata": {"papermill": papermill}}))
+    [found] = provenance_of(path).values()
+    assert found["figure"] == "toy-figure_3" and found["runs"] == origin.runs
+    assert (found["template"], found["parameters"]) == ("notebooks/11_subsets.ipynb", {"study": "toy"})
