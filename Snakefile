@@ -37,6 +37,7 @@ CODE = "src/pretraining_gain"
 BUILD = [f"{CODE}/tell/build.py", f"{CODE}/tell/provenance_pages.py"]
 TELL = [path for path in map(str, Path(CODE, "tell").glob("*.py")) if path not in BUILD]
 CONTROLS = ["worlds", "false_positives", "permutations", "power", "estimators"]  # committed; made by tell.controls
+CAMPAIGNS = ["kills", "workflow", "slurm"]  # committed; made by tests.faults and tests.slurm
 DATA_FOLDERS = ["cifar-10", "caltech-101", "imagenet1k", "inat2021"]
 
 
@@ -91,7 +92,7 @@ def named(wildcards):
 
 
 # Only training is worth a job on a cluster; the rest takes seconds to a minute each and runs where snakemake does.
-localrules: all, results, book, tables, show_runs, figures, claims, samples, audit, controls, anchors, plan
+localrules: all, results, book, tables, show_runs, figures, claims, samples, audit, controls, anchors, reliability, plan
 
 
 wildcard_constraints:
@@ -122,6 +123,7 @@ rule book:
         "book/executed/14_audit.ipynb",
         "book/executed/16_controls.ipynb",
         "book/executed/17_anchors.ipynb",
+        "book/executed/20_reliability.ipynb",
         [str(path) for path in Path("book").glob("*.*")],
         [str(path) for path in Path("book/_static").glob("*.*")],
         "_config.yml",
@@ -279,6 +281,17 @@ rule anchors:
         template="notebooks/17_anchors.ipynb",
     output:
         "book/executed/17_anchors.ipynb",
+    shell:
+        f"{EXECUTE} {{input.template}} {{output}}"
+
+
+rule reliability:
+    input:
+        [f"{results_of('reliability', 'kills.json')}/{campaign}.json" for campaign in CAMPAIGNS],
+        TELL,
+        template="notebooks/20_reliability.ipynb",
+    output:
+        "book/executed/20_reliability.ipynb",
     shell:
         f"{EXECUTE} {{input.template}} {{output}}"
 
