@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from pretraining_gain.errors import InputError
 from pretraining_gain.paths import make_writable, results_of, results_root, write_atomically
-from pretraining_gain.plan.runs import plain_parameters
+from pretraining_gain.plan.parameters import plain_parameters
 from pretraining_gain.plan.studies import SCRATCH, Study, load_study
 from pretraining_gain.tell.claims import CLAIMS, EQUAL, Claim, Evidence, Part
 from pretraining_gain.tell.results import View

@@ -17,12 +17,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from pretraining_gain.errors import InputError, one_line
+from pretraining_gain.errors import InputError
 from pretraining_gain.paths import results_of, results_root, write_atomically
+from pretraining_gain.plan.parameters import Parameters, plain_parameters
 from pretraining_gain.plan.representation import correct_images, load_annotations, representation
-from pretraining_gain.plan.runs import Run, finetuning_runs, plain_parameters, pretraining_runs
+from pretraining_gain.plan.runs import Run, finetuning_runs, pretraining_runs
 from pretraining_gain.plan.studies import SCRATCH, Downstream, Study, load_study
 from pretraining_gain.plan.taxonomy import TAXON_COLUMNS, load_class_table
 
@@ -89,13 +90,11 @@ class Evaluation:
         return self.classes.assign(representation=graded).reindex(columns=columns, fill_value="not stated")
 
 
-class View(BaseModel):
+class View(Parameters):
     """What a figure notebook shows. Empty `downstream` and `arm`: the out-of-domain target, and all source classes.
 
     `vote_cut` and `well_represented` matter to a study that grades species by the bird annotations (Figure 1).
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     study: str
     downstream: str = ""
@@ -108,8 +107,7 @@ class View(BaseModel):
     def from_parameters(cls, parameters: Mapping[str, Any]) -> View:
         """From a notebook's `globals()`; raises `InputError` for unknown names, studies, downstreams and arms."""
         names = [name for name in cls.model_fields if name in parameters]
-        with one_line("notebook parameters"):
-            view = cls(**plain_parameters(parameters, names))
+        view = cls(**plain_parameters(parameters, names))
         study = load_study(view.study)
         view = view.model_copy(update={"arm": view.arm or study.everything})
         accepted = [run.arm for run in pretraining_runs(study, view.study)]
