@@ -19,7 +19,8 @@ from pretraining_gain.plan.recipes import Recipe
 from pretraining_gain.plan.studies import Study, load_study
 
 #: A whole study: the toy's, and what its file leaves to defaults.
-WHOLE: dict[str, Any] = yaml.safe_load((ROOT / "notebooks" / "studies" / "toy.yml").read_text()) | {"margin": 0.03, "representation": "named"}
+WHOLE: dict[str, Any] = yaml.safe_load((ROOT / "notebooks" / "studies" / "toy.yml").read_text())
+WHOLE |= {"margin": 0.03, "representation": "named"}
 WHOLE["designs"] = [
     {"name": "matched", "title": "fewer images", "arms": {"animal": [4], "all": [24]}, "total_images": 120,
      "steps_of_k": 4, "subsets": "independent", "source_options": {"gap": 0.5}, "seeds": [0, 1], "downstreams": ["field"]},

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import sys
 from collections.abc import Mapping
@@ -19,6 +18,7 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
+from pretraining_gain.commands import about_a_study
 from pretraining_gain.errors import InputError
 from pretraining_gain.paths import results_of, results_root, write_atomically
 from pretraining_gain.plan.parameters import Parameters, plain_parameters
@@ -26,6 +26,11 @@ from pretraining_gain.plan.representation import correct_images, load_annotation
 from pretraining_gain.plan.runs import Run, finetuning_runs, pretraining_runs
 from pretraining_gain.plan.studies import SCRATCH, Downstream, Study, load_study
 from pretraining_gain.plan.taxonomy import TAXON_COLUMNS, load_class_table
+from pretraining_gain.tell.stored import read_predictions, read_record, read_results
+
+#: What is read from `runs.csv`.
+_TEXTS = ("downstream", "arm", "pool", "design", "predictions")
+_NUMBERS = ("k", "seed", "top1", "animal_classes")
 
 
 @dataclass(frozen=True)
@@ -155,7 +160,7 @@ def load_evaluation(study_name: str, downstream_name: str) -> Evaluation:
         where = f"arm {arm!r} of {study.name}/{downstream.name}"
         if list(group["seed"]) != sorted(planned.get(arm, [])):
             raise InputError(f"{where} lacks seeds; wanted: {sorted(planned.get(arm, []))}; {_how_to_make(study_name)}")
-        tables = [_read_predictions(folder / name) for name in group["predictions"]]
+        tables = [_read_predictions(folder / name, downstream.images.n_classes) for name in group["predictions"]]
         images = tables[0][["image_id", "label"]] if images is None else images
         if not all(table[["image_id", "label"]].equals(images) for table in tables):
             raise InputError(f"{where} was evaluated on other images than the rest")
@@ -170,15 +175,11 @@ def load_runs(study: Study) -> pd.DataFrame:
     path = results_of(study.name) / "runs.csv"
     if not path.exists():
         raise InputError(f"no results of study {study.name!r} ({path} is missing); {_how_to_make(study.name)}")
-    return pd.read_csv(path, keep_default_na=False)
+    return read_results(path, _NUMBERS, _TEXTS, _how_to_make(study.name))
 
 
-def _read_predictions(path: Path) -> pd.DataFrame:
-    try:
-        return pd.read_csv(path, keep_default_na=False)
-    except (OSError, EOFError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"predictions {path} cannot be read ({reason}); {_how_to_make(path.parents[1].name)}") from None
+def _read_predictions(path: Path, n_classes: int | None = None) -> pd.DataFrame:
+    return read_predictions(path, n_classes, _how_to_make(path.parents[1].name))
 
 
 def _how_to_make(study_name: str) -> str:
@@ -197,7 +198,7 @@ def write_tables(study_name: str) -> Path:
         )
     rows, counts = [], []
     for run in runs:
-        record = json.loads(run.record_path.read_text(encoding="utf-8"))
+        record = read_record(run.record_path)
         rows.append(
             {
                 "run_id": run.run_id,
@@ -233,7 +234,7 @@ def _source_facts(run: Run, record: dict[str, Any]) -> dict[str, int]:
     if start is None:
         return {"animal_classes": 0, "pretrain_images": 0, "pretrain_steps": 0}
     animal = load_class_table(run.plan.source.class_table)["animal"]
-    source = json.loads(start.record_path.read_text(encoding="utf-8"))
+    source = read_record(start.record_path)
     steps = math.ceil(source["train_images"] / source["recipe"]["batch_size"]) * len(source["history"])
     animals = int(animal.loc[record["source_class_ids"]].sum())
     return {"animal_classes": animals, "pretrain_images": source["train_images"], "pretrain_steps": steps}
@@ -246,7 +247,4 @@ def class_counts(predictions: pd.DataFrame) -> pd.DataFrame:
 
 
 if __name__ == "__main__":
-    try:
-        print(write_tables(sys.argv[1] if len(sys.argv) > 1 else "toy"))
-    except InputError as error:
-        sys.exit(f"results: {error}")
+    sys.exit(about_a_study("tell.results", __doc__ or "", lambda study: print(write_tables(study)), default="toy"))
