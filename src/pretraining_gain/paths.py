@@ -35,7 +35,9 @@ def _place(variable: str, default: str) -> Path:
 def whole_path(text: str, where: str = "") -> Path:
     """The absolute path that `text` means, `~` and links followed. Raises `InputError` where it cannot mean one."""
     try:
-        return Path(text).expanduser().resolve()
+        path = Path(text).expanduser().resolve()
+        path.exists()  # raises for a name that is too long
+        return path
     except (OSError, RuntimeError, ValueError) as error:
         raise InputError(f"{where}{text!r} is no place ({error}); accepted: the path of a file or folder") from None
 

@@ -252,7 +252,7 @@ def check(study_name: str) -> None:
     wrong = []
     for path in tqdm(packs, desc="checking", unit="pack", mininterval=2):
         try:
-            _check_pack(path)
+            check_pack(path)
         except InputError as error:
             wrong.append(str(error))
     if wrong:
@@ -260,7 +260,8 @@ def check(study_name: str) -> None:
     print(f"{len(packs)} packs are whole")
 
 
-def _check_pack(path: Path) -> None:
+def check_pack(path: Path) -> None:
+    """Raises `InputError` for a pack that is missing or damaged, anywhere in it."""
     if not path.exists():
         raise InputError(f"pack {path} is missing")
     read_pack(path)

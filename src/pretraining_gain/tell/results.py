@@ -30,7 +30,7 @@ from pretraining_gain.tell.stored import read_predictions, read_record, read_res
 
 #: What is read from `runs.csv`.
 _TEXTS = ("downstream", "arm", "pool", "design", "predictions")
-_NUMBERS = ("k", "seed", "top1", "animal_classes")
+_NUMBERS = ("k", "seed", "top1", "animal_classes", "pretrain_images", "pretrain_steps")
 
 
 @dataclass(frozen=True)
@@ -148,27 +148,42 @@ def load_evaluation(study_name: str, downstream_name: str) -> Evaluation:
     """
     study = load_study(study_name)
     downstream = study.downstream(downstream_name)
-    runs = load_runs(study)
+    runs, planned = load_runs(study), _planned_seeds(study, study_name)
+    _check_planned(runs, planned, study)
     runs = runs[runs["downstream"] == downstream.name].sort_values(["arm", "seed"])
-    planned: dict[str, list[int]] = {}
-    for run in finetuning_runs(study, study_name):
-        if run.downstream == downstream.name:
-            planned.setdefault(run.arm, []).append(run.seed)
     folder = results_of(study.name) / "finetune"
     images, correct = None, {}
     for arm, group in runs.groupby("arm", sort=False):
-        where = f"arm {arm!r} of {study.name}/{downstream.name}"
-        if list(group["seed"]) != sorted(planned.get(arm, [])):
-            raise InputError(f"{where} lacks seeds; wanted: {sorted(planned.get(arm, []))}; {_how_to_make(study_name)}")
+        where, wanted = f"arm {arm!r} of {study.name}/{downstream.name}", planned[downstream.name, arm]
+        if list(group["seed"]) != wanted:
+            raise InputError(f"{where} lacks seeds; wanted: {wanted}, there: {list(group['seed'])}; {_how_to_make(study_name)}")
         tables = [_read_predictions(folder / name, downstream.images.n_classes) for name in group["predictions"]]
         images = tables[0][["image_id", "label"]] if images is None else images
         if not all(table[["image_id", "label"]].equals(images) for table in tables):
-            raise InputError(f"{where} was evaluated on other images than the rest")
+            raise InputError(f"{where} was evaluated on other images than the rest; {_how_to_make(study_name)}")
         correct[arm] = np.stack([(table["label"] == table["prediction"]).to_numpy() for table in tables])
     if images is None:
         raise InputError(f"study {study.name!r} has no results for {downstream.name!r}; {_how_to_make(study.name)}")
-    seeds_of = {arm: sorted(planned[arm]) for arm in correct}
+    seeds_of = {arm: planned[downstream.name, arm] for arm in correct}
     return Evaluation(study, downstream, seeds_of, images["label"].to_numpy(), images["image_id"].to_numpy(), correct, runs)
+
+
+def _planned_seeds(study: Study, study_name: str) -> dict[tuple[str, str], list[int]]:
+    """(downstream, arm) -> its seeds, sorted."""
+    planned: dict[tuple[str, str], list[int]] = {}
+    for run in finetuning_runs(study, study_name):
+        planned.setdefault((run.downstream, run.arm), []).append(run.seed)
+    return {name: sorted(seeds) for name, seeds in planned.items()}
+
+
+def _check_planned(runs: pd.DataFrame, planned: Mapping[tuple[str, str], list[int]], study: Study) -> None:
+    """Raise `InputError` for a table of runs that has one which is not the study's: of an older or another study file."""
+    for downstream, arm in zip(runs["downstream"], runs["arm"], strict=True):
+        if (downstream, arm) not in planned:
+            raise InputError(
+                f"{results_of(study.name) / 'runs.csv'} has a run of arm {arm!r} on {downstream!r}; accepted: runs of study "
+                f"{study.name!r}; {_how_to_make(study.name)}"
+            )
 
 
 def load_runs(study: Study) -> pd.DataFrame:

@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from pretraining_gain.errors import InputError
+from pretraining_gain.plan.tables import read_table
 
 _PREDICTIONS = ("image_id", "label", "prediction")
 
@@ -33,7 +34,7 @@ def read_record(path: Path) -> Record:
         return found
 
     try:
-        record = json.loads(path.read_bytes(), object_hook=part)
+        record = json.loads(path.read_text(encoding="utf-8"), object_hook=part)
         if isinstance(record, Record):
             return record
         reason = f"it holds a {type(record).__name__}"
@@ -49,7 +50,7 @@ def read_predictions(path: Path, n_classes: int | None, again: str) -> pd.DataFr
 
     Raises `InputError` when the file is missing, damaged or holds anything else; `again` says how to make it.
     """
-    table = _read(path, "predictions", _PREDICTIONS, again)
+    table = _read_predictions(path, again)
     problem = _problem_of(table, n_classes)
     if problem:
         raise InputError(f"predictions {path}: {problem}; {again}")
@@ -69,24 +70,33 @@ def _problem_of(table: pd.DataFrame, n_classes: int | None) -> str:
 
 
 def read_results(path: Path, numbers: Sequence[str], texts: Sequence[str], again: str) -> pd.DataFrame:
-    """A table of results with (at least) columns of `numbers` and of `texts`. Raises `InputError` as `read_predictions`."""
-    table = _read(path, "table", (*texts, *numbers), again)
-    for column in numbers:
-        if not pd.api.types.is_numeric_dtype(table[column]):
-            wrong = table.loc[pd.to_numeric(table[column], errors="coerce").isna(), column]
-            raise InputError(f"table {path}: column {column!r} has {wrong.iloc[0]!r}; accepted: numbers; {again}")
+    """A table of results, with columns of `numbers`, of `texts`, and others, which are numbers where all their values are.
+
+    Raises `InputError` as `read_predictions` does. Only the text `design` may be empty.
+    """
+    try:
+        table = read_table(path, [name for name in (*texts, *numbers) if name != "design"])
+    except InputError as error:
+        raise InputError(f"table {error}; {again}") from None
+    for column in table.columns.difference(texts):
+        values = pd.to_numeric(table[column], errors="coerce")
+        if values.notna().all():
+            table[column] = values
+        elif column in numbers:
+            wrong = table.loc[values.isna(), column].iloc[0]
+            raise InputError(f"table {path}: column {column!r} has {wrong!r}; accepted: numbers; {again}")
     return table
 
 
-def _read(path: Path, what: str, columns: Sequence[str], again: str) -> pd.DataFrame:
-    texts = {"image_id": str, "arm": str, "downstream": str, "design": str, "predictions": str}
+def _read_predictions(path: Path, again: str) -> pd.DataFrame:
+    """The table of `path`; pandas' reader, as that of `plan.tables` would take long for as many rows as images."""
     try:
-        table = pd.read_csv(path, keep_default_na=False, dtype={name: texts[name] for name in columns if name in texts})
+        table = pd.read_csv(path, keep_default_na=False, dtype={"image_id": str})
     except (OSError, EOFError, ValueError, OverflowError, zlib.error) as error:
-        raise InputError(f"{what} {path} cannot be read ({' '.join(str(error).split())}); {again}") from None
-    missing = [name for name in columns if name not in table]
+        raise InputError(f"predictions {path} cannot be read ({' '.join(str(error).split())}); {again}") from None
+    missing = [name for name in _PREDICTIONS if name not in table]
     if missing:
-        raise InputError(f"{what} {path} lacks column {missing[0]!r}; accepted: {', '.join(columns)}; {again}")
+        raise InputError(f"predictions {path} lacks column {missing[0]!r}; accepted: {', '.join(_PREDICTIONS)}; {again}")
     if table.empty:
-        raise InputError(f"{what} {path} has no rows; accepted: one row or more; {again}")
+        raise InputError(f"predictions {path} has no rows; accepted: one row or more; {again}")
     return table
