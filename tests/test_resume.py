@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -177,15 +178,16 @@ def test_a_second_process_waits_and_does_not_do_the_run_again(results, small_stu
     assert seen[0]["cost"]["starts"] == 1
 
 
-def test_what_a_killed_process_left_half_written_is_cleared_away(results, small_study):
-    run = Run(study=small_study, pool="animal", k=4)
-    run.folder.mkdir(parents=True)
-    left = run.folder / f".{run.weights_path.name}.123.tmp"
-    left.touch()
-    other = run.folder / ".another.json.123.tmp"
-    other.touch()
-    pretrain(run)
-    assert not left.exists() and other.exists()
+def test_what_a_killed_process_left_half_written_is_cleared_away(tmp_path):
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    start = f".table.csv.{platform.node()}."
+    left, living, others = (tmp_path / f"{start}{dead.pid}.tmp", tmp_path / f"{start}{os.getppid()}.tmp",
+                            tmp_path / f".table.csv.elsewhere.{dead.pid}.tmp")  # fmt: skip
+    for path in (left, living, others):
+        path.touch()
+    write_atomically(tmp_path / "table.csv", b"new")
+    assert {path.name for path in tmp_path.iterdir()} == {"table.csv", living.name, others.name}
 
 
 @pytest.mark.parametrize("which", ["weights_path", "predictions_path"])

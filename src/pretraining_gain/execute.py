@@ -27,7 +27,7 @@ from traitlets import CaselessStrEnum, default
 
 from pretraining_gain.commands import CommandLine, answer
 from pretraining_gain.errors import InputError, Interrupted
-from pretraining_gain.paths import make_writable
+from pretraining_gain.paths import make_writable, temporary_beside
 from pretraining_gain.plan.yamlfile import parse_yaml
 
 
@@ -94,7 +94,7 @@ def execute(notebook: Path, output: Path, parameters: dict[str, Any]) -> None:
     if output.suffix != ".ipynb" or output.is_dir() or output.resolve() == notebook.resolve():
         raise InputError(f"{output} cannot be the result of {notebook}; accepted: the path of another .ipynb file")
     make_writable(output.parent)
-    partial = output.with_name(f".{output.stem}.{os.getpid()}.partial.ipynb")
+    partial = temporary_beside(output, "partial.ipynb")
     failed = output.with_name(f"{output.stem}.FAILED.ipynb")
     try:
         with _passing_on_sigterm() as told:

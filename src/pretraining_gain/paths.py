@@ -10,9 +10,13 @@
 
 from __future__ import annotations
 
+import glob
 import os
+import platform
 from contextlib import suppress
 from pathlib import Path
+
+import psutil
 
 from pretraining_gain.errors import InputError
 
@@ -83,9 +87,9 @@ _PLACES = {
 
 def make_writable(folder: Path) -> Path:
     """Create `folder` if need be and prove that files can be written there, before any work is done."""
-    probe = folder / f".probe-{os.getpid()}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        probe = temporary_beside(folder / "probe")
         probe.touch()
         probe.unlink()
     except OSError as error:
@@ -95,12 +99,23 @@ def make_writable(folder: Path) -> Path:
     return folder
 
 
+def temporary_beside(path: Path, ending: str = "tmp") -> Path:
+    """A hidden name beside `path` under which this process may write it. What killed processes of this machine left under
+    such names is cleared away."""
+    start = f".{path.name}.{platform.node()}."
+    for left in path.parent.glob(f"{glob.escape(start)}*.{ending}"):
+        process = left.name.removeprefix(start).removesuffix(f".{ending}")
+        if process.isdecimal() and not psutil.pid_exists(int(process)):
+            left.unlink(missing_ok=True)
+    return path.with_name(f"{start}{os.getpid()}.{ending}")
+
+
 def write_atomically(path: Path, content: bytes, keep_as: Path | None = None) -> None:
     """Write under a temporary name, flush to disk, rename: `path` is either the old file or the whole new one.
 
     With `keep_as` the old file is kept under that name. Raises `InputError` when it cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = temporary_beside(path)
     try:
         with open(temporary, "wb") as file:
             file.write(content)

@@ -22,6 +22,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -41,9 +42,17 @@ POINTS = {
     "checkpoint": [(f"{kind}:checkpoint", 40) for kind in ("half", "whole", "before", "after")],
     "weights": [(f"{kind}:safetensors", 1) for kind in ("half", "whole", "after")],
     "predictions": [(f"{kind}:csv.gz", 1) for kind in ("half", "whole", "after")],
-    "record": [(f"{kind}:-s0-", 2) for kind in ("half", "whole", "before")],
+    "record": [(f"{kind}:.json", 1) for kind in ("half", "whole", "before", "after")],
     "tables": [(f"{kind}:{name}", 1) for kind in ("half", "before", "after") for name in ("runs.csv", "class_counts.csv")],
     "notebook": [("before:.ipynb", 1), ("after:.ipynb", 1)],
+}
+_OF_RUNS = ["training", "checkpoint", "record", "notebook", "clock"]
+#: What can be hit in a pretraining, a finetuning, the tables.
+_PHASES = {
+    "01_pretrain": [*_OF_RUNS, "weights"],
+    "02_finetune": [*_OF_RUNS, "evaluation", "predictions"],
+    "tables": ["tables", "clock"],
+    "workflow": [*POINTS, *["clock"] * len(POINTS)],
 }
 
 
@@ -55,62 +64,61 @@ class Campaign:
     place: Path
     draw: random.Random
     workflow: bool
+    longest_s: float = 12
     kills: Counter[str] = field(default_factory=Counter)
     rounds: int = 0
     differing: list[str] = field(default_factory=list)
 
     def round(self, n_kills: int) -> dict[str, bytes]:
-        """Do the study from nothing, with up to `n_kills` kills; returns what it ended with."""
+        """Do the study from nothing, with up to `n_kills` kills, evenly over its steps; returns what it ended with."""
         folder = Path(tempfile.mkdtemp(dir=self.place))
-        left = n_kills
-        for step in self._steps(folder):
-            while True:
-                phase = self.draw.choice([*POINTS, "clock", "clock"]) if left else ""
-                killed = self._start(step, folder, phase)
-                left -= bool(killed)
-                self.kills.update([killed] if killed else [])
-                if not killed:
-                    break
+        steps, left = self._steps(folder), n_kills
+        for number, (kind, command) in enumerate(steps):
+            here = -(-left // (len(steps) - number))
+            while killed := self._start(command, folder, self.draw.choice(_PHASES[kind]) if here > 0 else ""):
+                self.kills.update(killed)
+                here, left = here - len(killed), left - len(killed)
         return self._outcome(folder)
 
-    def _steps(self, folder: Path) -> list[list[str]]:
+    def _steps(self, folder: Path) -> list[tuple[str, list[str]]]:
+        """(kind, command) of what is done one after the other."""
         if self.workflow:
-            return [[sys.executable, "-m", "snakemake", "--cores", "2", "--config", f"study={self.study}", "--", "results"]]
-        execute = [sys.executable, "-m", "pretraining_gain.execute"]
-        runs = [*pretraining_runs(load_study(self.study), self.study), *finetuning_runs(load_study(self.study), self.study)]
-        return [
-            *([*execute, str(_template(run)), str(folder / "executed" / f"{run.run_id}.ipynb"), *_given(run)] for run in runs),
-            [sys.executable, "-m", "pretraining_gain.tell.results", self.study],
-        ]
+            command = ["-m", "snakemake", "--cores", "2", "--config", f"study={self.study}", "--", "results"]
+            return [("workflow", [sys.executable, *command])]
+        steps = []
+        for run in _runs(self.study):
+            kind = "02_finetune" if run.downstream else "01_pretrain"
+            files = [str(ROOT / "notebooks" / f"{kind}.ipynb"), str(folder / "executed" / f"{run.run_id}.ipynb")]
+            given = [text for name, value in run.parameters().items() for text in ("-p", name, str(value))]
+            steps.append((kind, [sys.executable, "-m", "pretraining_gain.execute", *files, *given]))
+        return [*steps, ("tables", [sys.executable, "-m", "pretraining_gain.tell.results", self.study])]
 
-    def _start(self, command: list[str], folder: Path, phase: str) -> str:
-        """Start `command`; returns the phase it was killed in, or nothing when it came to its end."""
-        log = folder / "points.log"
+    def _start(self, command: list[str], folder: Path, phase: str) -> list[str]:
+        """Start `command`; returns the phases it was killed in, none when it came to its end."""
+        log, said = folder / "points.log", folder / "said.log"
         log.touch()
-        before = log.stat().st_size
+        before = len(log.read_text().splitlines())
         environment = os.environ | {"PRETRAINING_GAIN_RESULTS": str(folder / "results"), "PRETRAINING_GAIN_THREADS": "1"}
         environment |= {"PRETRAINING_GAIN_CHECKPOINT_S": "0", "FAULT_LOG": str(log), "FAULT_POINT": self._point(phase)}
         environment["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent / "points"), str(ROOT / "src")])
-        process = subprocess.Popen(
-            command, env=environment, cwd=ROOT, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-        )
-        if phase == "clock":
-            try:
-                process.wait(self.draw.uniform(0.5, 20 if self.workflow else 12))
-            except subprocess.TimeoutExpired:
-                return self._kill(process)
-        _, said = process.communicate()
-        if log.stat().st_size > before:  # the process, or the kernel under it, killed itself at the point
-            return phase
-        if process.returncode:
-            raise SystemExit(f"a start failed by itself: {' '.join(command)}\n{said.decode()}")
-        return ""
+        with said.open("wb") as file:
+            process = subprocess.Popen(
+                command, env=environment, cwd=ROOT, start_new_session=True, stdout=file, stderr=subprocess.STDOUT
+            )
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(self.draw.uniform(1, self.longest_s) if phase == "clock" else None)
+        if process.poll() is None:
+            return [self._kill(process)]
+        hits = len(log.read_text().splitlines()) - before  # a process, or a kernel under it, killed itself at the point
+        if process.returncode and not hits:
+            raise SystemExit(f"a start failed by itself: {' '.join(command)}\n{said.read_text()}")
+        return [phase] * hits
 
     def _point(self, phase: str) -> str:
         if phase not in POINTS:
             return ""
         kind, most = self.draw.choice(POINTS[phase])
-        return f"{kind}:{self.draw.randint(1, most)}" if ":" in kind else f"{kind}::{self.draw.randint(1, most)}"
+        return f"{kind}{'' if ':' in kind else ':'}:{self.draw.randint(1, most)}"
 
     def _kill(self, process: subprocess.Popen[bytes]) -> str:
         """SIGKILL to the process alone, its children living on, or to all of them."""
@@ -118,10 +126,8 @@ class Campaign:
         alone = self.workflow and self.draw.random() < 0.5
         process.send_signal(signal.SIGKILL)
         for child in [] if alone else children:
-            try:
+            with suppress(psutil.NoSuchProcess):
                 child.kill()
-            except psutil.NoSuchProcess:
-                pass
         process.wait()
         return "clock, Snakemake alone" if alone else "clock"
 
@@ -144,36 +150,35 @@ class Campaign:
         self.differing += [name for name, content in killed.items() if undisturbed.get(name) != content]
 
 
-def _template(run: Run) -> Path:
-    return ROOT / "notebooks" / ("02_finetune.ipynb" if run.downstream else "01_pretrain.ipynb")
-
-
-def _given(run: Run) -> list[str]:
-    return [text for name, value in run.parameters().items() for text in ("-p", name, str(value))]
+def _runs(study: str) -> list[Run]:
+    return [*pretraining_runs(load_study(study), study), *finetuning_runs(load_study(study), study)]
 
 
 def _lasting(path: Path) -> bytes:
-    """The content without times, memory and number of starts."""
+    """The content without times, memory, number of starts and commit."""
     if path.suffix == ".json":
         record = json.loads(path.read_text())
         record.pop("cost", None)
+        record.pop("provenance", None)  # of the code, which may be committed meanwhile
         for epoch in record.get("history", []):
             epoch.pop("wall_time_s"), epoch.pop("device_time_s")
         return json.dumps(record, sort_keys=True).encode()
     if path.suffix == ".csv":
         rows = [line.split(",") for line in path.read_text().splitlines()]
-        kept = [i for i, name in enumerate(rows[0]) if not name.endswith(("_time_s", "_mb", "starts"))]
+        kept = [i for i, name in enumerate(rows[0]) if not name.endswith(("_time_s", "_mb", "starts", "commit"))]
         return "\n".join(",".join(row[i] for i in kept) for row in rows).encode()
     return gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
 
 
-def campaign(study: str, kills: int, seed: int, workflow: bool, kills_a_round: int = 10) -> dict[str, Any]:
+def campaign(study: str, kills: int, seed: int, workflow: bool, kills_a_round: int = 12) -> dict[str, Any]:
     """Do `study` undisturbed once, then in rounds until there were `kills` kills; returns the summary."""
     place = Path(tempfile.mkdtemp(prefix="faults-"))
     done = Campaign(study, place, random.Random(seed), workflow)
     started = time.monotonic()
     try:
         undisturbed = done.round(0)
+        steps = 1 if workflow else len(_runs(study)) + 1
+        done.longest_s = (time.monotonic() - started) / steps
         while sum(done.kills.values()) < kills:
             done.compare(undisturbed, done.round(min(kills_a_round, kills - sum(done.kills.values()))))
             print(f"{sum(done.kills.values())} kills, {done.rounds} rounds, differing: {done.differing or 'nothing'}", flush=True)

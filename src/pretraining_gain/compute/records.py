@@ -30,16 +30,13 @@ _ADVICE = "put it right and start the run again; it goes on from its last checkp
 
 @contextmanager
 def locked(run: Run) -> Iterator[None]:
-    """Hold the run, so that a second process told to do it waits; proves first that its folder can be written, and
-    clears away what a killed process left half-written.
+    """Hold the run, so that a second process told to do it waits; proves first that its folder can be written.
 
     A disk, mount or memory that gives way within becomes one `InputError`.
     """
     make_writable(run.folder)
     try:
         with _sole(run):
-            for left in run.folder.glob(f".{run.record_path.stem}.*.tmp"):
-                left.unlink()
             yield
     except torch.OutOfMemoryError as error:
         raise InputError(f"{run.run_id}: the device is out of memory ({str(error).splitlines()[0][:160]}); {_MORE}") from None

@@ -1,0 +1,35 @@
+"""The short form of the fault campaign: real kills of real runs and of the workflow, and not a bit lost.
+
+The long form, `python -m tests.faults`, is in the book's chapter on reliability.
+"""
+
+from __future__ import annotations
+
+import subprocess
+
+import pytest
+from conftest import ROOT, change_study
+
+from tests.faults.__main__ import campaign
+
+
+@pytest.fixture
+def one_pair(small_study):
+    """One pretraining, and one target from scratch and from it."""
+    text = (ROOT / "notebooks" / "studies" / "toy.yml").read_text()
+    others = text[text.index("  - name: clean") : text.index("throughput:")]
+    change_study(small_study, {others.replace("changes: {batch_size: 64, image", "changes: {epochs: 2, batch_size: 64, image")
+                               .replace("train_images_per_class: 20", "train_images_per_class: 4")
+                               .replace("eval_images_per_class: 30", "eval_images_per_class: 5")
+                               .replace("epochs: 15, lr_step_epochs: 5", "epochs: 2, lr_step_epochs: 1"): "",
+                               "  all: [24]\n": ""})  # fmt: skip
+    yield small_study
+    subprocess.run(["rm", "-rf", str(ROOT / "book" / "executed" / "small")], check=True)
+
+
+@pytest.mark.parametrize(("workflow", "kills"), [(False, 8), (True, 4)])
+def test_killed_runs_and_workflows_end_as_if_undisturbed(one_pair, workflow, kills):
+    summary = campaign(one_pair, kills, seed=1, workflow=workflow)
+    assert summary["kills"] >= kills and summary["rounds"] >= 1
+    assert summary["files_compared"] >= 8
+    assert summary["differing"] == [] and summary["lost"] == 0
