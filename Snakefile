@@ -181,7 +181,7 @@ rule tables:
     params:
         study=named,
     shell:
-        f"{PYTHON} -m pretraining_gain.tell.results {{params.study}}"
+        f"{PYTHON} -m pretraining_gain.tell.tables {{params.study}}"
 
 
 rule show_runs:

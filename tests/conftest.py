@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
 import os
 import shutil
@@ -21,7 +22,7 @@ from pretraining_gain.plan.recipes import Recipe
 from pretraining_gain.plan.runs import Run, finetuning_runs
 from pretraining_gain.plan.studies import load_study
 from pretraining_gain.plan.taxonomy import load_class_table
-from pretraining_gain.tell.results import write_tables
+from pretraining_gain.tell.tables import write_tables
 
 ROOT = Path(__file__).resolve().parents[1]
 os.environ.setdefault("PRETRAINING_GAIN_THREADS", "1")
@@ -56,8 +57,10 @@ def simulate_results(study_name: str, gain: float = 0.2) -> None:
         ids = [f"{label}/{i}" for i, label in enumerate(labels)]
         table = pd.DataFrame({"image_id": ids, "label": labels, "prediction": guesses})
         run.folder.mkdir(parents=True, exist_ok=True)
-        run.predictions_path.write_bytes(gzip.compress(table.to_csv(index=False).encode(), mtime=0))
-        outcome = {"eval_images": len(labels), "top1": float(right.mean()), "eval_content_hash": "e" * 16}
+        content = gzip.compress(table.to_csv(index=False).encode(), mtime=0)
+        run.predictions_path.write_bytes(content)
+        outcome = {"sha256": {"predictions": hashlib.sha256(content).hexdigest()}}
+        outcome |= {"eval_images": len(labels), "top1": float(right.mean()), "eval_content_hash": "e" * 16}
         _write_record(run, 100 * n_classes, outcome)
         if run.pretraining:
             _write_record(run.pretraining, 1000 * run.k, {})

@@ -20,6 +20,7 @@ import torch
 from PIL import Image
 from refusal import refused
 
+from pretraining_gain import prepare
 from pretraining_gain.compute.datasets import load_images
 from pretraining_gain.compute.datasets.prepared import load_packs, pack_path
 from pretraining_gain.compute.pipeline import ImageSet
@@ -225,6 +226,14 @@ def pack(path: Path, image: bytes = JPEG, index: object = INDEX) -> None:
             made.writestr("index.json", index if isinstance(index, str) else json.dumps(index))
 
 
+def deflated(path: Path) -> None:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as made:
+        made.writestr("00000.jpg", bytes(1000))
+        made.writestr("index.json", json.dumps(INDEX))
+    whole = path.read_bytes()
+    path.write_bytes(whole[:40] + b"\xff\xff\xff" + whole[43:])
+
+
 DAMAGED = "delete it and run the preparation again"
 BAD_PACKS: dict[str, tuple[Damage, str]] = {
     "missing": (lambda path: path.unlink(), "make them with `python -m pretraining_gain.prepare STUDY`"),
@@ -242,6 +251,7 @@ BAD_PACKS: dict[str, tuple[Damage, str]] = {
     "a gray image": (lambda path: pack(path, encoded(picture(mode="L"), "JPEG")), "not 32 pixels square in colour"),
     "an image that is none": (lambda path: pack(path, b"text"), DAMAGED),
     "an image of another kind": (lambda path: pack(path, encoded(picture(), "PNG")), DAMAGED),
+    "compressed, and changed": (lambda path: deflated(path), DAMAGED),
     "changed bytes": (content(lambda whole: whole[:200] + b"?" + whole[201:]), "checksum of an image"),
 }  # fmt: skip
 
@@ -256,6 +266,20 @@ def test_a_bad_pack_is_named(tmp_path, monkeypatch, wrong):
     damage(path)
     with refused(str(path), said, unchanged=tmp_path):
         load_packs("imagenet1k", "train", 32, ["n01440764"], 5).images[torch.tensor([0])]
+
+
+#: What the pixels of an image are is not asked by the check, which compares checksums.
+OF_PIXELS = {"an image of another size", "a gray image", "an image that is none", "an image of another kind"}
+
+
+@pytest.mark.parametrize("wrong", sorted(BAD_PACKS.keys() - OF_PIXELS))
+def test_a_bad_pack_is_named_by_the_check_of_a_preparation(tmp_path, wrong):
+    path = tmp_path / "n01440764.zip"
+    pack(path)
+    prepare.check_pack(path)
+    BAD_PACKS[wrong][0](path)
+    with refused(f"pack {path} is", "missing" if wrong == "missing" else DAMAGED, unchanged=tmp_path):
+        prepare.check_pack(path)
 
 
 def test_a_pack_without_images_is_a_class_without_images(tmp_path, monkeypatch):

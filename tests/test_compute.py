@@ -212,8 +212,8 @@ def test_finetuning_without_weights_or_with_damaged_ones_says_so(results, small_
         ("DEVICE", "gpu", "auto, cpu, cuda"),
         ("PRECISION", "half", "fp32"),
         ("THREADS", "two", "whole number"),
-        ("DEVICES", "0", "whole number from 1 on"),
-        ("CHECKPOINT_S", "often", "whole number from 0 on"),
+        ("DEVICES", "0", "whole number from 1 to 1024"),
+        ("CHECKPOINT_S", "often", "whole number from 0 to"),
     ],
 )
 def test_a_wrong_machine_setting_is_named(monkeypatch, variable, value, said):

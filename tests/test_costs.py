@@ -23,7 +23,7 @@ def test_the_ledger_has_each_planned_run_once(costs):
     planned = costs.plan.run_table()
     assert costs.runs["run_id"].tolist() == planned["run_id"].tolist() and costs.runs["run_id"].is_unique
     assert costs.runs["planned_min"].sum() == pytest.approx(60 * planned["device_hours"].sum())
-    assert (costs.runs["config_hash"] == load_study("toy").config_hash).all() and costs.runs["changed"].eq(False).all()
+    assert (costs.runs["config_hash"] == load_study("toy").config_hash).all() and costs.runs["changed"].eq("no").all()
     starts = set(costs.runs.loc[costs.runs["stage"] == "pretrain", "run_id"])
     assert set(costs.runs["pretraining"]) == {"", *starts}
 

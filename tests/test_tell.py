@@ -9,8 +9,6 @@ from conftest import ROOT, simulate_results
 
 from pretraining_gain.errors import InputError
 from pretraining_gain.paths import results_of
-from pretraining_gain.plan.runs import finetuning_runs
-from pretraining_gain.plan.studies import load_study
 from pretraining_gain.tell.figures import (
     figure1_gain_by_taxon,
     figure2_supercategories,
@@ -28,8 +26,9 @@ from pretraining_gain.tell.gains import (
     taxa_numbers,
 )
 from pretraining_gain.tell.readme import results_mark
-from pretraining_gain.tell.results import View, class_counts, load_evaluation, write_tables
+from pretraining_gain.tell.results import View, load_evaluation
 from pretraining_gain.tell.stats import bootstrap_means
+from pretraining_gain.tell.tables import class_counts, write_tables
 
 
 def test_class_counts_count():
@@ -167,21 +166,6 @@ def test_results_elsewhere_leave_the_committed_ones_to_be_read(results):
     simulate_results("mini")
     assert results_of("mini") == results / "mini"
     assert load_evaluation("mini", "cifar10_animals").correct["scratch"].shape != committed.shape
-
-
-def test_runs_on_other_images_are_not_compared(evaluation):
-    run = next(run for run in finetuning_runs(load_study("mini")) if run.pool == "all" and run.seed == 1)
-    table = pd.read_csv(run.predictions_path)
-    table.iloc[1:].to_csv(run.predictions_path, index=False)
-    with pytest.raises(InputError, match="other images"):
-        load_evaluation("mini", run.downstream)
-
-
-def test_damaged_predictions_are_named(evaluation):
-    run = finetuning_runs(load_study("mini"))[0]
-    run.predictions_path.write_bytes(run.predictions_path.read_bytes()[:100])
-    with pytest.raises(InputError, match=r"predictions .*csv\.gz cannot be read"):
-        load_evaluation("mini", run.downstream)
 
 
 @pytest.mark.parametrize(

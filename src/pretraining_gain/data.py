@@ -13,6 +13,7 @@ import shutil
 import sys
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,12 +24,16 @@ import requests
 from PIL import Image
 from tqdm import tqdm
 
+from pretraining_gain.commands import about_a_study
 from pretraining_gain.errors import InputError
 from pretraining_gain.paths import data_root, make_writable
 from pretraining_gain.plan.representation import ANNOTATIONS
 from pretraining_gain.plan.studies import load_study
 
 _BLOCK = 1 << 14  # what a cut connection loses at most
+#: What unpacking raises where a member is missing, cut off, or none of what it should be.
+BROKEN_ARCHIVE = (tarfile.TarError, zipfile.BadZipFile, zlib.error, pickle.UnpicklingError, EOFError, LookupError,
+                  ValueError, TypeError, AttributeError, RuntimeError)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -65,10 +70,15 @@ def download(url: str, output_file: str, _pooch: object) -> None:
     shutil.move(partial, output_file)
 
 
+_CALTECH_TAR = "101_ObjectCategories.tar.gz"
+
+
 def unpack_caltech101(archive: Path, folder: Path) -> None:
     """The published zip holds a tar with `101_ObjectCategories/<class>/image_NNNN.jpg`."""
     with zipfile.ZipFile(archive) as outer:
-        name = next(name for name in outer.namelist() if name.endswith("101_ObjectCategories.tar.gz"))
+        name = next((name for name in outer.namelist() if name.endswith(_CALTECH_TAR)), None)
+        if name is None:
+            raise LookupError(f"it has no {_CALTECH_TAR}")
         with outer.open(name) as inner, tarfile.open(fileobj=inner, mode="r:gz") as tar:
             tar.extractall(folder, filter="data")
 
@@ -141,19 +151,41 @@ def fetch(dataset: str) -> Path:
     folder = data_root() / archive.folder
     if folder.is_dir():
         return folder
+    if folder.is_symlink() or folder.exists():
+        raise InputError(f"data folder {folder} is a file, or a link that leads nowhere; accepted: a folder, or nothing yet")
     downloads = make_writable(data_root() / "downloads")
     try:
         path = pooch.retrieve(
             archive.url, known_hash=archive.checksum, path=downloads, fname=Path(archive.url).name, downloader=download
         )
     except (requests.RequestException, ValueError, OSError) as error:
-        raise InputError(f"cannot fetch {archive.url}: {' '.join(str(error).split())}") from None
-    unpacking = folder.with_name(f".{folder.name}.unpacking")
-    shutil.rmtree(unpacking, ignore_errors=True)
-    unpacking.mkdir()
-    archive.unpack(Path(path), unpacking)
-    unpacking.rename(folder)
+        reason = " ".join(str(error).split())
+        raise InputError(f"cannot fetch {archive.url}: {reason}; accepted: the published file, try again or put it there") from None
+    _unpack(archive, Path(path), folder)
     return folder
+
+
+def _unpack(archive: Archive, file: Path, folder: Path) -> None:
+    """Unpack beside `folder`, and give it its name when all is there; what a killed process left is made anew."""
+    unpacking = folder.with_name(f".{folder.name}.unpacking")
+    try:
+        shutil.rmtree(unpacking) if unpacking.is_dir() else unpacking.unlink(missing_ok=True)
+        unpacking.mkdir()
+        archive.unpack(file, unpacking)
+        unpacking.rename(folder)
+    except OSError as error:
+        if error.errno is None:  # of what is in the archive
+            raise InputError(_not_as_published(file, error)) from None
+        raise InputError(f"cannot unpack {file} to {unpacking}: {error.strerror}; accepted: a disk with room for it") from None
+    except BROKEN_ARCHIVE as error:
+        raise InputError(_not_as_published(file, error)) from None
+    finally:
+        shutil.rmtree(unpacking, ignore_errors=True)
+
+
+def _not_as_published(file: Path, error: Exception) -> str:
+    reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+    return f"archive {file} is not as it was published ({reason}); accepted: the published file, delete this one and try again"
 
 
 def main(name: str) -> None:
@@ -181,7 +213,4 @@ def main(name: str) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main(sys.argv[1] if len(sys.argv) > 1 else "mini")
-    except InputError as problem:
-        sys.exit(f"data: {problem}")
+    sys.exit(about_a_study("data", __doc__ or "", main, default="mini"))

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import reprlib
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+
+#: How much of a wrong value is shown, and how many problems of one file.
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = 100
+_SHORT.maxlevel, _SHORT.maxdict, _SHORT.maxlist = 2, 4, 6
+_MOST = 5
 
 
 class InputError(ValueError):
-    """Something the user gave cannot be used. The message is one complete line."""
+    """Something the user gave cannot be used. The message is one complete line, whatever is quoted in it."""
+
+    def __init__(self, message: object) -> None:
+        super().__init__(" ".join(str(message).splitlines()))
 
     def _render_traceback_(self) -> list[str]:
         """IPython asks for this: in a notebook the one line replaces the stack."""
@@ -21,6 +32,20 @@ class Interrupted(Exception):
 
     def _render_traceback_(self) -> list[str]:
         return [f"{type(self).__name__}: {self}"]
+
+
+class Given(BaseModel):
+    """What somebody writes into a file or a notebook: each field of its very type, numbers finite, nothing unknown."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _nothing_unknown(cls, given: Any) -> Any:
+        unknown = [name for name in given if name not in cls.model_fields] if isinstance(given, Mapping) else []
+        if unknown:
+            raise ValueError(f"unknown field {unknown[0]!r}; accepted: {', '.join(cls.model_fields)}")
+        return given
 
 
 #: Exit code of an interrupted run: "try again" in the sense of sysexits.h; schedulers can be told to requeue on it.
@@ -37,15 +62,15 @@ def one_line(where: str) -> Iterator[None]:
 
 
 def _summary(error: ValidationError) -> str:
-    parts = []
-    for problem in error.errors(include_url=False):
-        field = ".".join(str(step) for step in problem["loc"])
-        message = problem["msg"].removeprefix("Value error, ")
-        if problem["type"] == "extra_forbidden":
-            parts.append(f"unknown field {field!r}")
-        elif problem["type"] == "missing":
-            parts.append(f"field {field!r} is missing")
-        else:
-            got = "" if problem["type"] == "value_error" else f" (got {problem['input']!r})"
-            parts.append(f"{field}: {message}{got}" if field else f"{message}{got}")
-    return "; ".join(parts)
+    problems = [_problem(one) for one in error.errors(include_url=False)]
+    more = [f"and {len(problems) - _MOST} more"] if len(problems) > _MOST else []
+    return "; ".join([*problems[:_MOST], *more])
+
+
+def _problem(found: Mapping[str, Any]) -> str:
+    field = ".".join(str(step) for step in found["loc"])
+    if found["type"] == "missing":
+        return f"field {field!r} is missing"
+    message = found["msg"].removeprefix("Value error, ")
+    got = "" if found["type"] == "value_error" else f" (got {_SHORT.repr(found['input'])})"
+    return f"{field}: {message}{got}" if field else f"{message}{got}"

@@ -7,7 +7,6 @@ the notebook of a failed run is kept beside it as `….FAILED.ipynb`.
 
 from __future__ import annotations
 
-import argparse
 import os
 import signal
 import sys
@@ -20,14 +19,16 @@ from typing import Any
 
 import papermill
 import psutil
-import yaml
 from jupyter_client.manager import AsyncKernelManager
 from nbclient.exceptions import DeadKernelError
+from nbformat import ValidationError
 from papermill.exceptions import PapermillException, PapermillExecutionError
 from traitlets import CaselessStrEnum, default
 
-from pretraining_gain.errors import TRY_AGAIN, InputError, Interrupted
+from pretraining_gain.commands import CommandLine, answer
+from pretraining_gain.errors import InputError, Interrupted
 from pretraining_gain.paths import make_writable, temporary_beside
+from pretraining_gain.plan.yamlfile import parse_yaml
 
 
 class _LocalKernel(AsyncKernelManager):
@@ -46,18 +47,41 @@ class _LocalKernel(AsyncKernelManager):
 _TYPES = {"str": str, "int": int, "float": (int, float), "bool": bool, "list": list, "dict": dict}
 
 
+def read_parameters(given: list[tuple[str, str]]) -> dict[str, Any]:
+    """Name -> value, of texts as on the command line, each value read as YAML. Raises `InputError` for one that is none."""
+    parameters: dict[str, Any] = {}
+    for name, text in given:
+        if name in parameters:
+            raise InputError(f"parameter {name!r} is given twice; accepted: each once")
+        try:
+            parameters[name] = parse_yaml(text)
+        except InputError as error:
+            raise InputError(f"parameter {name}={text!r} cannot be read ({error}); accepted: a number, a text, a list") from None
+    return parameters
+
+
 def check_parameters(notebook: Path, parameters: dict[str, Any]) -> None:
     """Raise `InputError` for a parameter that the notebook does not declare, or of another type than it declares."""
     if not notebook.is_file():
         raise InputError(f"notebook {notebook} is not there; accepted: a .ipynb file, e.g. notebooks/02_finetune.ipynb")
-    declared = papermill.inspect_notebook(str(notebook))
+    declared = _declared(notebook)
     for name, value in parameters.items():
         if name not in declared:
             raise InputError(f"{notebook.name}: unknown parameter {name!r}; accepted: {', '.join(declared)}")
         wanted = declared[name]["inferred_type_name"]
         fits = isinstance(value, _TYPES.get(wanted, object))
         if not fits or (isinstance(value, bool) and wanted != "bool"):
-            raise InputError(f"{notebook.name}: parameter {name}={value!r} is not of type {wanted}")
+            raise InputError(f"{notebook.name}: parameter {name}={value!r} is not of type {wanted}; accepted: {wanted}")
+
+
+def _declared(notebook: Path) -> dict[str, Any]:
+    """Name -> what the notebook's cell of parameters says of it."""
+    try:
+        if not notebook.suffix == ".ipynb":
+            raise ValueError("its name does not end in .ipynb")
+        return papermill.inspect_notebook(str(notebook))
+    except (PapermillException, ValidationError, OSError, ValueError, LookupError, AttributeError, TypeError) as error:
+        raise InputError(f"{notebook} is no notebook ({error}); accepted: a .ipynb file") from None
 
 
 def execute(notebook: Path, output: Path, parameters: dict[str, Any]) -> None:
@@ -67,6 +91,8 @@ def execute(notebook: Path, output: Path, parameters: dict[str, Any]) -> None:
     `output` is then as it was before.
     """
     check_parameters(notebook, parameters)
+    if output.suffix != ".ipynb" or output.is_dir() or output.resolve() == notebook.resolve():
+        raise InputError(f"{output} cannot be the result of {notebook}; accepted: the path of another .ipynb file")
     make_writable(output.parent)
     partial = temporary_beside(output, "partial.ipynb")
     failed = output.with_name(f"{output.stem}.FAILED.ipynb")
@@ -117,17 +143,16 @@ def _passing_on_sigterm() -> Iterator[list[int]]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m pretraining_gain.execute", description=__doc__.split("\n")[0])
+    parser = CommandLine("execute", __doc__ or "")
     parser.add_argument("notebook", type=Path)
     parser.add_argument("output", type=Path)
     parser.add_argument("-p", "--parameter", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"))
     given = parser.parse_args(arguments)
-    try:
-        execute(given.notebook, given.output, {name: yaml.safe_load(value) for name, value in given.parameter})
-    except (InputError, Interrupted) as error:
-        print(f"{given.notebook.stem}: {error}", file=sys.stderr)
-        return TRY_AGAIN if isinstance(error, Interrupted) else 1
-    return 0
+
+    def work() -> None:
+        execute(given.notebook, given.output, read_parameters(given.parameter))
+
+    return answer(given.notebook.stem, work)
 
 
 if __name__ == "__main__":

@@ -35,7 +35,17 @@ def project_root() -> Path:
 
 def _place(variable: str, default: str) -> Path:
     value = os.environ.get(variable)
-    return Path(value).expanduser().resolve() if value else project_root() / default
+    return whole_path(value, f"{variable}: ") if value else project_root() / default
+
+
+def whole_path(text: str, where: str = "") -> Path:
+    """The absolute path that `text` means, `~` and links followed. Raises `InputError` where it cannot mean one."""
+    try:
+        path = Path(text).expanduser().resolve()
+        path.exists()  # raises for a name that is too long
+        return path
+    except (OSError, RuntimeError, ValueError) as error:
+        raise InputError(f"{where}{text!r} is no place ({error}); accepted: the path of a file or folder") from None
 
 
 def data_root() -> Path:
@@ -63,14 +73,18 @@ def prepared_root() -> Path:
 
 def public(text: str) -> str:
     """A message as a book may show it: places by the names of their variables, not by this machine's folders."""
-    for name, place in {
-        "PREPARED": prepared_root,
-        "DATA": data_root,
-        "RESULTS": results_root,
-        "CACHE": cache_root,
-    }.items():
-        text = text.replace(str(place()), f"$PRETRAINING_GAIN_{name}")
+    for variable, place in _PLACES.items():
+        text = text.replace(str(place()), f"${variable}")
     return text
+
+
+#: The innermost first, as prepared data are among the data unless they are elsewhere.
+_PLACES = {
+    "PRETRAINING_GAIN_PREPARED": prepared_root,
+    "PRETRAINING_GAIN_DATA": data_root,
+    "PRETRAINING_GAIN_RESULTS": results_root,
+    "PRETRAINING_GAIN_CACHE": cache_root,
+}
 
 
 def make_writable(folder: Path) -> Path:
@@ -81,7 +95,9 @@ def make_writable(folder: Path) -> Path:
         probe.touch()
         probe.unlink()
     except OSError as error:
-        raise InputError(f"cannot write to {folder}: {error.strerror}; choose another place (see paths.py)") from None
+        of_it = [variable for variable, place in _PLACES.items() if folder.resolve().is_relative_to(place())]
+        choose = f"set {of_it[0]} to another" if of_it else "choose another"
+        raise InputError(f"cannot write to {folder}: {error.strerror}; accepted: a folder to write in, {choose}") from None
     return folder
 
 

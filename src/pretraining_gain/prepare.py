@@ -7,7 +7,6 @@ are estimated on a sample, and too small a disk is refused. What is there is kep
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import importlib
 import io
@@ -29,7 +28,9 @@ from filelock import FileLock, Timeout
 from PIL import Image
 from tqdm import tqdm
 
+from pretraining_gain.commands import CommandLine, answer, whole_number
 from pretraining_gain.compute.datasets.image_folder import BROKEN, decode, read_file, why_broken
+from pretraining_gain.compute.datasets.prepared import _DAMAGED as DAMAGED
 from pretraining_gain.compute.datasets.prepared import INDEX, damaged, pack_path, read_pack
 from pretraining_gain.errors import InputError
 from pretraining_gain.paths import make_writable, prepared_root, write_atomically
@@ -251,14 +252,26 @@ def check(study_name: str) -> None:
     wrong = []
     for path in tqdm(packs, desc="checking", unit="pack", mininterval=2):
         try:
-            with zipfile.ZipFile(path) as pack:
-                first = pack.testzip()
-            wrong += [damaged(path, f"checksum of {first}")] if first else []
-        except (OSError, zipfile.BadZipFile) as error:
-            wrong.append(damaged(path, error) if path.exists() else f"pack {path} is missing")
+            check_pack(path)
+        except InputError as error:
+            wrong.append(str(error))
     if wrong:
         raise InputError(f"{len(wrong)} of {len(packs)} packs are not whole: {'; '.join(wrong[:20])}")
     print(f"{len(packs)} packs are whole")
+
+
+def check_pack(path: Path) -> None:
+    """Raises `InputError` for a pack that is missing or damaged, anywhere in it."""
+    if not path.exists():
+        raise InputError(f"pack {path} is missing")
+    read_pack(path)
+    try:
+        with zipfile.ZipFile(path) as pack:
+            first = pack.testzip()
+    except DAMAGED as error:
+        raise InputError(damaged(path, error)) from None
+    if first:
+        raise InputError(damaged(path, f"checksum of {first}"))
 
 
 def _bar(title: str, total: int, unit: str) -> tqdm:
@@ -270,22 +283,16 @@ def _module(images: Images) -> ModuleType:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m pretraining_gain.prepare", description=__doc__.split("\n")[0])
+    parser = CommandLine("prepare", __doc__ or "")
     parser.add_argument("study", help="name in notebooks/studies/, or the path of a .yml file")
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="threads; default: all cores")
+    parser.add_argument("--workers", type=whole_number, default=os.cpu_count() or 1, help="threads; default: all cores")
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--estimate", action="store_true", help="print time and disk, and stop")
     what.add_argument("--check", action="store_true", help="compare the checksums of all packs, and stop")
     given = parser.parse_args(arguments)
-    try:
-        if given.check:
-            check(given.study)
-        else:
-            prepare(given.study, max(1, given.workers), only_estimate=given.estimate)
-    except InputError as error:
-        print(f"prepare: {error}", file=sys.stderr)
-        return 1
-    return 0
+    if given.check:
+        return answer("prepare", lambda: check(given.study))
+    return answer("prepare", lambda: prepare(given.study, given.workers, only_estimate=given.estimate))
 
 
 if __name__ == "__main__":

@@ -43,7 +43,7 @@ POINTS = {
     "weights": [(f"{kind}:safetensors", 1) for kind in ("half", "whole", "after")],
     "predictions": [(f"{kind}:csv.gz", 1) for kind in ("half", "whole", "after")],
     "record": [(f"{kind}:.json", 1) for kind in ("half", "whole", "before", "after")],
-    "tables": [(f"{kind}:{name}", 1) for kind in ("half", "before", "after") for name in ("runs.csv", "class_counts.csv")],
+    "tables": [(f"{kind}:{name}", 1) for kind in ("half", "before", "after") for name in ("runs.csv", "costs.csv", "SHA256SUMS")],
     "notebook": [("before:.ipynb", 1), ("after:.ipynb", 1)],
 }
 _OF_RUNS = ["training", "checkpoint", "record", "notebook", "clock"]
@@ -91,7 +91,7 @@ class Campaign:
             files = [str(ROOT / "notebooks" / f"{kind}.ipynb"), str(folder / "executed" / f"{run.run_id}.ipynb")]
             given = [text for name, value in run.parameters().items() for text in ("-p", name, str(value))]
             steps.append((kind, [sys.executable, "-m", "pretraining_gain.execute", *files, *given]))
-        return [*steps, ("tables", [sys.executable, "-m", "pretraining_gain.tell.results", self.study])]
+        return [*steps, ("tables", [sys.executable, "-m", "pretraining_gain.tell.tables", self.study])]
 
     def _start(self, command: list[str], folder: Path, phase: str) -> list[str]:
         """Start `command`; returns the phases it was killed in, none when it came to its end."""
@@ -140,7 +140,7 @@ class Campaign:
             self.differing += [f"left over: {path.name}" for path in left]
         found = {}
         for path in results.rglob("*"):
-            if path.is_file() and path.suffix not in (".lock", ".tmp", ".pt") and "SHA256" not in path.name:
+            if path.is_file() and path.suffix not in (".lock", ".tmp", ".pt") and path.name != "SHA256SUMS":
                 found[str(path.relative_to(results))] = _lasting(path)
         return found
 
@@ -165,7 +165,7 @@ def _lasting(path: Path) -> bytes:
         return json.dumps(record, sort_keys=True).encode()
     if path.suffix == ".csv":
         rows = [line.split(",") for line in path.read_text().splitlines()]
-        kept = [i for i, name in enumerate(rows[0]) if not name.endswith(("_time_s", "_mb", "starts", "commit"))]
+        kept = [i for i, name in enumerate(rows[0]) if not name.endswith(("_time_s", "_mb", "starts", "commit", "changed", "from_cache"))]
         return "\n".join(",".join(row[i] for i in kept) for row in rows).encode()
     return gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
 

@@ -3,9 +3,9 @@
 | variable                         | accepted                      | default                       |
 |----------------------------------|-------------------------------|-------------------------------|
 | `PRETRAINING_GAIN_DEVICE`        | `auto`, `cpu`, `cuda`         | `auto`: CUDA if there is one  |
-| `PRETRAINING_GAIN_DEVICES`       | a whole number                | 1 (on a CPU: processes)       |
+| `PRETRAINING_GAIN_DEVICES`       | a whole number to 1024        | 1 (on a CPU: processes)       |
 | `PRETRAINING_GAIN_PRECISION`     | `auto`, `fp32`, `bf16`, `fp16`, `fp64` | `auto`: bf16 on CUDA, else fp32 |
-| `PRETRAINING_GAIN_THREADS`       | a whole number                | torch's own choice            |
+| `PRETRAINING_GAIN_THREADS`       | a whole number to 1024        | torch's own choice            |
 | `PRETRAINING_GAIN_CHECKPOINT_S`  | seconds that may be lost      | 60                            |
 """
 
@@ -113,7 +113,9 @@ def this_machine() -> Machine:
     precision = _setting("PRECISION", ("auto", *_PRECISIONS))
     if precision == "auto":
         precision = "bf16" if device == "cuda" and torch.cuda.is_bf16_supported() else "fp32"
-    threads, devices, checkpoint_s = _number("THREADS", 0), n_devices(), _number("CHECKPOINT_S", 60, least=0)
+    if precision == "fp16" and device == "cpu":
+        raise InputError("PRETRAINING_GAIN_PRECISION='fp16' needs a CUDA device; accepted here: auto, fp32, bf16, fp64")
+    threads, devices, checkpoint_s = _number("THREADS", 0), n_devices(), _number("CHECKPOINT_S", 60, 0, 10**9)
     if device == "cuda" and devices > torch.cuda.device_count():
         raise InputError(f"PRETRAINING_GAIN_DEVICES={devices}, but this machine has {torch.cuda.device_count()}")
     if device == "cpu":
@@ -158,15 +160,15 @@ def _resident_mb() -> float | None:
     return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit, 1)
 
 
-def _number(name: str, default: int, least: int = 1) -> int:
+def _number(name: str, default: int, least: int = 1, most: int = 1024) -> int:
     value = os.environ.get(f"PRETRAINING_GAIN_{name}", "")
-    if value and not (value.isdecimal() and int(value) >= least):
-        raise InputError(f"PRETRAINING_GAIN_{name}={value!r}; accepted: a whole number from {least} on")
+    if value and not (value.isdecimal() and len(value) < 20 and least <= int(value) <= most):
+        raise InputError(f"PRETRAINING_GAIN_{name}={value!r}; accepted: a whole number from {least} to {most}")
     return int(value or default)
 
 
 def _setting(name: str, accepted: tuple[str, ...]) -> str:
-    value = os.environ.get(f"PRETRAINING_GAIN_{name}", "auto")
+    value = os.environ.get(f"PRETRAINING_GAIN_{name}") or "auto"
     if value not in accepted:
         raise InputError(f"PRETRAINING_GAIN_{name}={value!r}; accepted: {', '.join(accepted)}")
     return value

@@ -5,20 +5,20 @@ from __future__ import annotations
 import base64
 import importlib
 import io
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from pretraining_gain.compute.datasets import load_images
-from pretraining_gain.errors import InputError, one_line
+from pretraining_gain.errors import InputError
 from pretraining_gain.paths import public
-from pretraining_gain.plan.runs import plain_parameters
+from pretraining_gain.plan.parameters import Parameters
 from pretraining_gain.plan.studies import Images, Study, load_study
+from pretraining_gain.plan.subsets import Seed
 from pretraining_gain.plan.taxonomy import load_class_table
 
 #: Source and licence of datasets that state one for all images; a dataset whose images have their own has `credit`.
@@ -44,20 +44,13 @@ class Sample:
     credit: str
 
 
-class SampleView(BaseModel):
+class SampleView(Parameters):
     """The parameters of the samples notebook: how many species, and how many images of each in each domain."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     study: str
     n_species: int = Field(ge=1, le=20)
     n_images: int = Field(ge=1, le=10)
-    seed: int = Field(default=0, ge=0)
-
-    @classmethod
-    def from_parameters(cls, parameters: Mapping[str, Any]) -> SampleView:
-        with one_line("notebook parameters"):
-            return cls(**plain_parameters(parameters, list(cls.model_fields)))
+    seed: Seed = 0
 
     def samples(self) -> list[Sample] | str:
         """Images of species that the source has, too, from both domains; or one line that says which data are missing.

@@ -2,7 +2,7 @@
 
 import sys
 
-from pretraining_gain.errors import InputError
+from pretraining_gain.commands import about_a_study
 from pretraining_gain.plan.costs import Plan
 
 
@@ -21,7 +21,4 @@ def main(name: str) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main(sys.argv[1] if len(sys.argv) > 1 else "toy")
-    except InputError as error:
-        sys.exit(f"plan: {error}")
+    sys.exit(about_a_study("plan", __doc__ or "", main, default="toy"))

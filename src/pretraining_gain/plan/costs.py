@@ -9,8 +9,9 @@ from typing import Any
 import pandas as pd
 
 from pretraining_gain.plan.inat2021 import describe_evaluation
+from pretraining_gain.plan.parameters import StudyName
 from pretraining_gain.plan.recipes import RecipeChoice
-from pretraining_gain.plan.runs import Run, design_runs, finetuning_runs, plain_parameters, pretraining_runs
+from pretraining_gain.plan.runs import Run, design_runs, finetuning_runs, pretraining_runs
 from pretraining_gain.plan.studies import SCRATCH, Study, load_study
 
 #: Datasets that are prepared before they are trained on (see `pretraining_gain.prepare`).
@@ -48,7 +49,7 @@ class Plan:
     @classmethod
     def from_parameters(cls, parameters: Mapping[str, Any]) -> Plan:
         """From a notebook's `globals()`: the one parameter is `study`."""
-        return cls.of(plain_parameters(parameters, ["study"])["study"])
+        return cls.of(StudyName.from_parameters(parameters).study)
 
     def runs(self) -> list[Run]:
         return [*pretraining_runs(self.study, self.name), *finetuning_runs(self.study, self.name)]

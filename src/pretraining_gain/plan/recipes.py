@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field, ValidationInfo, field_validator, model_validator
+
+from pretraining_gain.errors import Given
 
 PAPER = "paper D.2"
 ASSUMED = "assumed"
 CHOSEN = "chosen for this study"
+#: The least and the largest side of an image.
+SIZES_PX = (8, 1024)
+_SidePx = Annotated[int, Field(ge=SIZES_PX[0], le=SIZES_PX[1])]
 
 
-class Recipe(BaseModel):
+class Recipe(Given):
     """SGD with a step schedule on cross-entropy, as the paper trains. Machine matters (device, precision) are not in it."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     epochs: int = Field(gt=0)
     batch_size: int = Field(gt=1, description="global batch, over all devices")
@@ -26,10 +29,17 @@ class Recipe(BaseModel):
     frozen_batchnorm: Literal["eval", "train"] = Field(
         description="statistics of a frozen backbone's BatchNorm: kept (eval) or updated (train)"
     )
-    image_size_px: int = Field(ge=8, le=1024, description="side of what the network sees")
-    resize_px: int = Field(ge=8, le=1024, description="side to which an image is decoded (short side, central square)")
+    image_size_px: _SidePx = Field(description="side of what the network sees")
+    resize_px: _SidePx = Field(description="side to which an image is decoded (short side, central square)")
     crop_scale_min: float = Field(gt=0, le=1, description="smallest share of the area that a training crop keeps")
     flip: bool = Field(description="mirror half of the training images")
+
+    @model_validator(mode="after")
+    def _crops_fit(self) -> Self:
+        if self.resize_px < self.image_size_px:
+            least = self.image_size_px
+            raise ValueError(f"resize_px is {self.resize_px}; accepted: {least} (image_size_px) or more, as crops are cut from it")
+        return self
 
 
 def lr_at(recipe: Recipe, epoch: int) -> float:
@@ -64,20 +74,29 @@ PAPER_RECIPES: dict[str, dict[str, tuple[object, str]]] = {
 }
 
 
-class RecipeChoice(BaseModel):
+class RecipeChoice(Given):
     """A recipe in a study file: one of the paper's, and what the study changes in it."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
     based_on: Literal["pretrain", "finetune_inat", "finetune_imagenet"]
-    changes: dict[str, int | float | bool | str] = {}
+    changes: dict[str, Any] = Field(default={})
+
+    @field_validator("changes")
+    @classmethod
+    def _possible(cls, changes: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+        if "based_on" in info.data:
+            _changed(info.data["based_on"], changes)
+        return changes
 
     def resolve(self) -> Recipe:
-        """The full recipe. Raises pydantic's error for an unknown or impossible change."""
-        paper = {field: value for field, (value, _) in PAPER_RECIPES[self.based_on].items()}
-        return Recipe(**paper | self.changes)
+        """The full recipe."""
+        return _changed(self.based_on, self.changes)
 
     def sources(self) -> dict[str, str]:
         """Field -> 'paper D.2', 'assumed' or 'chosen for this study'."""
         paper = {field: source for field, (_, source) in PAPER_RECIPES[self.based_on].items()}
         return paper | dict.fromkeys(self.changes, CHOSEN)
+
+
+def _changed(based_on: str, changes: dict[str, Any]) -> Recipe:
+    """One of the paper's recipes with changes. Raises pydantic's error for an unknown or impossible one."""
+    return Recipe(**{field: value for field, (value, _) in PAPER_RECIPES[based_on].items()} | changes)

@@ -4,28 +4,26 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-from pretraining_gain.errors import InputError, one_line
+from pretraining_gain.errors import InputError
 from pretraining_gain.paths import results_root
 from pretraining_gain.plan.code import code_hash
 from pretraining_gain.plan.datasets import options_of
-from pretraining_gain.plan.recipes import Recipe
+from pretraining_gain.plan.parameters import Parameters
+from pretraining_gain.plan.recipes import SIZES_PX, Recipe
 from pretraining_gain.plan.studies import SCRATCH, Backbone, Design, Downstream, Images, Study, load_study
-from pretraining_gain.plan.subsets import POOLS, ClassSubset, accepted_ks, sample_classes
+from pretraining_gain.plan.subsets import POOLS, ClassSubset, Seed, accepted_ks, sample_classes
 from pretraining_gain.plan.taxonomy import has_class_table, load_class_table, rows_deciding_images
 
 WHOLE_POOL = 0
-_PLAIN = (bool, int, float, str, list, dict, tuple, type(None))
-_NOTEBOOK_OWN = {"In", "Out"}
 
 
-class Run(BaseModel):
+class Run(Parameters):
     """What varies between runs. `downstream` empty: a pretraining; else a finetuning of that pretraining.
 
     `pool` is one of the pools, or `scratch`: finetuning without pretraining. `k` 0 means the whole pool (and is the
@@ -34,26 +32,25 @@ class Run(BaseModel):
     epochs, on to its pretraining.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
     study: str
     pool: str = "all"
     k: int = Field(default=WHOLE_POOL, ge=0)
-    seed: int = Field(default=0, ge=0)
+    seed: Seed = 0
     downstream: str = ""
     design: str = ""
     backbone: Backbone = ""
     epochs: int = Field(default=0, ge=0)
-    image_size_px: int = Field(default=0, ge=0, le=1024)
+    image_size_px: int = Field(default=0, ge=0)
 
     @model_validator(mode="before")
     @classmethod
     def _canonical(cls, values: dict[str, Any]) -> dict[str, Any]:
         """Check against the study and write equal runs equally: `random` with all classes is `all`, k=0 is spelt out."""
-        if not isinstance(values.get("study"), str) or not isinstance(values.get("k", 0), int):
-            return values
+        given, values = values, _DEFAULTS | values
+        of_its_type = all(type(values[name]) is type(default) for name, default in _DEFAULTS.items())
+        if "study" not in given or not of_its_type or values["seed"] < 0:
+            return {name: value for name, value in given.items() if value != ""}  # the fields say what they take
         study = load_study(values["study"])
-        values = {"pool": "all", "k": WHOLE_POOL, "seed": 0, "downstream": "", "design": "", "backbone": "", **values}
         if values["downstream"]:
             study.downstream(values["downstream"])
         values["backbone"] = values["backbone"] or study.backbone
@@ -62,18 +59,15 @@ class Run(BaseModel):
             values["design"] = ""
         return values
 
-    @classmethod
-    def from_parameters(cls, parameters: Mapping[str, Any]) -> Run:
-        """Build from a notebook's parameters, or from its `globals()`.
-
-        Every plain value (number, text, list …) without a leading underscore must be a field of the run; so a
-        misspelt papermill parameter is an error here even where papermill itself only warns.
-        """
-        return cls(**plain_parameters(parameters, list(cls.model_fields)))
-
-    def __init__(self, **values: Any) -> None:
-        with one_line("run parameters"):
-            super().__init__(**values)
+    @model_validator(mode="after")
+    def _size_fits(self) -> Run:
+        """Images are decoded in proportion to what the network sees, and that has its limits, too."""
+        if self.image_size_px:
+            usual = (self.target.recipe if self.downstream else self.plan.pretrain).resolve()
+            least, most = SIZES_PX[0], SIZES_PX[1] * usual.image_size_px // usual.resize_px
+            if not least <= self.image_size_px <= most:
+                raise ValueError(f"image_size_px={self.image_size_px}; accepted: {least} to {most} (0: the recipe's)")
+        return self
 
     @property
     def plan(self) -> Study:
@@ -208,6 +202,11 @@ class Run(BaseModel):
         return values | {name: value for name, value in varying.items() if value}
 
 
+_DEFAULTS: dict[str, Any] = {
+    "study": "", "pool": "all", "k": WHOLE_POOL, "seed": 0, "downstream": "", "design": "", "backbone": "",
+}  # fmt: skip
+
+
 def _canonical_arm(study: Study, pool: str, k: int, finetuning: bool) -> tuple[str, int]:
     accepted = (*POOLS, SCRATCH) if finetuning else POOLS
     if pool not in accepted:
@@ -235,19 +234,6 @@ def _design_matters(study: Study, values: dict[str, Any]) -> bool:
     subsets = [sample_classes(table, pool, k, values["seed"], way) for way in ("nested", design.subsets)]
     same = design.source(study.source, k) == study.source and design.recipe(recipe, k) == recipe
     return not same or subsets[0] != subsets[1]
-
-
-def plain_parameters(parameters: Mapping[str, Any], accepted: list[str]) -> dict[str, Any]:
-    """The plain values among `parameters` (which may be a notebook's `globals()`); raises for a name not `accepted`."""
-    plain = {
-        name: value
-        for name, value in parameters.items()
-        if isinstance(value, _PLAIN) and not name.startswith("_") and name not in _NOTEBOOK_OWN
-    }
-    unknown = [name for name in plain if name not in accepted]
-    if unknown:
-        raise InputError(f"unknown parameter(s): {', '.join(unknown)}; accepted: {', '.join(accepted)}")
-    return plain
 
 
 def pretraining_runs(study: Study, name: str | None = None) -> list[Run]:

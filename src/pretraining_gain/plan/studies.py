@@ -8,15 +8,15 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from pretraining_gain.errors import InputError, one_line
-from pretraining_gain.paths import project_root
+from pretraining_gain.errors import Given, InputError, one_line
+from pretraining_gain.paths import project_root, whole_path
 from pretraining_gain.plan.datasets import check_columns, check_dataset, options_of
 from pretraining_gain.plan.recipes import Recipe, RecipeChoice
-from pretraining_gain.plan.subsets import Pool, accepted_ks
+from pretraining_gain.plan.subsets import Pool, Seed, accepted_ks
 from pretraining_gain.plan.taxonomy import MADE_TABLES, has_class_table, load_class_table
+from pretraining_gain.plan.yamlfile import read_yaml
 
 BACKBONES = ("resnet50", "resnet18", "resnet10_w32", "resnet10_w16")
 SCRATCH = "scratch"
@@ -28,15 +28,28 @@ def _known_backbone(name: str) -> str:
     return name
 
 
+def _each_once(values: list[Any]) -> list[Any]:
+    for place, value in enumerate(values):
+        if value in values[:place]:
+            raise ValueError(f"{value!r} stands twice; accepted: each value once")
+    return values
+
+
 Backbone = Annotated[str, AfterValidator(_known_backbone)]
-Slug = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+#: Names become parts of file names, so they are short, and the same on every system.
+Slug = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=40)]
+Text = Annotated[str, Field(min_length=1)]
+Seeds = Annotated[list[Seed], AfterValidator(_each_once)]
+Ks = Annotated[list[int], Field(min_length=1), AfterValidator(_each_once)]
+Arms = Annotated[dict[Pool, Ks], Field(min_length=1)]
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+def _named_once(things: list[Any]) -> list[Any]:
+    _each_once([thing.name for thing in things])
+    return things
 
 
-class Images(_Model):
+class Images(Given):
     """Which images of which classes: `dataset` is a module of `compute/datasets`, `options` are its own."""
 
     dataset: Slug
@@ -44,9 +57,9 @@ class Images(_Model):
     n_classes: int = Field(gt=1)
     train_images_per_class: int = Field(gt=0)
     eval_images_per_class: int = Field(ge=0, description="at most so many; 0: not evaluated on")
-    split_seed: int = Field(default=0, ge=0)
+    split_seed: Seed = 0
     broken_images: Literal["stop", "skip"] = "stop"
-    options: dict[str, str | int | float | bool] = {}
+    options: dict[str, Any] = Field(default={})
 
     @model_validator(mode="after")
     def _dataset_and_table_agree(self) -> Images:
@@ -62,21 +75,30 @@ class Images(_Model):
         return self
 
 
-class Downstream(_Model):
+class Downstream(Given):
     """A target of finetuning and the recipe for it."""
 
     name: Slug
-    title: str
+    title: Text
     domain: Literal["out_of_domain", "in_domain"]
     images: Images
     recipe: RecipeChoice
-    pools: list[Literal["scratch"] | Pool] = Field(default=[], description="what is finetuned on it; empty: every pretraining")
+    pools: Annotated[list[Literal["scratch", Pool]], AfterValidator(_each_once)] = Field(
+        default=[], description="what is finetuned on it; empty: every pretraining"
+    )
+
+    @field_validator("images")
+    @classmethod
+    def _is_evaluated_on(cls, images: Images) -> Images:
+        if not images.eval_images_per_class:
+            raise ValueError("eval_images_per_class is 0; accepted: 1 or more, as a target is evaluated on")
+        return images
 
     def takes(self, pool: str) -> bool:
         return not self.pools or pool in self.pools
 
 
-class Design(_Model):
+class Design(Given):
     """Another way to choose and train pretrainings, beside the paper's own; what is not named stays as in the study.
 
     `total_images`: every pretraining sees so many images, shared evenly among its k classes (matched images).
@@ -85,14 +107,14 @@ class Design(_Model):
     """
 
     name: Slug
-    title: str
-    arms: dict[Pool, list[int]] = Field(min_length=1)
+    title: Text
+    arms: Arms
     total_images: int | None = Field(default=None, gt=0)
     steps_of_k: int | None = Field(default=None, gt=0)
     subsets: Literal["nested", "independent"] = "nested"
-    source_options: dict[str, str | int | float | bool] = {}
-    seeds: list[int] = Field(default=[], description="empty: the study's")
-    downstreams: list[Slug] = Field(default=[], description="empty: all")
+    source_options: dict[str, Any] = Field(default={})
+    seeds: Seeds = Field(default=[], description="empty: the study's")
+    downstreams: Annotated[list[Slug], AfterValidator(_each_once)] = Field(default=[], description="empty: all")
 
     def source(self, images: Images, k: int) -> Images:
         """The study's source as this design uses it with k classes."""
@@ -109,26 +131,28 @@ class Design(_Model):
         return recipe.model_copy(update=epochs)
 
 
-class Throughput(_Model):
+class Throughput(Given):
     """Assumed speed for the plan's price: images per second, forward and backward, of one device."""
 
-    device: str
+    device: Text
     train_images_per_s: float = Field(gt=0)
-    source: str
+    source: Text
 
 
-class Study(_Model):
+class Study(Given):
     """One study. See `notebooks/studies/` for the three that come with the project."""
 
     name: Slug
-    title: str
+    title: Text
     backbone: Backbone
-    seeds: list[int] = Field(min_length=1)
+    seeds: Seeds = Field(min_length=1)
     source: Images
-    arms: dict[Pool, list[int]] = Field(description="pool -> how many classes; for `all` the number of all classes")
+    arms: Arms = Field(description="pool -> how many classes; for `all` the number of all classes")
     pretrain: RecipeChoice
-    downstreams: list[Downstream] = Field(min_length=1, description="the first of each domain is the paper's")
-    designs: list[Design] = []
+    downstreams: Annotated[list[Downstream], AfterValidator(_named_once)] = Field(
+        min_length=1, description="the first of each domain is the paper's"
+    )
+    designs: Annotated[list[Design], AfterValidator(_named_once)] = Field(default=[])
     throughput: Throughput
     margin: float = Field(default=0.03, gt=0, lt=1, description="differences in top-1 below it count as none [assumed]")
     representation: Literal["named", "annotated"] = Field(
@@ -141,25 +165,27 @@ class Study(_Model):
         if self.source.class_table is None:
             raise ValueError("source.class_table is missing; subsets are drawn from it")
         self._check_arms("arms", self.arms)
-        known = [target.name for target in self.downstreams]
-        names = [design.name for design in self.designs]
-        for label, values in [("seeds", self.seeds), ("downstreams", known), ("designs", names)]:
-            _once(label, values)
         for design in self.designs:
-            where = f"designs.{design.name}"
-            self._check_arms(f"{where}.arms", design.arms)
-            _once(f"{where}.seeds", design.seeds)
-            options_of(self.source.dataset, self.source.options | design.source_options)
-            unknown = [name for name in design.downstreams if name not in known]
-            if unknown:
-                raise ValueError(f"{where}.downstreams: {unknown[0]!r} is unknown; accepted: {', '.join(known)}")
-            fewest = min(k for ks in design.arms.values() for k in ks)
-            if (design.total_images or 0) > fewest * self.source.train_images_per_class:
-                most = fewest * self.source.train_images_per_class
-                raise ValueError(f"{where}.total_images: {fewest} classes have only {most} images")
-        for choice in (self.pretrain, *(d.recipe for d in self.downstreams)):
-            choice.resolve()
+            self._check_design(design, f"designs.{design.name}")
         return self
+
+    def _check_design(self, design: Design, where: str) -> None:
+        self._check_arms(f"{where}.arms", design.arms)
+        try:
+            options_of(self.source.dataset, self.source.options | design.source_options)
+        except InputError as error:
+            raise ValueError(f"{where}.source_options: {error}") from None
+        known = [target.name for target in self.downstreams]
+        unknown = [name for name in design.downstreams if name not in known]
+        if unknown:
+            raise ValueError(f"{where}.downstreams: {unknown[0]!r} is unknown; accepted: {', '.join(known)}")
+        ks = [k for ks in design.arms.values() for k in ks]
+        least, most = max(ks), min(ks) * self.source.train_images_per_class
+        if design.total_images is not None and not least <= design.total_images <= most:
+            raise ValueError(
+                f"{where}.total_images is {design.total_images}; accepted: {least} to {most}, "
+                f"as {min(ks)} classes have only {most} images, and {least} need one each"
+            )
 
     def _check_arms(self, where: str, arms: dict[Pool, list[int]]) -> None:
         table = load_class_table(self.source.class_table or "")
@@ -210,11 +236,6 @@ class Study(_Model):
         raise InputError(f"downstream {name!r} is not in study {self.name!r}; accepted: {accepted}")
 
 
-def _once(label: str, values: list[Any]) -> None:
-    if len(set(values)) != len(values):
-        raise ValueError(f"{label}: a value stands twice in {values}")
-
-
 def study_names() -> list[str]:
     return sorted(path.stem for path in _studies_folder().glob("*.yml"))
 
@@ -237,18 +258,15 @@ def load_study(name_or_path: str) -> Study:
     Raises `InputError` naming file and field when it is unknown, not YAML, or does not fit the model.
     """
     own = name_or_path.endswith((".yml", ".yaml"))
-    path = Path(name_or_path).expanduser().resolve() if own else _study_path(name_or_path)
+    path = whole_path(name_or_path) if own else _study_path(name_or_path)
     return _read_study(path, path.stat().st_mtime_ns if path.exists() else 0)
 
 
 @cache
 def _read_study(path: Path, _mtime_ns: int) -> Study:
-    try:
-        content: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"study file {path}: cannot be read: {reason}") from None
+    content = read_yaml(path)
     if not isinstance(content, dict):
-        raise InputError(f"study file {path}: expected fields (name, seeds, source, …), found {type(content).__name__}")
+        what = "nothing" if content is None else f"a {type(content).__name__}"
+        raise InputError(f"study file {path} holds {what}; accepted: fields, namely {', '.join(Study.model_fields)}")
     with one_line(f"study file {path}"):
-        return Study(**content)
+        return Study.model_validate(content)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Annotated, Literal, get_args
 
 import numpy as np
 import pandas as pd
+from pydantic import Field
 
 from pretraining_gain.errors import InputError
 
@@ -14,6 +15,8 @@ from pretraining_gain.errors import InputError
 #: species are represented (new pools go to the end: a pool's place is part of its random seed).
 Pool = Literal["all", "animal", "non_animal", "random", "half_animal"]
 POOLS: tuple[str, ...] = get_args(Pool)
+#: What numpy, torch and the columns of a table all take.
+Seed = Annotated[int, Field(ge=0, le=2**63 - 1)]
 
 
 @dataclass(frozen=True)

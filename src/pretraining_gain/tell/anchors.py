@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from itertools import product
-from typing import Any
 
 import numpy as np
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from pretraining_gain.errors import one_line
+from pretraining_gain.plan.parameters import Parameters
 from pretraining_gain.plan.representation import NONE
-from pretraining_gain.plan.runs import plain_parameters
 from pretraining_gain.plan.studies import SCRATCH, load_study
+from pretraining_gain.plan.subsets import Seed
 from pretraining_gain.tell.results import Evaluation, load_evaluation
 from pretraining_gain.tell.stats import Estimate, estimate_difference
 from pretraining_gain.tell.worlds import Measured, Planted, Scene, measure
@@ -23,18 +21,11 @@ STUDY = "anchors"
 NULL_DESIGN = "family_full"
 
 
-class AnchorView(BaseModel):
+class AnchorView(Parameters):
     """The parameters of the anchors notebook: how many studies are simulated for each anchor, and their seed."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
     simulations: int = Field(ge=10, le=100_000)
-    seed: int = Field(ge=0)
-
-    @classmethod
-    def from_parameters(cls, parameters: Mapping[str, Any]) -> AnchorView:
-        with one_line("notebook parameters"):
-            return cls(**plain_parameters(parameters, list(cls.model_fields)))
+    seed: Seed
 
     def table(self) -> pd.DataFrame:
         """What the source shows, and how much more the species that it has gain than the others: run, and simulated.

@@ -6,19 +6,17 @@ everything that rests on it says so instead of a number.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from pretraining_gain.errors import one_line
 from pretraining_gain.paths import public
 from pretraining_gain.plan.inat2021 import N_ANIMAL_CLASSES, OFFICIAL_COUNTS
+from pretraining_gain.plan.parameters import Parameters
 from pretraining_gain.plan.representation import annotations_path, correct_images, imagenet_birds, load_annotations
-from pretraining_gain.plan.runs import plain_parameters
 from pretraining_gain.plan.taxonomy import load_class_table
 from pretraining_gain.tell.figures import LAYOUT
 
@@ -34,18 +32,11 @@ VOTE_CUTS = {
 WORST = 10
 
 
-class AuditView(BaseModel):
+class AuditView(Parameters):
     """The parameters of the audit notebook: votes above `vote_cut` count as correct; `well` images are well represented."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     vote_cut: float = Field(ge=-1, le=1)
     well: int = Field(ge=0, le=50)
-
-    @classmethod
-    def from_parameters(cls, parameters: Mapping[str, Any]) -> AuditView:
-        with one_line("notebook parameters"):
-            return cls(**plain_parameters(parameters, list(cls.model_fields)))
 
     def audit(self) -> Audit:
         """Raises `InputError` for an annotation file that is there and cannot be used."""

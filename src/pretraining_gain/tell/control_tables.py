@@ -13,10 +13,16 @@ import pandas as pd
 
 from pretraining_gain.errors import InputError
 from pretraining_gain.paths import results_of
-from pretraining_gain.plan.runs import plain_parameters
+from pretraining_gain.plan.parameters import Parameters
 from pretraining_gain.tell.claims import CLAIMS
 
 _PERCENT = ("rate", "limit", "significant", "supported", "contradicted", "coverage", "false_positive_rate", "power")
+
+
+class _Choice(Parameters):
+    """The parameters of the controls notebook."""
+
+    claim: str = ""
 
 
 @dataclass(frozen=True)
@@ -28,7 +34,7 @@ class ControlTables:
     @classmethod
     def from_parameters(cls, parameters: Mapping[str, Any]) -> ControlTables:
         """From a notebook's `globals()`: claim, empty for all. Raises `InputError` for an unknown one."""
-        claim = plain_parameters(parameters, ["claim"])["claim"]
+        claim = _Choice.from_parameters(parameters).claim
         known = [one.id for one in CLAIMS]
         if claim not in ("", *known):
             raise InputError(f"claim {claim!r} is unknown; accepted: {', '.join(known)}, or '' for all")

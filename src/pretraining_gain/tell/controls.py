@@ -7,7 +7,6 @@ was stopped goes on where it was; a change of code, results, repetitions or seed
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 import sys
@@ -22,6 +21,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
+from pretraining_gain.commands import CommandLine, answer
 from pretraining_gain.errors import InputError
 from pretraining_gain.paths import make_writable, results_root, write_atomically
 from pretraining_gain.plan.studies import load_study
@@ -231,18 +231,19 @@ class Finished:
         return {one["key"]: one["rows"] for one in whole if one["state"] == self.state}
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description="Controls with a known answer: writes results/controls.")
+def main() -> int:
+    parser = CommandLine("tell.controls", __doc__ or "")
     parser.add_argument("--quick", action="store_true", help="few repetitions, without the estimators")
     parser.add_argument("--study", default=STUDY, help="whose design and variability are simulated")
     given = parser.parse_args()
-    try:
+
+    def work() -> None:
         folder = results_root() / ("controls_quick" if given.quick else "controls")
         Controls.of(given.study, QUICK if given.quick else Effort()).run(folder)
-    except InputError as error:
-        sys.exit(f"controls: {error}")
-    print(f"The tables are in {folder}")
+        print(f"The tables are in {folder}")
+
+    return answer("controls", work)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

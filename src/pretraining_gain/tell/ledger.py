@@ -15,9 +15,9 @@ from typing import Any, Literal
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field
 
-from pretraining_gain.errors import InputError
+from pretraining_gain.errors import InputError, one_line
 from pretraining_gain.paths import make_writable, results_of, results_root, write_atomically
-from pretraining_gain.plan.runs import plain_parameters
+from pretraining_gain.plan.parameters import plain_parameters
 from pretraining_gain.plan.studies import SCRATCH, Study, load_study
 from pretraining_gain.tell.claims import CLAIMS, EQUAL, Claim, Evidence, Part
 from pretraining_gain.tell.results import View
@@ -225,10 +225,18 @@ def ledger_path(study_name: str) -> Path:
 def read_ledger(study_name: str) -> Ledger:
     """The ledger of a study as the last build wrote it. Raises `InputError` when it is missing or of another form."""
     path = ledger_path(study_name)
+    where = f"claims ledger {path} cannot be read"
+    again = f"accepted: one that notebook 13_claims wrote for study {study_name!r}, run it again"
     try:
-        return Ledger.model_validate_json(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"claims ledger {path} cannot be read: {' '.join(str(error).split())}") from None
+        with one_line(where):
+            ledger = Ledger.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise InputError(f"{where}: {error.strerror}; {again}") from None
+    except InputError as error:
+        raise InputError(f"{error}; {again}") from None
+    if ledger.study != study_name:
+        raise InputError(f"{where}: it is of study {ledger.study!r}; {again}")
+    return ledger
 
 
 def schema() -> str:

@@ -90,14 +90,14 @@ class Provenance(_Record):
 
     @classmethod
     def _of_costs(cls, study: Study, costs: pd.DataFrame) -> Provenance:
-        versions = costs[["commit", "changed"]].drop_duplicates().to_dict("records")
+        versions = costs[["commit", "changed"]].drop_duplicates().itertuples(index=False)
         tables = [results_of(study.name) / f"{name}.csv" for name in ("runs", "costs")]
         return cls._of_study(
             study,
             note="" if len(costs) else "no runs for this comparison",
             seeds=sorted(set(costs["seed"].tolist())),
             runs=(costs["run_id"] + "." + costs["fingerprint"]).tolist(),
-            made_at=[Version(**version) for version in versions],
+            made_at=[Version(commit=commit, changed=changed == "yes") for commit, changed in versions],
             config_hashes=costs["config_hash"].unique().tolist(),
             files=_hashes(*tables),
         )

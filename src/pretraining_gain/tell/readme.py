@@ -6,8 +6,10 @@ Needs kaleido and a Chromium. The file names the results it was drawn from, so a
 from __future__ import annotations
 
 import hashlib
+import sys
 from pathlib import Path
 
+from pretraining_gain.commands import CommandLine, answer
 from pretraining_gain.paths import project_root, results_root, write_atomically
 from pretraining_gain.tell.figures import subset_curves
 from pretraining_gain.tell.gains import arm_accuracy
@@ -33,4 +35,5 @@ def draw() -> Path:
 
 
 if __name__ == "__main__":
-    print(draw())
+    CommandLine("tell.readme", __doc__ or "").parse_args()
+    sys.exit(answer("readme", lambda: print(draw())))

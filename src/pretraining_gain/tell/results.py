@@ -1,35 +1,39 @@
-"""Results of a study: tables written from records and predictions, and read back for figures.
-
-`python -m pretraining_gain.tell.results STUDY` writes `results/<study>/runs.csv` (one row a finetuning),
-`class_counts.csv` (one row a finetuning and class) and `costs.csv` (one row a run of either stage: what it cost, on what
-machine, from which code, configuration and data). Figures read what `runs.csv` lists.
-"""
+"""Results of a study as figures read them: what `runs.csv` lists (see `tables`), image by image."""
 
 from __future__ import annotations
 
-import json
-import math
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from pretraining_gain.errors import InputError, one_line
-from pretraining_gain.paths import results_of, results_root, write_atomically
+from pretraining_gain.errors import InputError
+from pretraining_gain.paths import results_of
+from pretraining_gain.plan.parameters import Parameters, plain_parameters
 from pretraining_gain.plan.representation import correct_images, load_annotations, representation
-from pretraining_gain.plan.runs import Run, finetuning_runs, plain_parameters, pretraining_runs
+from pretraining_gain.plan.runs import finetuning_runs, pretraining_runs
 from pretraining_gain.plan.studies import SCRATCH, Downstream, Study, load_study
 from pretraining_gain.plan.taxonomy import TAXON_COLUMNS, load_class_table
+from pretraining_gain.tell.stored import read_predictions, read_results
 
-#: What a record says of the cost of its run, as `costs.csv` has it; memory is that of the largest process.
-_COST = ("train_images_seen", "eval_images_seen", "train_wall_time_s", "eval_wall_time_s", "device_time_s")
-_COST += ("peak_memory_mb", "device_peak_memory_mb", "starts")
+#: What is read from a table: columns of texts, of numbers, and the texts that may be empty.
+_COLUMNS = {
+    "runs": (
+        ("downstream", "arm", "pool", "design", "predictions", "predictions_sha256"),
+        ("k", "seed", "top1", "animal_classes", "pretrain_images", "pretrain_steps"),
+        ("design",),
+    ),
+    "costs": (
+        ("run_id", "fingerprint", "stage", "downstream", "arm", "design", "pretraining", "from_cache", "commit", "changed",
+         "config_hash", "device", "machine"),
+        ("seed", "train_images_seen", "eval_images_seen", "train_wall_time_s", "eval_wall_time_s", "device_time_s", "starts"),
+        ("downstream", "design", "pretraining", "from_cache"),
+    ),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -97,13 +101,11 @@ class Evaluation:
         return self.classes.assign(representation=graded).reindex(columns=columns, fill_value="not stated")
 
 
-class View(BaseModel):
+class View(Parameters):
     """What a figure notebook shows. Empty `downstream` and `arm`: the out-of-domain target, and all source classes.
 
     `vote_cut` and `well_represented` matter to a study that grades species by the bird annotations (Figure 1).
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     study: str
     downstream: str = ""
@@ -116,8 +118,7 @@ class View(BaseModel):
     def from_parameters(cls, parameters: Mapping[str, Any]) -> View:
         """From a notebook's `globals()`; raises `InputError` for unknown names, studies, downstreams and arms."""
         names = [name for name in cls.model_fields if name in parameters]
-        with one_line("notebook parameters"):
-            view = cls(**plain_parameters(parameters, names))
+        view = cls(**plain_parameters(parameters, names))
         study = load_study(view.study)
         view = view.model_copy(update={"arm": view.arm or study.everything})
         accepted = [run.arm for run in pretraining_runs(study, view.study)]
@@ -153,27 +154,45 @@ def load_evaluation(study_name: str, downstream_name: str) -> Evaluation:
     """
     study = load_study(study_name)
     downstream = study.downstream(downstream_name)
-    runs = load_runs(study)
+    runs, planned = load_runs(study), _planned_seeds(study, study_name)
+    _check_planned(runs, planned, study)
     runs = runs[runs["downstream"] == downstream.name].sort_values(["arm", "seed"])
-    planned: dict[str, list[int]] = {}
-    for run in finetuning_runs(study, study_name):
-        if run.downstream == downstream.name:
-            planned.setdefault(run.arm, []).append(run.seed)
     folder = results_of(study.name) / "finetune"
     images, correct = None, {}
     for arm, group in runs.groupby("arm", sort=False):
-        where = f"arm {arm!r} of {study.name}/{downstream.name}"
-        if list(group["seed"]) != sorted(planned.get(arm, [])):
-            raise InputError(f"{where} lacks seeds; wanted: {sorted(planned.get(arm, []))}; {_how_to_make(study_name)}")
-        tables = [_read_predictions(folder / name) for name in group["predictions"]]
+        where, wanted = f"arm {arm!r} of {study.name}/{downstream.name}", planned[downstream.name, arm]
+        if list(group["seed"]) != wanted:
+            raise InputError(f"{where} lacks seeds; wanted: {wanted}, there: {list(group['seed'])}; {how_to_make(study_name)}")
+        tables = [
+            read_predictions(folder / name, downstream.images.n_classes, again=how_to_make(study_name), sha256=sha256)
+            for name, sha256 in zip(group["predictions"], group["predictions_sha256"], strict=True)
+        ]
         images = tables[0][["image_id", "label"]] if images is None else images
         if not all(table[["image_id", "label"]].equals(images) for table in tables):
-            raise InputError(f"{where} was evaluated on other images than the rest")
+            raise InputError(f"{where} was evaluated on other images than the rest; {how_to_make(study_name)}")
         correct[arm] = np.stack([(table["label"] == table["prediction"]).to_numpy() for table in tables])
     if images is None:
-        raise InputError(f"study {study.name!r} has no results for {downstream.name!r}; {_how_to_make(study.name)}")
-    seeds_of = {arm: sorted(planned[arm]) for arm in correct}
+        raise InputError(f"study {study.name!r} has no results for {downstream.name!r}; {how_to_make(study.name)}")
+    seeds_of = {arm: planned[downstream.name, arm] for arm in correct}
     return Evaluation(study, downstream, seeds_of, images["label"].to_numpy(), images["image_id"].to_numpy(), correct, runs)
+
+
+def _planned_seeds(study: Study, study_name: str) -> dict[tuple[str, str], list[int]]:
+    """(downstream, arm) -> its seeds, sorted."""
+    planned: dict[tuple[str, str], list[int]] = {}
+    for run in finetuning_runs(study, study_name):
+        planned.setdefault((run.downstream, run.arm), []).append(run.seed)
+    return {name: sorted(seeds) for name, seeds in planned.items()}
+
+
+def _check_planned(runs: pd.DataFrame, planned: Mapping[tuple[str, str], list[int]], study: Study) -> None:
+    """Raise `InputError` for a table of runs that has one which is not the study's: of an older or another study file."""
+    for downstream, arm in zip(runs["downstream"], runs["arm"], strict=True):
+        if (downstream, arm) not in planned:
+            raise InputError(
+                f"{results_of(study.name) / 'runs.csv'} has a run of arm {arm!r} on {downstream!r}; accepted: runs of study "
+                f"{study.name!r}; {how_to_make(study.name)}"
+            )
 
 
 def load_runs(study: Study) -> pd.DataFrame:
@@ -187,92 +206,9 @@ def load_costs(study: Study) -> pd.DataFrame:
 def _load_table(study: Study, name: str) -> pd.DataFrame:
     path = results_of(study.name) / f"{name}.csv"
     if not path.exists():
-        raise InputError(f"no results of study {study.name!r} ({path} is missing); {_how_to_make(study.name)}")
-    return pd.read_csv(path, keep_default_na=False, na_values={"device_peak_memory_mb": ""})
+        raise InputError(f"no results of study {study.name!r} ({path} is missing); {how_to_make(study.name)}")
+    return read_results(path, *_COLUMNS[name], again=how_to_make(study.name))
 
 
-def _read_predictions(path: Path) -> pd.DataFrame:
-    try:
-        return pd.read_csv(path, keep_default_na=False)
-    except (OSError, EOFError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"predictions {path} cannot be read ({reason}); {_how_to_make(path.parents[1].name)}") from None
-
-
-def _how_to_make(study_name: str) -> str:
+def how_to_make(study_name: str) -> str:
     return f"make them with `make reproduce STUDY={study_name}`"
-
-
-def write_tables(study_name: str) -> Path:
-    """Write the tables of a study; returns their folder. Raises `InputError` when a run is missing."""
-    study = load_study(study_name)
-    starts, runs = pretraining_runs(study, study_name), finetuning_runs(study, study_name)
-    missing = [run.run_id for run in runs if not (run.record_path.exists() and run.predictions_path.exists())]
-    missing += [run.run_id for run in starts if not run.record_path.exists()]
-    if missing:
-        raise InputError(
-            f"{len(missing)} run(s) of study {study.name!r} are missing, first {missing[0]}; "
-            + _how_to_make(study.name)
-        )
-    records = {run: json.loads(run.record_path.read_text(encoding="utf-8")) for run in [*starts, *runs]}
-    counts = [class_counts(_read_predictions(run.predictions_path)).assign(run_id=run.run_id) for run in runs]
-    tables = {
-        "class_counts": pd.concat(counts)[["run_id", "class_id", "n_images", "n_correct"]],
-        "costs": pd.DataFrame([_cost_row(run, record) for run, record in records.items()]),
-        "runs": pd.DataFrame([_run_row(run, records) for run in runs]),
-    }
-    folder = results_root() / study.name
-    for name, table in tables.items():
-        write_atomically(folder / f"{name}.csv", table.to_csv(index=False, lineterminator="\n").encode())
-    return folder
-
-
-def _run_row(run: Run, records: Mapping[Run, dict[str, Any]]) -> dict[str, Any]:
-    """A finetuning in `runs.csv`: what varies, what its pretraining was made of, and what came out."""
-    record = records[run]
-    varies = ("run_id", "fingerprint", "downstream", "arm", "pool", "k", "design", "seed", "backbone")
-    return {name: getattr(run, name) for name in varies} | {
-        **_source_facts(run, records),
-        **{name: record[name] for name in ("train_images", "eval_images", "top1")},
-        **{name: record["cost"][name] for name in ("train_images_seen", "train_wall_time_s")},
-        "predictions": run.predictions_path.name,
-    }
-
-
-def _cost_row(run: Run, record: dict[str, Any]) -> dict[str, Any]:
-    """A run in `costs.csv`: what the record says of its cost, machine, code, configuration and data."""
-    names = ("run_id", "fingerprint", "stage", "downstream", "arm", "design", "seed")
-    cost, machine, origin = record["cost"], record["machine"], record["provenance"]
-    cached = {True: "yes", False: "no", None: ""}[cost["from_cache"]]
-    return {name: getattr(run, name) for name in names} | {
-        "pretraining": run.pretraining.run_id if run.pretraining else "",
-        **{name: cost[name] for name in _COST},
-        "from_cache": cached,
-        **{"device": machine["device"], "machine": machine["name"], "devices": machine["devices"]},
-        **{name: origin[name] for name in ("commit", "changed", "config_hash")},
-        "train_content_hash": record["train_content_hash"],
-        "eval_content_hash": record.get("eval_content_hash", ""),
-    }
-
-
-def _source_facts(run: Run, records: Mapping[Run, dict[str, Any]]) -> dict[str, int]:
-    """What the pretraining was made of: animal classes as drawn, images, gradient steps. Zero from scratch."""
-    if run.pretraining is None:
-        return {"animal_classes": 0, "pretrain_images": 0, "pretrain_steps": 0}
-    animal, source = load_class_table(run.plan.source.class_table)["animal"], records[run.pretraining]
-    steps = math.ceil(source["train_images"] / source["recipe"]["batch_size"]) * len(source["history"])
-    animals = int(animal.loc[records[run]["source_class_ids"]].sum())
-    return {"animal_classes": animals, "pretrain_images": source["train_images"], "pretrain_steps": steps}
-
-
-def class_counts(predictions: pd.DataFrame) -> pd.DataFrame:
-    """Images and correct top-1 predictions of each class that has images: columns class_id, n_images, n_correct."""
-    hit = (predictions["label"] == predictions["prediction"]).groupby(predictions["label"])
-    return hit.agg(n_images="size", n_correct="sum").rename_axis("class_id").reset_index()
-
-
-if __name__ == "__main__":
-    try:
-        print(write_tables(sys.argv[1] if len(sys.argv) > 1 else "toy"))
-    except InputError as error:
-        sys.exit(f"results: {error}")

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -15,6 +14,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtr, ndtri
 
+from pretraining_gain.commands import CommandLine, whole_number
 from pretraining_gain.tell.bootstrap import bootstrap_means
 from pretraining_gain.tell.paper_size import paper_size
 from pretraining_gain.tell.power import (
@@ -272,11 +272,11 @@ def _holds(interval: tuple[float, float], truth: float) -> bool:
 
 def main() -> None:
     """Print what was asked for on the command line."""
-    parser = argparse.ArgumentParser(description="Checks of the statistics on simulated predictions.")
+    parser = CommandLine("tell.simulation", "Checks of the statistics on simulated predictions.")
     asked = parser.add_mutually_exclusive_group(required=True)
     asked.add_argument("--paper-size", action="store_true", help="cost of the intervals of a table of the paper's size")
     asked.add_argument(
-        "--calibration", type=int, metavar="REPETITIONS", help="table of coverage, error rates and power, as CSV"
+        "--calibration", type=whole_number, metavar="REPETITIONS", help="table of coverage, error rates and power, as CSV"
     )
     given = parser.parse_args()
     if given.paper_size:

@@ -1,0 +1,128 @@
+"""What runs left, read strictly: a file that is not whole, or not what it should be, is named, and how to make it again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from pretraining_gain.errors import InputError
+from pretraining_gain.paths import write_atomically
+from pretraining_gain.plan.tables import read_table
+
+CHECKSUMS = "SHA256SUMS"
+_PREDICTIONS = ("image_id", "label", "prediction")
+
+
+class Record(dict[str, Any]):
+    """A run's record, or a part of one, that names what it lacks."""
+
+    where = ""
+
+    def __missing__(self, name: str) -> Any:
+        raise InputError(f"{self.where} lacks {name!r}; accepted: a record as its run wrote it, delete it to do the run again")
+
+
+def read_record(path: Path) -> Record:
+    """The record of a finished run. Raises `InputError` when it is missing or damaged, and when it is asked for what it lacks."""
+
+    def part(content: dict[str, Any]) -> Record:
+        found = Record(content)
+        found.where = f"record {path}"
+        return found
+
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"), object_hook=part)
+        if isinstance(record, Record):
+            return record
+        reason = f"it holds a {type(record).__name__}"
+    except OSError as error:
+        reason = str(error.strerror)
+    except (ValueError, RecursionError) as error:
+        reason = str(error)
+    raise InputError(f"record {path} is damaged ({reason}); accepted: a record as its run wrote it, delete it to do the run again")
+
+
+def read_predictions(path: Path, n_classes: int, again: str, sha256: str) -> pd.DataFrame:
+    """The predictions of a finished run: columns image_id (text, each once), label and prediction (int class ids).
+
+    Raises `InputError` when the file is missing, damaged or holds anything else; `again` says how to make it.
+    """
+    table = _read_predictions(path, again)
+    problem = _problem_of(table, n_classes) or _differs(path, sha256)
+    if problem:
+        raise InputError(f"predictions {path}: {problem}; {again}")
+    return table
+
+
+def _differs(path: Path, sha256: str) -> str:
+    own = hashlib.sha256(path.read_bytes()).hexdigest()
+    return "" if own == sha256 else f"its checksum is {own[:12]}…; accepted: {sha256[:12]}…"
+
+
+def _problem_of(table: pd.DataFrame, n_classes: int) -> str:
+    for column in _PREDICTIONS[1:]:
+        if not pd.api.types.is_integer_dtype(table[column]):
+            return f"column {column!r} holds what is no class id; accepted: whole numbers from 0"
+        least, most = table[column].min(), table[column].max()
+        if least < 0 or most >= n_classes:
+            return f"column {column!r} has class id {least if least < 0 else most}; accepted: 0 to {n_classes - 1}"
+    twice = table.loc[table["image_id"].duplicated(), "image_id"]
+    return f"image {twice.iloc[0]!r} stands twice; accepted: each image once" if len(twice) else ""
+
+
+def read_results(
+    path: Path, texts: Sequence[str], numbers: Sequence[str], may_be_empty: Sequence[str], again: str
+) -> pd.DataFrame:
+    """A table of results, with columns of `texts`, of `numbers`, and others, which are numbers where all their values are.
+
+    Raises `InputError` when it is missing or damaged, holds anything else, or is not the one that `SHA256SUMS` beside it
+    was written for; `again` says how to make it.
+    """
+    try:
+        table = read_table(path, [name for name in (*texts, *numbers) if name not in may_be_empty])
+    except InputError as error:
+        raise InputError(f"table {error}; {again}") from None
+    for column in table.columns.difference(texts):
+        values = pd.to_numeric(table[column], errors="coerce")
+        if values.notna().all():
+            table[column] = values
+        elif column in numbers:
+            wrong = table.loc[values.isna(), column].iloc[0]
+            raise InputError(f"table {path}: column {column!r} has {wrong!r}; accepted: numbers; {again}")
+    if problem := _differs(path, _checksum_of(path, again)):
+        raise InputError(f"table {path}: {problem}; {again}")
+    return table
+
+
+def write_checksums(folder: Path, contents: Mapping[str, bytes]) -> None:
+    """Write the checksums of files in `folder` by name, in the form that `sha256sum --check` reads."""
+    lines = [f"{hashlib.sha256(content).hexdigest()}  {name}\n" for name, content in contents.items()]
+    write_atomically(folder / CHECKSUMS, "".join(lines).encode())
+
+
+def _checksum_of(path: Path, again: str) -> str:
+    try:
+        lines = (path.parent / CHECKSUMS).read_text(encoding="utf-8").splitlines()
+        return {name: sha256 for sha256, _, name in (line.partition("  ") for line in lines)}[path.name]
+    except (OSError, ValueError, KeyError):
+        raise InputError(f"{path.parent / CHECKSUMS} has no checksum of {path.name}; accepted: one a table; {again}") from None
+
+
+def _read_predictions(path: Path, again: str) -> pd.DataFrame:
+    """The table of `path`; pandas' reader, as that of `plan.tables` would take long for as many rows as images."""
+    try:
+        table = pd.read_csv(path, keep_default_na=False, dtype={"image_id": str})
+    except (OSError, EOFError, ValueError, OverflowError, zlib.error) as error:
+        raise InputError(f"predictions {path} cannot be read ({' '.join(str(error).split())}); {again}") from None
+    missing = [name for name in _PREDICTIONS if name not in table]
+    if missing:
+        raise InputError(f"predictions {path} lacks column {missing[0]!r}; accepted: {', '.join(_PREDICTIONS)}; {again}")
+    if table.empty:
+        raise InputError(f"predictions {path} has no rows; accepted: one row or more; {again}")
+    return table

@@ -1,0 +1,232 @@
+"""Downloads that go wrong, a row each: one line names address or file, no folder of data appears, the next try goes on."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import io
+import os
+import pickle
+import re
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from conftest import ROOT
+from published import Server, official_cifar, publishing, serve, tar_of
+from refusal import assert_one_line, listing
+
+from pretraining_gain import data
+from pretraining_gain.errors import InputError
+
+CIFAR = official_cifar()[0]
+BATCHES = "cifar-10-batches-py"
+META = {f"{BATCHES}/batches.meta": pickle.dumps({"label_names": ["airplane"]})}
+TRY_AGAIN = "accepted: the published file, try again or put it there"
+
+
+@pytest.fixture
+def server(monkeypatch, tmp_path):
+    with publishing(monkeypatch, tmp_path / "data") as address:
+        yield address
+
+
+def fails(dataset: str, *said: str) -> None:
+    """Fetching is refused in one line; nothing stands under the dataset's name or half-unpacked beside it."""
+    with pytest.raises(InputError) as caught:
+        data.fetch(dataset)
+    assert_one_line(str(caught.value), *said)
+    there = {path.name for path in data.data_root().iterdir()} if data.data_root().is_dir() else set()
+    assert there <= {"downloads"}
+
+
+def full(*_: object, **__: object) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+BAD_SERVERS: dict[str, tuple[dict[str, Any], str]] = {
+    "a page that is gone": ({"status": 404}, "/archive: 404"),
+    "a server in trouble": ({"status": 503}, "/archive: 503"),
+    "another file": ({"content": b"something else"}, "hash of downloaded file"),
+    "an empty file": ({"content": b""}, "hash of downloaded file"),
+    "cut off": ({"cut": 20_000}, "IncompleteRead"),
+    "cut off at once": ({"cut": 0}, "IncompleteRead"),
+}
+
+
+@pytest.mark.parametrize("wrong", BAD_SERVERS)
+def test_what_a_server_does_wrong_is_named_and_the_next_try_succeeds(server, monkeypatch, wrong):
+    serve(monkeypatch, server, CIFAR)
+    changes, said = BAD_SERVERS[wrong]
+    with monkeypatch.context() as for_now:
+        for name, value in changes.items():
+            for_now.setattr(Server, name, value)
+        fails("cifar10", f"cannot fetch {server}/archive", said, TRY_AGAIN)
+    assert data.fetch("cifar10").is_dir()
+
+
+def test_a_server_that_is_down_is_named(server, monkeypatch):
+    serve(monkeypatch, "http://127.0.0.1:9", CIFAR)
+    fails("cifar10", "cannot fetch http://127.0.0.1:9/archive", TRY_AGAIN)
+
+
+def test_a_server_that_does_not_answer_is_named(server, monkeypatch):
+    serve(monkeypatch, server, CIFAR)
+
+    def wait(*_: object, **__: object) -> None:
+        raise requests.ReadTimeout("read timed out")
+
+    monkeypatch.setattr(requests, "get", wait)
+    fails("cifar10", f"cannot fetch {server}/archive", "timed out", TRY_AGAIN)
+
+
+def test_a_cut_download_continues_where_it_stopped(server, monkeypatch):
+    serve(monkeypatch, server, CIFAR)
+    with monkeypatch.context() as for_now:
+        for_now.setattr(Server, "cut", 20_000)
+        fails("cifar10", "IncompleteRead")
+    assert data.fetch("cifar10").is_dir()
+    assert Server.ranges == [0, 1 << 14]
+
+
+#: What is in the partial file of an earlier try; whether one more try is enough.
+PARTIAL: dict[str, tuple[bytes, bool]] = {
+    "all of it": (CIFAR, True),
+    "half of it": (CIFAR[: len(CIFAR) // 2], True),
+    "half of another file": (b"x" * 1000, False),
+    "more than there is": (CIFAR + b"x", False),
+}
+
+
+@pytest.mark.parametrize("left", PARTIAL)
+def test_what_an_earlier_try_left_is_used_or_thrown_away(server, monkeypatch, left):
+    serve(monkeypatch, server, CIFAR)
+    content, enough = PARTIAL[left]
+    downloads = data.data_root() / "downloads"
+    downloads.mkdir(parents=True)
+    (downloads / "archive.partial").write_bytes(content)
+    if not enough:
+        fails("cifar10", "hash of downloaded file", TRY_AGAIN)
+    assert data.fetch("cifar10").is_dir()
+    assert {path.name for path in downloads.iterdir()} == {"archive"}
+
+
+def test_a_full_disk_is_named_while_downloading(server, monkeypatch):
+    serve(monkeypatch, server, CIFAR)
+    with monkeypatch.context() as for_now:
+        for_now.setattr(data, "tqdm", full)
+        fails("cifar10", f"cannot fetch {server}/archive", "No space left on device")
+    assert data.fetch("cifar10").is_dir()
+
+
+def test_a_full_disk_is_named_while_unpacking(server, monkeypatch):
+    serve(monkeypatch, server, CIFAR)
+    with monkeypatch.context() as for_now:
+        for_now.setattr("PIL.Image.Image.save", full)
+        fails("cifar10", "cannot unpack", "No space left on device; accepted: a disk with room for it")
+    assert data.fetch("cifar10").is_dir()
+
+
+def zip_of(files: dict[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return buffer.getvalue()
+
+
+INNER = tar_of({"101_ObjectCategories/emu/image_0001.jpg": b"picture" * 1000})
+CALTECH = "caltech-101/101_ObjectCategories.tar.gz"
+#: Archives whose checksum is right and which are not what they should be: dataset, content, what is said of it.
+BAD_ARCHIVES: dict[str, tuple[str, bytes, str]] = {
+    "no tar": ("cifar10", b"no tar" * 100, "ReadError"),
+    "a tar that is cut off": ("cifar10", CIFAR[:-3000], "EOFError"),
+    "an empty tar": ("cifar10", tar_of({}), "KeyError: 'batches.meta'"),
+    "a tar without a batch": ("cifar10", tar_of(META), "KeyError: 'data_batch_1'"),
+    "a batch that is no pickle": ("cifar10", tar_of(META | {f"{BATCHES}/data_batch_1": b"text"}), "UnpicklingError"),
+    "a batch that is empty": ("cifar10", tar_of(META | {f"{BATCHES}/data_batch_1": b""}), "EOFError"),
+    "a batch of another form": ("cifar10", tar_of(META | {f"{BATCHES}/data_batch_1": pickle.dumps([1])}), "TypeError"),
+    "a batch of other images": (
+        "cifar10", tar_of(META | {f"{BATCHES}/data_batch_1": pickle.dumps({"data": [1], "labels": [0]})}), "ValueError",
+    ),
+    "no zip": ("caltech101", b"no zip" * 100, "BadZipFile"),
+    "a zip that is cut off": ("caltech101", zip_of({CALTECH: INNER})[:-30], "BadZipFile"),
+    "a zip without the tar": ("caltech101", zip_of({"readme.txt": b"x"}), "it has no 101_ObjectCategories.tar.gz"),
+    "a zip with a broken tar": ("caltech101", zip_of({CALTECH: b"no tar" * 100}), "ReadError"),
+    "a zip with a tar that is cut off": ("caltech101", zip_of({CALTECH: INNER[:-40]}), "Error"),
+    "a tar that leads elsewhere": ("caltech101", zip_of({CALTECH: tar_of({"../../x": b"x"})}), "OutsideDestinationError"),
+    "a tar with an absolute name": ("caltech101", zip_of({CALTECH: tar_of({"/etc/../../x/y": b"x"})}), "OutsideDestinationError"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("wrong", BAD_ARCHIVES)
+def test_an_archive_that_is_not_what_it_should_be_is_named(server, monkeypatch, tmp_path, wrong):
+    dataset, content, said = BAD_ARCHIVES[wrong]
+    serve(monkeypatch, server, content, dataset)
+    fails(dataset, f"archive {data.data_root() / 'downloads' / 'archive'} is not as it was published", said, "accepted: the pub")
+    assert {path.name for path in tmp_path.iterdir()} == {"data"}
+
+
+#: What stands in the place of `.cifar-10.unpacking`, left by a killed process or by somebody else.
+LEFT: dict[str, Callable[[Path], object]] = {
+    "a folder": lambda path: ((path / "train" / "emu").mkdir(parents=True), (path / "train" / "emu" / "1.png").touch()),
+    "a file": lambda path: path.write_text("x"),
+    "a link": lambda path: path.symlink_to("/nowhere"),
+}
+
+
+@pytest.mark.parametrize("left", LEFT)
+def test_a_half_unpacked_folder_is_made_anew(server, monkeypatch, left):
+    serve(monkeypatch, server, CIFAR)
+    data.data_root().mkdir()
+    LEFT[left](data.data_root() / ".cifar-10.unpacking")
+    folder = data.fetch("cifar10")
+    assert sorted(path.name for path in (folder / "train").iterdir()) == ["bird", "cat"]
+    assert {path.name for path in data.data_root().iterdir()} == {"cifar-10", "downloads"}
+
+
+IN_THE_WAY: dict[str, Callable[[Path], object]] = {
+    "a file": lambda path: path.write_text("x"),
+    "a broken link": lambda path: path.symlink_to("/nowhere"),
+    "a link to itself": lambda path: path.symlink_to(path),
+}
+
+
+@pytest.mark.parametrize("wrong", IN_THE_WAY)
+def test_what_stands_where_the_data_should_be_is_named_before_anything_is_fetched(server, monkeypatch, wrong):
+    serve(monkeypatch, server, CIFAR)
+    data.data_root().mkdir()
+    folder = data.data_root() / "cifar-10"
+    IN_THE_WAY[wrong](folder)
+    before = listing(data.data_root())
+    with pytest.raises(InputError, match=re.escape(f"{folder} is a file, or a link that leads nowhere; accepted: a folder")):
+        data.fetch("cifar10")
+    assert listing(data.data_root()) == before and not Server.ranges
+
+
+@pytest.mark.parametrize("dataset", data.ARCHIVES)
+def test_a_place_for_data_that_is_a_file_is_named_with_its_variable(monkeypatch, tmp_path, dataset):
+    monkeypatch.setenv("PRETRAINING_GAIN_DATA", str(tmp_path / "file"))
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=r"cannot write to .*/file/downloads.*set PRETRAINING_GAIN_DATA to another"):
+        data.fetch(dataset)
+
+
+def test_the_command_says_it_in_one_line(tmp_path):
+    """Two archives of real addresses are in place, so that nothing is fetched; the third thing is nowhere."""
+    (tmp_path / "imagenet-biodiversity").mkdir()
+    environment = os.environ | {"PRETRAINING_GAIN_DATA": str(tmp_path)}
+    command = [sys.executable, "-m", "pretraining_gain.data", "paper"]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert_one_line(done.stderr, "data: ImageNet-1K is given to researchers on request at image-net.org; put it in", str(tmp_path))
+
+
+def test_annotations_of_another_version_are_refused(server, monkeypatch):
+    serve(monkeypatch, server, b"Image Number\n", "annotations", "sha256:" + hashlib.sha256(b"").hexdigest())
+    fails("annotations", f"cannot fetch {server}/archive", "hash of downloaded file", TRY_AGAIN)
