@@ -150,6 +150,10 @@ class Campaign:
         self.differing += [name for name, content in killed.items() if undisturbed.get(name) != content]
 
 
+#: Columns that say how a study was done, not what came out.
+_OF_ONE_START = ("_time_s", "_mb", "starts", "commit", "changed", "from_cache")
+
+
 def _runs(study: str) -> list[Run]:
     return [*pretraining_runs(load_study(study), study), *finetuning_runs(load_study(study), study)]
 
@@ -165,7 +169,7 @@ def _lasting(path: Path) -> bytes:
         return json.dumps(record, sort_keys=True).encode()
     if path.suffix == ".csv":
         rows = [line.split(",") for line in path.read_text().splitlines()]
-        kept = [i for i, name in enumerate(rows[0]) if not name.endswith(("_time_s", "_mb", "starts", "commit", "changed", "from_cache"))]
+        kept = [i for i, name in enumerate(rows[0]) if not name.endswith(_OF_ONE_START)]
         return "\n".join(",".join(row[i] for i in kept) for row in rows).encode()
     return gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
 
