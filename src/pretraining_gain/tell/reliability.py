@@ -1,7 +1,6 @@
 """What became of runs that were killed, cancelled and shared: tables and numbers from the campaigns' summaries.
 
-`results/reliability/` holds one JSON file a campaign: `kills` and `workflow` (python -m tests.faults), `slurm` (python -m
-tests.slurm).
+`results/reliability/` holds one JSON file a campaign: `kills` and `workflow` (tests/faults), `slurm` (tests/slurm.py).
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from pretraining_gain.errors import InputError
 from pretraining_gain.paths import results_of
 
 CAMPAIGNS = ("kills", "workflow", "slurm")
-_MAKERS = {"kills": "tests.faults", "workflow": "tests.faults --workflow", "slurm": "tests.slurm"}
+_MAKERS = {"kills": "-m tests.faults", "workflow": "-m tests.faults --workflow", "slurm": "tests/slurm.py"}
 
 
 def load(campaign: str) -> dict[str, Any]:
@@ -25,7 +24,7 @@ def load(campaign: str) -> dict[str, Any]:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         reason = " ".join(str(error).split())
-        how = f"python -m {_MAKERS[campaign]} --out {path}"
+        how = f"python {_MAKERS[campaign]} --out {path}"
         raise InputError(f"campaign {campaign!r} cannot be read ({reason}); make it with `{how}`") from None
 
 
@@ -41,8 +40,8 @@ def kills_table(ordered_by: str) -> pd.DataFrame:
 
 def slurm_table() -> pd.DataFrame:
     """What the cluster was asked to do and what became of it: one row a fact."""
-    shown = {name.replace("_", " "): str(value) for name, value in load("slurm").items() if not isinstance(value, dict | list)}
-    return pd.DataFrame({"value": shown}).rename_axis("on the cluster")
+    facts = pd.json_normalize(load("slurm"), sep=": ").iloc[0].rename(lambda name: name.replace("_", " "))
+    return facts.astype(str).to_frame("value").rename_axis("on the cluster")
 
 
 def numbers() -> dict[str, Any]:
