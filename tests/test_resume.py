@@ -205,6 +205,16 @@ def test_a_damaged_result_is_made_again_the_same(results, small_study, capsys, w
     assert len(said) == 1 and str(path) in said[0] and said[0].endswith("again: doing it now")
 
 
+def test_the_state_of_a_finished_run_is_cleared_away(results, small_study):
+    run = Run(study=small_study, pool="animal", k=4)
+    record = pretrain(run)
+    for _ in range(2):
+        Checkpoint(run.checkpoint_path, "x", every_s=0).write({})
+    assert len(list(run.folder.glob("*.pt"))) == 2
+    assert pretrain(run) == record
+    assert not list(run.folder.glob("*.pt"))
+
+
 def test_a_file_is_the_old_or_the_new_one(tmp_path):
     path = tmp_path / "table.csv"
     write_atomically(path, b"old")

@@ -134,7 +134,10 @@ def write_weights(run: Run, model: nn.Module) -> None:
 
 
 def is_finished(run: Run) -> bool:
-    """Whether the record is there, and what it is about whole. One line on stderr when that is there and damaged."""
+    """Whether the record is there, and what it is about whole. One line on stderr when that is there and damaged.
+
+    The state of a finished run, which a kill right after its end may have left, is cleared away.
+    """
     outcome = run.predictions_path if run.downstream else run.weights_path
     if not (run.record_path.exists() and outcome.exists()):
         return False
@@ -146,6 +149,7 @@ def is_finished(run: Run) -> bool:
     except InputError as error:
         print(f"{error}: doing it now", file=sys.stderr)
         return False
+    Checkpoint(run.checkpoint_path, "", 0).remove()
     return True
 
 
