@@ -65,6 +65,8 @@ def run_on(of: Cluster, study: str, victims: dict[str, Run], log: Path) -> None:
     """Run the study through the cluster to its end, each of the `victims` being cut off once."""
     options = ["--slurm-init-seconds-before-status-checks", "1", "--latency-wait", "5"]
     options += ["--slurm-logdir", str(of.folder / "logs")]
+    # Without the profile's warning, so that the job whose limit is cut ends by it.
+    options += ["--set-resources", "pretrain:slurm_extra='--open-mode=append'"]
     environment = of.environment | {"PRETRAINING_GAIN_CHECKPOINT_S": "0"}  # a state is kept after every batch
     checkpoints = {how: (run, run.checkpoint_path) for how, run in victims.items()}
     with open(log, "w") as output:
