@@ -86,10 +86,12 @@ def run_on(of: Cluster, study: str, victims: dict[str, Run], log: Path) -> None:
         raise RuntimeError(f"exit {process.returncode}, not cut off: {list(checkpoints)}\n{log.read_text()[-5000:]}")
 
 
-def outcomes(results: Path) -> dict[str, bytes]:
-    """Weights and per-image predictions of every run, by name."""
-    found = {path.name: path.read_bytes() for path in results.rglob("*.safetensors")}
-    return found | {path.name: gzip.decompress(path.read_bytes()) for path in results.rglob("*.csv.gz")}
+def outcomes(study: str, results: Path) -> dict[str, bytes]:
+    """Weights or per-image predictions of every run of the study, by name; `results` may hold other runs besides."""
+    starts, targets = (of(load_study(study), study) for of in (pretraining_runs, finetuning_runs))
+    found = {run.weights_path.name: (results / run.stage / run.weights_path.name).read_bytes() for run in starts}
+    names = [run.predictions_path.name for run in targets]
+    return found | {name: gzip.decompress((results / "finetune" / name).read_bytes()) for name in names}
 
 
 def _through_slurm(study: str, local: Path) -> dict[str, Any]:
@@ -111,7 +113,7 @@ def _through_slurm(study: str, local: Path) -> dict[str, Any]:
         },
         "cut_off": {how: run.run_id for how, run in victims.items()},
         "wall_time_s": round(time.monotonic() - started),
-        "equal_to_local": outcomes(results_root() / load_study(study).name) == outcomes(local),
+        "equal_to_local": outcomes(study, results_root() / load_study(study).name) == outcomes(study, local),
         "date": date.today().isoformat(),
         "machine": f"{platform.machine()}, {len(os.sched_getaffinity(0))} cores",
     }
