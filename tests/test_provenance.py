@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from conftest import change_study, simulate_results
 
-from pretraining_gain.paths import results_of
+from pretraining_gain.paths import results_of, results_root
 from pretraining_gain.plan.runs import Run
 from pretraining_gain.plan.studies import load_study
 from pretraining_gain.tell.book import paste_figure
@@ -17,6 +17,7 @@ from pretraining_gain.tell.gains import arm_accuracy
 from pretraining_gain.tell.provenance import Provenance
 from pretraining_gain.tell.provenance_pages import provenance_of
 from pretraining_gain.tell.results import load_costs, load_evaluation
+from pretraining_gain.tell.stored import write_checksums
 
 
 def change_costs(**values: object) -> None:
@@ -26,6 +27,8 @@ def change_costs(**values: object) -> None:
     for name, value in values.items():
         table.loc[0, name] = value
     table.to_csv(path, index=False)
+    names = ("runs.csv", "costs.csv", "class_counts.csv")
+    write_checksums(results_root() / "toy", {name: (results_root() / "toy" / name).read_bytes() for name in names})
 
 
 def test_a_figures_runs_are_those_that_it_shows(results):
@@ -56,10 +59,10 @@ def test_the_line_says_what_was_not_clean(results):
     assert f"66 runs · commit ccccccc · configuration {study.config_hash} · drawn at commit" in clean
     assert "uncommitted" not in clean.split("drawn at")[0] and "changed since" not in clean
     assert '<span data-provenance="toy-figure_costs"></span>' in clean
-    change_costs(changed=True)
+    change_costs(changed="yes")
     line = Provenance.of_figure("toy").line("figure_costs")
     assert "commit ccccccc with uncommitted changes · commit ccccccc · " in line
-    change_costs(commit="d" * 40, changed=False, config_hash="0" * 12)
+    change_costs(commit="d" * 40, changed="no", config_hash="0" * 12)
     line = Provenance.of_figure("toy").line("figure_costs")
     assert "commit ddddddd · commit ccccccc" in line
     assert f"configurations 000000000000, {study.config_hash} (study file changed since)" in line
