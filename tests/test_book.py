@@ -95,11 +95,15 @@ class Watched:
         self.complaints: list[str] = []
         self.page.on("console", lambda m: self.complaints.append(f"console: {m.text}") if m.type == "error" else None)
         self.page.on("pageerror", lambda error: self.complaints.append(f"error: {error}"))
-        self.page.on("requestfailed", lambda request: self.complaints.append(f"failed: {request.url}"))
+        self.page.on("requestfailed", self._failed)
         self.page.on(
             "request",
             lambda r: None if r.url.startswith(("file:", "data:", "blob:")) else self.complaints.append(r.url),
         )
+
+    def _failed(self, request) -> None:
+        if request.failure != "net::ERR_ABORTED":  # what leaving a page breaks off
+            self.complaints.append(f"failed: {request.url}")
 
     def open(self, path: Path) -> Page:
         self.page.goto(path.as_uri())
