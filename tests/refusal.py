@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -38,3 +40,14 @@ def refused(*parts: str, unchanged: Path) -> Iterator[None]:
         yield
     assert_one_line(str(caught.value), *parts)
     assert listing(unchanged) == before
+
+
+def in_json(change: Callable[[dict[str, Any]], object]) -> Callable[[Path], None]:
+    """Damage that changes what a JSON file holds."""
+
+    def damage(path: Path) -> None:
+        content = json.loads(path.read_text())
+        change(content)
+        path.write_text(json.dumps(content))
+
+    return damage

@@ -15,7 +15,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from conftest import ROOT, simulate_results
-from refusal import assert_one_line, listing, refused
+from refusal import assert_one_line, in_json, listing, refused
 
 from pretraining_gain.plan.runs import Run, finetuning_runs
 from pretraining_gain.plan.studies import load_study
@@ -238,15 +238,6 @@ def test_a_bad_table_of_runs_is_named(toy, wrong):
     damage(toy / "runs.csv")
     with refused(said, AGAIN, unchanged=toy):
         load_evaluation("toy", "field")
-
-
-def in_json(change: Callable[[dict], object]) -> Damage:
-    def damage(path: Path) -> None:
-        content = json.loads(path.read_text())
-        change(content)
-        path.write_text(json.dumps(content))
-
-    return damage
 
 
 BAD_LEDGERS: dict[str, tuple[Damage, str]] = {

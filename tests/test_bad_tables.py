@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import pickle
 import shutil
 from collections.abc import Callable
@@ -11,13 +10,11 @@ from pathlib import Path
 import pytest
 import torch
 from official import make_annotations, make_inat
-from refusal import refused
-from safetensors.torch import save_file
-from torch import nn
+from refusal import in_json, refused
 
 from pretraining_gain.compute.datasets import load_images
 from pretraining_gain.compute.models import build_model, load_backbone
-from pretraining_gain.compute.records import read_weights
+from pretraining_gain.compute.records import read_weights, write_weights
 from pretraining_gain.plan.inat2021 import read_listing
 from pretraining_gain.plan.representation import annotations_path, load_annotations
 from pretraining_gain.plan.runs import Run
@@ -163,15 +160,6 @@ def test_bad_annotations_are_named(tmp_path, monkeypatch, wrong):
         load_annotations()
 
 
-def in_json(change: Callable[[dict], object]) -> Damage:
-    def damage(path: Path) -> None:
-        content = json.loads(path.read_text())
-        change(content)
-        path.write_text(json.dumps(content))
-
-    return damage
-
-
 ODD_NAME = "accepted: train_mini/<folder>/<file>"
 BAD_LISTINGS: dict[str, tuple[Damage, str]] = {
     "missing": (lambda path: path.unlink(), "is missing; it is published with iNaturalist 2021"),
@@ -208,10 +196,6 @@ def test_a_bad_official_json_is_named(inat, tmp_path, wrong):
         read_listing(path)
 
 
-def save(model: nn.Module, path: Path) -> None:
-    save_file({name: tensor.contiguous() for name, tensor in model.state_dict().items()}, path)
-
-
 AGAIN = "run 01_pretrain again"
 BAD_WEIGHTS: dict[str, tuple[Damage, str]] = {
     "missing": (lambda path: path.unlink(), AGAIN),
@@ -220,8 +204,8 @@ BAD_WEIGHTS: dict[str, tuple[Damage, str]] = {
     "a pickle": (lambda path: torch.save({"conv1.weight": torch.ones(1)}, path), AGAIN),
     "cut off": (lambda path: path.write_bytes(path.read_bytes()[:-100]), AGAIN),
     "a folder": (lambda path: (path.unlink(), path.mkdir()), AGAIN),
-    "of another backbone": (lambda path: save(build_model("resnet10_w32", 24, 0), path), "first mismatch: bn1.bias"),
-    "not of a network": (lambda path: save_file({"x": torch.ones(1)}, path), "weights are of another backbone"),
+    "of another backbone": (lambda _: write_weights(Run(study="toy"), build_model("resnet10_w32", 24, 0)), "first mismatch: bn1.bias"),
+    "not of a network": (lambda _: write_weights(Run(study="toy"), torch.nn.ParameterDict({"x": torch.ones(1)})), "weights are of another backbone"),
 }  # fmt: skip
 
 
@@ -229,7 +213,7 @@ BAD_WEIGHTS: dict[str, tuple[Damage, str]] = {
 def test_bad_weights_are_named(results, tmp_path, wrong):
     run = Run(study="toy")
     run.folder.mkdir(parents=True)
-    save(build_model(run.backbone, 24, 0), run.weights_path)
+    write_weights(run, build_model(run.backbone, 24, 0))
     damage, said = BAD_WEIGHTS[wrong]
     damage(run.weights_path)
     with refused(str(run.weights_path), said, unchanged=tmp_path):

@@ -5,8 +5,6 @@ The long form, `python -m tests.faults`, is in the book's chapter on reliability
 
 from __future__ import annotations
 
-import subprocess
-
 import pytest
 from conftest import ROOT, change_study
 
@@ -14,7 +12,7 @@ from tests.faults.__main__ import campaign
 
 
 @pytest.fixture
-def one_pair(small_study):
+def one_pair(small_study, clean_pages):
     """One pretraining, and one target from scratch and from it."""
     text = (ROOT / "notebooks" / "studies" / "toy.yml").read_text()
     others = text[text.index("  - name: clean") : text.index("throughput:")]
@@ -23,8 +21,7 @@ def one_pair(small_study):
                                .replace("eval_images_per_class: 30", "eval_images_per_class: 5")
                                .replace("epochs: 15, lr_step_epochs: 5", "epochs: 2, lr_step_epochs: 1"): "",
                                "  all: [24]\n": ""})  # fmt: skip
-    yield small_study
-    subprocess.run(["rm", "-rf", str(ROOT / "book" / "executed" / "small")], check=True)
+    return small_study
 
 
 @pytest.mark.parametrize(("workflow", "kills"), [(False, 8), (True, 4)])

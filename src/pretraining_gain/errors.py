@@ -16,22 +16,21 @@ _SHORT.maxlevel, _SHORT.maxdict, _SHORT.maxlist = 2, 4, 6
 _MOST = 5
 
 
-class InputError(ValueError):
-    """Something the user gave cannot be used. The message is one complete line, whatever is quoted in it."""
-
-    def __init__(self, message: object) -> None:
-        super().__init__(" ".join(str(message).splitlines()))
-
+class _OneLine(Exception):
     def _render_traceback_(self) -> list[str]:
         """IPython asks for this: in a notebook the one line replaces the stack."""
         return [f"{type(self).__name__}: {self}"]
 
 
-class Interrupted(Exception):
-    """The process was told to end (SIGTERM: a time limit, a preemption) and did, with its state kept. Not a failure."""
+class InputError(_OneLine, ValueError):
+    """Something the user gave cannot be used. The message is one complete line, whatever is quoted in it."""
 
-    def _render_traceback_(self) -> list[str]:
-        return [f"{type(self).__name__}: {self}"]
+    def __init__(self, message: object) -> None:
+        super().__init__(" ".join(str(message).splitlines()))
+
+
+class Interrupted(_OneLine):
+    """The process was told to end (SIGTERM: a time limit, a preemption) and did, with its state kept. Not a failure."""
 
 
 class Given(BaseModel):

@@ -21,6 +21,8 @@ from pretraining_gain.compute.pipeline import ImageSet
 from pretraining_gain.compute.training import History
 from pretraining_gain.errors import InputError
 from pretraining_gain.paths import make_writable, write_atomically
+from pretraining_gain.plan import record
+from pretraining_gain.plan.record import Record
 from pretraining_gain.plan.runs import Run
 from pretraining_gain.revision import revision
 
@@ -118,12 +120,9 @@ def _cost(
     }
 
 
-def read_record(run: Run) -> dict[str, Any]:
+def read_record(run: Run) -> Record:
     """The record of a finished run. Raises `InputError` when it is damaged."""
-    try:
-        return json.loads(run.record_path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"record {run.record_path} is damaged ({error}); delete it to do the run again") from None
+    return record.read_record(run.record_path)
 
 
 def write_weights(run: Run, model: nn.Module) -> None:

@@ -35,12 +35,13 @@ def _forms_of(figure: go.Figure, key: str, description: str) -> dict[str, Any]:
     The page gets the figure's JSON in an inert element; `figures.js` loads the one local plotly.js only on pages that
     have such elements, draws what comes into view, and follows the page's light or dark theme.
     """
-    content = figure.to_json().replace("<", "\\u003c")
+    content = figure.to_json()
+    inert = content.replace("<", "\\u003c")
     alternative = html.escape(description, quote=True)
     return {
-        "application/vnd.plotly.v1+json": json.loads(figure.to_json()),
+        "application/vnd.plotly.v1+json": json.loads(content),
         "text/html": f'<div class="gain-figure" data-key="{key}" role="figure" aria-label="{alternative}">'
-        f'<script type="application/json">{content}</script><noscript>{alternative}</noscript></div>',
+        f'<script type="application/json">{inert}</script><noscript>{alternative}</noscript></div>',
         "text/plain": description,
     }
 

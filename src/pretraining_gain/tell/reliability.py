@@ -58,5 +58,4 @@ def numbers() -> dict[str, Any]:
         "kills": sum(summary["kills"] for summary in killed),
         "lost": sum(summary["lost"] for summary in killed),
         "differing": sum(len(summary["differing"]) for summary in killed),
-        "phases": len(set(found["kills"]["kills_by_phase"]) | set(found["workflow"]["kills_by_phase"])),
     }

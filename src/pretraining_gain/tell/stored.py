@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -17,35 +15,6 @@ from pretraining_gain.plan.tables import read_table
 
 CHECKSUMS = "SHA256SUMS"
 _PREDICTIONS = ("image_id", "label", "prediction")
-
-
-class Record(dict[str, Any]):
-    """A run's record, or a part of one, that names what it lacks."""
-
-    where = ""
-
-    def __missing__(self, name: str) -> Any:
-        raise InputError(f"{self.where} lacks {name!r}; accepted: a record as its run wrote it, delete it to do the run again")
-
-
-def read_record(path: Path) -> Record:
-    """The record of a finished run. Raises `InputError` when it is missing or damaged, and when it is asked for what it lacks."""
-
-    def part(content: dict[str, Any]) -> Record:
-        found = Record(content)
-        found.where = f"record {path}"
-        return found
-
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"), object_hook=part)
-        if isinstance(record, Record):
-            return record
-        reason = f"it holds a {type(record).__name__}"
-    except OSError as error:
-        reason = str(error.strerror)
-    except (ValueError, RecursionError) as error:
-        reason = str(error)
-    raise InputError(f"record {path} is damaged ({reason}); accepted: a record as its run wrote it, delete it to do the run again")
 
 
 def read_predictions(path: Path, n_classes: int, again: str, sha256: str) -> pd.DataFrame:

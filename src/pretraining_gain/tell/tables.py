@@ -18,11 +18,12 @@ import pandas as pd
 from pretraining_gain.commands import about_a_study
 from pretraining_gain.errors import InputError
 from pretraining_gain.paths import results_root, write_atomically
+from pretraining_gain.plan.record import read_record
 from pretraining_gain.plan.runs import Run, finetuning_runs, pretraining_runs
 from pretraining_gain.plan.studies import load_study
 from pretraining_gain.plan.taxonomy import load_class_table
 from pretraining_gain.tell.results import how_to_make
-from pretraining_gain.tell.stored import read_predictions, read_record, write_checksums
+from pretraining_gain.tell.stored import read_predictions, write_checksums
 
 #: What a record says of the cost of its run, as `costs.csv` has it; memory is that of the largest process.
 _COST = ("train_images_seen", "eval_images_seen", "train_wall_time_s", "eval_wall_time_s", "device_time_s")
