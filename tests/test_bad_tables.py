@@ -197,6 +197,13 @@ def test_a_bad_official_json_is_named(inat, tmp_path, wrong):
 
 
 AGAIN = "run 01_pretrain again"
+
+
+def written(model: torch.nn.Module) -> Damage:
+    """Weights of another model under the run's name, with the checksum that a run would give them."""
+    return lambda _: write_weights(Run(study="toy"), model)
+
+
 BAD_WEIGHTS: dict[str, tuple[Damage, str]] = {
     "missing": (lambda path: path.unlink(), AGAIN),
     "zero bytes": (whole(b""), AGAIN),
@@ -204,8 +211,8 @@ BAD_WEIGHTS: dict[str, tuple[Damage, str]] = {
     "a pickle": (lambda path: torch.save({"conv1.weight": torch.ones(1)}, path), AGAIN),
     "cut off": (lambda path: path.write_bytes(path.read_bytes()[:-100]), AGAIN),
     "a folder": (lambda path: (path.unlink(), path.mkdir()), AGAIN),
-    "of another backbone": (lambda _: write_weights(Run(study="toy"), build_model("resnet10_w32", 24, 0)), "first mismatch: bn1.bias"),
-    "not of a network": (lambda _: write_weights(Run(study="toy"), torch.nn.ParameterDict({"x": torch.ones(1)})), "weights are of another backbone"),
+    "of another backbone": (written(build_model("resnet10_w32", 24, 0)), "first mismatch: bn1.bias"),
+    "not of a network": (written(torch.nn.ParameterDict({"x": torch.ones(1)})), "weights are of another backbone"),
 }  # fmt: skip
 
 
