@@ -83,7 +83,10 @@ def load_annotations() -> pd.DataFrame:
     path = annotations_path()
     if not path.exists():
         raise InputError(f"{path} is missing; fetch it with `python -m pretraining_gain.data annotations`")
-    table = read_table(path, _COLUMNS)
+    try:
+        table = read_table(path, _COLUMNS)
+    except InputError as error:
+        raise InputError(f"{path} is not the annotation file: {error}") from None
     table["image_number"] = whole_numbers(path, table, "Image Number")
     if table["image_number"].duplicated().any():
         twice = table.loc[table["image_number"].duplicated(), "image_number"].iloc[0]
