@@ -55,9 +55,11 @@ def test_simulated_predictions_vary_as_the_real_ones(controls):
     for one in controls.measured.values():
         arms = paper_arms(one.evaluation)
         scene = Scene(one, Planted({arm: float(correct.mean()) for arm, correct in arms.items()}), 3)
-        drawn = [_components(scene.draw(np.random.default_rng(i)), one.evaluation.labels) for i in range(5)]
+        drawn = [_components(scene.draw(np.random.default_rng(i)), one.evaluation.labels) for i in range(20)]
         real = _components(arms, one.evaluation.labels)
-        assert np.mean(drawn, axis=0) == pytest.approx(real, rel=0.6)
+        # Of three seeds, the variance between seeds is known to a factor of some: it must be one that a simulated study has.
+        assert abs(np.mean(drawn, axis=0)[0] - real[0]) < 2 * np.std(drawn, axis=0, ddof=1)[0]
+        assert np.mean(drawn, axis=0)[1:] == pytest.approx(real[1:], rel=0.6)
         assert np.mean(drawn, axis=0)[3:] == pytest.approx(real[3:], rel=0.2)
 
 
