@@ -206,22 +206,6 @@ def test_finetuning_without_weights_or_with_damaged_ones_says_so(results, small_
     assert not run.record_path.exists() and not run.predictions_path.exists()
 
 
-@pytest.mark.parametrize(
-    ("variable", "value", "said"),
-    [
-        ("DEVICE", "gpu", "auto, cpu, cuda"),
-        ("PRECISION", "half", "fp32"),
-        ("THREADS", "two", "whole number"),
-        ("DEVICES", "0", "whole number from 1 to 1024"),
-        ("CHECKPOINT_S", "often", "whole number from 0 to"),
-    ],
-)
-def test_a_wrong_machine_setting_is_named(monkeypatch, variable, value, said):
-    monkeypatch.setenv(f"PRETRAINING_GAIN_{variable}", value)
-    with pytest.raises(InputError, match=f"PRETRAINING_GAIN_{variable}.*{said}"):
-        this_machine()
-
-
 @pytest.mark.parametrize(("has_bf16", "precision"), [(True, "bf16"), (False, "fp32")])
 def test_a_gpu_is_used_with_the_precision_it_has(monkeypatch, has_bf16, precision):
     """There is no GPU here: what is asked of torch and accelerate is recorded instead."""
