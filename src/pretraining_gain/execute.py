@@ -20,7 +20,6 @@ from typing import Any
 import papermill
 import psutil
 from jupyter_client.manager import AsyncKernelManager
-from nbclient.exceptions import DeadKernelError
 from nbformat import ValidationError
 from papermill.exceptions import PapermillException, PapermillExecutionError
 from traitlets import CaselessStrEnum, default
@@ -117,7 +116,9 @@ def execute(notebook: Path, output: Path, parameters: dict[str, Any]) -> None:
         raise InputError(f"{reason} [notebook kept as {failed}]") from None
     except (PapermillException, OSError) as error:
         raise InputError(f"{notebook.name}: {' '.join(str(error).split())}") from None
-    except DeadKernelError:
+    except RuntimeError as error:  # DeadKernelError is one, and there is no kind of its own for dying while it starts
+        if "died" not in str(error):
+            raise
         if told:
             raise Interrupted("told to end outside of training") from None
         raise InputError(f"{notebook.name}: the kernel died; most often it was out of memory (see the system's log)") from None
