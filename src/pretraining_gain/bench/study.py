@@ -1,0 +1,111 @@
+"""(6) The toy study with one seed: each figure by itself, one run after the other, against ours, which shares runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pretraining_gain.bench.given import Given
+from pretraining_gain.bench.measure import Contestant, Effort, compare
+from pretraining_gain.bench.records import Cost, Goal, Part
+from pretraining_gain.bench.scale import n_cores
+from pretraining_gain.compute.finetune import finetune
+from pretraining_gain.compute.pretrain import pretrain
+from pretraining_gain.errors import InputError
+from pretraining_gain.paths import project_root, results_root
+from pretraining_gain.plan.costs import Plan
+
+NAIVE, OURS, AT_LEAST = "each figure by itself", "ours", 3.0
+_NAME = "bench_study"
+_SETTINGS = "PRETRAINING_GAIN_RESULTS"
+
+
+def study(given: Given) -> Part:
+    """The naive way has this process and all its threads, and starts no notebook. Ours is the workflow itself, with as many
+    processes of one thread as there are cores, notebooks and tables included."""
+    path = derived_study(given)
+    plan = Plan.of(str(path))
+    n_naive, n_ours = sum(map(len, plan.figure_runs().values())), len(plan.runs())
+    result = compare(
+        "study",
+        [Contestant(NAIVE, lambda: naive(path), 1), Contestant(OURS, lambda: workflow(path), 1)],
+        Effort(given.scale.study_seconds, 2, warm_up=False),
+        setting=f"toy, one seed: {n_naive} runs by figure, {n_ours} in all",
+        reference=NAIVE,
+        unit="studies",
+        device="cpu",
+        goals=[Goal(contestant=OURS, reference=NAIVE, at_least=AT_LEAST)],
+        notes=[f"changes of the study: {given.scale.study_changes}", "images are drawn in memory, on a CPU"],
+    )
+    if OURS in result.profiles:
+        result = result.model_copy(update={"profiles": result.profiles | {OURS: _where_time_went(path)}})
+    shutil.rmtree(project_root() / "book" / "executed" / _NAME, ignore_errors=True)
+    return Part(comparisons=[result])
+
+
+def derived_study(given: Given) -> Path:
+    """The toy study with the scale's changes, as a file."""
+    text = (project_root() / "notebooks" / "studies" / "toy.yml").read_text(encoding="utf-8")
+    for old, new in ({"name: toy\n": f"name: {_NAME}\n"} | given.scale.study_changes).items():
+        if old not in text:
+            raise InputError(
+                f"the toy study has no {old!r}; accepted: changes of what stands in notebooks/studies/toy.yml"
+            )
+        text = text.replace(old, new)
+    path = given.photographs.scratch / f"{_NAME}.yml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def naive(path: Path) -> None:
+    """Train for each figure what it needs, as if no other figure were there."""
+    for runs in Plan.of(str(path)).figure_runs().values():
+        with _results_apart():
+            for run in runs:
+                (finetune if run.downstream else pretrain)(run)
+
+
+def workflow(path: Path) -> None:
+    """All runs and tables of the study, by the project's own Snakefile. Raises `InputError` when it fails."""
+    shutil.rmtree(results_root() / _NAME, ignore_errors=True)
+    command = [sys.executable, "-m", "snakemake", "--cores", str(n_cores()), "--nolock", "--config", f"study={path}"]
+    own = {name: value for name, value in os.environ.items() if name != "PRETRAINING_GAIN_THREADS"}
+    own |= {"PRETRAINING_GAIN_DEVICE": "cpu", "PRETRAINING_GAIN_PRECISION": "auto"}
+    done = subprocess.run([*command, "--", "results"], cwd=project_root(), env=own, capture_output=True, text=True)
+    if done.returncode:
+        raise InputError(f"the workflow failed: {' '.join(done.stderr.split())[-300:]}")
+
+
+@contextmanager
+def _results_apart() -> Iterator[None]:
+    before = os.environ[_SETTINGS]
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ[_SETTINGS] = folder
+        try:
+            yield
+        finally:
+            os.environ[_SETTINGS] = before
+
+
+def _where_time_went(path: Path) -> list[Cost]:
+    """Of our processes' time: what runs spent on training and evaluating, by their records, and all the rest."""
+    started = time.perf_counter()
+    workflow(path)
+    whole = (time.perf_counter() - started) * n_cores()
+    costs = [json.loads(file.read_text())["cost"] for file in (results_root() / _NAME).glob("*/*.json")]
+    training = sum(cost["train_wall_time_s"] for cost in costs)
+    evaluating = sum(cost.get("eval_wall_time_s") or 0.0 for cost in costs)
+    parts = {
+        f"training, {len(costs)} runs of one thread": training,
+        "evaluating": evaluating,
+        "starting Python, torch, notebooks and the workflow; drawing images; tables": whole - training - evaluating,
+    }
+    return [Cost(what=what, share=seconds / whole, seconds=seconds) for what, seconds in parts.items()]
