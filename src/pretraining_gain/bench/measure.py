@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import torch
 
 from pretraining_gain.bench.profiles import by_function
-from pretraining_gain.bench.records import Comparison, Goal, Outcome, Spread, Target
+from pretraining_gain.bench.records import Comparison, Cost, Goal, Outcome, Spread, Target
 from pretraining_gain.errors import InputError
 
 LEAST_ROUNDS = 2
@@ -22,12 +22,17 @@ LEAST_ROUNDS = 2
 
 @dataclass(frozen=True)
 class Contestant:
-    """`work` does one repetition on `items`; `before` makes things ready for it, and is not timed."""
+    """`work` does one repetition on `items`; `before` makes things ready for it, and is not timed. `explain` says where the
+    time of a repetition goes; without it, one more repetition is profiled."""
 
     name: str
     work: Callable[[], object]
     items: int
     before: Callable[[], object] = field(default=lambda: None)
+    explain: Callable[[], list[Cost]] | None = None
+
+    def profile(self) -> list[Cost]:
+        return self.explain() if self.explain else by_function(self.work, self.before)
 
 
 @dataclass(frozen=True)
@@ -82,7 +87,7 @@ def compare(
         targets=targets,
         absent=absent or {},
         notes=list(notes),
-        profiles={one.name: by_function(one.work, one.before) for one in contestants if one.name in missed},
+        profiles={one.name: one.profile() for one in contestants if one.name in missed},
     )
 
 

@@ -108,6 +108,7 @@ class Photographs:
     def _largest(self, skip: int, n_classes: int) -> pd.DataFrame:
         root = self.root / "caltech-101" / "101_ObjectCategories"
         rows = _rows()
+        rows = rows[rows["folders"].map(lambda text: all((root / name).is_dir() for name in text.split(";")))]
         sizes = rows["folders"].map(
             lambda text: sum(len(list((root / name).glob("*.jpg"))) for name in text.split(";"))
         )
@@ -148,11 +149,11 @@ def draw(root: Path, per_class: int) -> None:
         eval_images_per_class=0, options={"gap": 0.5},
     )  # fmt: skip
     table = load_class_table("toy_animals").to_dict("records")
-    for row, target in zip(table, _rows()["folders"].str.split(";").str[0], strict=False):
-        (root / target).mkdir(parents=True, exist_ok=True)
+    for row, target in zip(table, _rows()["folders"].str.split(";"), strict=False):
         pixels = toy.load_class(images, row, "train", _DRAWN_PX[0])[0]
         for number, image in enumerate(pixels):
-            path = root / target / f"image_{number:04d}.jpg"
+            path = root / target[number % len(target)] / f"image_{number:04d}.jpg"
+            path.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(image[: _DRAWN_PX[1]]).save(path, "JPEG", quality=90)
 
 

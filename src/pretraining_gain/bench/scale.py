@@ -52,7 +52,7 @@ class Scale:
     frozen_seeds: int
     frozen_views: int
     pretrain_epochs: int
-    study_seconds: float
+    study_s: float
     study_changes: dict[str, str]
     draws: int
     analysis_s: float
@@ -102,7 +102,7 @@ FULL = Scale(
     frozen_seeds=5,
     frozen_views=4,
     pretrain_epochs=5,
-    study_seconds=240,
+    study_s=240,
     study_changes={"seeds: [0, 1, 2]": "seeds: [0]"},
     draws=2000,
     analysis_s=30,
@@ -129,7 +129,7 @@ TINY = Scale(
     frozen_seeds=2,
     frozen_views=2,
     pretrain_epochs=1,
-    study_seconds=0,
+    study_s=0,
     study_changes={
         "seeds: [0, 1, 2]": "seeds: [0]",
         "  animal: [4, 12]\n  non_animal: [4, 12]\n  random: [12]\n": "  animal: [4]\n",
