@@ -30,7 +30,7 @@ os.environ.setdefault("PRETRAINING_GAIN_THREADS", "1")
 
 RECIPE = Recipe(
     epochs=3, batch_size=16, lr=0.05, lr_step_epochs=2, momentum=0.9, weight_decay=1e-4, freeze_backbone=False,
-    frozen_batchnorm="eval", image_size_px=32, resize_px=32, crop_scale_min=0.5, flip=True,
+    frozen_batchnorm="eval", frozen_views=0, image_size_px=32, resize_px=32, crop_scale_min=0.5, flip=True,
 )  # fmt: skip
 
 

@@ -218,6 +218,7 @@ BAD_SETTINGS: list[tuple[str, str, str]] = [
     ("DEVICE", "cuda", "torch sees no CUDA device; accepted here: auto, cpu"),
     ("PRECISION", "half", "accepted: auto, fp32, bf16, fp16, fp64"),
     ("PRECISION", "fp16", "needs a CUDA device; accepted here: auto, fp32, bf16, fp64"),
+    ("COMPILE", "auto", "accepted: no, yes"),
     *((name, value, COUNT) for name in ("DEVICES", "THREADS") for value in ("0", "-1", "1.5", "two", "1025", " ", "²", "9" * 5000)),
     ("CHECKPOINT_S", "often", "accepted: a whole number from 0 to 1000000000"),
     ("CHECKPOINT_S", "-1", "accepted: a whole number from 0"),
@@ -233,7 +234,7 @@ def test_a_bad_machine_setting_is_named(monkeypatch, tmp_path, variable, value, 
         this_machine()
 
 
-@pytest.mark.parametrize("variable", ["DEVICE", "DEVICES", "PRECISION", "THREADS", "CHECKPOINT_S"])
+@pytest.mark.parametrize("variable", ["DEVICE", "DEVICES", "PRECISION", "COMPILE", "THREADS", "CHECKPOINT_S"])
 def test_an_empty_setting_is_none(monkeypatch, variable):
     monkeypatch.setenv(f"PRETRAINING_GAIN_{variable}", "")
     assert this_machine().device in ("cpu", "cuda")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import replace
+
 import pandas as pd
 import pytest
 import torch
 from conftest import RECIPE, same, toy_pictures
 
-from pretraining_gain.compute import machine
 from pretraining_gain.compute.checkpoints import Checkpoint
 from pretraining_gain.compute.evaluation import evaluate
 from pretraining_gain.compute.finetune import finetune
@@ -92,6 +94,30 @@ def test_augmentation_is_by_image_and_seeded():
     assert all(image[0, 0, 0] < image[0, 0, -1] for image in plain)
 
 
+def test_a_crop_of_the_whole_image_is_the_image(pictures):
+    whole = RECIPE.model_copy(update={"crop_scale_min": 1.0, "flip": False})
+    images = pictures.images[:5].float()
+    crops = draw_crops(5, whole, torch.Generator().manual_seed(1))
+    assert torch.allclose(augment(images, crops, 32), images, atol=1e-3)
+
+
+def test_a_crop_is_the_part_of_the_image_that_was_drawn():
+    """The left upper quarter, and the right lower one mirrored, of an image of 8 pixels."""
+    image = torch.arange(64.0).view(1, 1, 8, 8).expand(2, 3, 8, 8).contiguous()
+    crops = torch.tensor([[[0.5, -0.5], [0.5, -0.5]], [[-0.5, 0.5], [0.5, 0.5]]])
+    left, right = augment(image, crops, 4)
+    assert torch.equal(left, image[0, :, :4, :4]) and torch.equal(right, image[1, :, 4:, 4:].flip(2))
+
+
+def test_crops_keep_the_area_and_the_aspect_that_the_recipe_allows():
+    crops = draw_crops(20_000, RECIPE, torch.Generator().manual_seed(0))
+    width, height = crops[:, :, 0].abs().unbind(1)
+    assert RECIPE.crop_scale_min <= (width * height).min() and (width * height).max() <= 1.0001
+    assert (width / height).min() >= 3 / 4 - 1e-4 and (width / height).max() <= 4 / 3 + 1e-4
+    assert (width * height).mean() == pytest.approx((1 + RECIPE.crop_scale_min) / 2, abs=0.01)
+    assert crops.abs().sum(2).max() <= 1.0001  # extent and centre together stay within the image
+
+
 def test_a_batch_is_the_same_from_whichever_batch_on_and_however_many_share_it(pictures):
     whole = list(training_batches(pictures, RECIPE, seed=3, epoch=1))
     later = list(training_batches(pictures, RECIPE, seed=3, epoch=1, first=2))
@@ -102,6 +128,46 @@ def test_a_batch_is_the_same_from_whichever_batch_on_and_however_many_share_it(p
         for part, batch in zip(training_batches(pictures, RECIPE, 3, 1, part=(rank, 3)), whole, strict=True):
             assert torch.equal(part[0], batch[0][rank::3]) and torch.equal(part[1], batch[1][rank::3])
             assert part[2] == len(batch[1])
+
+
+class Stored:
+    """Images on disk, as a data set has them: notes when a batch is read."""
+
+    def __init__(self, images: torch.Tensor) -> None:
+        self.images, self.shape, self.read = images, tuple(images.shape), []
+
+    def __getitem__(self, positions: torch.Tensor) -> torch.Tensor:
+        if len(self.read) == 4:
+            raise InputError("pack 4 is damaged")
+        self.read.append(len(positions))
+        return self.images[positions]
+
+
+def test_stored_images_are_read_ahead_and_give_the_batches_of_those_in_memory(pictures):
+    stored = Stored(pictures.images)
+    data = replace(pictures, images=stored)
+    pairs = zip(training_batches(data, RECIPE, 3, 1), training_batches(pictures, RECIPE, 3, 1), strict=True)
+    for number, (one, other) in enumerate(pairs):
+        assert torch.equal(one[0], other[0]) and torch.equal(one[1], other[1])
+        deadline = time.monotonic() + 10
+        while len(stored.read) < min(number + 2, 3) and time.monotonic() < deadline:
+            time.sleep(0.001)
+        assert len(stored.read) >= min(number + 2, 3)  # the next batch is read while this one is worked on
+
+
+def test_what_goes_wrong_while_reading_ahead_is_said_and_a_loop_that_ends_early_reads_no_more(pictures):
+    stored = Stored(pictures.images)
+    recipe = RECIPE.model_copy(update={"batch_size": 4})
+    data = replace(pictures, images=stored)
+    with pytest.raises(InputError, match="pack 4 is damaged"):
+        list(training_batches(data, recipe, 0, 0))
+    stored.read.clear()
+    batches = training_batches(data, recipe, 0, 0)
+    next(batches)
+    batches.close()
+    n_read = len(stored.read)
+    time.sleep(0.05)
+    assert len(stored.read) == n_read <= 3
 
 
 def test_evaluation_sees_the_central_crop_in_order(pictures):
@@ -206,17 +272,3 @@ def test_finetuning_without_weights_or_with_damaged_ones_says_so(results, small_
     assert not run.record_path.exists() and not run.predictions_path.exists()
 
 
-@pytest.mark.parametrize(("has_bf16", "precision"), [(True, "bf16"), (False, "fp32")])
-def test_a_gpu_is_used_with_the_precision_it_has(monkeypatch, has_bf16, precision):
-    """There is no GPU here: what is asked of torch and accelerate is recorded instead."""
-    asked = {}
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: has_bf16)
-    monkeypatch.setattr(machine, "Accelerator", lambda **given: asked.update(given))
-    found = machine.this_machine()
-    assert (found.device, found.precision) == ("cuda", precision)
-    assert asked["cpu"] is False and asked["mixed_precision"] == ("bf16" if has_bf16 else "no")
-    monkeypatch.setenv("PRETRAINING_GAIN_DEVICES", "2")
-    with pytest.raises(InputError, match="DEVICES=2, but this machine has 1"):
-        machine.this_machine()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
+
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from pretraining_gain.compute.datasets import caltech101, cifar10, image_folder, load_images
 from pretraining_gain.plan.datasets import dataset_names
@@ -60,15 +62,50 @@ def test_odd_files_become_upright_rgb_squares(tmp_path):
     wide[:, 20:40] = 255  # the central square is white
     for mode in ("RGB", "L", "CMYK"):
         Image.fromarray(wide).convert(mode).save(tmp_path / f"{mode}.jpg", quality=95)
-        pixels = image_folder.decode(tmp_path / f"{mode}.jpg", 16)
+        pixels = image_folder.decode((tmp_path / f"{mode}.jpg").read_bytes(), 16)
         assert pixels.shape == (16, 16, 3) and pixels[:, 2:-2].min() > 220
     half = np.zeros((32, 32, 3), dtype=np.uint8)
     half[:16] = 255  # white above; stored turned by 90 degrees, as EXIF says
     exif = Image.Exif()
     exif[0x0112] = 6
     Image.fromarray(half).rotate(90).save(tmp_path / "turned.jpg", exif=exif, quality=95)
-    pixels = image_folder.decode(tmp_path / "turned.jpg", 16)
+    pixels = image_folder.decode((tmp_path / "turned.jpg").read_bytes(), 16)
     assert pixels[:6].min() > 200 and pixels[-6:].max() < 55
+
+
+@pytest.mark.parametrize("size_px", [8, 32, 64, 100, 256])
+def test_a_jpeg_decoded_at_a_fraction_of_its_size_looks_as_pillow_has_it(size_px):
+    """Smooth pictures, larger and smaller than what is asked for, in colour and grey; of odd sizes, a little askew."""
+    y, x = np.mgrid[0:208, 0:304] / 40
+    waves = np.stack([np.sin(x), np.cos(y), np.sin(x + y)], 2)
+    colour = Image.fromarray(np.uint8(127 + 100 * waves))
+    odd = colour.crop((0, 0, 301, 201))
+    for image, mean in ((colour, 1), (colour.convert("L"), 1), (colour.crop((0, 0, 96, 128)), 1), (odd, 8)):
+        file = io.BytesIO()
+        image.save(file, "JPEG", quality=92)
+        fast, wanted = image_folder.decode(file.getvalue(), size_px), ImageOps.fit(
+            Image.open(file).convert("RGB"), (size_px, size_px), method=Image.Resampling.BICUBIC
+        )  # fmt: skip
+        difference = np.abs(fast.astype(int) - np.asarray(wanted))
+        assert fast.shape == (size_px, size_px, 3) and difference.mean() < mean
+
+
+def test_what_the_fast_decoder_does_not_take_is_left_to_pillow():
+    def jpeg(**given) -> bytes:
+        file = io.BytesIO()
+        Image.fromarray(np.full((40, 50, 3), 200, dtype=np.uint8)).convert(given.pop("mode", "RGB")).save(file, "JPEG", **given)
+        return file.getvalue()
+
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    upright = Image.Exif()
+    upright[0x0112] = 1
+    left = {"cut": jpeg()[:300], "CMYK": jpeg(mode="CMYK"), "turned": jpeg(exif=turned), "none": b"\xff\xd8\xff"}
+    assert all(image_folder._decode_jpeg(content, 16) is None for content in left.values())
+    taken = [jpeg(), jpeg(exif=upright), jpeg(mode="L"), jpeg(progressive=True)]
+    assert all(image_folder._decode_jpeg(content, 16).shape == (20, 25, 3) for content in taken)
+    with pytest.raises(OSError, match="Truncated"):
+        image_folder.decode(left["cut"], 16)
 
 
 def test_caltechs_split_is_twenty_to_train_and_up_to_fifty_of_the_rest(photographs, tmp_path, monkeypatch):

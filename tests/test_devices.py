@@ -12,10 +12,11 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import torch
-from conftest import RECIPE, ROOT, change_study, toy_pictures
+from conftest import RECIPE, change_study, toy_pictures
 
 from pretraining_gain.compute.checkpoints import Checkpoint
 from pretraining_gain.compute.finetune import finetune
@@ -50,12 +51,14 @@ def farthest(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> fl
 
 
 def test_two_processes_do_the_run_of_one(use, small_study):
-    """Pretraining, finetuning with an odd last batch, frozen finetuning: weights, history and predictions."""
+    """Pretraining, finetuning with an odd last batch, frozen finetuning, on fresh images and on features: weights, history
+    and predictions."""
     outcomes = {}
     for devices in (1, 2):
         use(devices)
         runs = [Run(study=small_study, pool="animal", k=4, downstream=name) for name in ("field", "clean")]
-        start = pretrain(runs[0].pretraining)
+        runs.append(Run(study=small_study, pool="all", downstream="field_frozen"))
+        start, _ = pretrain(runs[0].pretraining), pretrain(runs[2].pretraining)
         records = [start, *map(finetune, runs)]
         assert {record["machine"]["devices"] for record in records} == {devices}
         outcomes[devices] = (
@@ -78,10 +81,9 @@ def one_step(place: str) -> None:
     recipe = RECIPE.model_copy(update={"epochs": 1, "batch_size": 48, "lr": 0.01})
     machine = this_machine()
     model, _ = train(build_model("resnet10_w16", 8, 0), toy_pictures(), recipe, seed=0, machine=machine,
-                     checkpoint=Checkpoint(ROOT / "cache" / f"none-{os.getpid()}.pt", "run", every_s=999))  # fmt: skip
+                     checkpoint=Checkpoint(Path(place).with_suffix(".state"), "run", every_s=999))  # fmt: skip
     if machine.speaks:
         torch.save(model.state_dict(), place)
-    (ROOT / "cache" / f"none-{os.getpid()}.pt").unlink(missing_ok=True)
 
 
 @pytest.mark.parametrize("devices", [2, 3])

@@ -31,7 +31,7 @@ def test_a_study_priced_on_a_cpu_core_asks_for_one_and_no_gpu():
 def test_the_paper_asks_for_a_gpu_and_for_twice_its_price():
     run = Run(study="paper", pool="all")
     asked = resources_of(run)
-    assert (asked.gpu, asked.cores) == (1, 8)
+    assert (asked.gpu, asked.cores) == (1, 4)
     assert asked.runtime_min == pytest.approx(10 + 2 * 60 * device_hours(run), abs=1)
     assert 6000 < asked.mem_mb < 32000  # its images stay on disk
 
@@ -58,7 +58,7 @@ def test_more_devices_share_the_time_and_have_cores_and_memory_each(monkeypatch)
     one = resources_of(run)
     monkeypatch.setenv("PRETRAINING_GAIN_DEVICES", "4")
     four = resources_of(run)
-    assert (four.gpu, four.cores) == (4, 32)
+    assert (four.gpu, four.cores) == (4, 16)
     assert four.runtime_min - 10 == pytest.approx((one.runtime_min - 10) / 4, abs=1)
     assert one.mem_mb < four.mem_mb <= 4 * one.mem_mb
 

@@ -23,15 +23,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pandas as pd
+import simplejpeg
+import torch
 from filelock import FileLock, Timeout
-from PIL import Image
 from tqdm import tqdm
 
 from pretraining_gain.commands import CommandLine, answer, whole_number
 from pretraining_gain.compute.datasets.image_folder import BROKEN, decode, read_file, why_broken
-from pretraining_gain.compute.datasets.prepared import _DAMAGED as DAMAGED
-from pretraining_gain.compute.datasets.prepared import INDEX, damaged, pack_path, read_pack
+from pretraining_gain.compute.datasets.prepared import DAMAGED, INDEX, damaged, pack_path, read_pack
 from pretraining_gain.errors import InputError
 from pretraining_gain.paths import make_writable, prepared_root, write_atomically
 from pretraining_gain.plan.studies import Images, Study, load_study
@@ -177,9 +178,8 @@ def _measure(paths: list[Path], size_px: int) -> tuple[float, float]:
 def encode(path: Path, size_px: int) -> tuple[bytes, str]:
     """The image as the JPEG of a pack, and the SHA-256 of the original file."""
     content = read_file(path)
-    buffer = io.BytesIO()
-    Image.fromarray(decode(io.BytesIO(content), size_px)).save(buffer, "JPEG", quality=QUALITY, subsampling=0)
-    return buffer.getvalue(), hashlib.sha256(content).hexdigest()
+    square = np.ascontiguousarray(decode(content, size_px))
+    return simplejpeg.encode_jpeg(square, QUALITY, colorsubsampling="444"), hashlib.sha256(content).hexdigest()
 
 
 def _draw(part: Part, workers: int) -> None:
@@ -290,6 +290,7 @@ def main(arguments: list[str] | None = None) -> int:
     what.add_argument("--estimate", action="store_true", help="print time and disk, and stop")
     what.add_argument("--check", action="store_true", help="compare the checksums of all packs, and stop")
     given = parser.parse_args(arguments)
+    torch.set_num_threads(1)  # each worker decodes and resizes on its own
     if given.check:
         return answer("prepare", lambda: check(given.study))
     return answer("prepare", lambda: prepare(given.study, given.workers, only_estimate=given.estimate))

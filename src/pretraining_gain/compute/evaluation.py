@@ -49,7 +49,7 @@ def evaluate(model: nn.Module, data: ImageSet, recipe: Recipe, machine: Machine)
     """
     model.eval()
     parts: list[tuple[int, list[int]]] = []
-    for number, images in evaluation_batches(data, recipe, machine.device, part=machine.part):
+    for number, images in evaluation_batches(data.near(machine.device), recipe, machine.device, part=machine.part):
         if machine.told_to_end():
             raise Interrupted("told to end while evaluating; the training is kept")
         with machine.accelerator.autocast():

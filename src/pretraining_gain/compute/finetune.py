@@ -10,9 +10,8 @@ from pretraining_gain.compute.evaluation import evaluate
 from pretraining_gain.compute.launch import launch
 from pretraining_gain.compute.machine import stoppable, this_machine
 from pretraining_gain.compute.models import build_model, load_backbone
-from pretraining_gain.compute.progress import Progress
 from pretraining_gain.compute.records import checkpoint_of, is_finished, locked, read_record, read_weights, write_record
-from pretraining_gain.compute.training import train
+from pretraining_gain.compute.training import train_run
 from pretraining_gain.errors import InputError
 from pretraining_gain.plan.runs import Run
 from pretraining_gain.plan.taxonomy import load_class_table
@@ -46,16 +45,7 @@ def _train_and_evaluate(run: Run) -> None:
         if run.pretraining:
             load_backbone(model, read_weights(run.pretraining), str(run.pretraining.weights_path))
         checkpoint = checkpoint_of(run, machine)
-        with Progress(f"finetune {run.run_id}", run.recipe.epochs, machine.speaks) as progress:
-            model, history = train(
-                model,
-                data,
-                run.recipe,
-                seed=run.seed,
-                machine=machine,
-                checkpoint=checkpoint,
-                on_epoch=progress.epoch_done,
-            )
+        model, history = train_run(run, model, data, machine, checkpoint)
         wall, device = time.perf_counter(), machine.device_seconds()
         predictions = evaluate(model, held_out, run.recipe, machine)
         (device_time_s,) = machine.total([machine.device_seconds() - device])

@@ -8,7 +8,6 @@ from pretraining_gain.compute.datasets import load_images
 from pretraining_gain.compute.launch import launch
 from pretraining_gain.compute.machine import stoppable, this_machine
 from pretraining_gain.compute.models import build_model
-from pretraining_gain.compute.progress import Progress
 from pretraining_gain.compute.records import (
     checkpoint_of,
     is_finished,
@@ -17,7 +16,7 @@ from pretraining_gain.compute.records import (
     write_record,
     write_weights,
 )
-from pretraining_gain.compute.training import train
+from pretraining_gain.compute.training import train_run
 from pretraining_gain.plan.runs import Run
 from pretraining_gain.plan.taxonomy import load_class_table
 
@@ -43,16 +42,7 @@ def _train(run: Run) -> None:
         data = load_images(run.images, rows, "train", run.recipe.resize_px)
         model = build_model(run.backbone, len(rows), run.seed)
         checkpoint = checkpoint_of(run, machine)
-        with Progress(f"pretrain {run.run_id}", run.recipe.epochs, machine.speaks) as progress:
-            model, history = train(
-                model,
-                data,
-                run.recipe,
-                seed=run.seed,
-                machine=machine,
-                checkpoint=checkpoint,
-                on_epoch=progress.epoch_done,
-            )
+        model, history = train_run(run, model, data, machine, checkpoint)
         if machine.speaks:
             write_weights(run, model)
             if not run.record_path.exists():  # weights made again keep the record that came with the project

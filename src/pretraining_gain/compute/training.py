@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -13,11 +14,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pretraining_gain.compute.checkpoints import Checkpoint
+from pretraining_gain.compute.features import FrozenFeatures
 from pretraining_gain.compute.machine import Machine
 from pretraining_gain.compute.models import freeze_backbone
-from pretraining_gain.compute.pipeline import ImageSet, training_batches
+from pretraining_gain.compute.pipeline import Batch, ImageSet, training_batches
+from pretraining_gain.compute.progress import Progress
 from pretraining_gain.errors import InputError, Interrupted
 from pretraining_gain.plan.recipes import Recipe, lr_at
+from pretraining_gain.plan.runs import Run
 
 History = list[dict[str, float]]
 
@@ -32,6 +36,22 @@ class Tally:
     sums: Tensor = field(default_factory=lambda: torch.zeros(2, dtype=torch.float64))
     wall_time_s: float = 0.0
     device_time_s: float = 0.0
+
+
+def train_run(
+    run: Run, model: nn.Module, data: ImageSet, machine: Machine, checkpoint: Checkpoint
+) -> tuple[nn.Module, History]:
+    """`train` as the run's recipe says, under a progress bar."""
+    with Progress(f"{run.stage} {run.run_id}", run.recipe.epochs, machine.speaks) as progress:
+        return train(
+            model,
+            data,
+            run.recipe,
+            seed=run.seed,
+            machine=machine,
+            checkpoint=checkpoint,
+            on_epoch=progress.epoch_done,
+        )
 
 
 def train(
@@ -49,22 +69,25 @@ def train(
     Every batch is a function of (seed, epoch, its number) alone. The state is kept in `checkpoint` from time to time, at
     the end, and when the process is told to end, which raises `Interrupted`. If a state is there, training goes on from
     it and ends, on a CPU, with the same weights bit for bit. Several processes share each batch and take the step of the
-    whole batch. Raises `InputError` when the loss is no longer finite.
+    whole batch. With a frozen backbone only the head is trained, on the features of `recipe.frozen_views` views if it
+    has any. Raises `InputError` when the loss is no longer finite.
     """
-    if recipe.freeze_backbone:
-        freeze_backbone(model)
-    trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.SGD(trainable, lr=recipe.lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay)
-    model, optimizer = machine.prepare(model, optimizer)
-    history, tally = _resume(checkpoint, model, optimizer, machine)
+    trained, batches = _what_is_trained(
+        model.to(machine.accelerator.device), data.near(machine.device), recipe, seed, machine
+    )
+    trainable = [parameter for parameter in trained.parameters() if parameter.requires_grad]
+    optimizer = machine.optimizer(trainable, lr=recipe.lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay)
+    trained, optimizer = machine.prepare(trained, optimizer)
+    history, tally = _resume(checkpoint, trained, optimizer, machine)
     for epoch in range(len(history), recipe.epochs):
         for group in optimizer.param_groups:
             group["lr"] = lr_at(recipe, epoch)
-        for _ in train_one_epoch(model, optimizer, data, recipe, seed, epoch, machine, tally):
+        trained.train(not (recipe.freeze_backbone and recipe.frozen_batchnorm == "eval"))
+        for _ in train_one_epoch(trained, optimizer, partial(batches, epoch), machine, tally):
             if machine.may_pause(tally.batches):
                 due, told = machine.agreed(checkpoint.is_due()), machine.agreed(machine.told_to_end())
                 if due or told:
-                    _keep(checkpoint, model, optimizer, history, tally, machine)
+                    _keep(checkpoint, trained, optimizer, history, tally, machine)
                 if told:
                     raise Interrupted(f"told to end in epoch {epoch}, after batch {tally.batches}; the state is kept")
         history.append({"epoch": epoch, "lr": lr_at(recipe, epoch)} | _means(tally, machine))
@@ -74,30 +97,39 @@ def train(
             )
         tally = Tally()
         on_epoch(history[-1])
-    _keep(checkpoint, model, optimizer, history, tally, machine)
-    return machine.accelerator.unwrap_model(model), history
+    _keep(checkpoint, trained, optimizer, history, tally, machine)
+    return model, history
+
+
+def _what_is_trained(
+    model: nn.Module, data: ImageSet, recipe: Recipe, seed: int, machine: Machine
+) -> tuple[nn.Module, Callable[[int, int], Iterator[Batch]]]:
+    """The part of `model` that learns, and its batches as a function of (epoch, first batch)."""
+    if recipe.freeze_backbone:
+        freeze_backbone(model)
+    if recipe.frozen_views:
+        return model.fc, FrozenFeatures(model, data, recipe, seed, machine).batches
+
+    def batches(epoch: int, first: int) -> Iterator[Batch]:
+        return training_batches(data, recipe, seed, epoch, machine.device, first=first, part=machine.part)
+
+    return model, batches
 
 
 def train_one_epoch(
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
-    data: ImageSet,
-    recipe: Recipe,
-    seed: int,
-    epoch: int,
+    batches: Callable[[int], Iterator[Batch]],
     machine: Machine,
     tally: Tally,
 ) -> Iterator[None]:
-    """One pass over `data`, from batch `tally.batches` on; brings `tally` up to date and pauses after each step."""
-    model.train()
-    if recipe.freeze_backbone and recipe.frozen_batchnorm == "eval":
-        model.eval()
+    """One pass over what `batches` gives, from batch `tally.batches` on; brings `tally` up to date and pauses after each
+    step."""
     tally.sums = tally.sums.to(machine.accelerator.device)
     wall, device = time.perf_counter() - tally.wall_time_s, machine.device_seconds() - tally.device_time_s
-    batches = training_batches(data, recipe, seed, epoch, machine.device, first=tally.batches, part=machine.part)
-    for images, labels, n_images in batches:
+    for inputs, labels, n_images in batches(tally.batches):
         with machine.accelerator.autocast():
-            logits = model(images)
+            logits = model(inputs)
             loss_sum = F.cross_entropy(logits, labels, reduction="sum")
         optimizer.zero_grad(set_to_none=True)
         # Gradients are averaged over processes, so each process's sum counts for its share of the whole batch.

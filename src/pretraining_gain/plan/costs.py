@@ -99,7 +99,10 @@ class Plan:
     def disk_table(self) -> pd.DataFrame:
         """What the study keeps on disk, in GB: prepared images (large datasets only), weights, checkpoints while running."""
         sets: dict[tuple[str, str], float] = {}
-        for images, recipe in [(self.study.source, self.study.pretrain), *((d.images, d.recipe) for d in self.study.downstreams)]:
+        for images, recipe in [
+            (self.study.source, self.study.pretrain),
+            *((d.images, d.recipe) for d in self.study.downstreams),
+        ]:
             if images.dataset in PREPARED:
                 bytes_each = recipe.resolve().resize_px ** 2 * _BYTES_PER_PIXEL
                 for split, n in (("train", images.train_images_per_class), ("eval", images.eval_images_per_class)):
@@ -181,6 +184,8 @@ def images_seen(run: Run) -> int:
 def device_hours(run: Run) -> float:
     """Hours of one device that the run takes at its study's throughput."""
     recipe = run.recipe
-    share = _FORWARD_SHARE if recipe.freeze_backbone else 1
+    share = _FORWARD_SHARE if recipe.freeze_backbone else 1.0
+    if recipe.frozen_views:  # the backbone sees each view once; what the head takes is next to nothing
+        share *= min(recipe.frozen_views, recipe.epochs) / recipe.epochs
     evaluated = run.images.n_classes * run.images.eval_images_per_class * _FORWARD_SHARE if run.downstream else 0
     return (images_seen(run) * share + evaluated) / run.plan.throughput.train_images_per_s / 3600

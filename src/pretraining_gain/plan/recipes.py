@@ -29,6 +29,12 @@ class Recipe(Given):
     frozen_batchnorm: Literal["eval", "train"] = Field(
         description="statistics of a frozen backbone's BatchNorm: kept (eval) or updated (train)"
     )
+    frozen_views: int = Field(
+        ge=0,
+        le=1000,
+        description="0: a frozen backbone sees fresh augmentation each epoch; else so many augmented views of each image, "
+        "whose features are computed once",
+    )
     image_size_px: _SidePx = Field(description="side of what the network sees")
     resize_px: _SidePx = Field(description="side to which an image is decoded (short side, central square)")
     crop_scale_min: float = Field(gt=0, le=1, description="smallest share of the area that a training crop keeps")
@@ -38,7 +44,17 @@ class Recipe(Given):
     def _crops_fit(self) -> Self:
         if self.resize_px < self.image_size_px:
             least = self.image_size_px
-            raise ValueError(f"resize_px is {self.resize_px}; accepted: {least} (image_size_px) or more, as crops are cut from it")
+            raise ValueError(
+                f"resize_px is {self.resize_px}; accepted: {least} (image_size_px) or more, as crops are cut from it"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _views_do_not_change(self) -> Self:
+        if self.frozen_views and not (self.freeze_backbone and self.frozen_batchnorm == "eval"):
+            raise ValueError(
+                f"frozen_views is {self.frozen_views}; accepted: 0, unless freeze_backbone is true and frozen_batchnorm is eval"
+            )
         return self
 
 
@@ -54,7 +70,8 @@ _IMAGES = {
     "crop_scale_min": (0.08, ASSUMED),
     "flip": (True, ASSUMED),
 }
-_TRAINABLE = {"freeze_backbone": (False, PAPER), "frozen_batchnorm": ("eval", ASSUMED)}
+_FROZEN = {"frozen_batchnorm": ("eval", ASSUMED), "frozen_views": (0, ASSUMED)}
+_TRAINABLE = {"freeze_backbone": (False, PAPER)} | _FROZEN
 
 #: The paper's three recipes: name -> field -> (value, where it comes from).
 #: For finetuning the paper says "same" without naming the start lr, so there it is assumed.
@@ -70,7 +87,8 @@ PAPER_RECIPES: dict[str, dict[str, tuple[object, str]]] = {
     "finetune_imagenet": _SGD
     | _IMAGES
     | {"epochs": (15, PAPER), "batch_size": (256, PAPER), "lr_step_epochs": (5, PAPER), "lr": (0.1, ASSUMED)}
-    | {"freeze_backbone": (True, PAPER), "frozen_batchnorm": ("eval", ASSUMED)},
+    | {"freeze_backbone": (True, PAPER)}
+    | _FROZEN,
 }
 
 

@@ -20,11 +20,12 @@ _FLOOR_MIN = 10  # starting Python and torch on a busy node, reading the images 
 _PYTHON_MB = {"cpu": 1500, "gpu": 6000}  # interpreter, torch, the notebook and what started it; CUDA's host side
 # Weights, gradients, momentum; weights and momentum once more while the checkpoint is written, and once as its bytes.
 _COPIES_OF_WEIGHTS = 7
-_BYTES_OF_BATCH_PIXEL = 3 * (1 + 4 + 4 + 4)  # as stored, as float, as cropped, as normalised: three channels each
+_BYTES_OF_BATCH_PIXEL = 3 * (3 * 1 + 4 + 4 + 4)  # as stored, two batches ahead; as float, cropped, normalised: three channels
 # What a training step keeps for each pixel of a batch, fp32; on a GPU it is the GPU's.
 _KEPT_KB_PER_PIXEL = {"resnet50": 2.2, "resnet18": 0.6, "resnet10_w32": 0.3, "resnet10_w16": 0.15}
+_FEATURES = {"resnet50": 2048, "resnet18": 512, "resnet10_w32": 256, "resnet10_w16": 128}  # float32 numbers of a view
 _INDEX_BYTES = 300  # of an image that stays on disk: its id, place and checksum
-_CORES_PER_GPU = 8  # decoding 2,500 JPEGs of 256 px a second takes about four
+_CORES_PER_GPU = 4  # decoding 2,500 JPEGs of 256 px a second takes about one (`make bench`)
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,8 @@ def _data_mb(run: Run, on_gpu: bool, devices: int) -> float:
     held = n_images * (_INDEX_BYTES if images.dataset in PREPARED else 3 * recipe.resize_px**2)
     batch_pixels = recipe.batch_size / devices * recipe.resize_px**2
     kept = 0 if on_gpu else batch_pixels * _KEPT_KB_PER_PIXEL[run.backbone] * 1000
+    viewed = classes * images.train_images_per_class * min(recipe.frozen_views, recipe.epochs)
+    held += 2 * viewed * 4 * _FEATURES[run.backbone]
     return (held + batch_pixels * _BYTES_OF_BATCH_PIXEL + kept) / 1e6 + _COPIES_OF_WEIGHTS * WEIGHTS_MB[run.backbone]
 
 

@@ -13,10 +13,13 @@ import struct
 import warnings
 import zipfile
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+import simplejpeg
+import torch
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from torch.nn import functional as F
 
 from pretraining_gain.errors import InputError
 from pretraining_gain.paths import cache_root, make_writable, write_atomically
@@ -125,7 +128,7 @@ def _decode_all(paths: list[Path], ids: list[str], size_px: int, broken_images: 
     pixels, kept, skipped = [], [], []
     for path, name in zip(paths, ids, strict=True):
         try:
-            pixels.append(decode(io.BytesIO(read_file(path)), size_px))
+            pixels.append(decode(read_file(path), size_px))
             kept.append(name)
         except BROKEN as error:
             if broken_images != "skip":
@@ -160,21 +163,66 @@ def read_file(path: Path) -> bytes:
     raise OSError("is no file" if path.exists() else "is missing")
 
 
-def decode(file: Path | BinaryIO, size_px: int) -> np.ndarray:
-    """One image as (S, S, 3) uint8: upright, RGB, short side resized to S, central square. Raises one of `BROKEN`."""
-    with Image.open(file, formats=FORMATS) as image:
+def decode(content: bytes, size_px: int) -> np.ndarray:
+    """One image as (S, S, 3) uint8: upright, RGB, central square resized to S, antialiased. Raises one of `BROKEN`.
+
+    A whole, upright JPEG in colour or grey is decoded by libjpeg-turbo, at the smallest of its scales that has S pixels
+    or more; the square is then resized by torch. All else is left to Pillow, which has the last word on what is broken.
+    """
+    pixels = _decode_jpeg(content, size_px)
+    if pixels is not None:
+        return _resized(_square(pixels), size_px)
+    with Image.open(io.BytesIO(content), formats=FORMATS) as image:
         _check_header(image)
-        return np.asarray(
-            ImageOps.fit(
-                ImageOps.exif_transpose(image).convert("RGB"), (size_px, size_px), method=Image.Resampling.BICUBIC
-            )
-        )
+        upright = ImageOps.exif_transpose(image).convert("RGB")
+        return np.asarray(ImageOps.fit(upright, (size_px, size_px), method=Image.Resampling.BICUBIC))
+
+
+def _decode_jpeg(content: bytes, size_px: int) -> np.ndarray | None:
+    """(H, W, 3) uint8, each side S or more where the image has as many; None for what is not of the usual kind."""
+    if not content.startswith(b"\xff\xd8") or _is_turned(content):
+        return None
+    try:
+        height, width, colours, _ = simplejpeg.decode_jpeg_header(content)
+        if colours not in ("YCbCr", "Gray") or _size_is_odd(width, height):
+            return None
+        return simplejpeg.decode_jpeg(content, min_height=size_px, min_width=size_px)
+    except ValueError:
+        return None
+
+
+def _is_turned(content: bytes) -> bool:
+    """Whether a JPEG's camera data, which come first if there are any, say that it is to be turned."""
+    if b"Exif\0\0" not in content[:65536]:
+        return False
+    with Image.open(io.BytesIO(content), formats=("JPEG",)) as image:
+        return image.getexif().get(ExifTags.Base.Orientation, 1) != 1
+
+
+def _square(pixels: np.ndarray) -> np.ndarray:
+    """The central square of (H, W, 3)."""
+    height, width = pixels.shape[:2]
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    return pixels[top : top + side, left : left + side]
+
+
+def _resized(square: np.ndarray, size_px: int) -> np.ndarray:
+    """(H, H, 3) uint8 -> (S, S, 3) uint8."""
+    if len(square) == size_px:
+        return square
+    image = torch.from_numpy(square).permute(2, 0, 1)[None]
+    return F.interpolate(image, (size_px, size_px), mode="bicubic", antialias=True)[0].permute(1, 2, 0).numpy()
 
 
 def _check_header(image: Image.Image) -> None:
     """Raise `ValueError` for a size that is none of a photograph, and for 16 bits a channel, which would turn white."""
     width, height = image.size
-    if min(width, height) < SMALLEST_SIDE_PX or width * height > LARGEST_PX:
+    if _size_is_odd(width, height):
         raise ValueError(f"{width}x{height} pixels; accepted: {_ACCEPTED}")
     if image.mode.startswith(("I", "F")):
         raise ValueError(f"pixels of mode {image.mode}; accepted: 8 bits a channel")
+
+
+def _size_is_odd(width: int, height: int) -> bool:
+    return min(width, height) < SMALLEST_SIDE_PX or width * height > LARGEST_PX

@@ -8,7 +8,6 @@ which names the folder of a split's packs by all that decides what is in them, a
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import zipfile
@@ -20,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import simplejpeg
 import torch
-from PIL import Image
 from torch import Tensor
 
 from pretraining_gain.compute.datasets.image_folder import BROKEN
@@ -30,7 +29,7 @@ from pretraining_gain.errors import InputError
 from pretraining_gain.paths import prepared_root
 
 INDEX = "index.json"
-_DAMAGED = (*BROKEN, zipfile.BadZipFile, zlib.error, RuntimeError)  # what reading a zip file raises
+DAMAGED = (*BROKEN, zipfile.BadZipFile, zlib.error, RuntimeError)  # what reading a zip file raises
 _HEADER_BYTES = 30  # of a zip member, before its name; the preparation writes no extra field
 
 
@@ -55,14 +54,15 @@ class Packs:
 
     @cached_property
     def _workers(self) -> ThreadPoolExecutor:
-        # One for each core that this process may use: decoding is not arithmetic, so torch's threads do not limit it.
-        has_affinity = hasattr(os, "sched_getaffinity")
-        return ThreadPoolExecutor(len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count())
+        # One for each core that this process may use, shared with the other processes of its run: decoding lets go of
+        # Python's lock, and it is not arithmetic, so torch's threads do not limit it.
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return ThreadPoolExecutor(max(1, cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
 
     def __getitem__(self, positions: Tensor) -> Tensor:
         """(B,) int64 -> (B, 3, S, S) uint8, in that order. Raises `InputError` naming a pack that is damaged."""
         decoded = list(self._workers.map(self._decode, positions.tolist()))
-        return torch.from_numpy(np.stack(decoded).transpose(0, 3, 1, 2).copy())
+        return torch.from_numpy(np.stack(decoded)).permute(0, 3, 1, 2)
 
     def checksums(self) -> bytes:
         return self.places[:, 2].tobytes()
@@ -79,9 +79,8 @@ class Packs:
         if zlib.crc32(content) != crc:
             raise InputError(damaged(path, "checksum of an image"))
         try:
-            with Image.open(io.BytesIO(content), formats=("JPEG",)) as image:
-                pixels = np.asarray(image)
-        except BROKEN as error:
+            pixels = simplejpeg.decode_jpeg(content)
+        except ValueError as error:
             raise InputError(damaged(path, error)) from None
         if pixels.shape != (self.size_px, self.size_px, 3):
             raise InputError(
@@ -122,7 +121,7 @@ def read_pack(path: Path) -> tuple[dict[str, Any], np.ndarray]:
             if not isinstance(index["skipped"], list):
                 raise ValueError("the index has no list of skipped images")
             return index, np.array(places, dtype=np.int64).reshape(-1, 3)
-    except _DAMAGED as error:
+    except DAMAGED as error:
         raise InputError(damaged(path, f"{type(error).__name__} {error}")) from None
 
 

@@ -1,0 +1,103 @@
+"""A frozen backbone's features, computed once a view, train the head that fresh images would."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from conftest import RECIPE, same, toy_pictures
+
+from pretraining_gain.compute import features, machine
+from pretraining_gain.compute.checkpoints import Checkpoint
+from pretraining_gain.compute.evaluation import evaluate
+from pretraining_gain.compute.machine import this_machine
+from pretraining_gain.compute.models import build_model
+from pretraining_gain.compute.pipeline import ImageSet
+from pretraining_gain.compute.training import train
+from pretraining_gain.errors import InputError, Interrupted
+from pretraining_gain.plan.recipes import Recipe, RecipeChoice
+
+FROZEN = RECIPE.model_copy(update={"epochs": 4, "freeze_backbone": True})
+WITHOUT_AUGMENTATION = {"crop_scale_min": 1.0, "flip": False}
+
+
+@pytest.fixture(scope="module")
+def pictures() -> ImageSet:
+    data = toy_pictures()  # 49 of them make the last batch of 16 a single image
+    return replace(data, images=torch.cat([data.images, data.images[:1]]), labels=torch.cat([data.labels, data.labels[:1]]),
+                   image_ids=[*data.image_ids, "again"])  # fmt: skip
+
+
+def trained(pictures: ImageSet, tmp_path, recipe: Recipe, every_s: float = 999, **given):
+    tmp_path.mkdir(exist_ok=True)
+    checkpoint = Checkpoint(tmp_path / "c.pt", "run", every_s=every_s)
+    start = build_model("resnet10_w16", 8, 0)
+    return train(start, pictures, recipe, seed=3, machine=this_machine(), checkpoint=checkpoint, **given)
+
+
+def views(n: int, **changes) -> Recipe:
+    return FROZEN.model_copy(update={"frozen_views": n} | changes)
+
+
+def close(one, other) -> bool:
+    """Equal weights up to the rounding of sums in another order, equal history."""
+    heads = zip(one[0].state_dict().items(), other[0].state_dict().values(), strict=True)
+    same_top1 = [entry["top1"] for entry in one[1]] == [entry["top1"] for entry in other[1]]
+    return same_top1 and all(torch.allclose(mine, theirs, atol=1e-6) for (_, mine), theirs in heads)
+
+
+def test_with_augmentation_off_one_view_gives_the_exact_head(pictures, tmp_path):
+    exact = trained(pictures, tmp_path / "exact", FROZEN.model_copy(update=WITHOUT_AUGMENTATION))
+    cached = trained(pictures, tmp_path / "cached", views(1, **WITHOUT_AUGMENTATION))
+    assert close(exact, cached) and exact[1][-1]["loss"] < exact[1][0]["loss"]
+    machine = this_machine()
+    guesses = [evaluate(model, pictures, FROZEN, machine).predictions for model, _ in (exact, cached)]
+    assert guesses[0] == guesses[1]
+
+
+def test_as_many_views_as_epochs_are_the_exact_mode_augmentation_and_all(pictures, tmp_path):
+    exact = trained(pictures, tmp_path / "exact", FROZEN)
+    assert close(exact, trained(pictures, tmp_path / "four", views(4)))
+    assert close(exact, trained(pictures, tmp_path / "more", views(9)))
+    assert not close(exact, trained(pictures, tmp_path / "two", views(2)))
+
+
+def test_the_backbone_sees_each_view_once_and_stays_as_it_was(pictures, tmp_path, monkeypatch):
+    seen = []
+    real = features.backbone
+    monkeypatch.setattr(features, "backbone", lambda model, images: seen.append(len(images)) or real(model, images))
+    before = build_model("resnet10_w16", 8, 0).state_dict()
+    model, _ = trained(pictures, tmp_path, views(2))
+    assert sum(seen) == 2 * len(pictures)
+    changed = {name for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
+    assert changed == {"fc.weight", "fc.bias"}
+
+
+def test_an_interrupted_head_goes_on_and_ends_the_same(pictures, tmp_path):
+    whole, _ = trained(pictures, tmp_path / "whole", views(2))
+
+    def stop(epoch):
+        if epoch["epoch"] == 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        trained(pictures, tmp_path / "cut", views(2), every_s=0, on_epoch=stop)
+    assert same(trained(pictures, tmp_path / "cut", views(2))[0].state_dict(), whole.state_dict())
+
+
+def test_a_process_told_to_end_while_it_computes_features_ends(pictures, tmp_path, monkeypatch):
+    monkeypatch.setattr(machine.Machine, "told_to_end", lambda self: True)
+    with pytest.raises(Interrupted, match="while computing features"):
+        trained(pictures, tmp_path, views(2))
+
+
+@pytest.mark.parametrize("changes", [{"freeze_backbone": False}, {"frozen_batchnorm": "train"}])
+def test_views_are_refused_where_features_would_change(changes):
+    with pytest.raises(ValueError, match="frozen_views is 2; accepted: 0, unless freeze_backbone is true"):
+        RecipeChoice(based_on="finetune_imagenet", changes={"frozen_views": 2} | changes).resolve()
+
+
+def test_diverging_says_so(pictures, tmp_path):
+    with pytest.raises(InputError, match="diverged in epoch"):
+        trained(pictures, tmp_path, views(1, lr=1e38))
