@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -19,6 +17,7 @@ from pretraining_gain.bench.ours import recipe_for
 from pretraining_gain.bench.photographs import tiled
 from pretraining_gain.bench.records import Comparison, Goal, Part
 from pretraining_gain.bench.scale import Setting
+from pretraining_gain.bench.threads import one_thread
 from pretraining_gain.compute.pipeline import training_batches
 
 IMAGENET_PX = (500, 375)
@@ -38,16 +37,6 @@ def decoding(given: Given) -> Part:
         settings = [Setting("", size_px, 128, 64, 1) for size_px in (32, 64, 224)]
         found += [_augmenting(setting, given) for setting in settings]
     return Part(comparisons=found)
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _enlarged(content: bytes) -> bytes:

@@ -36,7 +36,7 @@ def pillow_draft(size_px: int) -> Decode:
 
 
 def ours(size_px: int) -> Decode:
-    return lambda content: decode(io.BytesIO(content), size_px)
+    return lambda content: decode(content, size_px)
 
 
 def torchvision(size_px: int) -> Decode:

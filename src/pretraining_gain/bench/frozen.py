@@ -47,13 +47,9 @@ def frozen(given: Given) -> Part:
             seeds,
         ),
     ]
-    absent = {}
-    if "frozen_views" in Recipe.model_fields:
-        views = exact.model_copy(update={"frozen_views": scale.frozen_views})
-        cached = partial(own, task=task, recipe=views, start=start, backbone=setting.backbone, machine=given.machine)
-        loops.append(Seeded(CACHED, cached, seeds))
-    else:
-        absent[CACHED] = "this version has no frozen_views"
+    views = exact.model_copy(update={"frozen_views": scale.frozen_views})
+    cached = partial(own, task=task, recipe=views, start=start, backbone=setting.backbone, machine=given.machine)
+    loops.append(Seeded(CACHED, cached, seeds))
     n_eval = len(task.decoded("eval", 16))
     where = f"{setting}, {n_classes} classes, {setting.images} images, {setting.epochs} epochs"
     speeds = compare(
@@ -64,7 +60,6 @@ def frozen(given: Given) -> Part:
         reference=NAIVE,
         device=given.device,
         goals=[Goal(contestant=CACHED, reference=NAIVE, at_least=AT_LEAST)],
-        absent=absent,
         notes=[
             f"a round is a seed, training and evaluation from files; {NAIVE}: {workers} workers; "
             f"{CACHED}: {scale.frozen_views} views an image"

@@ -10,8 +10,8 @@ from typing import Any
 import psutil
 import torch
 
-from pretraining_gain.bench.scale import n_cores
-from pretraining_gain.compute.machine import Machine
+from pretraining_gain.bench.threads import n_cores
+from pretraining_gain.compute.machine import Machine, cpu_has_bf16
 
 #: Everything whose version may move a number; what is not installed is left out.
 PACKAGES = (
@@ -51,11 +51,7 @@ def processor() -> str:
 
 def has_bf16(device: str) -> bool:
     """Whether the device has instructions for bf16; without them it is many times slower than float32."""
-    if device == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    return any(
-        torch.cpu.get_capabilities().get(name, False) for name in ("avx512_bf16", "amx_bf16", "sve_bf16", "bf16")
-    )
+    return torch.cuda.is_bf16_supported(including_emulation=False) if device == "cuda" else cpu_has_bf16()
 
 
 def versions() -> dict[str, str]:

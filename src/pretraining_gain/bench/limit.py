@@ -72,8 +72,9 @@ def _data(setting: Setting, given: Given) -> ImageSet:
 
 def steps_on_one_batch(model: torch.nn.Module, data: ImageSet, recipe: Recipe, machine: Machine) -> Callable[[], None]:
     """The step of training with all that is not the network taken away: a function that takes it once."""
-    model.train()
-    optimizer = torch.optim.SGD(model.parameters(), recipe.lr, recipe.momentum, weight_decay=recipe.weight_decay)
+    model = model.to(machine.accelerator.device).train()
+    settings = {"lr": recipe.lr, "momentum": recipe.momentum, "weight_decay": recipe.weight_decay}
+    optimizer = machine.optimizer(model.parameters(), **settings)
     model, optimizer = machine.prepare(model, optimizer)
     images, labels, _ = next(iter(training_batches(data, recipe, 0, 0, machine.device)))
 

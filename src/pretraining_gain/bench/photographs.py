@@ -19,7 +19,7 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
-from pretraining_gain.bench.scale import n_cores
+from pretraining_gain.bench.threads import n_cores, one_thread
 from pretraining_gain.compute.datasets import load_images, toy
 from pretraining_gain.compute.datasets.prepared import load_packs, pack_path
 from pretraining_gain.compute.pipeline import ImageSet
@@ -61,7 +61,7 @@ class Task:
 
     def _pack(self, split: str, size_px: int) -> None:
         part = Part(self.images, split, size_px)
-        with ThreadPoolExecutor(n_cores()) as pool, tqdm(disable=True) as bar:
+        with one_thread(), ThreadPoolExecutor(n_cores()) as pool, tqdm(disable=True) as bar:
             for label, key in enumerate(self.rows["key"]):
                 files = sorted((self.folder / _FOLDERS[split] / f"{label:03d}").iterdir())
                 content = pack_of(part, [(file.name, file) for file in files], {}, pool, bar)

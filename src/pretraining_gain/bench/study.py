@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from pathlib import Path
 from pretraining_gain.bench.given import Given
 from pretraining_gain.bench.measure import Contestant, Effort, compare
 from pretraining_gain.bench.records import Cost, Goal, Part
-from pretraining_gain.bench.scale import n_cores
+from pretraining_gain.bench.threads import n_cores
 from pretraining_gain.compute.finetune import finetune
 from pretraining_gain.compute.pretrain import pretrain
 from pretraining_gain.errors import InputError
@@ -33,13 +34,13 @@ _SETTINGS = "PRETRAINING_GAIN_RESULTS"
 def study(given: Given) -> Part:
     """The naive way has this process and all its threads, and starts no notebook. Ours is the workflow itself, with as many
     processes of one thread as there are cores, notebooks and tables included."""
-    path = derived_study(given)
+    path, without_views = derived_study(given), derived_study(given, frozen_views=False)
     plan, ours = Plan.of(str(path)), Workflow(path)
     n_naive, n_ours = sum(map(len, plan.figure_runs().values())), len(plan.runs())
     result = compare(
         "study",
         [
-            Contestant(NAIVE, lambda: naive(path), 1, explain=list),
+            Contestant(NAIVE, lambda: naive(without_views), 1, explain=list),
             Contestant(OURS, ours.run, 1, explain=ours.where_time_went),
         ],
         Effort(given.scale.study_s, 2, warm_up=False),
@@ -54,8 +55,8 @@ def study(given: Given) -> Part:
     return Part(comparisons=[result])
 
 
-def derived_study(given: Given) -> Path:
-    """The toy study with the scale's changes, as a file."""
+def derived_study(given: Given, frozen_views: bool = True) -> Path:
+    """The toy study with the scale's changes, as a file; without `frozen_views` each epoch of a frozen backbone is anew."""
     text = (project_root() / "notebooks" / "studies" / "toy.yml").read_text(encoding="utf-8")
     for old, new in ({"name: toy\n": f"name: {NAME}\n"} | given.scale.study_changes).items():
         if old not in text:
@@ -63,7 +64,9 @@ def derived_study(given: Given) -> Path:
                 f"the toy study has no {old!r}; accepted: changes of what stands in notebooks/studies/toy.yml"
             )
         text = text.replace(old, new)
-    path = given.photographs.scratch / f"{NAME}.yml"
+    if not frozen_views:
+        text = re.sub(r"frozen_views: \d+", "frozen_views: 0", text)
+    path = given.photographs.scratch / f"{NAME}{'' if frozen_views else '_exact'}.yml"
     path.write_text(text, encoding="utf-8")
     return path
 
