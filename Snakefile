@@ -92,7 +92,7 @@ def named(wildcards):
 
 
 # Only training is worth a job on a cluster; the rest takes seconds to a minute each and runs where snakemake does.
-localrules: all, results, book, tables, show_runs, figures, claims, samples, audit, controls, anchors, reliability, plan
+localrules: all, results, book, tables, show_runs, figures, claims, samples, audit, controls, anchors, reliability, performance, plan
 
 
 wildcard_constraints:
@@ -124,6 +124,7 @@ rule book:
         "book/executed/16_controls.ipynb",
         "book/executed/17_anchors.ipynb",
         "book/executed/20_reliability.ipynb",
+        "book/executed/21_performance.ipynb",
         [str(path) for path in Path("book").glob("*.*")],
         [str(path) for path in Path("book/_static").glob("*.*")],
         "_config.yml",
@@ -292,6 +293,18 @@ rule reliability:
         template="notebooks/20_reliability.ipynb",
     output:
         "book/executed/20_reliability.ipynb",
+    shell:
+        f"{EXECUTE} {{input.template}} {{output}}"
+
+
+rule performance:
+    input:
+        f"{results_of('bench', 'cpu.json')}/cpu.json",
+        [str(path) for path in [results_of("bench", "cpu.json") / "cuda.json"] if path.exists()],
+        TELL,
+        template="notebooks/21_performance.ipynb",
+    output:
+        "book/executed/21_performance.ipynb",
     shell:
         f"{EXECUTE} {{input.template}} {{output}}"
 

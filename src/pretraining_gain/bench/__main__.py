@@ -31,7 +31,7 @@ from pretraining_gain.bench.scale import SCALES, Scale
 from pretraining_gain.bench.study import study
 from pretraining_gain.commands import CommandLine, answer
 from pretraining_gain.errors import InputError
-from pretraining_gain.paths import make_writable, project_root, write_atomically
+from pretraining_gain.paths import make_writable, results_root, write_atomically
 from pretraining_gain.revision import revision
 
 PARTS: dict[str, Callable[[Given], Part]] = {
@@ -120,7 +120,7 @@ def main(arguments: list[str] | None = None) -> int:
     given = parser.parse_args(arguments)
 
     def work() -> None:
-        out = given.out or project_root() / "results" / "bench"
+        out = given.out or results_root() / "bench"
         if given.scale != "full" and given.out is None:
             raise InputError(f"--scale {given.scale} is no measurement; accepted: with --out, away from the results")
         scale = SCALES[given.scale] if given.device == "cpu" else SCALES[given.scale].for_cuda()

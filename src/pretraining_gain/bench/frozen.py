@@ -92,6 +92,7 @@ def plain(seed: int, task: Task, recipe: Recipe, backbone: str, start: Weights, 
 
 def own(seed: int, task: Task, recipe: Recipe, backbone: str, start: Weights, machine: Machine) -> float:
     """Top-1 of ours, decoding included."""
+    machine.accelerator.free_memory()  # else accelerate keeps every model that it ever prepared
     data, held_out = (task.decoded(split, recipe.resize_px, afresh=split == "train") for split in ("train", "eval"))
     model = _started(build_model(backbone, len(task.rows), seed), start)
     model, _ = train(model, data, recipe, seed=seed, machine=machine, checkpoint=Unkept())

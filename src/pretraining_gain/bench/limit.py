@@ -33,6 +33,8 @@ def _at(setting: Setting, given: Given) -> Comparison:
     holder: dict[str, Any] = {}
 
     def build() -> None:
+        holder.clear()
+        given.machine.accelerator.free_memory()  # else accelerate keeps every model that it ever prepared
         holder["model"] = build_model(setting.backbone, N_CLASSES, seed=0)
 
     def epoch() -> None:

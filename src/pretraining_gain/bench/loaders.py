@@ -69,6 +69,7 @@ def _ours(setting: Setting, task: Task, recipe: Recipe, given: Given, items: int
     """Decoding or preparing the files, every time, and then the epochs."""
 
     def work() -> None:
+        given.machine.accelerator.free_memory()  # else accelerate keeps every model that it ever prepared
         load = task.packed if is_large(setting) else task.decoded
         data = load("train", recipe.resize_px, afresh=True)
         model = build_model(setting.backbone, N_CLASSES, seed=0)
