@@ -61,17 +61,18 @@ class Packs:
 
     def __getitem__(self, positions: Tensor) -> Tensor:
         """(B,) int64 -> (B, 3, S, S) uint8, in that order. Raises `InputError` naming a pack that is damaged."""
-        decoded = list(self._workers.map(self._decode, positions.tolist()))
-        return torch.from_numpy(np.stack(decoded)).permute(0, 3, 1, 2)
+        batch = np.empty((len(positions), self.size_px, self.size_px, 3), dtype=np.uint8)
+        list(self._workers.map(self._decode, positions.tolist(), batch))
+        return torch.from_numpy(batch).permute(0, 3, 1, 2)
 
     def checksums(self) -> bytes:
         return self.places[:, 2].tobytes()
 
-    def _decode(self, position: int) -> np.ndarray:
+    def _decode(self, position: int, into: np.ndarray) -> None:
         path = self.paths[self.files[position]]
         offset, size, crc = self.places[position].tolist()
         try:
-            with open(path, "rb") as file:  # a hundredth of the time that decoding takes, so none is kept open
+            with open(path, "rb", buffering=0) as file:  # a twentieth of what decoding takes, so none is kept open
                 file.seek(offset)
                 content = file.read(size)
         except OSError as error:
@@ -79,14 +80,13 @@ class Packs:
         if zlib.crc32(content) != crc:
             raise InputError(damaged(path, "checksum of an image"))
         try:
-            pixels = simplejpeg.decode_jpeg(content)
+            height, width, *_ = simplejpeg.decode_jpeg_header(content)
+            if (height, width) == into.shape[:2]:
+                simplejpeg.decode_jpeg(content, buffer=into)
+                return
         except ValueError as error:
             raise InputError(damaged(path, error)) from None
-        if pixels.shape != (self.size_px, self.size_px, 3):
-            raise InputError(
-                damaged(path, f"an image of shape {pixels.shape}, not {self.size_px} pixels square in colour")
-            )
-        return pixels
+        raise InputError(damaged(path, f"an image of {width}x{height} pixels, not {self.size_px} square"))
 
 
 def load_packs(dataset: str, part_name: str, size_px: int, keys: list[str], limit: int) -> ImageSet:
