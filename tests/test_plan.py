@@ -14,7 +14,7 @@ from conftest import ROOT
 
 from pretraining_gain.errors import InputError
 from pretraining_gain.plan.code import normalised
-from pretraining_gain.plan.costs import Plan
+from pretraining_gain.plan.costs import Plan, device_hours
 from pretraining_gain.plan.recipes import ASSUMED, CHOSEN, PAPER, PAPER_RECIPES, Recipe, RecipeChoice, lr_at
 from pretraining_gain.plan.runs import Run, finetuning_runs, pretraining_runs
 from pretraining_gain.plan.studies import load_study, study_names
@@ -119,7 +119,17 @@ def test_mini_holds_the_grid():
     for name in frozen:
         assert len([r for r in runs if r.downstream == name and not r.design and r.pool != "half_animal"]) == 11 * 3
     out, inside, out_frozen, inside_full = (target.recipe.resolve().model_dump() for target in study.downstreams)
-    assert out | {"freeze_backbone": True} == out_frozen and inside | {"freeze_backbone": False} == inside_full
+    assert out | {"freeze_backbone": True, "frozen_views": 6} == out_frozen
+    assert inside | {"freeze_backbone": False, "frozen_views": 0} == inside_full
+
+
+def test_a_frozen_run_is_priced_by_the_views_that_its_backbone_sees():
+    """2,000 images a second; 720 images in 6 views, forward only, and what is evaluated."""
+    run = Run(study="mini", pool="scratch", downstream="caltech101_animals_frozen")
+    evaluated = 36 * 50 / 3
+    assert device_hours(run) * 3600 * 2000 == pytest.approx(720 * 6 / 3 + evaluated)
+    full = Run(study="mini", pool="scratch", downstream="caltech101_animals")
+    assert device_hours(full) * 3600 * 2000 == pytest.approx(720 * 60 + evaluated)
 
 
 def test_designs_change_what_they_name_and_nothing_else():

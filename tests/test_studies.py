@@ -53,3 +53,20 @@ def test_the_configuration_is_what_the_file_says_not_how(tmp_path):
     again.write_text(TOY.replace("seeds: [0, 1, 2]", "seeds: [0, 1, 3]"))
     assert load_study(str(again)).config_hash != load_study("toy").config_hash
     assert re.fullmatch(r"[0-9a-f]{12}", load_study("paper").config_hash)
+
+
+def test_finetuned_the_other_way_differs_in_freezing_and_nothing_else():
+    """How many views a frozen backbone has of an image belongs to freezing."""
+    found = {}
+    for name in ("toy", "mini", "paper"):
+        study = load_study(name)
+        others = {target.name: study.finetuned_the_other_way(target) for target in study.downstreams}
+        found |= {target: other.name if other else None for target, other in others.items()}
+    assert found["field"] == "field_frozen" and found["clean"] is None
+    pairs = {"caltech101_animals": "caltech101_animals_frozen", "cifar10_animals": "cifar10_animals_full"}
+    pairs |= {"inat_mini_animals": "inat_mini_animals_frozen", "imagenet_animals": "imagenet_animals_full"}
+    assert pairs.items() <= found.items() and {other: one for one, other in pairs.items()}.items() <= found.items()
+    target = load_study("mini").downstreams[0]
+    changes = target.recipe.changes | {"epochs": 61}
+    longer = target.model_copy(update={"recipe": target.recipe.model_copy(update={"changes": changes})})
+    assert load_study("mini").finetuned_the_other_way(longer) is None

@@ -5,3 +5,8 @@ Three rooms, one direction: `plan` (what to run; no torch), `compute` (runs it; 
 """
 
 __version__ = "0.1.0"
+
+import sys
+
+# papermill loads jsonschema, which would take a second of every notebook to build a grammar of URLs that none needs.
+sys.modules.setdefault("rfc3987_syntax", None)

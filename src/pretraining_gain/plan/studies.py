@@ -222,11 +222,15 @@ class Study(Given):
         raise InputError(f"study {self.name!r} has no {domain} downstream")
 
     def finetuned_the_other_way(self, target: Downstream) -> Downstream | None:
-        """The downstream that differs from `target` in one thing only: whether the backbone is frozen."""
+        """The downstream that differs from `target` in one thing only: whether the backbone is frozen (and, being frozen,
+        how many views are taken of an image)."""
         recipe = target.recipe.resolve()
-        wanted = recipe.model_copy(update={"freeze_backbone": not recipe.freeze_backbone})
-        same = (d for d in self.downstreams if d.images == target.images and d.recipe.resolve() == wanted)
-        return next(same, None)
+        wanted = {"freeze_backbone": not recipe.freeze_backbone}
+        for other in self.downstreams:
+            wanted["frozen_views"] = other.recipe.resolve().frozen_views
+            if other.images == target.images and other.recipe.resolve() == recipe.model_copy(update=wanted):
+                return other
+        return None
 
     def downstream(self, name: str) -> Downstream:
         for downstream in self.downstreams:
