@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -131,19 +132,22 @@ def test_every_part_but_the_study_runs_on_drawn_pictures(tmp_path, places, capsy
     }
     assert [len(values) for values in record.parts["parity"].accuracies[0].top1.values()][:2] == [2, 2]
     assert "ours, features of views" in record.parts["frozen"].accuracies[0].top1
-    assert "wrote" not in capsys.readouterr().out
+    said = capsys.readouterr()
+    assert said.out == f"The benchmark is in {tmp_path / 'cpu.json'}\n"
+    assert all(f"bench: {name} took" in said.err for name in names)
 
 
 def test_a_part_that_fails_loses_no_other_and_a_second_start_keeps_what_was_measured(tmp_path, places, monkeypatch):
     def fails(given: Given) -> Part:
         raise RuntimeError("out of\nmemory")
 
+    few = replace(TINY, drawn_per_class=1)
     monkeypatch.setattr(program, "PARTS", {"good": lambda given: Part(comparisons=[], notes=["first"]), "bad": fails})
-    path = program.bench("cpu", ["good", "bad"], tmp_path, TINY, only_drawn=True)
+    path = program.bench("cpu", ["good", "bad"], tmp_path, few, only_drawn=True)
     record = json.loads(path.read_text())
     assert record["parts"]["good"]["notes"] == ["first"] and record["failed"] == {"bad": "RuntimeError: out of memory"}
     monkeypatch.setattr(program, "PARTS", {"bad": lambda given: Part(comparisons=[])})
-    record = json.loads(program.bench("cpu", ["bad"], tmp_path, TINY, only_drawn=True).read_text())
+    record = json.loads(program.bench("cpu", ["bad"], tmp_path, few, only_drawn=True).read_text())
     assert set(record["parts"]) == {"good", "bad"} and record["failed"] == {}
 
 

@@ -40,7 +40,7 @@ def measured(results):
     }
     parts |= {
         "parity": {"comparisons": [], "accuracies": [parity]},
-        "study": {"comparisons": [comparison("study", unit="studies")]},
+        "study": {"comparisons": [comparison("study", unit="studies")], "notes": ["no book was built here"]},
     }
     record = Bench(
         device="cpu", scale="full", date="2026-11-25", commit="c" * 40, changed=False, images="drawn",
@@ -67,6 +67,7 @@ def test_tables_name_what_did_not_run_and_what_failed(measured):
     assert decoding["ratio"].tolist() == ["2.00 (1.50 to 3.00)", "reference", ""]
     assert decoding.iloc[2].tolist()[1:3] == ["dali", "did not run: no CUDA"]
     assert performance.table("study")["speed"].iloc[0] == "5.00 (4.00 to 6.00) s"
+    assert performance.table("study")["setting"].iloc[-1] == "no book was built here"
     assert performance.table("frozen")["setting"].tolist() == ["out of memory"]
     assert performance.table("loaders")["setting"].tolist() == ["not measured"]
     assert performance.profiles()["where the time goes"].tolist() == ["conv 75%"]

@@ -33,6 +33,11 @@ def analysis(given: Given) -> Part:
     found = [_intervals(evaluation, view, given)]
     found += [_alone(what, work, given) for what, work in _steps(evaluation, view).items()]
     absent = {}
+    try:
+        write_own_tables()
+        found.append(_alone("reading records and predictions, writing the tables", write_own_tables, given))
+    except InputError as error:  # records of other code than the present
+        absent["tables"] = str(error)
     if given.scale.slow_analysis:
         index = project_root() / "_build" / "html" / "index.html"
         if index.exists():
@@ -94,17 +99,18 @@ def _steps(evaluation: Evaluation, view: View) -> dict[str, Callable[[], object]
         figure2_supercategories(group_accuracy(evaluation, view.arm, "supercategory", view.draws)).to_json()
         subset_curves(arm_accuracy(evaluation, view.draws)).to_json()
 
-    def tables() -> None:
-        own = results_root() / STUDY
-        if not own.exists():
-            shutil.copytree(results_of(STUDY), own)
-        write_tables(STUDY)
-
     return {
         "figures 1, 2 and 3 with their intervals": figures,
         "the claims ledger": lambda: Ledger.of(view),
-        "reading records and predictions, writing the tables": tables,
     }
+
+
+def write_own_tables() -> None:
+    """The tables of a copy of the study's records. Raises `InputError` where these are not of the present code."""
+    own = results_root() / STUDY
+    if not own.exists():
+        shutil.copytree(results_of(STUDY), own)
+    write_tables(STUDY)
 
 
 def _alone(what: str, work: Callable[[], object], given: Given, rounds: int = 0) -> Comparison:

@@ -114,6 +114,8 @@ class Performance:
         if part not in PARTS:
             raise InputError(f"part {part!r} is unknown; accepted: {', '.join(PARTS)}")
         rows = [row for comparison in self.comparisons(part) for row in _rows(comparison)]
+        notes = self.record["parts"].get(part, {}).get("notes", [])
+        rows += [{"setting": note, "contestant": "", "speed": "", "ratio": "", "rounds": ""} for note in notes]
         if not rows:
             why = self.record["failed"].get(part, "not measured")
             rows = [{"setting": why, "contestant": "", "speed": "", "ratio": "", "rounds": ""}]
