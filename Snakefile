@@ -93,7 +93,7 @@ def named(wildcards):
 
 
 # Only training is worth a job on a cluster; the rest takes seconds to a minute each and runs where snakemake does.
-localrules: all, results, book, tables, show_runs, figures, claims, samples, audit, controls, anchors, reliability, performance, plan
+localrules: all, results, book, tables, show_runs, figures, claims, samples, audit, controls, anchors, reliability, performance, growth, plan
 
 
 wildcard_constraints:
@@ -126,6 +126,7 @@ rule book:
         "book/executed/17_anchors.ipynb",
         "book/executed/20_reliability.ipynb",
         "book/executed/21_performance.ipynb",
+        "book/executed/22_growth.ipynb",
         [str(path) for path in Path("book").glob("*.*")],
         [str(path) for path in Path("book/_static").glob("*.*")],
         "_config.yml",
@@ -207,6 +208,7 @@ rule figures:
         TELL,
         f"{CODE}/plan/representation.py",
         f"{CODE}/plan/costs.py",
+        f"{CODE}/plan/sharing.py",
         template=template,
     output:
         "book/executed/{study}/{page}.ipynb",
@@ -306,6 +308,17 @@ rule performance:
         template="notebooks/21_performance.ipynb",
     output:
         "book/executed/21_performance.ipynb",
+    shell:
+        f"{EXECUTE} {{input.template}} {{output}}"
+
+
+rule growth:
+    input:
+        f"{results_of('bench', 'growth.json')}/growth.json",
+        TELL,
+        template="notebooks/22_growth.ipynb",
+    output:
+        "book/executed/22_growth.ipynb",
     shell:
         f"{EXECUTE} {{input.template}} {{output}}"
 
