@@ -24,17 +24,17 @@ from pretraining_gain.bench.growth_world import Size
 from pretraining_gain.commands import CommandLine, answer
 from pretraining_gain.paths import make_writable, project_root, write_atomically
 from pretraining_gain.revision import revision
+from pretraining_gain.tell.growth import FIELDS, STEPS
 
 Rows = list[dict[str, Any]]
 OUTPUT = Path("results", "bench", "growth.json")
 STUDY = "paper"
-#: What is varied, everything else staying as in the first of them.
+#: What is varied, everything else staying as it is.
 SIZES = {
     "species": [Size(species=n) for n in (36, 200, 1000, 5388)],
     "seeds": [Size(1000, seeds=n) for n in (3, 5, 10)],
     "images a class": [Size(1000, images=n) for n in (10, 50)],
 }
-_STEPS = ("tables", "reading", "bootstrap", "figures", "claims")
 _IMAGES = {"folder": (1000, 10_000, 50_000), "cached": (1000, 10_000, 50_000), "packs": (1000, 10_000, 100_000)}
 _PLANS = {"as published": 1, "3 × as many seeds": 3, "10 × as many seeds": 10}
 
@@ -91,8 +91,8 @@ def sizes(checkout: Checkout) -> Rows:
             if size not in measured:
                 path = checkout.root / f"s{size.species}_{size.seeds}_{size.images}.yml"
                 simulate(checkout, str(path), size)
-                measured[size] = [{"step": step, **checkout.task(step, study=path)} for step in _STEPS]
-            value = {"species": size.species, "seeds": size.seeds, "images a class": size.images}[varied]
+                measured[size] = [{"step": step, **checkout.task(step, study=path)} for step in STEPS]
+            value = vars(size)[FIELDS[varied]]
             rows += [{"varied": varied, "value": value} | vars(size) | row for row in measured[size]]
     return rows
 
@@ -146,9 +146,9 @@ def measure(only: list[str], output: Path) -> None:
         checkout = Checkout.make(Path(folder))
         for name in only:
             print(f"{name} …", flush=True)
-            found = PARTS[name](checkout)
-            made = {"machine": machine(), "at": datetime.now(UTC).date().isoformat(), "repetitions": 1, **revision()}
-            state[name] = {"made": made, "found": found}
+            others = os.getloadavg()[0] if hasattr(os, "getloadavg") else None  # processes at work in the last minute
+            made = {"machine": machine(), "at": datetime.now(UTC).date().isoformat(), "repetitions": 1, "load_before": others}
+            state[name] = {"made": made | revision(), "found": PARTS[name](checkout)}
             write_atomically(output, (json.dumps(state, indent=1) + "\n").encode())
     print(output)
 

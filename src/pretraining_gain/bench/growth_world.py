@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -22,7 +23,7 @@ import pandas as pd
 import yaml
 
 from pretraining_gain.paths import project_root, write_atomically
-from pretraining_gain.plan.inat2021 import OFFICIAL_COUNTS
+from pretraining_gain.plan.inat2021 import N_ANIMAL_CLASSES, OFFICIAL_COUNTS
 from pretraining_gain.plan.representation import imagenet_birds
 from pretraining_gain.plan.runs import Run, finetuning_runs, pretraining_runs
 from pretraining_gain.plan.studies import SCRATCH, Images, load_study
@@ -71,14 +72,14 @@ def species_table(n: int) -> pd.DataFrame:
     rng = np.random.default_rng(0)
     named = imagenet_birds().query("species != ''").groupby(["species", "family"])["wnid"].agg(";".join).reset_index()
     parts = [named.rename(columns={"wnid": "represented_by"}).assign(supercategory="Birds")]
+    names = iter(_names(rng, N_ANIMAL_CLASSES))
     for supercategory, count in OFFICIAL_COUNTS.items():
         more = count - (len(named) if supercategory == "Birds" else 0)
-        families = [f"{_word(rng)}idae".capitalize() for _ in range(more // _FAMILY + 1)]
+        families = [f"{name.split()[0]}idae" for name in _names(rng, more // _FAMILY + 1)]
         families += named["family"].unique().tolist() if supercategory == "Birds" else []
-        species = [f"{_word(rng)} {_word(rng)}".capitalize() for _ in range(more)]
-        own = {"species": species, "family": rng.choice(families, more), "represented_by": ""}
+        own = {"species": list(islice(names, more)), "family": rng.choice(families, more), "represented_by": ""}
         parts.append(pd.DataFrame(own).assign(supercategory=supercategory))
-    table = pd.concat(parts, ignore_index=True).drop_duplicates("species")
+    table = pd.concat(parts, ignore_index=True)
     groups = table.groupby(["supercategory", table["represented_by"] != ""])
     share = groups.cumcount() / groups["species"].transform("size")  # the first n hold a like part of each group
     table = table.loc[share.sort_values(kind="stable").index[:n]].reset_index(drop=True)
@@ -90,15 +91,20 @@ def species_table(n: int) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "class_id": range(len(table)), "key": pd.Series(key).str.replace(" ", "_"),
-            "name": [f"{_word(rng)} {_word(rng)}".title() for _ in range(len(table))], "animal": "true",
+            "name": _names(rng, len(table)), "animal": "true",
             "supercategory": table["supercategory"], "order": order, "family": table["family"], "taxon": table["species"],
             "represented_by": table["represented_by"], "category_id": range(len(table)),
         }
     )  # fmt: skip
 
 
-def _word(rng: np.random.Generator) -> str:
-    return "".join(rng.choice(_SYLLABLES, rng.integers(2, 5)))
+def _names(rng: np.random.Generator, n: int) -> list[str]:
+    """n different names of two words."""
+    found: dict[str, None] = {}
+    while len(found) < n:
+        words = ["".join(rng.choice(_SYLLABLES, rng.integers(2, 5))) for _ in range(2)]
+        found[" ".join(words).capitalize()] = None
+    return list(found)
 
 
 def write_results(study_name: str, workers: int = 2) -> int:

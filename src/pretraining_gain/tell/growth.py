@@ -20,6 +20,8 @@ from pretraining_gain.tell.figures import LAYOUT, POOL_STYLE
 PARTS = ("plans", "images", "sizes", "analysis", "book")
 #: What the book may weigh and take: seconds to build, MB of the first page as sent with all that it loads, MB of a page's HTML.
 LIMITS = {"book_s": 120, "first_page_mb": 1.5, "page_mb": 4}
+#: What is varied -> where a measurement has it.
+FIELDS = {"species": "species", "seeds": "seeds", "images a class": "images"}
 STEPS = {
     "tables": "tables, from predictions",
     "reading": "reading a target's results",
