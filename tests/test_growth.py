@@ -154,7 +154,7 @@ def test_what_was_measured_is_all_that_was_asked_for():
     sizes = pd.DataFrame(state["sizes"]["found"])
     wanted = {(varied, vars(size)[growth.FIELDS[varied]]) for varied, some in SIZES.items() for size in some}
     assert set(zip(sizes["varied"], sizes["value"], strict=True)) == wanted
-    assert sizes.groupby(["varied", "value"])["step"].agg(list).map(tuple).eq(tuple(growth.STEPS)).all()
+    assert all(steps == [*growth.STEPS] for steps in sizes.groupby(["varied", "value"])["step"].agg(list))
     images = pd.DataFrame(state["images"]["found"]).groupby("step")["images"].agg(tuple).to_dict()
     assert images == {"start": (0,)} | _IMAGES
     assert len(state["plans"]["found"]) == 2 * len(_PLANS)
@@ -167,7 +167,7 @@ def test_the_book_with_the_papers_results_keeps_its_limits():
     book = growth.load()["book"]["found"]
     assert found["first_page_mb"] >= sum(part["gzip_mb"] for part in book["first_page"]) > 0
     assert [row["html_mb"] for row in book["heaviest"]] == sorted((row["html_mb"] for row in book["heaviest"]), reverse=True)
-    assert found["book_pages"] == len(list((ROOT / "book").glob("*.md"))) + (ROOT / "_toc.yml").read_text().count("executed/")
+    assert found["book_pages"] == book["pages"] >= len(book["heaviest"])
 
 
 def test_tables_and_figure_say_what_was_measured():
