@@ -72,7 +72,7 @@ def sizes_table(varied: str) -> pd.DataFrame:
     table = rows.pivot(index="value", columns="step", values=["cpu_s", "peak_mb"])
     table = table[[(what, step) for step in STEPS for what in ("cpu_s", "peak_mb")]]
     table.columns = [f"{step}, {'s' if what == 'cpu_s' else 'MB'}" for what, step in table.columns]
-    return table.rename_axis(varied)
+    return table.astype({name: int for name in table if name.endswith(", MB")}).rename_axis(varied)
 
 
 def _varied(varied: str) -> pd.DataFrame:
