@@ -11,7 +11,7 @@ from pretraining_gain.bench import baseline
 from pretraining_gain.bench.accuracies import Seeded, accuracy
 from pretraining_gain.bench.given import Given
 from pretraining_gain.bench.measure import Effort, compare
-from pretraining_gain.bench.ours import Unkept, recipe_for
+from pretraining_gain.bench.ours import Unkept, anew, recipe_for
 from pretraining_gain.bench.parity import N_EVAL
 from pretraining_gain.bench.photographs import Task
 from pretraining_gain.bench.records import Goal, Part
@@ -92,7 +92,7 @@ def plain(seed: int, task: Task, recipe: Recipe, backbone: str, start: Weights, 
 
 def own(seed: int, task: Task, recipe: Recipe, backbone: str, start: Weights, machine: Machine) -> float:
     """Top-1 of ours, decoding included."""
-    machine.accelerator.free_memory()  # else accelerate keeps every model that it ever prepared
+    machine = anew(machine)
     data, held_out = (task.decoded(split, recipe.resize_px, afresh=split == "train") for split in ("train", "eval"))
     model = _started(build_model(backbone, len(task.rows), seed), start)
     model, _ = train(model, data, recipe, seed=seed, machine=machine, checkpoint=Unkept())

@@ -10,7 +10,7 @@ from typing import Any
 from pretraining_gain.bench import baseline
 from pretraining_gain.bench.given import N_CLASSES, Given, is_large
 from pretraining_gain.bench.measure import Contestant, compare
-from pretraining_gain.bench.ours import Unkept, recipe_for
+from pretraining_gain.bench.ours import Unkept, anew, recipe_for
 from pretraining_gain.bench.photographs import Task
 from pretraining_gain.bench.records import Comparison, Goal, Part
 from pretraining_gain.bench.scale import Setting
@@ -69,11 +69,11 @@ def _ours(setting: Setting, task: Task, recipe: Recipe, given: Given, items: int
     """Decoding or preparing the files, every time, and then the epochs."""
 
     def work() -> None:
-        given.machine.accelerator.free_memory()  # else accelerate keeps every model that it ever prepared
+        machine = anew(given.machine)
         load = task.packed if is_large(setting) else task.decoded
         data = load("train", recipe.resize_px, afresh=True)
         model = build_model(setting.backbone, N_CLASSES, seed=0)
-        train(model, data, recipe, seed=0, machine=given.machine, checkpoint=Unkept())
+        train(model, data, recipe, seed=0, machine=machine, checkpoint=Unkept())
 
     return Contestant(OURS, work, items)
 

@@ -45,6 +45,12 @@ def machine_for(device: str, precision: str = "auto") -> Machine:
     return this_machine()
 
 
+def anew(machine: Machine) -> Machine:
+    """The same machine as the next run sees it. Accelerate keeps every model that it ever prepared, and a run is a process
+    of its own, so the trainings of one process each take another."""
+    return machine_for(machine.device, machine.precision)
+
+
 def recipe_for(setting: Setting, based_on: str = "pretrain", **changes: Any) -> Recipe:
     """One of the paper's recipes at this setting."""
     third = max(1, setting.epochs // 3)

@@ -30,6 +30,8 @@ PARTS = {
     "study": "the toy study",
     "analysis": "analysis and book",
 }
+_NETWORK_ALONE, _PLAIN_LOOP = "one batch in memory", "torchvision loop"
+_NETWORK_BOUND = [("resnet18", 32), ("resnet50", 64)]
 _PACE = {"images": "images per second", "draws": "draws per second"}
 
 
@@ -160,7 +162,9 @@ class Performance:
         """For the prose: how many aims are met, and the ratios that chapters name; NaN where something was not measured."""
         targets = self.targets()
         end_to_end = {f"end_to_end_{px}": self._ratio("loaders", f", {px} px", "ours") for px in (32, 64, 224)}
+        end_to_end |= {f"ceiling_{px}": self._ceiling(f"{name}, {px} px") for name, px in _NETWORK_BOUND}
         return end_to_end | {
+            "end_to_end_small": self._ratio("loaders", "resnet10_w16, 32 px", "ours"),
             "n_targets": len(targets),
             "n_met": int((targets["met"] == "met").sum()),
             "n_missed": int((targets["met"] == "missed").sum()),
@@ -174,6 +178,17 @@ class Performance:
             "images": self.record["images"],
             "minutes": sum(part["wall_time_s"] for part in self.record["parts"].values()) / 60,
         }
+
+    def _ceiling(self, setting: str) -> float:
+        """How many times as fast as torchvision's loop a training would be that took no time but the network's."""
+        speeds = {
+            (comparison["name"], outcome["contestant"]): outcome["items_per_s"]["median"]
+            for comparison in [*self.comparisons("limit"), *self.comparisons("loaders")]
+            if comparison["setting"] == setting
+            for outcome in comparison["outcomes"]
+        }
+        alone, loop = speeds.get(("limit", _NETWORK_ALONE)), speeds.get(("loaders", _PLAIN_LOOP))
+        return alone / loop if alone and loop else math.nan
 
     def _ratio(self, part: str, setting: str, contestant: str) -> float:
         """The smallest median ratio to the reference, over the comparisons of that name whose setting ends so."""
