@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from refusal import refused
 
@@ -97,3 +99,17 @@ def test_what_is_missing_or_damaged_is_named(results, content):
         PerformanceView(device="cpu").performance()
     with refused("device='tpu'", "accepted: cpu, cuda", unchanged=results):
         PerformanceView(device="tpu").performance()
+
+
+def test_the_committed_benchmark_is_a_full_one_of_a_named_machine():
+    record = json.loads(bench_path("cpu").read_text())
+    assert Bench.model_validate(record).scale == "full" and not record["changed"] and not record["failed"]
+    assert record["machine"]["processor"] and record["machine"]["cores"] >= 1 and len(record["commit"]) == 40
+    assert set(record["parts"]) == set(PARTS)
+    rounds = [comparison["rounds"] for part in record["parts"].values() for comparison in part["comparisons"]]
+    assert min(rounds) >= 2
+    found = Performance.of("cpu").numbers()
+    assert found["decoding_least"] >= 1.5 and found["end_to_end_small"] >= 1.5
+    compared = record["parts"]["limit"]["comparisons"]
+    limits = {one["setting"]: one["targets"][0]["ratio"]["median"] for one in compared}
+    assert all(limits[setting] >= 0.95 for setting in ("resnet18, 32 px", "resnet50, 64 px", "resnet50, 224 px"))
