@@ -254,7 +254,7 @@ def test_on_cuda_loaders_pin_memory_and_timm_prefetches(monkeypatch, tmp_path):
 
 def test_on_cuda_there_is_more_to_do():
     larger = FULL.for_cuda()
-    assert [setting.image_size_px for setting in larger.limits] == [32, 64, 224]
+    assert [setting.image_size_px for setting in larger.limits] == [32, 32, 64, 224]
     assert all(one.images > other.images for one, other in zip(larger.limits, FULL.limits, strict=True))
     assert TINY.for_cuda() is TINY
 

@@ -60,11 +60,19 @@ class Scale:
         """More images in larger batches, as a GPU is many times faster."""
         if self.name != "full":
             return self
-        limits = [Setting("resnet18", 32, 50_000, 256, 1), Setting("resnet50", 64, 25_600, 256, 1),
-                  Setting("resnet50", 224, 1_280, 128, 1)]  # fmt: skip
-        loaders = [Setting("resnet18", 32, 320, 64, 15), Setting("resnet50", 64, 320, 64, 15),
-                   Setting("resnet50", 224, 320, 64, 5)]  # fmt: skip
-        return replace(self, limits=limits, loaders=loaders, evaluations=loaders)
+        limits = [
+            Setting("resnet10_w16", 32, 100_000, 256, 1),
+            Setting("resnet18", 32, 50_000, 256, 1),
+            Setting("resnet50", 64, 25_600, 256, 1),
+            Setting("resnet50", 224, 1_280, 128, 1),
+        ]
+        loaders = [
+            Setting("resnet10_w16", 32, 320, 64, 30),
+            Setting("resnet18", 32, 320, 64, 15),
+            Setting("resnet50", 64, 320, 64, 15),
+            Setting("resnet50", 224, 320, 64, 5),
+        ]
+        return replace(self, limits=limits, loaders=loaders, evaluations=loaders[1:])
 
 
 FULL = Scale(
