@@ -221,6 +221,10 @@ BAD_RECIPES: list[tuple[dict[str, Any], str]] = [
     ({"weight_decay": "1e-4"}, "weight_decay: Input should be a valid number (got '1e-4')"),  # YAML 1.1 wants 1.0e-4
     ({"freeze_backbone": 1}, "freeze_backbone: Input should be a valid boolean"),
     ({"frozen_batchnorm": "frozen"}, "frozen_batchnorm: Input should be 'eval' or 'train'"),
+    ({"frozen_views": -1}, "frozen_views: Input should be greater than or equal to 0"),
+    ({"frozen_views": 1001}, "frozen_views: Input should be less than or equal to 1000"),
+    ({"frozen_views": 2.5}, "frozen_views: Input should be a valid integer"),
+    ({"frozen_views": 2, "freeze_backbone": False}, "frozen_views is 2; accepted: 0, unless freeze_backbone is true"),
     ({"image_size_px": 4}, "image_size_px: Input should be greater than or equal to 8"),
     ({"resize_px": 2048}, "resize_px: Input should be less than or equal to 1024"),
     ({"image_size_px": 64, "resize_px": 32}, "resize_px is 32; accepted: 64 (image_size_px) or more"),
