@@ -30,7 +30,7 @@ RECORDS = {run: run.record_path for made in MADE.values() for run in [*pretraini
 RUNS = {f"{run.plan.name}/{run.stage}/{path.stem}": run for run, path in RECORDS.items()}
 
 # Runs side by side fill a machine better than threads inside a run, as long as there are enough of them.
-THREADS = max(1, (workflow.cores or 1) // sum(run.plan.name == STUDY.name for run in RECORDS))
+THREADS = max(1, (workflow.resource_settings.cores or 1) // sum(run.plan.name == STUDY.name for run in RECORDS))
 os.environ.setdefault("PRETRAINING_GAIN_THREADS", str(THREADS))
 PYTHON = shlex.quote(sys.executable)
 EXECUTE = f"exec {PYTHON} -m pretraining_gain.execute"  # no shell between, which SIGTERM would end before a run is saved
