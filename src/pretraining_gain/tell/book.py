@@ -55,7 +55,9 @@ def paste_figure(key: str, figure: go.Figure | str, description: str, provenance
     _paste(key, Shown(key, provenance, forms))
 
 
-def paste_explorer(key: str, tables: dict[str, Any], plain: pd.DataFrame, description: str, provenance: Provenance) -> None:
+def paste_explorer(
+    key: str, tables: dict[str, Any], plain: pd.DataFrame, description: str, provenance: Provenance
+) -> None:
     """Make the explorer's tables of a study available to chapters as `key`; the book's `explorer.js` shows them.
 
     `plain` is what a page without JavaScript shows, and `description` what it is of.

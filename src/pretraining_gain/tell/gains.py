@@ -64,11 +64,12 @@ def arm_accuracy(evaluation: Evaluation, draws: int) -> pd.DataFrame:
     """Top-1 over all images, and the gain, for each arm: one row an arm and quantity (`top1`, `gain`), with interval.
 
     Seeds and images are resampled; the species are the ones meant. Columns also: arm, pool, k, design, what the
-    source was made of (means over seeds), and `by_seed` (list).
+    source was made of (means over seeds; by seed in lists, `…_by_seed`), and `by_seed` (list).
     """
     everything = pd.Series("all", index=evaluation.classes.index)
     arms = evaluation.runs.groupby("arm", sort=False)
-    facts = arms[["pool", "k", "design"]].first().join(arms[["animal_classes", "pretrain_images", "pretrain_steps"]].mean())
+    made_of = arms[["animal_classes", "pretrain_images", "pretrain_steps"]]
+    facts = arms[["pool", "k", "design"]].first().join(made_of.mean()).join(made_of.agg(list).add_suffix("_by_seed"))
     rows = []
     for arm, fact in facts.iterrows():
         for quantity, values in {"top1": evaluation.correct[arm], "gain": evaluation.difference(arm)}.items():
