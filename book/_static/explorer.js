@@ -121,7 +121,10 @@
 
   const option = (label, value, selected) => element("option", { value, selected }, label);
   const fill = (select, labels, chosen) => select.replaceChildren(...labels.map((label, i) => option(label, i, i === chosen)));
-  const field = (label, input) => element("label", { className: "explorer-field" }, element("span", {}, label), input);
+  const field = (label, input, ...more) => {
+    input.id = `explorer-${input.name}`;
+    return element("div", { className: "explorer-field" }, element("label", { htmlFor: input.id }, label), element("div", {}, input, ...more));
+  };
 
   const build = () => {
     const pick = (name, act) => (ui[name] = element("select", { name, onchange: (event) => act(event.target.value) }));
@@ -134,7 +137,7 @@
       oninput: (event) => change({ well: Number(event.target.value) }) });
     ui.wellShown = element("output", {});
     ui.graded = element("div", { className: "explorer-row" },
-      field("Well represented from", element("span", {}, ui.well, " ", ui.wellShown)),
+      field("Well represented from", ui.well, " ", ui.wellShown),
       field("An image is correct by", pick("cut", (cut) => change({ cut }))));
     ui.controls = element("form", { className: "explorer-controls", onsubmit: () => false },
       element("div", { className: "explorer-row" },

@@ -80,8 +80,7 @@
   };
 
   const explore = async () => {
-    await Promise.all(["explorer-data.js", "explorer-plot.js"].map(load));
-    await load("explorer.js");
+    for (const name of ["explorer-data.js", "explorer-plot.js", "explorer.js"]) await load(name); // each builds on the last
   };
 
   window.gainBook = { INK, GRID, theme, loadPlotly, element };
