@@ -1,5 +1,5 @@
 # make reproduce [STUDY=toy|mini|paper|file.yml] [PROFILE=local|slurm|folder in profiles] [JOBS=cores at most]
-# make test   make book   make lab   make plan   make data   make prepare
+# make test   make book   make lab   make plan   make data   make prepare   make bench [DEVICE=cpu|cuda]
 STUDY ?= toy
 PYTHON ?= python3
 VENV ?= .venv
@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 SNAKEMAKE := $(BIN)/python -m snakemake --profile profiles/$(PROFILE) $(if $(JOBS),--cores $(JOBS)) --quiet rules host reason
 
-.PHONY: reproduce test book lab plan data prepare lock browser
+.PHONY: reproduce test book lab plan data prepare bench lock browser
 .DEFAULT_GOAL := reproduce
 
 reproduce: $(READY)
@@ -30,6 +30,11 @@ data: $(READY)
 
 prepare: $(READY)
 	$(BIN)/python -m pretraining_gain.prepare $(STUDY)
+
+# The others that ours is compared with are for this alone, so they are no part of the lock.
+bench: $(READY)
+	$(BIN)/python -m pip install -q --no-deps -r requirements-bench.txt
+	$(BIN)/python -m pretraining_gain.bench $(if $(DEVICE),--device $(DEVICE))
 
 # One environment, made once from exact versions. torch comes for CPU or CUDA, whichever the machine's pip is set up for.
 $(READY): requirements.lock pyproject.toml

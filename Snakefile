@@ -93,7 +93,7 @@ def named(wildcards):
 
 
 # Only training is worth a job on a cluster; the rest takes seconds to a minute each and runs where snakemake does.
-localrules: all, results, book, tables, show_runs, figures, claims, samples, audit, controls, anchors, reliability, plan
+localrules: all, results, book, tables, show_runs, figures, claims, samples, audit, controls, anchors, reliability, performance, growth, plan
 
 
 wildcard_constraints:
@@ -117,7 +117,7 @@ rule results:
 
 rule book:
     input:
-        expand("book/executed/{study}/{page}.ipynb", study=SHOWN, page=["10_taxa", "11_subsets", "13_claims", "15_beyond", "18_costs", "21_explorer"]),
+        expand("book/executed/{study}/{page}.ipynb", study=SHOWN, page=["10_taxa", "11_subsets", "13_claims", "15_beyond", "18_costs", "23_explorer"]),
         expand("book/executed/{study}/00_plan.ipynb", study=SHOWN),
         expand("book/executed/{study}/12_samples.ipynb", study=SHOWN),
         expand("book/executed/toy/{page}.ipynb", page=["01_pretrain", "02_finetune"]),
@@ -125,6 +125,8 @@ rule book:
         "book/executed/16_controls.ipynb",
         "book/executed/17_anchors.ipynb",
         "book/executed/20_reliability.ipynb",
+        "book/executed/21_performance.ipynb",
+        "book/executed/22_growth.ipynb",
         [str(path) for path in Path("book").glob("*.*")],
         [str(path) for path in Path("book/_static").glob("*.*")],
         "_config.yml",
@@ -206,11 +208,12 @@ rule figures:
         TELL,
         f"{CODE}/plan/representation.py",
         f"{CODE}/plan/costs.py",
+        f"{CODE}/plan/sharing.py",
         template=template,
     output:
         "book/executed/{study}/{page}.ipynb",
     wildcard_constraints:
-        page="10_taxa|11_subsets|15_beyond|18_costs|21_explorer",
+        page="10_taxa|11_subsets|15_beyond|18_costs|23_explorer",
     params:
         study=named,
     shell:
@@ -293,6 +296,29 @@ rule reliability:
         template="notebooks/20_reliability.ipynb",
     output:
         "book/executed/20_reliability.ipynb",
+    shell:
+        f"{EXECUTE} {{input.template}} {{output}}"
+
+
+rule performance:
+    input:
+        f"{results_of('bench', 'cpu.json')}/cpu.json",
+        [str(path) for path in [results_of("bench", "cpu.json") / "cuda.json"] if path.exists()],
+        TELL,
+        template="notebooks/21_performance.ipynb",
+    output:
+        "book/executed/21_performance.ipynb",
+    shell:
+        f"{EXECUTE} {{input.template}} {{output}}"
+
+
+rule growth:
+    input:
+        f"{results_of('bench', 'growth.json')}/growth.json",
+        TELL,
+        template="notebooks/22_growth.ipynb",
+    output:
+        "book/executed/22_growth.ipynb",
     shell:
         f"{EXECUTE} {{input.template}} {{output}}"
 

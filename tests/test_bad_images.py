@@ -247,7 +247,7 @@ BAD_PACKS: dict[str, tuple[Damage, str]] = {
     "an index without images": (lambda path: pack(path, index={"skipped": []}), DAMAGED),
     "an index without what was skipped": (lambda path: pack(path, index={"images": INDEX["images"]}), DAMAGED),
     "an index of what is not there": (lambda path: pack(path, index={"images": [["1.jpg", "a", "b"]], "skipped": []}), DAMAGED),
-    "an image of another size": (lambda path: pack(path, encoded(picture(40), "JPEG")), "not 32 pixels square in colour"),
+    "an image of another size": (lambda path: pack(path, encoded(picture(40), "JPEG")), "an image of 40x40 pixels, not 32 square"),
     "an image that is none": (lambda path: pack(path, b"text"), DAMAGED),
     "an image of another kind": (lambda path: pack(path, encoded(picture(), "PNG")), DAMAGED),
     "compressed, and changed": (lambda path: deflated(path), DAMAGED),

@@ -17,6 +17,7 @@ from pretraining_gain.plan.studies import load_study
 from pretraining_gain.plan.taxonomy import load_class_table
 from pretraining_gain.tell.claims import CLAIMS, Claim, Evidence, Part, _scaled_gaps, equal, greater
 from pretraining_gain.tell.designs import assigned_effects, design_curves, freezing_by_domain
+from pretraining_gain.tell.gains import arm_accuracy
 from pretraining_gain.tell.ledger import (
     CONTRADICTED,
     NOT_RUN,
@@ -135,7 +136,7 @@ def test_a_ledger_that_cannot_be_read_is_named(results):
 
 
 def test_designs_have_their_curves_beside_the_papers(mini):
-    curves = design_curves(mini.out, "mini", draws=50)
+    curves = design_curves(mini.out, "mini", arm_accuracy(mini.out, draws=50))
     assert set(curves["panel"]) == {"matched_images", "matched_steps"}
     images = curves[curves["panel"] == "matched_images"].set_index(["way", "pool", "k"])
     assert len(images) == 2 * 4 and images["mean"].between(0, 1).all()

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
-from conftest import simulate_results
+from conftest import ROOT, simulate_results
 
 from pretraining_gain.errors import InputError
 from pretraining_gain.plan.costs import Plan
+from pretraining_gain.plan.sharing import figures_as_run, sharing_table
 from pretraining_gain.plan.studies import load_study
 from pretraining_gain.tell.claims import CLAIMS, Evidence
 from pretraining_gain.tell.costs import ALL, Costs, arms_read, runs_read
@@ -69,6 +72,52 @@ def test_what_sharing_saves_is_what_would_be_run_again(costs):
     assert saved.at["a run serves several figures or comparisons", "runs"] == counted_twice["runs"]
     assert saved.at["all classes are the last random subset", "runs"] == 3 * (2 + 1)  # two targets and a pretraining
     assert costs.numbers()["saved_random_runs"] == 9
+
+
+def test_each_figure_alone_against_as_run(costs):
+    """By hand: six pretrainings, two targets of 21 finetunings (scratch included), and one of 6, with three seeds each.
+
+    Figures 3 and 4 need all of a target; Figure 6 four pretrainings on both; the last comparison one and scratch.
+    """
+    shown = costs.sharing()
+    alone = [3 + 3 + 3, 18 + 21, 18 + 21, 12 + 2 * 12, 3 + 6]
+    as_run = [9, 39 - 9, 21, 0, 6]
+    assert shown["runs, alone"].tolist() == [*alone, 132] and shown["runs, as run"].tolist() == [*as_run, 66]
+    assert shown["runs, alone"].iloc[:-1].tolist() == costs.by_figure()["runs"].iloc[:5].tolist()
+    total = costs.by_figure().loc[ALL]
+    for what in ("images", "device time, min"):
+        assert shown.at[ALL, f"{what}, as run"] == pytest.approx(total[what])
+        assert shown[f"{what}, alone"].iloc[:-1].tolist() == pytest.approx(costs.by_figure()[what].iloc[:5].tolist())
+    scratch = costs.runs[costs.runs["run_id"] == "field--scratch-s0-resnet10_w16"].iloc[0]
+    field = 3 * scratch["device_time_s"] / 60  # three seeds, all alike in these simulated records
+    inside = 3 * costs.runs.set_index("run_id").at["clean--scratch-s0-resnet10_w16", "device_time_s"] / 60
+    saved = costs.saved().loc["a run from scratch serves all pools"]
+    assert saved["runs"] == 3 * 3 + 3 * 3  # three further pools on each of two targets; the third has one pool
+    assert saved["device time, min"] == pytest.approx(3 * field + 3 * inside)
+
+
+def test_the_plan_says_beforehand_what_sharing_will_save():
+    table = sharing_table(Plan.of("toy"))
+    assert table.loc["all", ["runs alone", "runs as run"]].tolist() == [132, 66]
+    plan = Plan.of("toy").figure_table()
+    assert table["hours alone"].iloc[:-1].tolist() == pytest.approx(plan["hours_on_1"].iloc[:-1].tolist())
+    assert table.at["all", "hours as run"] == pytest.approx(plan.at["all", "hours_on_1"])
+    assert table.at["all", "images as run"] == plan.at["all", "images_seen"]
+
+
+@pytest.mark.parametrize("study", ["toy", "mini", "paper"])
+def test_what_figures_add_is_every_run_once(study):
+    plan = Plan.of(study)
+    added = [run for runs in figures_as_run(plan).values() for run in runs]
+    assert len(added) == len(set(added)) and set(added) == set(plan.runs())
+
+
+def test_decoded_images_found_in_the_cache_are_counted_once_a_run():
+    """Of mini's committed records, by another way: images of each run's training set, where the record says so."""
+    costs = Costs.from_parameters({"study": "mini"})
+    records = [json.loads(path.read_text()) for path in (ROOT / "results" / "mini").glob("*/*.json")]
+    cached = [record["train_images"] for record in records if record["cost"]["from_cache"]]
+    assert costs.decoded_before() == sum(cached) > 0 and costs.numbers()["n_from_cache"] == len(cached)
 
 
 def test_the_figure_shows_every_run(costs):

@@ -24,6 +24,7 @@ from pretraining_gain.tell.gains import (
     subset_numbers,
     taxa_numbers,
 )
+from pretraining_gain.tell.hits import Hits
 from pretraining_gain.tell.readme import results_mark
 from pretraining_gain.tell.results import View, load_evaluation
 from pretraining_gain.tell.stats import bootstrap_means
@@ -32,7 +33,7 @@ from pretraining_gain.tell.tables import class_counts, write_tables
 
 def test_class_counts_count():
     table = pd.DataFrame({"image_id": list("abcde"), "label": [0, 0, 2, 2, 2], "prediction": [0, 1, 2, 2, 0]})
-    assert class_counts(table).to_dict("list") == {"class_id": [0, 2], "n_images": [2, 3], "n_correct": [1, 2]}
+    assert class_counts(Hits.of(table)).to_dict("list") == {"class_id": [0, 2], "n_images": [2, 3], "n_correct": [1, 2]}
 
 
 def test_interval_of_a_mean_is_the_binomial_one():
@@ -126,7 +127,7 @@ def test_numbers_agree_with_the_tables(evaluation):
     assert numbers["n_species"] == numbers["n_represented"] + numbers["n_unrepresented"] == 36
     assert numbers["gain"] == pytest.approx(numbers["top1_pretrained"] - numbers["top1_scratch"])
     inside = load_evaluation("mini", "cifar10_animals")
-    numbers = subset_numbers(evaluation, inside, 50)
+    numbers = subset_numbers(evaluation, inside, arm_accuracy(evaluation, 50), arm_accuracy(inside, 50), 50)
     assert numbers["animal_share"] == animal_share(evaluation) == 0.6
     assert numbers["out_top1_animal_k4"] == pytest.approx(evaluation.correct["animal-k4"].mean())
 

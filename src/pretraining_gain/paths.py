@@ -4,7 +4,7 @@
 |----------------------------|------------------------------------------|-------------------|
 | `PRETRAINING_GAIN_DATA`    | the datasets (only read, except by `data`)| `<project>/data`  |
 | `PRETRAINING_GAIN_RESULTS` | records, predictions, tables, weights    | `<project>/results` |
-| `PRETRAINING_GAIN_CACHE`   | decoded images; may be deleted           | `<project>/cache` |
+| `PRETRAINING_GAIN_CACHE`   | decoded images and predictions; may go   | `<project>/cache` |
 | `PRETRAINING_GAIN_PREPARED`| large datasets in the form training reads| `<data>/prepared` |
 """
 

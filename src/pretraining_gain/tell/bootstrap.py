@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,6 +25,7 @@ from pretraining_gain.tell.crossed import (
 
 FEW_CLASSES = 10
 _CHUNK = 4_000_000  # numbers held at once
+_KEPT = 16_000_000  # numbers kept for the next call
 
 
 def bootstrap_means(
@@ -158,6 +161,8 @@ def _resample_images(table: _Table, draws: int, rng: np.random.Generator, seed: 
     """
     deviations = np.zeros((len(table.sizes), draws), dtype=np.float32)
     starts = np.cumsum(table.n_images) - table.n_images
+    mixed = (table.sizes[table.group] > 1) & (table.n_images > 1)
+    orders = _orders_of(int(mixed.sum()), draws, seed, rng)
     for size in np.unique(table.n_images[table.n_images > 1]):
         resamples = _resamples(int(size), draws, seed)
         members = np.flatnonzero(table.n_images == size)
@@ -168,8 +173,24 @@ def _resample_images(table: _Table, draws: int, rng: np.random.Generator, seed: 
             images = (images - images.mean(axis=1, keepdims=True)) * scale[chunk, None]
             drawn = images.astype(np.float32) @ resamples
             for row, of in zip(drawn, table.group[members[chunk]], strict=True):
-                deviations[of] += row if table.sizes[of] == 1 else rng.permutation(row)
+                deviations[of] += row if table.sizes[of] == 1 else row[next(orders)]
     return deviations, deviations.var(axis=1, dtype=float)
+
+
+def _orders_of(n: int, draws: int, seed: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
+    """n orders (draws,) from `rng`, which has drawn nothing yet: the same for every arm, so kept where they are not many."""
+    if n * draws > _KEPT:
+        return (rng.permuted(np.arange(draws, dtype=np.int32)) for _ in range(n))
+    orders, rng.bit_generator.state = _orders(n, draws, seed)
+    return iter(orders)
+
+
+@lru_cache(maxsize=2)
+def _orders(n: int, draws: int, seed: int) -> tuple[np.ndarray, dict[str, Any]]:
+    """n orders (n, draws) int32, and the state of a generator with this seed that has drawn them."""
+    rng = np.random.default_rng(seed)
+    orders = rng.permuted(np.tile(np.arange(draws, dtype=np.int32), (n, 1)), axis=1)
+    return orders, rng.bit_generator.state
 
 
 @lru_cache(maxsize=64)

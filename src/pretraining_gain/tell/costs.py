@@ -16,11 +16,13 @@ import plotly.graph_objects as go
 
 from pretraining_gain.plan.costs import DOMAINS, Plan
 from pretraining_gain.plan.runs import Run
+from pretraining_gain.plan.sharing import ALONE, AS_RUN, figures_as_run, further_scratch
 from pretraining_gain.tell.claims import CLAIMS, Evidence
 from pretraining_gain.tell.figures import LAYOUT, POOL_STYLE
 from pretraining_gain.tell.results import load_costs
 
 ALL = "all runs"
+_SHARED_OF = ("runs", "images", "device time, min")
 #: What the figure of runs can show: label -> column.
 MEASURES = {"wall time, s": "wall_s", "device time, s": "device_time_s", "peak memory, MB": "peak_memory_mb"}
 #: Ways in which runs are shared, by the names that chapters use.
@@ -28,6 +30,7 @@ SHARED = {
     "pretrainings": "a pretraining serves several finetunings",
     "figures": "a run serves several figures or comparisons",
     "random": "all classes are the last random subset",
+    "scratch": "a run from scratch serves all pools",
 }
 
 
@@ -102,9 +105,27 @@ class Costs:
         starts = self.runs.loc[self.runs["pretraining"] != "", "pretraining"]
         needed = _ids(run for runs in self.plan.figure_runs().values() for run in runs)
         again = [starts[starts.duplicated()], needed[needed.duplicated()], self._random_end()["run_id"]]
+        again.append(_ids(further_scratch(self.plan)))
         by_id = self.runs.set_index("run_id", drop=False)
         table = _frame({way: _sums(by_id.loc[run_ids]) for way, run_ids in zip(SHARED.values(), again, strict=True)})
         return table.drop(columns=["planned, min", "peak memory, MB"])
+
+    def sharing(self) -> pd.DataFrame:
+        """One row a figure or comparison, and one for all: runs, images and device time, had it been run `alone`, each
+        pretraining once, and as it was `run`, only what none above it had. Rows add up."""
+        ways = {ALONE: self.plan.figure_runs(), AS_RUN: figures_as_run(self.plan)}
+        parts = {way: _frame({name: _sums(self._of(runs)) for name, runs in found.items()}) for way, found in ways.items()}
+        shown = {f"{what}, {way}": part[what] for what in _SHARED_OF for way, part in parts.items()}
+        table = pd.DataFrame(shown)
+        table.loc[ALL] = table.sum()
+        whole = [name for name in table if not name.startswith("device")]
+        return table.astype(dict.fromkeys(whole, int))
+
+    def decoded_before(self) -> int:
+        """Images that runs found decoded in the cache, each counted once a run; epochs do not decode again."""
+        epochs = {run.run_id: run.recipe.epochs for run in self.plan.runs()}
+        cached = self.runs[self.runs["from_cache"] == "yes"]
+        return int((cached["train_images_seen"] / cached["run_id"].map(epochs)).sum())
 
     def _of(self, runs: Iterable[Run]) -> pd.DataFrame:
         return self.runs[self.runs["run_id"].isin(_ids(runs))]
@@ -158,6 +179,11 @@ class Costs:
         found |= {"n_interrupted": int((self.runs["starts"] > 1).sum())}
         found |= {"n_from_cache": int((self.runs["from_cache"] == "yes").sum())}
         found |= {"n_decoded": int((self.runs["from_cache"] == "no").sum())}
+        sharing = self.sharing().loc[ALL]
+        found |= {"n_decoded_before": self.decoded_before()}
+        alone_min = float(sharing[f"device time, min, {ALONE}"])
+        found |= {f"alone_{what}": int(sharing[f"{what}, {ALONE}"]) for what in _SHARED_OF[:2]}
+        found |= {"alone_min": alone_min, "times_less": alone_min / everything["device time, min"]}
         found |= {"share_pretraining": pretrainings["device time, min"] / everything["device time, min"]}
         found |= {"of_planned": everything["device time, min"] / everything["planned, min"]}
         found |= {"longest_s": float(_wall_s(self.runs).max()), "shortest_s": float(_wall_s(self.runs).min())}

@@ -11,7 +11,6 @@ from pretraining_gain.plan.runs import design_runs
 from pretraining_gain.plan.studies import SCRATCH
 from pretraining_gain.plan.subsets import sample_classes
 from pretraining_gain.plan.taxonomy import load_class_table
-from pretraining_gain.tell.gains import arm_accuracy
 from pretraining_gain.tell.results import Evaluation, load_evaluation
 from pretraining_gain.tell.stats import Estimate, estimate_mean
 
@@ -20,22 +19,21 @@ HALF = "half_animal"
 CONTRAST = ("animal", "non_animal")
 
 
-def design_curves(evaluation: Evaluation, study_name: str, draws: int) -> pd.DataFrame:
+def design_curves(evaluation: Evaluation, study_name: str, arms: pd.DataFrame) -> pd.DataFrame:
     """Top-1 of every arm of each design that has curves, and of the paper's arms beside them, with interval.
 
-    Rows as from `arm_accuracy`, with `panel` (the design's name) and `way` (`as published` or the design's title).
-    A design's arm that equals the paper's is the paper's run.
+    Rows of `arms`, which is as from `arm_accuracy`, with `panel` (the design's name) and `way` (`as published` or the design's
+    title). A design's arm that equals the paper's is the paper's run.
     """
-    top1 = arm_accuracy(evaluation, draws)
-    top1 = top1[top1["quantity"] == "top1"].set_index("arm", drop=False)
+    top1 = arms[arms["quantity"] == "top1"].set_index("arm", drop=False)
     parts = []
     for design in evaluation.study.designs:
         runs = design_runs(evaluation.study, design, study_name)
-        arms = list(dict.fromkeys(run.arm for run in runs if run.downstream == evaluation.downstream.name))
-        if len(arms) < 2:
+        own = list(dict.fromkeys(run.arm for run in runs if run.downstream == evaluation.downstream.name))
+        if len(own) < 2:
             continue
         plain = [f"{pool}-k{k}" for pool, ks in design.arms.items() for k in ks]
-        for way, names in (("as published", plain), (design.title, arms)):
+        for way, names in (("as published", plain), (design.title, own)):
             parts.append(top1.loc[[name for name in names if name in top1.index]].assign(panel=design.name, way=way))
     return pd.concat(parts, ignore_index=True) if parts else top1[:0]
 

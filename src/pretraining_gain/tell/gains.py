@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from itertools import combinations
 
 import pandas as pd
@@ -60,16 +61,17 @@ def group_accuracy(evaluation: Evaluation, arm: str, column: str, draws: int) ->
     return pd.concat(parts, ignore_index=True)
 
 
-def arm_accuracy(evaluation: Evaluation, draws: int) -> pd.DataFrame:
+def arm_accuracy(evaluation: Evaluation, draws: int, arms: Collection[str] = ()) -> pd.DataFrame:
     """Top-1 over all images, and the gain, for each arm: one row an arm and quantity (`top1`, `gain`), with interval.
 
-    Seeds and images are resampled; the species are the ones meant. Columns also: arm, pool, k, design, what the
-    source was made of (means over seeds; by seed in lists, `…_by_seed`), and `by_seed` (list).
+    `arms`: only these. Seeds and images are resampled; the species are the ones meant. Columns also: arm, pool, k, design,
+    what the source was made of (means over seeds; by seed in lists, `…_by_seed`), and `by_seed` (list).
     """
     everything = pd.Series("all", index=evaluation.classes.index)
-    arms = evaluation.runs.groupby("arm", sort=False)
-    made_of = arms[["animal_classes", "pretrain_images", "pretrain_steps"]]
-    facts = arms[["pool", "k", "design"]].first().join(made_of.mean()).join(made_of.agg(list).add_suffix("_by_seed"))
+    runs = evaluation.runs[evaluation.runs["arm"].isin(arms)] if arms else evaluation.runs
+    by_arm = runs.groupby("arm", sort=False)
+    made_of = by_arm[["animal_classes", "pretrain_images", "pretrain_steps"]]
+    facts = by_arm[["pool", "k", "design"]].first().join(made_of.mean()).join(made_of.agg(list).add_suffix("_by_seed"))
     rows = []
     for arm, fact in facts.iterrows():
         for quantity, values in {"top1": evaluation.correct[arm], "gain": evaluation.difference(arm)}.items():
@@ -113,7 +115,7 @@ def taxa_numbers(
     species: pd.DataFrame, groups: pd.DataFrame, evaluation: Evaluation, arm: str, draws: int
 ) -> dict[str, float | int | str]:
     """What the chapter on individual taxa states, as plain values: fractions, counts and names."""
-    overall = arm_accuracy(evaluation, draws).set_index(["arm", "quantity"])
+    overall = arm_accuracy(evaluation, draws, {arm, SCRATCH}).set_index(["arm", "quantity"])
     gains = groups[groups["quantity"] == "gain"].sort_values("mean")
     by_representation = group_accuracy(evaluation, arm, "representation", draws)
     by_representation = by_representation[by_representation["quantity"] == "gain"].set_index("group")
@@ -164,8 +166,10 @@ def _with_correct_images(evaluation: Evaluation, arm: str, species: pd.DataFrame
     return {"count_correlation": found.mean, "count_correlation_low": low, "count_correlation_high": high}
 
 
-def subset_numbers(out_of_domain: Evaluation, in_domain: Evaluation, draws: int) -> dict[str, float | int | str]:
-    """What the chapter on specialised pretraining data states.
+def subset_numbers(
+    out_of_domain: Evaluation, in_domain: Evaluation, out_arms: pd.DataFrame, in_arms: pd.DataFrame, draws: int
+) -> dict[str, float | int | str]:
+    """What the chapter on specialised pretraining data states; the tables of arms as from `arm_accuracy`.
 
     For each domain (`out`, `in`): by arm, e.g. `out_top1_animal_k4`, `out_gain_animal_k4`, and by pair of pools, e.g.
     `out_animal_minus_random_k4`; each with `_low` and `_high`.
@@ -175,10 +179,10 @@ def subset_numbers(out_of_domain: Evaluation, in_domain: Evaluation, draws: int)
         "n_seeds": len(out_of_domain.seeds),
         "animal_share": animal_share(out_of_domain),
     }
-    for prefix, evaluation in {"out": out_of_domain, "in": in_domain}.items():
+    for prefix, evaluation, arms in (("out", out_of_domain, out_arms), ("in", in_domain, in_arms)):
         numbers[f"{prefix}_n_images"] = len(evaluation.labels)
         numbers[f"{prefix}_n_species"] = len(evaluation.classes)
-        for row in arm_accuracy(evaluation, draws).to_dict("records"):
+        for row in arms.to_dict("records"):
             key = f"{prefix}_{row['quantity']}_{row['arm'].replace('-', '_')}"
             numbers |= {key: row["mean"], f"{key}_low": row["low"], f"{key}_high": row["high"]}
         for row in pool_contrasts(evaluation, draws).to_dict("records"):

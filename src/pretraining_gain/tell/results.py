@@ -18,7 +18,8 @@ from pretraining_gain.plan.representation import correct_images, load_annotation
 from pretraining_gain.plan.runs import finetuning_runs, pretraining_runs
 from pretraining_gain.plan.studies import SCRATCH, Downstream, Study, load_study
 from pretraining_gain.plan.taxonomy import TAXON_COLUMNS, load_class_table
-from pretraining_gain.tell.stored import read_predictions, read_results
+from pretraining_gain.tell.hits import HitsReader
+from pretraining_gain.tell.stored import read_results
 
 #: What is read from a table: columns of texts, of numbers, and the texts that may be empty.
 _COLUMNS = {
@@ -158,23 +159,23 @@ def load_evaluation(study_name: str, downstream_name: str) -> Evaluation:
     _check_planned(runs, planned, study)
     runs = runs[runs["downstream"] == downstream.name].sort_values(["arm", "seed"])
     folder = results_of(study.name) / "finetune"
-    images, correct = None, {}
+    reader, correct, images = HitsReader(how_to_make(study_name)), {}, None
     for arm, group in runs.groupby("arm", sort=False):
         where, wanted = f"arm {arm!r} of {study.name}/{downstream.name}", planned[downstream.name, arm]
         if list(group["seed"]) != wanted:
             raise InputError(f"{where} lacks seeds; wanted: {wanted}, there: {list(group['seed'])}; {how_to_make(study_name)}")
-        tables = [
-            read_predictions(folder / name, downstream.images.n_classes, again=how_to_make(study_name), sha256=sha256)
+        hits = [
+            reader.read(folder / name, downstream.images.n_classes, sha256)
             for name, sha256 in zip(group["predictions"], group["predictions_sha256"], strict=True)
         ]
-        images = tables[0][["image_id", "label"]] if images is None else images
-        if not all(table[["image_id", "label"]].equals(images) for table in tables):
+        images = images or hits[0]
+        if any(one.images != images.images for one in hits):
             raise InputError(f"{where} was evaluated on other images than the rest; {how_to_make(study_name)}")
-        correct[arm] = np.stack([(table["label"] == table["prediction"]).to_numpy() for table in tables])
+        correct[arm] = np.stack([one.right for one in hits])
     if images is None:
         raise InputError(f"study {study.name!r} has no results for {downstream.name!r}; {how_to_make(study.name)}")
     seeds_of = {arm: planned[downstream.name, arm] for arm in correct}
-    return Evaluation(study, downstream, seeds_of, images["label"].to_numpy(), images["image_id"].to_numpy(), correct, runs)
+    return Evaluation(study, downstream, seeds_of, images.labels, images.image_ids, correct, runs)
 
 
 def _planned_seeds(study: Study, study_name: str) -> dict[tuple[str, str], list[int]]:

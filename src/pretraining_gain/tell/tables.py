@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from pretraining_gain.commands import about_a_study
@@ -22,8 +23,9 @@ from pretraining_gain.plan.record import read_record
 from pretraining_gain.plan.runs import Run, finetuning_runs, pretraining_runs
 from pretraining_gain.plan.studies import load_study
 from pretraining_gain.plan.taxonomy import load_class_table
+from pretraining_gain.tell.hits import Hits, HitsReader
 from pretraining_gain.tell.results import how_to_make
-from pretraining_gain.tell.stored import read_predictions, write_checksums
+from pretraining_gain.tell.stored import write_checksums
 
 #: What a record says of the cost of its run, as `costs.csv` has it; memory is that of the largest process.
 _COST = ("train_images_seen", "eval_images_seen", "train_wall_time_s", "eval_wall_time_s", "device_time_s")
@@ -43,7 +45,8 @@ def write_tables(study_name: str) -> Path:
             + how_to_make(study.name)
         )
     records = {run: read_record(run.record_path) for run in [*starts, *runs]}
-    counts = [_class_counts_of(run, records[run]) for run in runs]
+    reader = HitsReader(how_to_make(study.name))
+    counts = [_class_counts_of(run, records[run], reader) for run in runs]
     tables = {
         "class_counts": pd.concat(counts)[["run_id", "class_id", "n_images", "n_correct"]],
         "costs": pd.DataFrame([_cost_row(run, record) for run, record in records.items()]),
@@ -57,10 +60,9 @@ def write_tables(study_name: str) -> Path:
     return folder
 
 
-def _class_counts_of(run: Run, record: Mapping[str, Any]) -> pd.DataFrame:
-    again, sha256 = how_to_make(run.plan.name), record["sha256"]["predictions"]
-    predictions = read_predictions(run.predictions_path, run.images.n_classes, again, sha256)
-    return class_counts(predictions).assign(run_id=run.run_id)
+def _class_counts_of(run: Run, record: Mapping[str, Any], reader: HitsReader) -> pd.DataFrame:
+    hits = reader.read(run.predictions_path, run.images.n_classes, record["sha256"]["predictions"])
+    return class_counts(hits).assign(run_id=run.run_id)
 
 
 def _run_row(run: Run, records: Mapping[Run, dict[str, Any]]) -> dict[str, Any]:
@@ -101,10 +103,11 @@ def _source_facts(run: Run, records: Mapping[Run, dict[str, Any]]) -> dict[str, 
     return {"animal_classes": animals, "pretrain_images": source["train_images"], "pretrain_steps": steps}
 
 
-def class_counts(predictions: pd.DataFrame) -> pd.DataFrame:
+def class_counts(hits: Hits) -> pd.DataFrame:
     """Images and correct top-1 predictions of each class that has images: columns class_id, n_images, n_correct."""
-    hit = (predictions["label"] == predictions["prediction"]).groupby(predictions["label"])
-    return hit.agg(n_images="size", n_correct="sum").rename_axis("class_id").reset_index()
+    n_images, n_correct = np.bincount(hits.labels), np.bincount(hits.labels, hits.right).astype(int)
+    there = np.flatnonzero(n_images)
+    return pd.DataFrame({"class_id": there, "n_images": n_images[there], "n_correct": n_correct[there]})
 
 
 if __name__ == "__main__":

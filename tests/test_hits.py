@@ -1,0 +1,80 @@
+"""What runs got right is read strictly once; what is kept of it is the same, and never hides a file that changed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from conftest import simulate_results
+from refusal import refused
+
+from pretraining_gain.plan.studies import load_study
+from pretraining_gain.tell import hits
+from pretraining_gain.tell.hits import HitsReader
+from pretraining_gain.tell.results import load_evaluation, load_runs
+from pretraining_gain.tell.stored import read_predictions
+
+
+@pytest.fixture
+def toy(results):
+    """Path and checksum of one finetuning's predictions, after the tables were made."""
+    simulate_results("toy")
+    row = load_runs(load_study("toy")).iloc[0]
+    return results / "toy" / "finetune" / row["predictions"], row["predictions_sha256"]
+
+
+def read_each(monkeypatch) -> list[str]:
+    """The names of predictions that are read as text from now on."""
+    read: list[str] = []
+
+    def watched(path, *rest):
+        read.append(path.name)
+        return read_predictions(path, *rest)
+
+    monkeypatch.setattr(hits, "read_predictions", watched)
+    return read
+
+
+def test_what_is_kept_equals_what_is_read(toy, monkeypatch):
+    path, sha256 = toy
+    read = read_each(monkeypatch)
+    kept = HitsReader("again").read(path, 24, sha256)
+    assert read == []  # the tables have read it
+    table = read_predictions(path, 24, "again", sha256)
+    assert kept.image_ids.tolist() == table["image_id"].tolist() and kept.labels.tolist() == table["label"].tolist()
+    assert kept.right.tolist() == (table["label"] == table["prediction"]).tolist() and kept.right.dtype == bool
+    assert kept.images == hits.Hits.of(table).images
+
+
+def test_notebooks_read_no_predictions_that_the_tables_have_read(toy, monkeypatch):
+    read = read_each(monkeypatch)
+    first = load_evaluation("toy", "field")
+    assert read == []
+    for left in hits._folder().iterdir():
+        left.unlink()
+    again = load_evaluation("toy", "field")
+    assert len(read) == len(set(read)) == again.runs["predictions_sha256"].nunique()
+    assert all(np.array_equal(first.correct[arm], right) for arm, right in again.correct.items())
+
+
+@pytest.mark.parametrize("damage", [b"", b"not a zip file", b"PK\x05\x06" + bytes(18)])
+def test_a_damaged_keepsake_is_made_anew(toy, damage, monkeypatch):
+    path, sha256 = toy
+    before = HitsReader("again").read(path, 24, sha256)
+    for kept in hits._folder().iterdir():
+        kept.write_bytes(damage)
+    read = read_each(monkeypatch)
+    assert np.array_equal(HitsReader("again").read(path, 24, sha256).right, before.right) and read == [path.name]
+
+
+def test_a_changed_file_is_refused_although_it_was_read_before(toy, results):
+    path, sha256 = toy
+    path.write_bytes(path.read_bytes()[:-9])
+    with refused(f"predictions {path}", "again", unchanged=results):
+        HitsReader("again").read(path, 24, sha256)
+
+
+def test_what_cannot_be_kept_is_read(toy, tmp_path, monkeypatch):
+    path, sha256 = toy
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setenv("PRETRAINING_GAIN_CACHE", str(tmp_path / "file"))
+    assert len(HitsReader("again").read(path, 24, sha256).right) == 24 * 20
