@@ -12,6 +12,16 @@ window.gainData = (() => {
     return stated.length ? stated : ["all"];
   };
 
+  // The finest level whose groups mostly have several species, and are not too many to name.
+  const usualLevel = (target) => {
+    const levels = levelsOf(target);
+    const fits = (level) => {
+      const groups = level === "all" ? 1 : target.levels[level].names.length;
+      return groups <= 40 && 2 * groups <= target.species.length;
+    };
+    return levels.find(fits) || levels.at(-1);
+  };
+
   const groupName = (target, level, i) =>
     level === "all" ? PLAIN_WORDS.all : target.levels[level].names[target.levels[level].of[i]];
 
@@ -85,6 +95,12 @@ window.gainData = (() => {
     return words.every((word) => name.includes(word) || taxa.includes(` ${word}`));
   };
 
+  const sorted = (target, rows, key, falling) => {
+    const valueOf = (row) => (key in target.levels ? groupName(target, key, row.i) : row[key]);
+    const compare = (a, b) => (typeof a === "string" ? a.localeCompare(b) : a - b);
+    return [...rows].sort((a, b) => (falling ? -1 : 1) * compare(valueOf(a), valueOf(b)));
+  };
+
   const cell = (value) => {
     const text = value === null ? "" : String(value);
     return /[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
@@ -104,5 +120,5 @@ window.gainData = (() => {
     return [head.join(","), ...rows.map(line), ""].join("\n");
   };
 
-  return { GRADES, levelsOf, groupName, rowsOf, groupsOf, summaryOf, meanOf, wordOf, matches, csvOf };
+  return { GRADES, levelsOf, groupName, rowsOf, groupsOf, summaryOf, meanOf, wordOf, matches, usualLevel, sorted, csvOf };
 })();

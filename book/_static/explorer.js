@@ -1,7 +1,7 @@
 // The gain explorer: one application for all studies whose tables stand on the page, in place of their plain forms.
 (() => {
   "use strict";
-  const { levelsOf, groupName, rowsOf, groupsOf, summaryOf, meanOf, wordOf, matches, csvOf } = window.gainData;
+  const { levelsOf, groupName, rowsOf, groupsOf, summaryOf, meanOf, wordOf, matches, usualLevel, sorted, csvOf } = window.gainData;
   const { draw, percent, MANY } = window.gainPlot;
   const { element } = window.gainBook;
   const FEW = 60; // species that are shown one by one; rows of the table before it is asked for more
@@ -22,16 +22,6 @@
   const target = () => tables().targets[state.target];
   const arm = () => target().arms[state.arm];
 
-  // The finest level whose groups mostly have several species, and not too many to name.
-  const usualLevel = () => {
-    const levels = levelsOf(target());
-    const fits = (level) => {
-      const groups = level === "all" ? 1 : target().levels[level].names.length;
-      return groups <= 40 && 2 * groups <= target().species.length;
-    };
-    return levels.find(fits) || levels.at(-1);
-  };
-
   const inZoom = (row) => state.zoom.every(({ level, name }) => groupName(target(), level, row.i) === name);
   const finer = (level) => levelsOf(target())[levelsOf(target()).indexOf(level) - 1];
 
@@ -48,15 +38,7 @@
     return { every, rows, bySpecies, columns, listed, found, grades: new Set(every.map((row) => row.grade)) };
   };
 
-  const valueOf = (row, key) => (key in target().levels ? groupName(target(), key, row.i) : row[key]);
-
-  const sorted = (rows) => {
-    const sign = state.falling ? -1 : 1;
-    return [...rows].sort((a, b) => {
-      const [one, other] = [valueOf(a, state.sort), valueOf(b, state.sort)];
-      return sign * (typeof one === "string" ? one.localeCompare(other) : one - other);
-    });
-  };
+  const inOrder = (rows) => sorted(target(), rows, state.sort, state.falling);
 
   // ---- what the reader does
 
@@ -70,7 +52,7 @@
   };
   const chooseTarget = (place) => {
     Object.assign(state, { target: place, arm: 0, zoom: [], sort: "mean", falling: true });
-    change({ level: usualLevel() });
+    change({ level: usualLevel(target()) });
   };
   const zoomTo = (level, name) => {
     const outer = state.zoom.filter((one) => levelsOf(target()).indexOf(one.level) > levelsOf(target()).indexOf(level));
@@ -91,7 +73,10 @@
     const { listed } = look();
     if (state.typed.trim() && listed.length) zoomTo(state.level, groupName(target(), state.level, listed[0].i));
   };
-  const sortBy = (key) => change({ sort: key, falling: state.sort === key ? !state.falling : typeof look().rows[0]?.[key] === "number" });
+  const sortBy = (key) => {
+    const numbers = typeof look().rows[0]?.[key] === "number";
+    change({ sort: key, falling: state.sort === key ? !state.falling : numbers });
+  };
 
   const onKey = (event) => {
     const { columns, bySpecies } = look();
@@ -111,7 +96,7 @@
   };
 
   const download = () => {
-    const content = csvOf(tables(), target(), arm(), sorted(look().listed), state);
+    const content = csvOf(tables(), target(), arm(), inOrder(look().listed), state);
     const href = URL.createObjectURL(new Blob([content], { type: "text/csv" }));
     element("a", { href, download: `gain-${tables().study}-${target().name}-${arm().arm}.csv` }).click();
     setTimeout(() => URL.revokeObjectURL(href), 1000);
@@ -263,7 +248,7 @@
       ...Object.fromEntries(levels.map((level) => [level, (row) => groupCell(level, groupName(target(), level, row.i))])),
     };
     const line = (row) => element("tr", {}, ...Object.keys(columns).map((key) => cells[key](row)));
-    const rows = sorted(listed);
+    const rows = inOrder(listed);
     const shown = state.all ? rows : rows.slice(0, FEW);
     ui.table.replaceChildren(element("table", {}, element("thead", {}, element("tr", {}, ...head)), element("tbody", {}, ...shown.map(line))));
     ui.more.hidden = shown.length === rows.length;

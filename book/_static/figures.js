@@ -70,6 +70,10 @@
     if (holder.clientWidth < 520) {
       figure.layout.margin = { ...figure.layout.margin, l: 55, r: 5 };
       figure.layout.font = { ...figure.layout.font, size: 12 };
+      for (const axis of Object.keys(figure.layout).filter((key) => /^[xy]axis\d*$/.test(key))) {
+        figure.layout[axis].title = { ...figure.layout[axis].title, font: { size: 11 } };
+      }
+      for (const note of figure.layout.annotations || []) note.font = { ...note.font, size: 11 };
       delete figure.layout.xaxis?.dtick; // too narrow to name every family
     }
     await Plotly.newPlot(canvas, figure.data, figure.layout, config);

@@ -30,8 +30,8 @@ AXES = (
     Axis("classes", "pretraining classes", "k"),
     Axis("images", "pretraining images", "pretrain_images"),
     Axis("gradient steps", "gradient steps of pretraining", "pretrain_steps"),
-    Axis("expected animals", "animal classes, as expected of such a subset", "expected_animals"),
-    Axis("realised animals", "animal classes in the subset, mean over seeds", "animal_classes"),
+    Axis("expected animals", "expected animal classes", "expected_animals"),
+    Axis("realised animals", "realised animal classes", "animal_classes"),
 )
 FIGURE_6_AXES = AXES[3:] + AXES[:1]
 
@@ -133,6 +133,7 @@ def _line(part: pd.DataFrame, pool: str) -> go.Scatter:
         y=part["mean"],
         name=label,
         mode="lines" if pool == SCRATCH else "lines+markers",
+        cliponaxis=False,
         error_y=interval_bars(part, thickness=1),
         line={"color": colour, "dash": "dash" if pool == SCRATCH else "solid"},
         marker={"symbol": symbol, "size": 10},
@@ -147,6 +148,7 @@ def _seeds(part: pd.DataFrame, pool: str) -> go.Scatter:
     colour = POOL_STYLE[pool][0]
     return go.Scatter(
         y=part["by_seed"].explode().astype(float),
+        cliponaxis=False,
         mode="markers",
         showlegend=False,
         marker={"color": colour, "size": 5, "opacity": 0.6},
