@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from importlib.util import find_spec
 from typing import Any
 
 from pretraining_gain.bench import baseline
@@ -20,7 +21,7 @@ from pretraining_gain.plan.recipes import Recipe
 OURS, TORCHVISION, TIMM = "ours", "torchvision loop", "timm loader"
 #: At which image size ours should be so many times as fast as torchvision's loop.
 AT_LEAST = {32: 1.5, 64: 1.3, 224: 1.0}
-LOADERS = {TORCHVISION: baseline.torchvision_loader, TIMM: baseline.timm_loader}
+LOADERS = {TORCHVISION: ("torchvision", baseline.torchvision_loader), TIMM: ("timm", baseline.timm_loader)}
 
 
 def loaders(given: Given) -> Part:
@@ -31,15 +32,14 @@ def _at(setting: Setting, given: Given) -> Comparison:
     task, recipe = given.photographs.task(setting.images, N_CLASSES), recipe_for(setting)
     items = recipe.epochs * setting.images // recipe.batch_size * recipe.batch_size
     contestants, notes, absent = [_ours(setting, task, recipe, given, items)], [], {}
-    for name, make in LOADERS.items():
-        try:
-            work = plain_training(make, task, recipe, setting.backbone, given.device)
-            one_epoch = recipe.model_copy(update={"epochs": 1})
-            tried = plain_training(make, task, one_epoch, setting.backbone, given.device)
-            workers = baseline.best_workers(tried, given.scale.worker_counts)
-        except ImportError as error:
-            absent[name] = f"not installed ({error})"
+    for name, (package, make) in LOADERS.items():
+        if find_spec(package) is None:
+            absent[name] = f"{package} is not installed"
             continue
+        work = plain_training(make, task, recipe, setting.backbone, given.device)
+        one_epoch = recipe.model_copy(update={"epochs": 1})
+        tried = plain_training(make, task, one_epoch, setting.backbone, given.device)
+        workers = baseline.best_workers(tried, given.scale.worker_counts)
         notes.append(f"{name}: {workers} workers were the fastest of {given.scale.worker_counts}")
         contestants.append(Contestant(name, partial(work, workers), items))
         if given.device == "cuda":
