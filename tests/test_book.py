@@ -159,9 +159,9 @@ def test_every_figure_has_one_line_that_leads_to_its_notebook_and_to_the_same_as
     path = book / f"{page_name}.html"
     page = BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser")
     lines = page.select("p.provenance")
-    assert len(page.select(".gain-figure, .not-run, table.samples")) == len(lines)
+    assert len(page.select(".gain-figure, .gain-explorer, .not-run, table.samples")) == len(lines)
     for line in lines:
-        above = line.find_previous_sibling(class_=["gain-figure", "not-run", "samples"])
+        above = line.find_previous_sibling(class_=["gain-figure", "gain-explorer", "not-run", "samples"])
         notebook, described = [(path.parent / link["href"]).resolve() for link in line.select("a")]
         assert notebook.is_relative_to(book / "book" / "executed") and notebook.is_file()
         assert notebook == path or "executed" not in page_name
@@ -215,6 +215,36 @@ def test_figure_1s_menu_regroups_its_points(book, browser):
         if label == "by supercategory":
             assert len(ticks()) < len(by_family)
     assert ticks() == by_family
+    assert watched.complaints == []
+
+
+@pytest.mark.browser
+def test_figure_3s_switch_moves_its_points_by_key(book, browser):
+    watched = Watched(browser)
+    page = watched.open(book / "book" / "subsets.html")
+    figure = page.locator(".gain-figure[data-key=figure_3]").first
+    figure.get_by_role("radio").first.wait_for(timeout=15_000)
+    axes = json.loads(figure.locator("script").first.text_content())["layout"]["meta"]["axes"]
+    assert figure.locator(".axis-switch label").all_text_contents() == [axis["name"] for axis in axes]
+    figure.get_by_role("radio").first.focus()
+    for axis in [*axes[1:], axes[0]]:
+        page.keyboard.press("ArrowRight")
+        page.wait_for_timeout(300)
+        assert figure.locator(".xtitle").text_content() == axis["title"]
+        drawn = figure.locator(".js-plotly-plot").evaluate("plot => plot.data.map(trace => Array.from(trace.x))")
+        assert drawn == axis["x"]
+    assert watched.complaints == []
+
+
+@pytest.mark.browser
+def test_the_explorer_has_every_study_with_results(book, browser):
+    watched = Watched(browser)
+    page = watched.open(book / "book" / "explorer.html")
+    page.locator(".explorer[data-drawn]").wait_for(timeout=15_000)
+    assert page.locator("select[name=study] option").all_text_contents() == ["mini", "toy"]
+    page.locator("select[name=study]").select_option("toy")
+    page.wait_for_function("document.querySelector('.explorer-facts').textContent.startsWith('Study toy')")
+    assert page.locator(".explorer tbody th[title]").count() > 1
     assert watched.complaints == []
 
 

@@ -22,7 +22,7 @@ from pretraining_gain.tell.gains import figure1_species, species_gains
 from pretraining_gain.tell.results import View
 
 NAME = "paper_miniature"
-PAGES = ["00_plan", "10_taxa", "11_subsets", "12_samples", "13_claims", "15_beyond", "18_costs"]
+PAGES = ["00_plan", "10_taxa", "11_subsets", "12_samples", "13_claims", "15_beyond", "18_costs", "23_explorer"]
 MERGANSER = "n01855032"
 RECORD = "application/papermill.record/"  # how myst-nb marks what is pasted
 

@@ -12,10 +12,9 @@ from pretraining_gain.paths import results_of
 from pretraining_gain.tell.figures import (
     figure1_gain_by_taxon,
     figure2_supercategories,
-    figure6_scaled_curves,
     learning_curve,
-    subset_curves,
 )
+from pretraining_gain.tell.figures_subsets import figure6_scaled_curves, subset_curves
 from pretraining_gain.tell.gains import (
     animal_share,
     arm_accuracy,
@@ -143,12 +142,31 @@ def test_figures_draw_every_point(evaluation):
         assert [len(x) for x in button.args[0]["x"]] == [len(trace.x) for trace in figure.data]
     assert len(figure2_supercategories(group_accuracy(evaluation, "all-k10", "supercategory", 50)).data) == 2
     arms = arm_accuracy(evaluation, 50)
-    curves = {trace.name: trace for trace in subset_curves(arms).data if trace.name}
+    curves = {trace.name: trace for trace in subset_curves(arms, 0.6).data if trace.name}
     assert list(curves["animal classes"].x) == [2, 4, 6] and list(curves["random classes"].x) == [2, 4, 6, 8]
     scaled = figure6_scaled_curves({"a": arms, "b": arms}, 0.6)
     random = next(trace for trace in scaled.data if trace.name == "random classes")
     assert list(random.x) == pytest.approx([1.2, 2.4, 3.6, 4.8, 6.0])
     assert len(learning_curve([{"epoch": 0, "loss": 1.0, "top1": 0.5}]).data) == 2
+
+
+def test_curves_have_the_same_points_on_every_axis(evaluation):
+    """Each prepared axis has an x for each y of each trace; a random subset's realised animals are those of its seeds."""
+    arms = arm_accuracy(evaluation, 50)
+    figure = subset_curves(arms, 0.6)
+    axes = {axis["name"]: axis for axis in figure.layout.meta["axes"]}
+    assert list(axes) == ["classes", "images", "gradient steps", "expected animals", "realised animals"]
+    for axis in axes.values():
+        assert [len(x) for x in axis["x"]] == [len(trace.y) for trace in figure.data]
+    line = [trace.name for trace in figure.data].index("random classes")
+    assert axes["classes"]["x"][line] == list(figure.data[line].x) == [2, 4, 6, 8]
+    assert axes["expected animals"]["x"][line] == pytest.approx([1.2, 2.4, 3.6, 4.8])
+    runs = evaluation.runs[(evaluation.runs["arm"] == "random-k4")].sort_values("seed")
+    assert axes["realised animals"]["x"][line][1] == pytest.approx(runs["animal_classes"].mean())
+    assert axes["realised animals"]["x"][line + 1][3:6] == runs["animal_classes"].tolist()
+    assert axes["images"]["x"][line][1] == runs["pretrain_images"].mean()
+    seeds = np.reshape(figure.data[line + 1].y, (4, 3))
+    assert np.allclose(seeds.mean(axis=1), figure.data[line].y)
 
 
 def test_tables_name_the_first_missing_run(results):

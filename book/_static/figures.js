@@ -1,6 +1,7 @@
 // Draws the book's figures. A page holds each figure as inert JSON in <div class="gain-figure">; the one local
 // plotly.min.js is loaded only where there are figures, each is drawn when it comes into view (also in a tab that is
-// opened later), and all follow the page's light or dark theme.
+// opened later), and all follow the page's light or dark theme. A figure whose layout has `meta.axes` gets a switch of its
+// horizontal axis; pages with a gain explorer load its scripts.
 (() => {
   "use strict";
   const script = document.currentScript.src;
@@ -24,16 +25,40 @@
     return look;
   };
 
-  let plotly = null;
-  const loadPlotly = () => {
-    plotly ??= new Promise((done, failed) => {
+  const loaded = {};
+  const load = (name) => {
+    loaded[name] ??= new Promise((done, failed) => {
       const tag = document.createElement("script");
-      tag.src = new URL("plotly.min.js", script).href;
-      tag.onload = () => done(window.Plotly);
-      tag.onerror = () => failed(new Error("plotly.min.js is missing beside figures.js"));
+      tag.src = new URL(name, script).href;
+      tag.onload = () => done();
+      tag.onerror = () => failed(new Error(`${name} is missing beside figures.js`));
       document.head.append(tag);
     });
-    return plotly;
+    return loaded[name];
+  };
+  const loadPlotly = () => load("plotly.min.js").then(() => window.Plotly);
+
+  const element = (name, properties = {}, ...children) => {
+    const made = document.createElement(name);
+    for (const [key, value] of Object.entries(properties)) {
+      key in made ? (made[key] = value) : made.setAttribute(key, value);
+    }
+    made.append(...children);
+    return made;
+  };
+
+  // A choice of the horizontal axis: each of `axes` has a name, a title, and the x of every trace.
+  let switches = 0;
+  const axisSwitch = (canvas, axes) => {
+    const name = `axis-${(switches += 1)}`;
+    const titles = Object.keys(canvas.layout).filter((key) => /^xaxis\d*$/.test(key));
+    const choose = (axis) => {
+      const look = Object.fromEntries(titles.map((key) => [`${key}.title.text`, axis.title]));
+      window.Plotly.update(canvas, { x: axis.x }, look);
+    };
+    const choices = axes.map((axis, i) =>
+      element("label", {}, element("input", { type: "radio", name, checked: i === 0, onchange: () => choose(axis) }), axis.name));
+    return element("fieldset", { className: "axis-switch" }, element("legend", {}, "Horizontal axis"), ...choices);
   };
 
   const draw = async (holder) => {
@@ -45,14 +70,26 @@
     if (holder.clientWidth < 520) {
       figure.layout.margin = { ...figure.layout.margin, l: 55, r: 5 };
       figure.layout.font = { ...figure.layout.font, size: 12 };
+      for (const axis of Object.keys(figure.layout).filter((key) => /^[xy]axis\d*$/.test(key))) {
+        figure.layout[axis].title = { ...figure.layout[axis].title, font: { size: 11 } };
+      }
+      for (const note of figure.layout.annotations || []) note.font = { ...note.font, size: 11 };
       delete figure.layout.xaxis?.dtick; // too narrow to name every family
     }
     await Plotly.newPlot(canvas, figure.data, figure.layout, config);
     await Plotly.relayout(canvas, themed(canvas.layout));
+    const axes = figure.layout.meta?.axes;
+    if (axes) canvas.before(axisSwitch(canvas, axes));
     holder.dataset.drawn = "true";
   };
 
+  const explore = async () => {
+    for (const name of ["explorer-data.js", "explorer-plot.js", "explorer.js"]) await load(name); // each builds on the last
+  };
+
+  window.gainBook = { INK, GRID, theme, loadPlotly, element };
   const start = () => {
+    if (document.querySelector(".gain-explorer")) explore();
     const holders = [...document.querySelectorAll(".gain-figure")];
     if (!holders.length) return;
     const seen = new IntersectionObserver((entries) => {

@@ -18,8 +18,9 @@ from pretraining_gain.bench.records import Comparison, Goal, Part
 from pretraining_gain.errors import InputError
 from pretraining_gain.paths import project_root, results_of, results_root
 from pretraining_gain.tell.bootstrap import bootstrap_means
-from pretraining_gain.tell.figures import figure1_gain_by_taxon, figure2_supercategories, subset_curves
-from pretraining_gain.tell.gains import arm_accuracy, figure1_species, group_accuracy, species_gains
+from pretraining_gain.tell.figures import figure1_gain_by_taxon, figure2_supercategories
+from pretraining_gain.tell.figures_subsets import subset_curves
+from pretraining_gain.tell.gains import animal_share, arm_accuracy, figure1_species, group_accuracy, species_gains
 from pretraining_gain.tell.ledger import Ledger
 from pretraining_gain.tell.results import Evaluation, View
 from pretraining_gain.tell.tables import write_tables
@@ -97,7 +98,7 @@ def _steps(evaluation: Evaluation, view: View) -> dict[str, Callable[[], object]
         species = species_gains(evaluation, view.arm, view.draws)
         figure1_gain_by_taxon(figure1_species(species, evaluation)).to_json()
         figure2_supercategories(group_accuracy(evaluation, view.arm, "supercategory", view.draws)).to_json()
-        subset_curves(arm_accuracy(evaluation, view.draws)).to_json()
+        subset_curves(arm_accuracy(evaluation, view.draws), animal_share(evaluation)).to_json()
 
     return {
         "figures 1, 2 and 3 with their intervals": figures,

@@ -61,8 +61,9 @@ def reading(clock: Clock, study: str) -> None:
 
 def figures(clock: Clock, study: str) -> None:
     """Figures 1, 2 and 3: species, groups and all arms of one target, each with intervals, and the figures' JSON."""
-    from pretraining_gain.tell.figures import figure1_gain_by_taxon, figure2_supercategories, subset_curves
-    from pretraining_gain.tell.gains import arm_accuracy, group_accuracy, species_gains
+    from pretraining_gain.tell.figures import figure1_gain_by_taxon, figure2_supercategories
+    from pretraining_gain.tell.figures_subsets import subset_curves
+    from pretraining_gain.tell.gains import animal_share, arm_accuracy, group_accuracy, species_gains
 
     evaluation = _evaluation(study)
     arm = evaluation.study.everything
@@ -71,7 +72,7 @@ def figures(clock: Clock, study: str) -> None:
         made = [
             figure1_gain_by_taxon(species),
             figure2_supercategories(group_accuracy(evaluation, arm, "supercategory", DRAWS)),
-            subset_curves(arm_accuracy(evaluation, DRAWS)),
+            subset_curves(arm_accuracy(evaluation, DRAWS), animal_share(evaluation)),
         ]
         sizes = [len(figure.to_json()) for figure in made]
     clock.found["mb"] = round(sum(sizes) / 1e6, 2)

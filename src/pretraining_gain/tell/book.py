@@ -55,6 +55,27 @@ def paste_figure(key: str, figure: go.Figure | str, description: str, provenance
     _paste(key, Shown(key, provenance, forms))
 
 
+def paste_explorer(
+    key: str, tables: dict[str, Any], plain: pd.DataFrame, description: str, provenance: Provenance
+) -> None:
+    """Make the explorer's tables of a study available to chapters as `key`; the book's `explorer.js` shows them.
+
+    `plain` is what a page without JavaScript shows, and `description` what it is of.
+    """
+    forms = {"text/html": explorer_html(key, tables, plain, description), "text/plain": description}
+    _paste(key, Shown(key, provenance, forms))
+
+
+def explorer_html(key: str, tables: dict[str, Any], plain: pd.DataFrame, description: str) -> str:
+    """The tables as inert JSON, so that they need no request, and what is shown in their place without JavaScript."""
+    inert = json.dumps(tables, separators=(",", ":"), ensure_ascii=False).replace("<", "\\u003c")
+    rows = plain.to_html(border=0, index=False, float_format="{:,.1f}".format)
+    return (
+        f'<div class="gain-explorer" data-key="{key}" data-study="{html.escape(tables["study"])}">'
+        f'<script type="application/json">{inert}</script><noscript><p>{html.escape(description)}</p>{rows}</noscript></div>'
+    )
+
+
 def paste_samples(key: str, samples: Sequence[Any] | str, provenance: Provenance) -> None:
     """Show sample images, a row a species with the source's on the left, and make them available to chapters as `key`.
 

@@ -65,13 +65,13 @@ def arm_accuracy(evaluation: Evaluation, draws: int, arms: Collection[str] = ())
     """Top-1 over all images, and the gain, for each arm: one row an arm and quantity (`top1`, `gain`), with interval.
 
     `arms`: only these. Seeds and images are resampled; the species are the ones meant. Columns also: arm, pool, k, design,
-    what the source was made of (means over seeds), and `by_seed` (list).
+    what the source was made of (means over seeds; by seed in lists, `…_by_seed`), and `by_seed` (list).
     """
     everything = pd.Series("all", index=evaluation.classes.index)
     runs = evaluation.runs[evaluation.runs["arm"].isin(arms)] if arms else evaluation.runs
     by_arm = runs.groupby("arm", sort=False)
-    made_of = by_arm[["animal_classes", "pretrain_images", "pretrain_steps"]].mean()
-    facts = by_arm[["pool", "k", "design"]].first().join(made_of)
+    made_of = by_arm[["animal_classes", "pretrain_images", "pretrain_steps"]]
+    facts = by_arm[["pool", "k", "design"]].first().join(made_of.mean()).join(made_of.agg(list).add_suffix("_by_seed"))
     rows = []
     for arm, fact in facts.iterrows():
         for quantity, values in {"top1": evaluation.correct[arm], "gain": evaluation.difference(arm)}.items():

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from pretraining_gain.commands import CommandLine, answer
 from pretraining_gain.paths import project_root, results_root, write_atomically
-from pretraining_gain.tell.figures import subset_curves
-from pretraining_gain.tell.gains import arm_accuracy
+from pretraining_gain.tell.figures_subsets import subset_curves
+from pretraining_gain.tell.gains import animal_share, arm_accuracy
 from pretraining_gain.tell.results import View
 
 STUDY = "mini"
@@ -26,7 +26,7 @@ def results_mark() -> str:
 
 def draw() -> Path:
     evaluation = View(study=STUDY, draws=2000).evaluation()
-    figure = subset_curves(arm_accuracy(evaluation, draws=2000))
+    figure = subset_curves(arm_accuracy(evaluation, draws=2000), animal_share(evaluation))
     figure.update_layout(paper_bgcolor="white", plot_bgcolor="white", width=760, height=400)
     path = project_root() / "book" / "_static" / "figure-3.svg"
     svg = figure.to_image(format="svg").decode()

@@ -1,0 +1,336 @@
+"""The gain explorer: its published tables against the same gains elsewhere, and the application in a real browser."""
+
+from __future__ import annotations
+
+import io
+import shutil
+from collections.abc import Callable
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import ROOT
+from playwright.sync_api import Page
+from test_book import Watched, browser  # noqa: F401 (a fixture)
+
+from pretraining_gain.errors import InputError
+from pretraining_gain.plan.representation import annotations_path, correct_images, load_annotations, representation
+from pretraining_gain.plan.studies import load_study
+from pretraining_gain.tell import explorer
+from pretraining_gain.tell.audit import VOTE_CUTS
+from pretraining_gain.tell.book import explorer_html
+from pretraining_gain.tell.explorer import UNIT, explorer_numbers, explorer_tables, facts, plain_table
+from pretraining_gain.tell.gains import arm_accuracy, group_accuracy, species_gains
+from pretraining_gain.tell.results import Evaluation, View, load_evaluation
+
+DRAWS = 60
+
+
+@pytest.fixture(scope="module")
+def mini() -> dict[str, Any]:
+    """Of the committed results."""
+    return explorer_tables(View(study="mini", draws=DRAWS))
+
+
+def frame(tables: dict[str, Any], target: str, arm: str) -> pd.DataFrame:
+    """Gains and intervals of the species as published, by class id."""
+    table = next(one for one in tables["targets"] if one["name"] == target)
+    found = next(one for one in table["arms"] if one["arm"] == arm)
+    columns = {"net": found["net"], "n_images": table["images"], "low": found["low"], "high": found["high"]}
+    frame = pd.DataFrame(columns, index=pd.Index(table["class_id"], name="class_id"))
+    return frame.assign(mean=frame["net"] / (frame["n_images"] * len(found["seeds"])))
+
+
+def test_published_gains_are_those_of_the_figures(mini):
+    evaluation = load_evaluation("mini", "caltech101_animals")
+    for arm in ("all-k10", "animal-k4", "all-k10-matched_steps"):
+        published, wanted = (
+            frame(mini, "caltech101_animals", arm),
+            species_gains(evaluation, arm, DRAWS).set_index("class_id"),
+        )
+        assert np.allclose(published["mean"], wanted["mean"], rtol=1e-12, atol=1e-15)
+        assert (published["n_images"] == wanted["n_images"]).all()
+        for end in ("low", "high"):
+            assert np.abs(published[end] * UNIT - wanted[end]).max() <= UNIT / 2 + 1e-12
+
+
+def test_published_intervals_of_groups_are_those_of_the_figures(mini):
+    evaluation, target = load_evaluation("mini", "caltech101_animals"), mini["targets"][0]
+    arm = target["arms"][0]
+    for level, groups in target["levels"].items():
+        wanted = group_accuracy(evaluation, "all-k10", level, DRAWS)
+        wanted = wanted[wanted["quantity"] == "gain"].set_index("group").loc[groups["names"]]
+        assert np.allclose(np.array(arm["groups"][level]["low"]) * UNIT, wanted["low"], atol=UNIT / 2 + 1e-12)
+        net, images = np.array(arm["net"]), np.array(target["images"])
+        means = np.bincount(groups["of"], net) / (3 * np.bincount(groups["of"], images))
+        assert np.allclose(means, wanted["mean"], rtol=1e-12)
+    everything = arm_accuracy(evaluation, DRAWS).set_index(["arm", "quantity"]).loc[("all-k10", "gain")]
+    assert arm["all"]["high"][0] * UNIT == pytest.approx(everything["high"], abs=UNIT / 2 + 1e-12)
+
+
+def test_every_target_and_pretraining_states_its_seeds(mini):
+    study = load_study("mini")
+    assert [target["name"] for target in mini["targets"]] == [target.name for target in study.downstreams]
+    assert (mini["study"], mini["draws"], mini["graded"]) == ("mini", DRAWS, "named")
+    for target in mini["targets"]:
+        evaluation = load_evaluation("mini", target["name"])
+        assert target["arms"][0]["arm"] == study.everything
+        assert {arm["arm"] for arm in target["arms"]} == set(evaluation.correct) - {"scratch"}
+        for arm in target["arms"]:
+            assert arm["seeds"] == sorted(set(evaluation.seeds_of[arm["arm"]]) & set(study.seeds))
+
+
+def test_the_plain_table_and_the_chapters_numbers_are_of_the_first_target(mini):
+    plain, published = plain_table(mini), frame(mini, "caltech101_animals", "all-k10")
+    assert plain["gain"].is_monotonic_decreasing and len(plain) == len(published)
+    assert plain["gain"].sum() == pytest.approx(100 * published["mean"].sum())
+    numbers = explorer_numbers(mini)
+    assert numbers["most_gain"] == pytest.approx(published["mean"].max()) and numbers["n_species"] == 36
+    assert numbers["n_gains"] == sum(len(arm["net"]) for target in mini["targets"] for arm in target["arms"])
+    assert "seeds 0, 1, 2" in facts(mini) and f"{DRAWS} draws" in facts(mini)
+
+
+def test_missing_results_are_named(results):
+    with pytest.raises(InputError, match="no results of study 'paper'"):
+        explorer_tables(View(study="paper", draws=5))
+
+
+def simulated_classes(n_species: int) -> pd.DataFrame:
+    """ImageNet's own names for three species of five, over and over, and taxa of three sizes."""
+    source = pd.DataFrame({"represented_by": ["n01855032", "n01530575", "n01518878;n01530575", "", ""]})
+    classes = pd.concat([source] * (n_species // 5), ignore_index=True).rename_axis("class_id")
+    numbers = classes.index.to_series()
+    classes = classes.assign(
+        name=numbers.map("species {:04d}".format), taxon=numbers.map("Genus name{}".format), key=numbers.astype(str),
+        supercategory=(numbers % 3).map("Great {}".format), order=(numbers % 30).map("Order {}".format),
+        family=(numbers % 300).map("Family {}".format),
+    )  # fmt: skip
+    return classes
+
+
+def simulated_world(n_species: int, n_arms: int = 1, annotated: bool = True) -> dict[str, Any]:
+    """Published tables of an annotated study of that many species, 5 images each and 2 seeds. Needs the annotations if
+    `annotated`."""
+    rng, classes = np.random.default_rng(0), simulated_classes(n_species)
+    labels = np.repeat(classes.index, 5)
+    arms = [f"animal-k{i + 1}" for i in range(n_arms)]
+    correct = {arm: rng.random((2, len(labels))) < 0.4 for arm in ["scratch", *arms]}
+    runs = pd.DataFrame({"arm": arms, "pool": "animal", "k": range(1, n_arms + 1), "design": ""})
+    study = load_study("paper")
+    study = study.model_copy(
+        update={"downstreams": study.downstreams[:1], "representation": "annotated" if annotated else "named"}
+    )
+    evaluation = Evaluation(study, study.downstreams[0], {arm: [0, 1] for arm in correct}, labels, labels, correct, runs)
+    evaluation.__dict__["classes"] = classes
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(explorer, "_arms", lambda *_: arms)
+        patch.setattr(explorer, "load_study", lambda _: study)
+        patch.setattr(explorer, "load_evaluation", lambda *_: evaluation)
+        return explorer_tables(View(study="paper", draws=20))
+
+
+def put_page(folder: Path, *studies: dict[str, Any]) -> Path:
+    """A page with the explorer of these studies, as the book's theme frames it; returns its path."""
+    shutil.copytree(ROOT / "book" / "_static", folder / "_static", dirs_exist_ok=True)
+    shutil.copy(str(files("plotly") / "package_data" / "plotly.min.js"), folder / "_static")
+    parts = [explorer_html("explorer", one, plain_table(one), facts(one)) for one in studies]
+    parts = [
+        f'{part}<p class="provenance">of study {one["study"]}</p>' for part, one in zip(parts, studies, strict=True)
+    ]
+    colours = "--pst-color-text-base:#222832;--pst-color-text-muted:#48566b;--pst-color-surface:#f3f4f5;--pst-color-link:#176de8;"
+    colours += "--pst-color-primary:#0a7d91;--pst-color-border:#c9c9c9"
+    page = folder / "explorer.html"
+    page.write_text(
+        '<!doctype html><html lang="en" data-theme="light"><head><meta charset="utf-8"><title>explorer</title>'
+        '<meta name="viewport" content="width=device-width"><link rel="stylesheet" href="_static/book.css">'
+        f"<style>html{{{colours}}}body{{font-family:sans-serif;margin:8px}}</style>"
+        f'<script src="_static/figures.js"></script></head><body><article>{"".join(parts)}</article></body></html>',
+        encoding="utf-8",
+    )
+    return page
+
+
+@pytest.fixture(scope="module")
+def world() -> dict[str, Any]:
+    """Of 300 species, graded by the number of correct images."""
+    if not annotations_path().exists():
+        pytest.skip("no annotations: fetch them with `python -m pretraining_gain.data annotations`")
+    return simulated_world(300, n_arms=2)
+
+
+def explore(browser, folder: Path, *studies: dict[str, Any], width: int = 1280, scheme: str = "light") -> Watched:  # noqa: F811
+    watched = Watched(browser, width, scheme)
+    watched.open(put_page(folder, *studies))
+    watched.page.locator(".explorer[data-drawn]").wait_for(timeout=30_000)
+    return watched
+
+
+def settle(page: Page, act: Callable[[], Any]) -> None:
+    """Do something and wait until the chart has been drawn again."""
+    before = int(page.locator(".explorer").get_attribute("data-drawn"))
+    act()
+    page.wait_for_function(f"+document.querySelector('.explorer').dataset.drawn > {before}", timeout=30_000)
+
+
+def table_of(page: Page) -> list[str]:
+    """The species in the table, in order."""
+    return page.locator(".explorer tbody th[title]").all_text_contents()
+
+
+def status(page: Page) -> str:
+    return page.locator(".explorer-status").inner_text()
+
+
+def columns_of(page: Page) -> int:
+    return page.evaluate("Math.round(document.querySelector('.explorer .js-plotly-plot').layout.xaxis.range[1] + 0.4)")
+
+
+def downloaded(page: Page) -> tuple[str, pd.DataFrame]:
+    with page.expect_download() as found:
+        page.get_by_role("button", name="as CSV").click()
+    text = Path(found.value.path()).read_text(encoding="utf-8")
+    return found.value.suggested_filename, pd.read_csv(io.StringIO(text), keep_default_na=False)
+
+
+@pytest.mark.browser
+def test_a_species_is_found_and_its_group_zoomed_to_and_left(mini, browser, tmp_path):  # noqa: F811
+    watched = explore(browser, tmp_path, mini)
+    page = watched.page
+    assert status(page).startswith("36 species in 8 supercategories") and columns_of(page) == 8
+    settle(page, lambda: page.get_by_label("Species", exact=True).fill("emu"))
+    assert table_of(page) == ["emu"] and "1 species found" in status(page)
+    settle(page, lambda: page.keyboard.press("Enter"))
+    settle(page, lambda: page.get_by_label("Species", exact=True).fill(""))
+    settle(page, lambda: page.get_by_label("Show", exact=True).select_option("Birds"))
+    groups = mini["targets"][0]["levels"]["supercategory"]
+    assert columns_of(page) == groups["of"].count(groups["names"].index("Birds")) == len(table_of(page)) and "emu" in table_of(page)
+    settle(page, lambda: page.get_by_role("button", name="Back to all supercategories").click())
+    settle(page, lambda: page.get_by_label("Group by").select_option("family"))
+    assert columns_of(page) == len(mini["targets"][0]["levels"]["family"]["names"])
+    settle(page, lambda: page.locator(".explorer-link", has_text="Felidae").first.click())
+    assert set(table_of(page)) == {"cougar", "leopard", "wild cat"}
+    settle(page, lambda: page.get_by_label("Group by").select_option("supercategory"))
+    page.evaluate("window.scrollTo(0, 0)")
+    point = page.locator(".explorer-plot .trace .point").first.bounding_box()
+    at = point["x"] + point["width"] / 2, point["y"] + point["height"] / 2
+    settle(page, lambda: (page.mouse.move(*at), page.wait_for_timeout(200), page.mouse.click(*at)))
+    assert page.get_by_role("button", name="Back").is_visible() and len(table_of(page)) < 36
+    assert watched.complaints == []
+
+
+@pytest.mark.browser
+def test_everything_works_by_keyboard(mini, browser, tmp_path):  # noqa: F811
+    watched = explore(browser, tmp_path, mini)
+    page = watched.page
+    page.locator(".explorer-plot").focus()
+    settle(page, lambda: page.keyboard.press("End"))
+    settle(page, lambda: page.keyboard.press("ArrowLeft"))
+    said = status(page)
+    settle(page, lambda: page.keyboard.press("Enter"))
+    assert said.split(":")[0] in status(page) and f"{columns_of(page)} species" in said
+    settle(page, lambda: page.keyboard.press("Escape"))
+    assert columns_of(page) == 8 and page.evaluate("document.activeElement.className") == "explorer-plot"
+    page.get_by_role("button", name="species").focus()
+    page.keyboard.press("Enter")
+    assert table_of(page) == sorted(table_of(page), key=str.lower)
+    assert page.locator("th[aria-sort=ascending]").inner_text().startswith("species")
+    page.keyboard.press("Enter")
+    assert table_of(page) == sorted(table_of(page), key=str.lower, reverse=True)
+    settle(page, lambda: (page.get_by_label("Intervals").focus(), page.keyboard.press("Space")))
+    assert page.locator(".explorer-plot .errorbar").count() == 0
+    assert watched.complaints == []
+
+
+@pytest.mark.browser
+def test_the_download_has_the_rows_shown_as_python_has_them(mini, browser, tmp_path):  # noqa: F811
+    watched = explore(browser, tmp_path, mini)
+    page = watched.page
+    settle(page, lambda: page.get_by_label("Pretrained on").select_option(label="4 animal classes"))
+    settle(page, lambda: page.get_by_label("Show", exact=True).select_option("Mammals"))
+    name, table = downloaded(page)
+    assert name == "gain-mini-caltech101_animals-animal-k4.csv"
+    assert table["species"].tolist() == table_of(page) and set(table["supercategory"]) == {"Mammals"}
+    wanted = species_gains(load_evaluation("mini", "caltech101_animals"), "animal-k4", DRAWS).set_index("class_id")
+    wanted = wanted.loc[table["class_id"]]
+    assert np.allclose(table["gain"], wanted["mean"], rtol=1e-9, atol=1e-15)
+    for end in ("low", "high"):
+        assert np.abs(table[end].to_numpy() - wanted[end].to_numpy()).max() <= UNIT / 2 + 1e-9
+    assert set(table["seeds"]) == {"0 1 2"} and set(table["draws"]) == {DRAWS} and set(table["study"]) == {"mini"}
+    assert table["n_images"].tolist() == wanted["n_images"].tolist()
+    assert table["representation"].tolist() == wanted["representation"].tolist()
+    assert watched.complaints == []
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize(("well", "cut"), [(40, "majority (above 0)"), (50, "majority (above 0)"), (49, "unanimous (1)")])
+def test_the_threshold_moves_grades_and_means_as_python_has_them(mini, world, browser, tmp_path, well, cut):  # noqa: F811
+    watched = explore(browser, tmp_path, mini, world)
+    page = watched.page
+    assert not page.get_by_label("Well represented from").is_visible()
+    settle(page, lambda: page.get_by_label("Study").select_option("paper"))
+    facts_shown = page.locator(".explorer-facts").inner_text()
+    assert "Study paper" in facts_shown and "seeds 0, 1." in facts_shown
+    page.get_by_label("Well represented from").fill(str(well))
+    settle(page, lambda: page.get_by_label("An image is correct by").select_option(cut))
+    classes = simulated_classes(300)
+    grades = representation(classes, correct_images(load_annotations(), VOTE_CUTS[cut]), well)
+    _, table = downloaded(page)
+    table = table.set_index("class_id").sort_index()
+    assert table["representation"].tolist() == grades.tolist() and len(set(grades)) >= 2
+    assert set(table["threshold"]) == {well} and set(table["vote_cut"]) == {cut}
+    of_grade = table.assign(total=table["gain"] * table["n_images"]).groupby("representation")
+    means = of_grade["total"].sum() / of_grade["n_images"].sum()
+    shown = {}
+    for row in page.locator(".explorer-summary tbody tr").all():
+        shown[row.locator("th").inner_text().split(" ", 1)[1]] = row.locator("td").all_text_contents()
+    for grade, mean in means.items():
+        assert shown[grade][0] == str((grades == grade).sum())
+        assert float(shown[grade][2].replace("−", "-").rstrip("%")) == pytest.approx(100 * mean, abs=0.051)
+    assert watched.complaints == []
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [360, 1280])
+def test_it_fits_a_phone_and_follows_the_theme(mini, world, browser, tmp_path, width, scheme):  # noqa: F811
+    watched = explore(browser, tmp_path, mini, world, width=width)
+    page = watched.page
+    ink = "document.querySelector('.explorer .js-plotly-plot').layout.font.color"
+    light = page.evaluate(ink)
+    if scheme == "dark":
+        settle(page, lambda: page.evaluate("document.documentElement.dataset.theme = 'dark'"))
+    assert (page.evaluate(ink) == light) == (scheme == "light")
+    for study in ("mini", "paper"):
+        if study == "paper":
+            settle(page, lambda: page.get_by_label("Study").select_option("paper"))
+        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    assert page.locator(".provenance:visible").all_text_contents() == ["of study paper"]
+    assert watched.complaints == []
+
+
+@pytest.mark.browser
+def test_without_javascript_a_plain_table_remains(mini, browser, tmp_path):  # noqa: F811
+    context = browser.new_context(java_script_enabled=False, offline=True)
+    page = context.new_page()
+    page.goto(put_page(tmp_path, mini).as_uri())
+    assert page.locator("noscript tbody tr:visible, .gain-explorer tbody tr:visible").count() == 36
+    assert "seeds 0, 1, 2" in page.locator("article").inner_text()
+    context.close()
+
+
+@pytest.mark.browser
+def test_thousands_of_species_are_drawn(browser, tmp_path):  # noqa: F811
+    world = simulated_world(5385, annotated=False)
+    watched = explore(browser, tmp_path, world)
+    page = watched.page
+    assert page.locator(".explorer-plot .point").count() > 5385 and len(table_of(page)) == 60
+    assert "drawn once fewer are shown" in status(page)
+    settle(page, lambda: page.get_by_label("Species", exact=True).fill("species 0042"))
+    assert table_of(page) == ["species 0042"]
+    _, table = downloaded(page)
+    assert len(table) == 1
+    settle(page, lambda: page.get_by_label("Species", exact=True).press("Enter"))
+    assert columns_of(page) < 60 and watched.complaints == []
