@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -334,3 +335,12 @@ def test_thousands_of_species_are_drawn(browser, tmp_path):  # noqa: F811
     assert len(table) == 1
     settle(page, lambda: page.get_by_label("Species", exact=True).press("Enter"))
     assert columns_of(page) < 60 and watched.complaints == []
+
+
+def test_an_interval_that_there_is_none_of_is_published_as_none(monkeypatch):
+    """One seed and one species a group: no interval, and the plain table leaves it empty."""
+    found = pd.DataFrame({"group": ["a", "b"], "low": [np.nan, -0.01234], "high": [np.nan, 0.5]})
+    monkeypatch.setattr(explorer, "bootstrap_means", lambda *_, **__: found)
+    evaluation = SimpleNamespace(labels=np.array([0, 1]))
+    ends = explorer._ends(evaluation, np.zeros((1, 2)), pd.Series(["a", "b"]), 10, resample_classes=True)
+    assert ends == {"low": [None, -123], "high": [None, 5000]}

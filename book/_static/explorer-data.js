@@ -33,6 +33,9 @@ window.gainData = (() => {
     return target.named.map((named) => (named ? counts[place++] : 0));
   };
 
+  // An end of an interval as a fraction; NaN where there is no interval, as with a single seed.
+  const endOf = (tables, value) => (value === null ? NaN : value * tables.unit);
+
   // Every species of a target after one pretraining: gain and interval as fractions, and how it is represented.
   const rowsOf = (tables, target, arm, { well, cut }) => {
     const seeds = arm.seeds.length;
@@ -43,7 +46,7 @@ window.gainData = (() => {
       return {
         i, species, grade, taxon: target.taxon[i] || "", correct: correct ? correct[i] : null,
         images: target.images[i], net: arm.net[i], mean: arm.net[i] / (seeds * target.images[i]),
-        low: arm.low[i] * tables.unit, high: arm.high[i] * tables.unit,
+        low: endOf(tables, arm.low[i]), high: endOf(tables, arm.high[i]),
       };
     });
   };
@@ -71,7 +74,7 @@ window.gainData = (() => {
       const from = ends || all;
       return {
         name, rows: of.sort((a, b) => b.mean - a.mean), mean: meanOf(of, arm.seeds.length),
-        low: from.low[code] * tables.unit, high: from.high[code] * tables.unit,
+        low: endOf(tables, from.low[code]), high: endOf(tables, from.high[code]),
       };
     });
     return groups.sort((a, b) => b.mean - a.mean || a.name.localeCompare(b.name));
@@ -102,7 +105,7 @@ window.gainData = (() => {
   };
 
   const cell = (value) => {
-    const text = value === null ? "" : String(value);
+    const text = value === null || Number.isNaN(value) ? "" : String(value);
     return /[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
   };
 
@@ -120,5 +123,5 @@ window.gainData = (() => {
     return [head.join(","), ...rows.map(line), ""].join("\n");
   };
 
-  return { GRADES, levelsOf, groupName, rowsOf, groupsOf, summaryOf, meanOf, wordOf, matches, usualLevel, sorted, csvOf };
+  return { GRADES, endOf, levelsOf, groupName, rowsOf, groupsOf, summaryOf, meanOf, wordOf, matches, usualLevel, sorted, csvOf };
 })();

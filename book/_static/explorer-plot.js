@@ -4,7 +4,7 @@ window.gainPlot = (() => {
   const { GRADES, wordOf } = window.gainData;
   const MANY = 400; // species beyond which only groups show intervals
   const NAMED = 6; // so many found species are named in the chart
-  const percent = (value) => `${value < 0 ? "−" : "+"}${Math.abs(100 * value).toFixed(1)}%`;
+  const percent = (value) => Number.isNaN(value) ? "not known" : `${value < 0 ? "−" : "+"}${Math.abs(100 * value).toFixed(1)}%`;
   const short = (text, length) => (text.length <= length ? text : `${text.slice(0, length - 1).trimEnd()}…`);
   const rgba = (hex, alpha) => `rgba(${[1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16)).join(",")},${alpha})`;
 

@@ -1,7 +1,7 @@
 // The gain explorer: one application for all studies whose tables stand on the page, in place of their plain forms.
 (() => {
   "use strict";
-  const { levelsOf, groupName, rowsOf, groupsOf, summaryOf, meanOf, wordOf, matches, usualLevel, sorted, csvOf } = window.gainData;
+  const { endOf, levelsOf, groupName, rowsOf, groupsOf, summaryOf, meanOf, wordOf, matches, usualLevel, sorted, csvOf } = window.gainData;
   const { draw, percent, MANY } = window.gainPlot;
   const { element } = window.gainBook;
   const FEW = 60; // species that are shown one by one; rows of the table before it is asked for more
@@ -204,7 +204,7 @@
       ends = { low: [arm().groups[zoomed.level].low[at]], high: [arm().groups[zoomed.level].high[at]] };
     }
     const interval = ends && state.zoom.length < 2
-      ? `, interval ${percent(ends.low[0] * tables().unit)} to ${percent(ends.high[0] * tables().unit)}` : "";
+      ? `, interval ${percent(endOf(tables(), ends.low[0]))} to ${percent(endOf(tables(), ends.high[0]))}` : "";
     const mean = `mean gain ${percent(meanOf(rows, arm().seeds.length))}${interval}`;
     const dense = state.intervals && rows.length > MANY ? " Intervals of species are drawn once fewer are shown." : "";
     ui.status.textContent = state.typed.trim()

@@ -154,11 +154,11 @@ def _paired_seeds(evaluation: Evaluation, arm: str) -> list[int]:
 
 def _ends(
     evaluation: Evaluation, values: np.ndarray, group_of_class: pd.Series, draws: int, *, resample_classes: bool
-) -> dict[str, list[int]]:
-    """Ends of the groups' intervals in units, groups sorted."""
+) -> dict[str, list[int | None]]:
+    """Ends of the groups' intervals in units, groups sorted; None where there is none, as with a single seed."""
     found = bootstrap_means(values, evaluation.labels, group_of_class, resample_classes=resample_classes, draws=draws)
     found = found.sort_values("group")
-    return {end: np.rint(found[end] / UNIT).astype(int).tolist() for end in ("low", "high")}
+    return {end: [None if np.isnan(value) else round(value / UNIT) for value in found[end]] for end in ("low", "high")}
 
 
 def plain_table(tables: dict[str, Any]) -> pd.DataFrame:
@@ -171,7 +171,7 @@ def plain_table(tables: dict[str, Any]) -> pd.DataFrame:
     taxa = {name: [level["names"][code] for code in level["of"]] for name, level in target["levels"].items()}
     images = np.array(target["images"])
     gains = 100 * np.array(arm["net"]) / (images * len(arm["seeds"]))
-    ends = {end: 100 * UNIT * np.array(arm[end]) for end in ("low", "high")}
+    ends = {end: 100 * UNIT * np.array(arm[end], dtype=float) for end in ("low", "high")}
     columns = {
         "species": target["species"],
         **taxa,
