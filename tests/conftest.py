@@ -1,4 +1,5 @@
-"""Shared fixtures: a place of its own for each test's results, and simulated results where training is not the point."""
+"""Shared fixtures: a place of its own for each test's results, simulated results where training is not the point, and
+one real browser (Playwright runs once a process)."""
 
 from __future__ import annotations
 
@@ -7,6 +8,8 @@ import hashlib
 import json
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from playwright.sync_api import Page, sync_playwright
 
 from pretraining_gain.compute.datasets import load_images
 from pretraining_gain.compute.pipeline import ImageSet
@@ -134,3 +138,67 @@ def change_study(path: str, changes: dict[str, str]) -> None:
         assert old in text, old
         text = text.replace(old, new)
     Path(path).write_text(text)
+
+
+@pytest.fixture(scope="session")
+def book() -> Path:
+    """What `make reproduce` makes, in this checkout: the toy study and the book; what is done already is kept."""
+    environment = {name: value for name, value in os.environ.items() if name != "PRETRAINING_GAIN_RESULTS"}
+    done = subprocess.run(
+        [sys.executable, "-m", "snakemake", "--cores", "2"], cwd=ROOT, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, (done.stdout + done.stderr)[-5000:]
+    return ROOT / "_build" / "html"
+
+
+@pytest.fixture(scope="session")
+def browser():
+    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+    path = next((found for found in map(shutil.which, names) if found), None)
+    flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=path, args=flags)
+        yield running
+        running.close()
+
+
+class Watched:
+    """A page without a network; collects console errors, uncaught errors, and requests that leave the disk."""
+
+    def __init__(self, browser, width: int = 1280, scheme: str = "light") -> None:
+        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme, offline=True)
+        self.page: Page = context.new_page()
+        self.complaints: list[str] = []
+        self.page.on("console", lambda m: self.complaints.append(f"console: {m.text}") if m.type == "error" else None)
+        self.page.on("pageerror", lambda error: self.complaints.append(f"error: {error}"))
+        self.page.on("requestfailed", self._failed)
+        self.page.on(
+            "request",
+            lambda r: None if r.url.startswith(("file:", "data:", "blob:")) else self.complaints.append(r.url),
+        )
+
+    def _failed(self, request) -> None:
+        if request.failure != "net::ERR_ABORTED":  # what leaving a page breaks off
+            self.complaints.append(f"failed: {request.url}")
+
+    def open(self, path: Path) -> Page:
+        self.page.goto(path.as_uri())
+        return self.page
+
+    def draw_all(self) -> list[int]:
+        """Bring each figure into view, opening its tab first; returns how many marks each shows."""
+        page = self.page
+        for label in page.locator(".sd-tab-set > label").all():
+            label.click()
+            for figure in page.locator(".gain-figure:visible").all():
+                figure.scroll_into_view_if_needed()
+                figure.locator(".main-svg").first.wait_for(timeout=15_000)
+        for figure in page.locator(".gain-figure:visible").all():
+            figure.scroll_into_view_if_needed()
+            figure.locator(".main-svg").first.wait_for(timeout=15_000)
+        page.wait_for_function(
+            "document.querySelectorAll('.gain-figure').length === "
+            "document.querySelectorAll('.gain-figure[data-drawn]').length"
+        )
+        marks = "all => all.map(one => one.querySelectorAll('.trace path, .trace .point, .bars path').length)"
+        return page.locator(".gain-figure").evaluate_all(marks)

@@ -13,9 +13,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import ROOT
+from conftest import ROOT, Watched
 from playwright.sync_api import Page
-from test_book import Watched, browser  # noqa: F401 (a fixture)
 
 from pretraining_gain.errors import InputError
 from pretraining_gain.plan.representation import annotations_path, correct_images, load_annotations, representation
@@ -162,7 +161,7 @@ def world() -> dict[str, Any]:
     return simulated_world(300, n_arms=2)
 
 
-def explore(browser, folder: Path, *studies: dict[str, Any], width: int = 1280, scheme: str = "light") -> Watched:  # noqa: F811
+def explore(browser, folder: Path, *studies: dict[str, Any], width: int = 1280, scheme: str = "light") -> Watched:
     watched = Watched(browser, width, scheme)
     watched.open(put_page(folder, *studies))
     watched.page.locator(".explorer[data-drawn]").wait_for(timeout=30_000)
@@ -197,7 +196,7 @@ def downloaded(page: Page) -> tuple[str, pd.DataFrame]:
 
 
 @pytest.mark.browser
-def test_a_species_is_found_and_its_group_zoomed_to_and_left(mini, browser, tmp_path):  # noqa: F811
+def test_a_species_is_found_and_its_group_zoomed_to_and_left(mini, browser, tmp_path):
     watched = explore(browser, tmp_path, mini)
     page = watched.page
     assert status(page).startswith("36 species in 8 supercategories") and columns_of(page) == 8
@@ -223,7 +222,7 @@ def test_a_species_is_found_and_its_group_zoomed_to_and_left(mini, browser, tmp_
 
 
 @pytest.mark.browser
-def test_everything_works_by_keyboard(mini, browser, tmp_path):  # noqa: F811
+def test_everything_works_by_keyboard(mini, browser, tmp_path):
     watched = explore(browser, tmp_path, mini)
     page = watched.page
     page.locator(".explorer-plot").focus()
@@ -246,7 +245,7 @@ def test_everything_works_by_keyboard(mini, browser, tmp_path):  # noqa: F811
 
 
 @pytest.mark.browser
-def test_the_download_has_the_rows_shown_as_python_has_them(mini, browser, tmp_path):  # noqa: F811
+def test_the_download_has_the_rows_shown_as_python_has_them(mini, browser, tmp_path):
     watched = explore(browser, tmp_path, mini)
     page = watched.page
     settle(page, lambda: page.get_by_label("Pretrained on").select_option(label="4 animal classes"))
@@ -267,7 +266,7 @@ def test_the_download_has_the_rows_shown_as_python_has_them(mini, browser, tmp_p
 
 @pytest.mark.browser
 @pytest.mark.parametrize(("well", "cut"), [(40, "majority (above 0)"), (50, "majority (above 0)"), (49, "unanimous (1)")])
-def test_the_threshold_moves_grades_and_means_as_python_has_them(mini, world, browser, tmp_path, well, cut):  # noqa: F811
+def test_the_threshold_moves_grades_and_means_as_python_has_them(mini, world, browser, tmp_path, well, cut):
     watched = explore(browser, tmp_path, mini, world)
     page = watched.page
     assert not page.get_by_label("Well represented from").is_visible()
@@ -296,7 +295,7 @@ def test_the_threshold_moves_grades_and_means_as_python_has_them(mini, world, br
 @pytest.mark.browser
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [360, 1280])
-def test_it_fits_a_phone_and_follows_the_theme(mini, world, browser, tmp_path, width, scheme):  # noqa: F811
+def test_it_fits_a_phone_and_follows_the_theme(mini, world, browser, tmp_path, width, scheme):
     watched = explore(browser, tmp_path, mini, world, width=width)
     page = watched.page
     ink = "document.querySelector('.explorer .js-plotly-plot').layout.font.color"
@@ -313,7 +312,7 @@ def test_it_fits_a_phone_and_follows_the_theme(mini, world, browser, tmp_path, w
 
 
 @pytest.mark.browser
-def test_without_javascript_a_plain_table_remains(mini, browser, tmp_path):  # noqa: F811
+def test_without_javascript_a_plain_table_remains(mini, browser, tmp_path):
     context = browser.new_context(java_script_enabled=False, offline=True)
     page = context.new_page()
     page.goto(put_page(tmp_path, mini).as_uri())
@@ -323,7 +322,7 @@ def test_without_javascript_a_plain_table_remains(mini, browser, tmp_path):  # n
 
 
 @pytest.mark.browser
-def test_thousands_of_species_are_drawn(browser, tmp_path):  # noqa: F811
+def test_thousands_of_species_are_drawn(browser, tmp_path):
     world = simulated_world(5385, annotated=False)
     watched = explore(browser, tmp_path, world)
     page = watched.page
