@@ -56,6 +56,11 @@ def command_of_notebook(page: str, parameters: Mapping[str, Any], settings: Mapp
     return _command(Path(page).name, output, parameters, {"RESULTS": AGAIN} | dict(settings or {}), output)
 
 
+def first_command_of_notebook(page: str, parameters: Mapping[str, Any]) -> str:
+    """The command that executes a page of a study that was not run here, as the workflow does it once there are results."""
+    return _command(Path(page).name, f"book/executed/{page}.ipynb", parameters, {}, "")
+
+
 def command_of_run(record: Mapping[str, Any]) -> str:
     """The command that makes a run again as its record has it: its parameters, and the settings of its machine."""
     parameters, stage, name = record["parameters"], record["stage"], f"{record['run_id']}.{record['fingerprint']}"

@@ -24,8 +24,16 @@ from pretraining_gain.plan.record import read_record
 from pretraining_gain.plan.studies import load_study
 from pretraining_gain.tell.provenance_pages import RERUN, execution_of, provenance_of
 from pretraining_gain.tell.rerun import (
-    NOTEBOOKS, Parameter, Repeatable, command_of_notebook, parameters_of, repeatable_runs, settings_of, was_run,
-)  # fmt: skip
+    NOTEBOOKS,
+    Parameter,
+    Repeatable,
+    command_of_notebook,
+    first_command_of_notebook,
+    parameters_of,
+    repeatable_runs,
+    settings_of,
+    was_run,
+)
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
@@ -34,6 +42,8 @@ if TYPE_CHECKING:
 EXECUTED = "book/executed"
 FOLDER = "_static/rerun"
 _NUMBERED = re.compile(r"-figure_(\d+)$")
+#: What shows no plot, whose text alternative is no title.
+_TITLES = {"figure_5": "The two domains side by side", "explorer": "Gain explorer"}
 
 
 @dataclass(frozen=True)
@@ -71,6 +81,8 @@ class Executed:
 
     def command(self) -> str:
         given = {one.name: one.value for one in parameters_of(self.own_template, self.given)}
+        if not self.was_run:
+            return first_command_of_notebook(self.place, given)
         return command_of_notebook(self.place, given, self._settings())
 
     def _settings(self) -> dict[str, Any]:
@@ -122,7 +134,7 @@ class RerunFigures(SphinxDirective):
 
     def _figure(self, name: str, about: dict[str, Any]) -> nodes.Node:
         number = _NUMBERED.search(name)
-        what = about["description"].partition(", study ")[0]
+        what = _TITLES.get(name.partition("-")[2]) or about["description"].partition(", study ")[0]
         text = ". ".join(filter(None, [f"Figure {number.group(1)}" if number else "", what])) or name
         line = nodes.paragraph("", text)
         if runs := about["runs"]:
@@ -149,7 +161,8 @@ class RerunRuns(SphinxDirective):
         links = [f'<a href="../{FOLDER}/{study}.txt">{study}</a>' for study in self.arguments]
         plain = f'<p class="rerun-plain">All commands as plain text: {", ".join(links)}.</p>'
         caption = nodes.paragraph("", "", nodes.literal("", first.name), nodes.Text(f": {first.outcome}"))
-        box = nodes.container("", caption, nodes.literal_block(first.command, first.command, language="bash"), classes=["rerun-box"])
+        command = nodes.literal_block(first.command, first.command, language="bash")
+        box = nodes.container("", caption, command, classes=["rerun-box"])
         table = nodes.raw("", '<div class="rerun-table"></div>', format="html")
         found = nodes.container("", nodes.raw("", plain, format="html"), box, table, classes=["rerun-runs"], ids=["rerun-runs"])
         found["studies"] = self.arguments
