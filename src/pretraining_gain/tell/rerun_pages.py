@@ -52,7 +52,6 @@ class Executed:
 
     page: str
     path: Path
-    title: str
     template: str
     given: dict[str, Any]
     figures: dict[str, dict[str, Any]]
@@ -61,9 +60,8 @@ class Executed:
     def of(cls, env: BuildEnvironment, page: str) -> Executed:
         path = Path(env.doc2path(page))
         notebook = json.loads(path.read_text(encoding="utf-8"))
-        title = "".join(notebook["cells"][0]["source"]).splitlines()[0].lstrip("# ")
         made = execution_of(notebook, path)
-        return cls(page, path, title, made["template"], made["parameters"], provenance_of(path))
+        return cls(page, path, made["template"], made["parameters"], provenance_of(path))
 
     @property
     def place(self) -> str:
@@ -74,6 +72,11 @@ class Executed:
     def own_template(self) -> Path:
         """The notebook that this page is of, even where another stands for it and says that the study was not run."""
         return project_root() / "notebooks" / self.path.name
+
+    @property
+    def title(self) -> str:
+        first = json.loads(self.own_template.read_text(encoding="utf-8"))["cells"][0]
+        return "".join(first["source"]).splitlines()[0].removeprefix("# ")
 
     @property
     def was_run(self) -> bool:
@@ -122,15 +125,17 @@ class RerunFigures(SphinxDirective):
         return self._anchored(entry, _anchor(one), one.title)
 
     def _figures_of(self, one: Executed) -> dict[str, dict[str, Any]]:
-        """Of a notebook that was not run: what the same notebook shows in another study."""
+        """Of a notebook that was not run: what the same notebook shows in another study, whose targets it has not."""
         if one.was_run:
             return one.figures
         pages = [page for page in self.env.found_docs if page.endswith(f"/{one.path.stem}") and page != one.page]
         others = [Executed.of(self.env, page) for page in sorted(pages)]
         found = [other.figures for other in others if other.was_run] or [one.figures]
-        keys = {name.partition("-")[2]: about for name, about in found[0].items()}
-        origin = posixpath.dirname(one.place)
-        return {f"{origin}-{key}": about | {"runs": []} for key, about in keys.items()}
+        origin, shown = posixpath.dirname(one.place), {}
+        for name, about in found[0].items():
+            what = "" if _NUMBERED.search(name) else about["description"]
+            shown[f"{origin}-{name.partition('-')[2]}"] = {"description": what, "runs": []}
+        return shown
 
     def _figure(self, name: str, about: dict[str, Any]) -> nodes.Node:
         number = _NUMBERED.search(name)
