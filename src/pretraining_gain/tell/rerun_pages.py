@@ -209,9 +209,10 @@ def add_header(app: Sphinx, doctree: nodes.document) -> None:
     source = f"{'../' * page.count('/')}_sources/{page}{one.path.suffix}"
     name = one.place.replace("/", "-") + one.path.suffix
     button = f'<a class="rerun-download" href="{source}" download="{name}">Download this notebook</a>'
-    header = nodes.container("", nodes.raw("", f"<p>{button}</p>", format="html"), classes=["rerun-header"])
+    line = nodes.paragraph("", "", nodes.raw("", button, format="html"))
     if RERUN in app.env.found_docs:
-        header += nodes.paragraph("", "", _ref(_anchor(one), page, "The command that makes it again"))
+        line += [nodes.Text(" "), _ref(_anchor(one), page, "The command that makes it again")]
+    header = nodes.container("", line, classes=["rerun-header"])
     header += _parameter_table(parameters_of(one.path, one.given))
     section.insert(2 if isinstance(section[1], nodes.paragraph) else 1, header)
 
