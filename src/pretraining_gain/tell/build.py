@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import zlib
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -77,7 +78,7 @@ class VerdictRole(SphinxRole):
         return [link], []
 
 
-def setup(app: Sphinx) -> dict[str, bool]:
+def setup(app: Sphinx) -> dict[str, Any]:
     """As a Sphinx extension: the role `verdict`; chapters follow the notebooks they paste from; each figure leads to its
     provenance and to the command that makes it again; no remote kernels.
 
@@ -93,7 +94,12 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_css_file("rerun.css")
     app.connect("env-get-outdated", _chapters_follow_notebooks)
     app.connect("html-page-context", _without_thebe, priority=900)
-    return {"parallel_read_safe": True, "parallel_write_safe": True}
+    return {"parallel_read_safe": True, "parallel_write_safe": True, "env_version": _version()}
+
+
+def _version() -> int:
+    """Of the code that makes pages: when it changes, Sphinx makes all of them anew."""
+    return zlib.crc32(b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py"))))
 
 
 def _chapters_follow_notebooks(

@@ -25,8 +25,11 @@ from pretraining_gain.tell.results import load_costs
 AGAIN = "again"
 #: The notebook that does a run of each stage.
 NOTEBOOKS = {"pretrain": "01_pretrain", "finetune": "02_finetune"}
+_VARIABLE = "PRETRAINING_GAIN_"
 #: What a record says of its machine, by the variable that asks for the same.
 _SETTINGS = {"DEVICE": "device", "PRECISION": "precision", "THREADS": "threads"}
+#: As the workflow executes notebooks: with more threads, numpy adds up in another order, and last digits differ.
+_AS_THE_WORKFLOW = {"OMP_NUM_THREADS": 1}
 
 
 @dataclass(frozen=True)
@@ -53,12 +56,13 @@ def parameters_of(notebook: Path, given: Mapping[str, Any]) -> list[Parameter]:
 def command_of_notebook(page: str, parameters: Mapping[str, Any], settings: Mapping[str, Any] | None = None) -> str:
     """The command that executes a page of the book again, such as `mini/10_taxa`, with these parameters, all spelt out."""
     output = f"{AGAIN}/{page}.ipynb"
-    return _command(Path(page).name, output, parameters, {"RESULTS": AGAIN} | dict(settings or {}), output)
+    variables = {f"{_VARIABLE}RESULTS": AGAIN} | (dict(settings) if settings else _AS_THE_WORKFLOW)
+    return _command(Path(page).name, output, parameters, variables, output)
 
 
 def first_command_of_notebook(page: str, parameters: Mapping[str, Any]) -> str:
     """The command that executes a page of a study that was not run here, as the workflow does it once there are results."""
-    return _command(Path(page).name, f"book/executed/{page}.ipynb", parameters, {}, "")
+    return _command(Path(page).name, f"book/executed/{page}.ipynb", parameters, _AS_THE_WORKFLOW, "")
 
 
 def command_of_run(record: Mapping[str, Any]) -> str:
@@ -66,8 +70,8 @@ def command_of_run(record: Mapping[str, Any]) -> str:
     parameters, stage, name = record["parameters"], record["stage"], f"{record['run_id']}.{record['fingerprint']}"
     study = load_study(parameters["study"]).name
     output, made = f"{AGAIN}/{study}/{name}.ipynb", f"{AGAIN}/{study}/{stage}/{name}.json"
-    settings = {"RESULTS": AGAIN} | settings_of(record["machine"])
-    command = _command(NOTEBOOKS[stage], output, parameters, settings, made)
+    variables = {f"{_VARIABLE}RESULTS": AGAIN} | settings_of(record["machine"])
+    command = _command(NOTEBOOKS[stage], output, parameters, variables, made)
     if Run(**parameters).fingerprint == record["fingerprint"]:
         return command
     commit = record["provenance"]["commit"]
@@ -84,13 +88,14 @@ def settings_of(machine: Mapping[str, Any]) -> dict[str, Any]:
     """The variables that make a run compute as on the machine of a record."""
     settings = {name: machine[key] for name, key in _SETTINGS.items()}
     settings |= {"DEVICES": machine["devices"]} if machine["devices"] > 1 else {}
-    return settings | ({"COMPILE": "yes"} if machine["compiled"] else {})
+    settings |= {"COMPILE": "yes"} if machine["compiled"] else {}
+    return {f"{_VARIABLE}{name}": value for name, value in settings.items()}
 
 
 def _command(
-    notebook: str, output: str, parameters: Mapping[str, Any], settings: Mapping[str, Any], compared: str
+    notebook: str, output: str, parameters: Mapping[str, Any], variables: Mapping[str, Any], compared: str
 ) -> str:
-    asked = "".join(f"PRETRAINING_GAIN_{name}={value} " for name, value in settings.items())
+    asked = "".join(f"{name}={value} " for name, value in variables.items())
     given = [_option(name, value) for name, value in parameters.items()]
     execution = " ".join(["papermill", f"notebooks/{notebook}.ipynb", shlex.quote(output), *given])
     lines = [f"mkdir -p {shlex.quote(str(Path(output).parent))}", f"{asked}{execution}"]

@@ -211,7 +211,7 @@ def add_header(app: Sphinx, doctree: nodes.document) -> None:
     button = f'<a class="rerun-download" href="{source}" download="{name}">Download this notebook</a>'
     line = nodes.paragraph("", "", nodes.raw("", button, format="html"))
     if RERUN in app.env.found_docs:
-        line += [nodes.Text(" "), _ref(_anchor(one), page, "The command that makes it again")]
+        line += [nodes.Text(" "), _ref(_anchor(one), page, "Re-run it")]
     header = nodes.container("", line, classes=["rerun-header"])
     header += _parameter_table(parameters_of(one.path, one.given))
     section.insert(2 if isinstance(section[1], nodes.paragraph) else 1, header)
