@@ -222,10 +222,10 @@ def test_every_figure_of_the_book_leads_to_its_command(book):
     for path in (book / "book").rglob("*.html"):
         for line in re.findall(r'<p class="provenance">.*?</p>', path.read_text(encoding="utf-8"), flags=re.DOTALL):
             [link] = re.findall(r'<a href="([^"]*)">re-run this figure</a>', line)
-            [name] = re.findall(r'data-provenance="([^"]+)"', line) or [link.partition("#rerun-")[2]]
+            [described] = re.findall(r'<a href="([^"]*)">JSON</a>', line)
             target, anchor = link.split("#")
             assert (path.parent / target).resolve() == book / "book" / "rerun.html"
-            assert anchor == f"rerun-{name}" and anchor in entries
+            assert anchor in entries and described.endswith(f"-{anchor.removeprefix('rerun-')}.json")
             seen.add(anchor)
     assert seen == set(entries)
     for number in (1, 2, 3, 4, 5, 6):
