@@ -228,6 +228,9 @@ def test_every_figure_of_the_book_leads_to_its_command(book):
             assert anchor in entries and described.endswith(f"-{anchor.removeprefix('rerun-')}.json")
             seen.add(anchor)
     assert seen == set(entries)
+    for path in (book / "_static" / "provenance").glob("*.json"):
+        described = json.loads(path.read_text(encoding="utf-8"))["description"]
+        assert described and " at 0x" not in described, path
     for number in (1, 2, 3, 4, 5, 6):
         for study in ("mini", "toy", "paper"):
             entry = entries[f"rerun-{study}-figure_{number}"]
