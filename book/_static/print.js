@@ -1,0 +1,61 @@
+// What printing needs: every figure drawn, on white, no wider than paper, and what is folded open. Afterwards all is as before.
+// The style sheet print.css does the rest. A browser does not wait for what a page loads once it prints, so pages with
+// figures have plotly at hand before, where there is room for a printer.
+(() => {
+  "use strict";
+  const PAPER_PX = 672; // between the margins of print.css, on A4
+  const root = document.documentElement;
+  const all = (selector) => [...document.querySelectorAll(selector)];
+
+  // Drawings that are wider than the paper are zoomed by the style sheet.
+  const fit = () => {
+    for (const canvas of all(".js-plotly-plot")) {
+      const width = Number(canvas.querySelector(".main-svg")?.getAttribute("width")) || PAPER_PX;
+      canvas.style.setProperty("--to-paper", Math.min(1, PAPER_PX / width));
+    }
+  };
+
+  let putBack = null;
+  const begin = () => {
+    if (putBack) return;
+    const { theme } = root.dataset;
+    const folded = all("details:not([open])");
+    const undrawn = all(".gain-figure:not([data-drawn])");
+    putBack = () => {
+      root.classList.remove("printing");
+      root.dataset.theme = theme;
+      folded.forEach((one) => (one.open = false));
+      undrawn.forEach(window.gainBook.undraw); // they are as wide as paper, and may be in a closed tab
+    };
+    root.classList.add("printing");
+    root.dataset.theme = "light";
+    folded.forEach((one) => (one.open = true));
+    fit();
+    Promise.all(undrawn.map(window.gainBook.draw)).then(fit);
+  };
+  const end = () => {
+    putBack?.();
+    putBack = null;
+  };
+
+  // For `make pdf`, on a page that is as wide as the paper: also tables that do not fit are zoomed.
+  window.gainBook.toPaper = async () => {
+    root.classList.add("printing");
+    const explorer = document.querySelector(".gain-explorer");
+    await Promise.all(all(".gain-figure").map(window.gainBook.draw));
+    while (explorer && !document.querySelector(".explorer[data-drawn]")) await new Promise((done) => setTimeout(done, 50));
+    for (const table of all("table")) {
+      const room = table.parentElement.clientWidth;
+      if (table.offsetWidth > room) table.style.zoom = room / table.offsetWidth;
+    }
+    await document.fonts.ready;
+  };
+
+  window.addEventListener("beforeprint", begin);
+  window.addEventListener("afterprint", end);
+  window.matchMedia("print").addEventListener("change", ({ matches }) => (matches ? begin() : end()));
+  window.addEventListener("load", () => {
+    if (window.innerWidth < 900 || !document.querySelector(".gain-figure")) return;
+    (window.requestIdleCallback || setTimeout)(() => window.gainBook.loadPlotly());
+  });
+})();
