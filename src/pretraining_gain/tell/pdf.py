@@ -14,7 +14,8 @@ from pretraining_gain.errors import InputError
 from pretraining_gain.paths import project_root, write_atomically
 
 PDF = "book.pdf"
-_OFFER = re.compile(r'<p class="book-pdf">.*?</p>', flags=re.DOTALL)
+_OFFER = re.compile(r'<p class="book-pdf">.*?</p>')
+_TITLE = re.compile(r"<article.*?</h1>", flags=re.DOTALL)
 
 
 def make_pdf() -> Path:
@@ -47,7 +48,7 @@ def _rewrite_first_page(html: Path, offer: str) -> None:
     path = html / "book" / "index.html"
     if path.exists():
         before = path.read_text(encoding="utf-8")
-        after = _OFFER.sub("", before).replace("</h1>", f"</h1>{offer}", 1)
+        after = _TITLE.sub(lambda title: title[0] + offer, _OFFER.sub("", before), count=1)
         if after != before:
             write_atomically(path, after.encode())
 
