@@ -22,7 +22,8 @@ from pretraining_gain.revision import revision
 SCRIPTS = ("figures.js", "print.js")
 NUMBERED = re.compile(r"Figure ([A-Z]?\d+)\.")
 _SENTENCE = re.compile(r".{20,}?(?=[.:;](?: |$))|.*")
-_NO_PAPER = (".headerlink", ".toctree-wrapper", 'script:not([type="application/json"])', ".sd-tab-set > input", ".book-pdf", ".no-print")
+_SCRIPT = 'script:not([type="application/json"])'
+_NO_PAPER = (_SCRIPT, ".headerlink", ".toctree-wrapper", ".sd-tab-set > input", ".book-pdf", ".no-print")
 
 
 @dataclass(frozen=True)
