@@ -38,15 +38,15 @@
     putBack = null;
   };
 
-  // For `make pdf`, on a page that is as wide as the paper: also tables that do not fit are zoomed.
+  // For `make pdf`, on a page as wide as paper whose class is `printing` from the start: tables that do not fit are zoomed, too.
   window.gainBook.toPaper = async () => {
-    root.classList.add("printing");
     const explorer = document.querySelector(".gain-explorer");
     await Promise.all(all(".gain-figure").map(window.gainBook.draw));
+    fit();
     while (explorer && !document.querySelector(".explorer[data-drawn]")) await new Promise((done) => setTimeout(done, 50));
     for (const table of all("table")) {
       const room = table.parentElement.clientWidth;
-      if (table.offsetWidth > room) table.style.zoom = room / table.offsetWidth;
+      if (table.offsetWidth > room + 1) table.style.zoom = room / table.offsetWidth;
     }
     await document.fonts.ready;
   };

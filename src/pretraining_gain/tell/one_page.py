@@ -62,7 +62,7 @@ def one_page(root: Path) -> str:
     head = [f"<title>{html.escape(config['title'])}</title>", *styles, _running_titles(articles), *scripts]
     body = [_title_page(config), _contents(articles), *map(str, articles.values()), _notebooks(pages)]
     return (
-        '<!DOCTYPE html>\n<html lang="en" data-theme="light" data-content_root="../"><head><meta charset="utf-8">'
+        '<!DOCTYPE html>\n<html lang="en" class="printing" data-theme="light" data-content_root="../"><head><meta charset="utf-8">'
         + "".join(head)
         + '</head>\n<body class="whole-book"><main class="bd-article-container">\n'
         + "\n".join(body)
@@ -157,7 +157,8 @@ def _lead_within(page: Page, link: Tag, pages: list[Page]) -> None:
 def _running_titles(articles: dict[Page, Tag]) -> str:
     """The title of the chapter at the head of each of its pages, by a kind of page of its own."""
     rules = [
-        f'@page {kind} {{ @top-left {{ content: {_quoted(article.h1.get_text())}; }} }} #{page.anchor} {{ page: {kind}; }}'
+        f"@page {kind} {{ @top-left {{ content: {_quoted(article.h1.get_text())}; font: 9pt sans-serif; color: #444; }} }} "
+        f"#{page.anchor} {{ page: {kind}; }}"
         for kind, (page, article) in zip((f"chapter{n}" for n in range(len(articles))), articles.items(), strict=True)
     ]
     return f"<style>{' '.join(rules)}</style>"
@@ -178,14 +179,14 @@ def _title_page(config: dict[str, Any]) -> str:
 
 def _contents(articles: dict[Page, Tag]) -> str:
     """Table of contents and list of figures; `make pdf` puts the page numbers in once they are known."""
-    lines, part = ['<nav class="contents"><p class="contents-title">Contents</p>'], ""
+    lines, part = ['<nav class="book-contents"><p class="contents-title">Contents</p>'], ""
     for page, article in articles.items():
         if page.part != part:
             part = page.part
             lines.append(f'<p class="part">{html.escape(part)}</p>')
         lines.append(_entry(page.anchor, article.h1.get_text()))
     lines.append(_entry("notebooks", "Executed notebooks"))
-    lines.append('</nav><nav class="contents"><p class="contents-title">Figures</p>')
+    lines.append('</nav><nav class="book-contents"><p class="contents-title">Figures</p>')
     captions = [caption for article in articles.values() for caption in article.select("p.figure-caption[id]")]
     return "".join([*lines, *(_entry(caption["id"], _first_sentence(caption)) for caption in captions), "</nav>"])
 

@@ -21,7 +21,7 @@ _CHROMIUMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-st
 _PAPER: dict[str, Any] = {"format": "A4", "prefer_css_page_size": True, "print_background": True, "tagged": True, "outline": True}
 _BETWEEN_MARGINS = {"width": 672, "height": 980}  # CSS pixels of A4 less the margins that print.css sets
 _NUMBER = """places => {
-  for (const entry of document.querySelectorAll(".contents .entry")) {
+  for (const entry of document.querySelectorAll(".book-contents .entry")) {
     entry.querySelector(".page-number").textContent = places[entry.querySelector("a").hash.slice(1)];
   }
 }"""
@@ -42,7 +42,7 @@ def printed(path: Path) -> bytes:
             page.evaluate("window.gainBook.toPaper()")
         except Error as error:
             raise InputError(f"the book cannot be laid out for print: {_first_line(error)}") from None
-        wanted = page.locator(".contents .entry a").evaluate_all("links => links.map(link => link.hash.slice(1))")
+        wanted = page.locator(".book-contents .entry a").evaluate_all("links => links.map(link => link.hash.slice(1))")
         page.evaluate(_NUMBER, pages_of_places(page.pdf(**_PAPER), wanted))
         return page.pdf(**_PAPER)
 
