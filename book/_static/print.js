@@ -4,6 +4,7 @@
 (() => {
   "use strict";
   const PAPER_PX = 672; // between the margins of print.css, on A4
+  const PAGE_PX = 920; // and of a page, less the space around a figure
   const root = document.documentElement;
   const all = (selector) => [...document.querySelectorAll(selector)];
 
@@ -15,6 +16,15 @@
     }
   };
 
+  // A figure that with its caption is taller than a page is zoomed to it.
+  const fitHeight = (block) => {
+    const canvas = block.querySelector(".js-plotly-plot");
+    const excess = block.offsetHeight - PAGE_PX;
+    if (!canvas || excess <= 0) return;
+    const height = canvas.getBoundingClientRect().height;
+    canvas.style.setProperty("--to-paper", canvas.style.getPropertyValue("--to-paper") * (1 - excess / height));
+  };
+
   let putBack = null;
   const begin = () => {
     if (putBack) return;
@@ -22,10 +32,10 @@
     const folded = all("details:not([open])");
     const undrawn = all(".gain-figure:not([data-drawn])");
     putBack = () => {
+      undrawn.forEach(window.gainBook.undraw); // they are wider than the page, and may be in a closed tab
       root.classList.remove("printing");
       root.dataset.theme = theme;
       folded.forEach((one) => (one.open = false));
-      undrawn.forEach(window.gainBook.undraw); // they are as wide as paper, and may be in a closed tab
     };
     root.classList.add("printing");
     root.dataset.theme = "light";
