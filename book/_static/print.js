@@ -8,21 +8,16 @@
   const root = document.documentElement;
   const all = (selector) => [...document.querySelectorAll(selector)];
 
-  // Drawings that are wider than the paper are zoomed by the style sheet.
+  // Drawings that are wider than the paper are zoomed by the style sheet; in the whole book, also one that with its caption
+  // is taller than a page.
   const fit = () => {
     for (const canvas of all(".js-plotly-plot")) {
       const width = Number(canvas.querySelector(".main-svg")?.getAttribute("width")) || PAPER_PX;
-      canvas.style.setProperty("--to-paper", Math.min(1, PAPER_PX / width));
+      const zoom = Math.min(1, PAPER_PX / width);
+      canvas.style.setProperty("--to-paper", zoom);
+      const excess = (canvas.closest(".together")?.offsetHeight || 0) - PAGE_PX;
+      if (excess > 0) canvas.style.setProperty("--to-paper", zoom * (1 - excess / canvas.getBoundingClientRect().height));
     }
-  };
-
-  // A figure that with its caption is taller than a page is zoomed to it.
-  const fitHeight = (block) => {
-    const canvas = block.querySelector(".js-plotly-plot");
-    const excess = block.offsetHeight - PAGE_PX;
-    if (!canvas || excess <= 0) return;
-    const height = canvas.getBoundingClientRect().height;
-    canvas.style.setProperty("--to-paper", canvas.style.getPropertyValue("--to-paper") * (1 - excess / height));
   };
 
   let putBack = null;
