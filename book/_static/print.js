@@ -47,8 +47,9 @@
   window.gainBook.toPaper = async () => {
     const explorer = document.querySelector(".gain-explorer");
     await Promise.all(all(".gain-figure").map(window.gainBook.draw));
-    fit();
     while (explorer && !document.querySelector(".explorer[data-drawn]")) await new Promise((done) => setTimeout(done, 50));
+    fit();
+    all("thead button").forEach((button) => button.replaceWith(button.textContent)); // heads are repeated without their buttons
     for (const table of all("table")) {
       const room = table.parentElement.clientWidth;
       if (table.offsetWidth > room + 1) table.style.zoom = room / table.offsetWidth;
