@@ -83,11 +83,28 @@
     holder.dataset.drawn = "true";
   };
 
+  // Each figure is drawn once, whoever asks for it, until what was drawn is taken away again.
+  const begun = new WeakMap();
+  const drawOnce = (holder) => {
+    if (!begun.has(holder)) begun.set(holder, draw(holder));
+    return begun.get(holder);
+  };
+  let watch = () => {};
+  const undraw = async (holder) => {
+    delete holder.dataset.drawn; // at once, so that nothing more is asked of what goes
+    await begun.get(holder);
+    begun.delete(holder);
+    window.Plotly.purge(holder.querySelector(".js-plotly-plot"));
+    holder.querySelectorAll(":scope > div, :scope > fieldset").forEach((made) => made.remove());
+    delete holder.dataset.drawn;
+    watch(holder);
+  };
+
   const explore = async () => {
     for (const name of ["explorer-data.js", "explorer-plot.js", "explorer.js"]) await load(name); // each builds on the last
   };
 
-  window.gainBook = { INK, GRID, theme, load, loadPlotly, element };
+  window.gainBook = { INK, GRID, theme, load, loadPlotly, element, draw: drawOnce, undraw };
   const start = () => {
     if (document.querySelector(".gain-explorer")) explore();
     if (document.querySelector(".rerun-table")) load("rerun.js");
@@ -96,11 +113,11 @@
     const seen = new IntersectionObserver((entries) => {
       for (const entry of entries.filter((one) => one.isIntersecting)) {
         seen.unobserve(entry.target);
-        draw(entry.target);
+        drawOnce(entry.target);
       }
     }, { rootMargin: "400px" });
-    holders.forEach((holder) => seen.observe(holder));
-    window.addEventListener("beforeprint", () => holders.filter((h) => !h.dataset.drawn).forEach(draw));
+    watch = (holder) => seen.observe(holder);
+    holders.forEach(watch);
     new MutationObserver(() => {
       for (const canvas of document.querySelectorAll(".gain-figure[data-drawn] .js-plotly-plot")) {
         window.Plotly.relayout(canvas, themed(canvas.layout));

@@ -22,6 +22,7 @@ from sphinx.util.docutils import SphinxRole
 from pretraining_gain.errors import InputError
 from pretraining_gain.paths import make_writable, project_root, results_root, write_atomically
 from pretraining_gain.tell.ledger import ledger_path, read_ledger, schema
+from pretraining_gain.tell.pdf import withdraw
 from pretraining_gain.tell.provenance_pages import ProvenancePages
 from pretraining_gain.tell.rerun_pages import RerunFigures, RerunRuns, add_header, publish_runs
 
@@ -44,6 +45,7 @@ def build() -> Path:
     jupyter_book = str(Path(sys.executable).with_name("jupyter-book"))
     command = [jupyter_book, "build", str(root), "--warningiserror", "--nitpick", "--keep-going"]
     index = root / "_build" / "html" / "index.html"
+    withdraw(index.parent)
     if subprocess.run([*command, "--quiet"], cwd=root, env=os.environ | {"PYTHONWARNINGS": "ignore"}).returncode:
         index.unlink(missing_ok=True)
         raise InputError("the book has warnings, printed above; each is an error here")
