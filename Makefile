@@ -20,7 +20,7 @@ test: $(READY) browser
 book: reproduce
 
 lab: $(READY)
-	$(BIN)/python -m jupyter lab notebooks
+	$(BIN)/python -m jupyter lab notebooks/90_playground.ipynb
 
 plan: $(READY)
 	$(BIN)/python -m pretraining_gain.plan $(STUDY)

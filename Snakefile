@@ -35,7 +35,7 @@ os.environ.setdefault("PRETRAINING_GAIN_THREADS", str(THREADS))
 PYTHON = shlex.quote(sys.executable)
 EXECUTE = f"exec {PYTHON} -m pretraining_gain.execute"  # no shell between, which SIGTERM would end before a run is saved
 CODE = "src/pretraining_gain"
-BUILD = [f"{CODE}/tell/build.py", f"{CODE}/tell/provenance_pages.py"]
+BUILD = [f"{CODE}/tell/{part}.py" for part in ("build", "launch", "provenance_pages")]
 TELL = [path for path in map(str, Path(CODE, "tell").glob("*.py")) if path not in BUILD]
 CONTROLS = ["worlds", "false_positives", "permutations", "power", "estimators"]  # committed; made by tell.controls
 CAMPAIGNS = ["kills", "workflow", "slurm"]  # committed; made by tests.faults and tests.slurm

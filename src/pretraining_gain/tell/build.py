@@ -20,6 +20,7 @@ from sphinx.util.docutils import SphinxRole
 
 from pretraining_gain.errors import InputError
 from pretraining_gain.paths import make_writable, project_root, results_root, write_atomically
+from pretraining_gain.tell import launch
 from pretraining_gain.tell.ledger import ledger_path, read_ledger, schema
 from pretraining_gain.tell.provenance_pages import ProvenancePages
 
@@ -78,13 +79,14 @@ class VerdictRole(SphinxRole):
 
 def setup(app: Sphinx) -> dict[str, bool]:
     """As a Sphinx extension: the role `verdict`; chapters follow the notebooks they paste from; each figure leads to its
-    provenance; no remote kernels.
+    provenance; launch buttons; no remote kernels.
 
     Jupyter Book and its theme both add scripts for running cells by a remote server, which this book has no use for, so
     that every page would declare the same names twice and fail.
     """
     app.add_role("verdict", VerdictRole())
     ProvenancePages().connect(app)
+    launch.connect(app)
     app.connect("env-get-outdated", _chapters_follow_notebooks)
     app.connect("html-page-context", _without_thebe, priority=900)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
