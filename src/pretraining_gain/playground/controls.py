@@ -110,8 +110,9 @@ class Controls:
         self.epochs.value, self.freeze.value = recipe.epochs, recipe.freeze_backbone
 
     def _pool_changed(self) -> None:
-        fewest, most = ks(self._study, self.pool.value)
+        wanted, (fewest, most) = self.k.value, ks(self._study, self.pool.value)
         _limit(self.k, fewest, most)
+        self.k.value = wanted if fewest <= wanted <= most else most
         self.k.disabled = fewest == most
 
 

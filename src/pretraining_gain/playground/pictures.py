@@ -30,10 +30,7 @@ def curves_picture(work: Work) -> str:
 def gains_picture(outcome: Outcome, mine: Sequence[Outcome], study_name: str) -> str:
     """The study's stored gains on this target, and under them those trained here; a line says how they compare."""
     rows, said = _stored_rows(outcome.run, study_name)
-    rows += [
-        Row(f"yours: {arm_title(one.run.pool, one.run.k)}, seed {one.run.seed}", "currentColor", one.gain, one.low, one.high, (), mine=True)
-        for one in mine
-    ]  # fmt: skip
+    rows += [_own_row(one) for one in mine]
     title = f"Pretraining gain on {outcome.run.target.title}, study {outcome.run.plan.name}"
     picture = gains_svg(rows, title) if rows else ""
     return f'<p style="line-height:1.4"><b>{html.escape(title)}.</b> {html.escape(said)}</p>{picture}'
@@ -53,6 +50,11 @@ def _stored_rows(run: Run, study_name: str) -> tuple[list[Row], str]:
     said = f"Stored: {n_seeds} seeds, bars are 95 % intervals over seeds and images, small points single seeds. "
     said += "Yours: a diamond, one seed, the bar over images only. " + _differences(run)
     return rows, said + "Evidence about this small setting, not about ImageNet."
+
+
+def _own_row(outcome: Outcome) -> Row:
+    name = f"yours: {arm_title(outcome.run.pool, outcome.run.k)}, seed {outcome.run.seed}"
+    return Row(name, "currentColor", outcome.gain or 0.0, outcome.low or 0.0, outcome.high or 0.0, (), mine=True)
 
 
 def _differences(run: Run) -> str:
