@@ -99,6 +99,7 @@ class Controls:
 
     def _study_changed(self) -> None:
         self.target.options = [(target.title, target.name) for target in targets(self._study)]
+        self.target.value = self.target.options[0][1]
         self.backbone.value = self._study.backbone
         self._target_changed()
         self._pool_changed()

@@ -57,9 +57,11 @@ class Playground:
         problem, work = self._planned()
         if work is None:
             raise InputError(problem)
+        if not work.to_do() and self._show_finished(work):
+            return
         self._busy(True)
         n, expected = len(work.to_do()), works.seconds(work.to_do(), self._pace)
-        self._say(f"Training has begun: {_runs(n)}, {in_words(expected)}." if n else "All of it is there: reading it.")
+        self._say(f"Training has begun: {_runs(n)}, {in_words(expected)}.")
         self._training = Training(work, self._news)
 
     def stop(self) -> None:
@@ -121,6 +123,16 @@ class Playground:
         finally:
             self._busy(False)
             self._reflect()
+
+    def _show_finished(self, work: Work) -> bool:
+        """Show runs that are there already; false when they are damaged, so that training makes them anew."""
+        try:
+            work.borrow()
+            self._show_gain(Outcome.of(work.run))
+        except InputError:
+            return False
+        self.bar.value, self.detail.value, self.curves.value = 1.0, "", curves_picture(work)
+        return True
 
     def _show_gain(self, outcome: Outcome) -> None:
         self._outcomes[f"{outcome.target} {outcome.run.run_id}"] = outcome

@@ -42,16 +42,15 @@ class Work:
         return scratch_partner(self.run)
 
     def steps(self) -> list[Step]:
-        """In the order in which they are done, finished ones included."""
+        """In the order in which they are done, finished ones included. A finished finetuning needs no pretraining any more."""
         start, partner = self.run.pretraining, self.scratch
-        found = [Step(start, "pretraining")] if start else []
+        found = [Step(start, "pretraining")] if start and (is_done(start) or not is_done(self.run)) else []
         found.append(Step(self.run, "finetuning" if start else "training from scratch"))
         return [*found, Step(partner, "training from scratch")] if partner else found
 
     def to_do(self) -> list[Step]:
-        """What is not there yet. A pretraining whose finetuning is there is not needed."""
-        done = is_done(self.run)
-        return [step for step in self.steps() if not is_done(step.run) and not (done and step.run.stage == "pretrain")]
+        """What is not there yet."""
+        return [step for step in self.steps() if not is_done(step.run)]
 
     def describe(self, pace: float) -> str:
         """What training this would do, and how long it may take."""
