@@ -29,8 +29,8 @@ class Playground:
         self._outcomes: dict[str, Outcome] = {}
         self._pace, self._waits = 1.0, train_now
         self.controls = Controls(start, self._reflect)
-        self.train_button = widgets.Button(description="Train", icon="play", button_style="primary")
-        self.stop_button = widgets.Button(description="Stop", icon="stop", disabled=True)
+        self.train_button = widgets.Button(description="Train", button_style="primary")
+        self.stop_button = widgets.Button(description="Stop", disabled=True)
         self.bar = widgets.FloatProgress(description="Progress", max=1.0, layout={"width": "min(100%, 24rem)"})
         self.plan, self.status, self.detail, self.curves, self.gain = (widgets.HTML() for _ in range(5))
         self.train_button.on_click(lambda _: self.train())
@@ -136,9 +136,9 @@ class Playground:
 
     def _show_gain(self, outcome: Outcome) -> None:
         self._outcomes[f"{outcome.target} {outcome.run.run_id}"] = outcome
-        self._say(f"Done. {outcome.sentence()}")
         alike = [one for one in self._outcomes.values() if one.target == outcome.target and one.gain is not None]
         self.gain.value = gains_picture(outcome, alike, self.controls.study.value)
+        self._say(f"Done. {outcome.sentence()}")
 
     def _learn_pace(self, work: Work) -> None:
         """How this machine compares with the study's assumed speed, from the epochs just done."""
