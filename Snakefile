@@ -35,7 +35,7 @@ os.environ.setdefault("PRETRAINING_GAIN_THREADS", str(THREADS))
 PYTHON = shlex.quote(sys.executable)
 EXECUTE = f"exec {PYTHON} -m pretraining_gain.execute"  # no shell between, which SIGTERM would end before a run is saved
 CODE = "src/pretraining_gain"
-BUILD = [f"{CODE}/tell/{name}.py" for name in ("build", "provenance_pages", "rerun", "rerun_pages", "compare")]
+BUILD = [f"{CODE}/tell/{name}.py" for name in ("build", "launch", "provenance_pages", "rerun", "rerun_pages", "compare")]
 PRINT = [f"{CODE}/tell/{name}.py" for name in ("pdf", "one_page", "printing")]
 TELL = [path for path in map(str, Path(CODE, "tell").glob("*.py")) if path not in BUILD + PRINT]
 CONTROLS = ["worlds", "false_positives", "permutations", "power", "estimators"]  # committed; made by tell.controls
