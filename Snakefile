@@ -35,7 +35,7 @@ os.environ.setdefault("PRETRAINING_GAIN_THREADS", str(THREADS))
 PYTHON = shlex.quote(sys.executable)
 EXECUTE = f"exec {PYTHON} -m pretraining_gain.execute"  # no shell between, which SIGTERM would end before a run is saved
 CODE = "src/pretraining_gain"
-BUILD = [f"{CODE}/tell/build.py", f"{CODE}/tell/provenance_pages.py"]
+BUILD = [f"{CODE}/tell/build.py", f"{CODE}/tell/provenance_pages.py", *map(str, Path(CODE, "tell", "reader").glob("*.py"))]
 TELL = [path for path in map(str, Path(CODE, "tell").glob("*.py")) if path not in BUILD]
 CONTROLS = ["worlds", "false_positives", "permutations", "power", "estimators"]  # committed; made by tell.controls
 CAMPAIGNS = ["kills", "workflow", "slurm"]  # committed; made by tests.faults and tests.slurm
@@ -241,7 +241,9 @@ rule samples:
     input:
         study_file,
         ancient(data_at_hand),
+        [str(path) for path in Path("results").glob("*/domains.csv")],  # published in place of pictures
         f"{CODE}/compute/samples.py",
+        f"{CODE}/compute/domains.py",
         f"{CODE}/tell/book.py",
         f"{CODE}/tell/provenance.py",
         template="notebooks/12_samples.ipynb",

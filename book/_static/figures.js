@@ -81,6 +81,7 @@
     const axes = figure.layout.meta?.axes;
     if (axes) canvas.before(axisSwitch(canvas, axes));
     holder.dataset.drawn = "true";
+    document.dispatchEvent(new Event("gain-drawn"));
   };
 
   const explore = async () => {
@@ -90,6 +91,7 @@
   window.gainBook = { INK, GRID, theme, loadPlotly, element };
   const start = () => {
     if (document.querySelector(".gain-explorer")) explore();
+    if (document.querySelector(".lead-steps")) load("lead.js");
     const holders = [...document.querySelectorAll(".gain-figure")];
     if (!holders.length) return;
     const seen = new IntersectionObserver((entries) => {

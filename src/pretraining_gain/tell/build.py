@@ -85,6 +85,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     """
     app.add_role("verdict", VerdictRole())
     ProvenancePages().connect(app)
+    app.setup_extension("pretraining_gain.tell.reader")
     app.connect("env-get-outdated", _chapters_follow_notebooks)
     app.connect("html-page-context", _without_thebe, priority=900)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
