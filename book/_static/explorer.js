@@ -286,8 +286,8 @@
   ui.app = build();
   const asks = new URLSearchParams(window.location.search);
   chooseStudy(Math.max(0, studies.findIndex((one) => one.study === asks.get("study"))));
-  const asked = tables().targets.findIndex((one) => one.name === asks.get("target"));
-  if (asked > 0) chooseTarget(asked);
+  const wanted = tables().targets.findIndex((one) => one.name === asks.get("target"));
+  if (wanted > 0) chooseTarget(wanted);
   if (asks.get("species")) search(asks.get("species"));
   new MutationObserver(plot).observe(document.documentElement, { attributes: true, attributeFilter: ["data-theme"] });
   let wide = ui.canvas.clientWidth;

@@ -55,6 +55,6 @@
   };
 
   // A page from disk may not read its neighbours, so the search shows names without excerpts there.
-  if (window.location.protocol === "file:" && window.DOCUMENTATION_OPTIONS) window.DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;
+  if (window.location.protocol === "file:") DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false; // a name that Sphinx declares
   document.readyState === "loading" ? document.addEventListener("DOMContentLoaded", start) : start();
 })();

@@ -96,6 +96,15 @@ def domain_facts(study_name: str) -> pd.DataFrame:
         return pd.DataFrame({"not measured here": [public(str(missing))]})
 
 
+def domain_table(study_name: str) -> pd.DataFrame:
+    """`domain_facts` as it is shown: a column a domain."""
+    facts = domain_facts(study_name)
+    if "images" not in facts:
+        return facts
+    shown = facts.apply(lambda column: column.map(("{:,.0f}" if column.name == "images" else "{:.2f}").format))
+    return shown.T.rename_axis(columns=None)
+
+
 def publish(study_name: str) -> str:
     folder = make_writable(results_root() / load_study(study_name).name)
     text = measure(study_name).to_csv(float_format="%.4f", lineterminator="\n")

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 WORDS_PER_MINUTE = 220  # of adults who read for understanding
 BOOK = "the whole book"
+LISTED = "species-list"
 _NOT_READ = (nodes.literal_block, nodes.raw, nodes.comment, nodes.target, nodes.system_message)
 _PLACE = re.compile(r'<span data-reading-time="([^"]+)"></span>')
 
@@ -33,15 +34,15 @@ def minutes(words: int) -> str:
 
 
 def words_of(doctree: nodes.document) -> int:
-    """Words of a page's prose, tables and captions. A pasted number is one; code counts as none."""
-    texts = [text for text in doctree.findall(nodes.Text) if not _inside(text, _NOT_READ)]
+    """Words of a page's prose, tables and captions. A pasted number is one; code and lists to look up in count as none."""
+    texts = [text for text in doctree.findall(nodes.Text) if not _looked_up(text)]
     return sum(len(text.split()) for text in texts) + len(list(doctree.findall(PendingGlueReference)))
 
 
-def _inside(node: nodes.Node, kinds: tuple[type[nodes.Node], ...]) -> bool:
+def _looked_up(node: nodes.Node) -> bool:
     while node.parent is not None:
         node = node.parent
-        if isinstance(node, kinds):
+        if isinstance(node, _NOT_READ) or LISTED in getattr(node, "attributes", {}).get("classes", []):
             return True
     return False
 
@@ -82,13 +83,15 @@ class ReadingTime:
             line = f'<p class="reading-time">{minutes(counts[page])} to read</p>'
             context["body"] = body.replace("</h1>", f"</h1>\n{line}", 1)
         elif "data-reading-time" in body:
-            context["body"] = _PLACE.sub(lambda place: self._time(app, page, html.unescape(place.group(1))), body)
+            context["body"] = _PLACE.sub(lambda place: self._time(app, page, place.group(1)), body)
 
-    def _time(self, app: Sphinx, page: str, part: str) -> str:
+    def _time(self, app: Sphinx, page: str, quoted: str) -> str:
+        part = html.unescape(quoted)
         parts = parts_of(yaml.safe_load(Path(app.srcdir, "_toc.yml").read_text(encoding="utf-8")))
         if part not in parts:
             logger.warning("no part %r to read; accepted: %s", part, ", ".join(parts), location=page)
-        return minutes(sum(_counts(app.env).get(one, 0) for one in parts.get(part, [])))
+        time = minutes(sum(_counts(app.env).get(one, 0) for one in parts.get(part, [])))
+        return f'<span data-reading-time="{quoted}">{time}</span>'
 
 
 def _counts(env: BuildEnvironment) -> dict[str, int]:
