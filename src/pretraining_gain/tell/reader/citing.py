@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ def read_citation(path: Path) -> dict[str, Any]:
 
 def names_of(stated: dict[str, Any]) -> list[str]:
     """Authors as BibTeX takes them: a group stays whole in braces."""
-    people = [one for one in stated["authors"]]
+    people = stated["authors"]
     return [f"{{{one['name']}}}" if "name" in one else f"{one['family-names']}, {one['given-names']}" for one in people]
 
 
@@ -39,8 +40,13 @@ def bibtex(stated: dict[str, Any]) -> str:
         "url": stated.get("url") or stated.get("repository-code"),
         "license": stated.get("license"),
     }
-    lines = [f"  {name:<7} = {{{value}}}," for name, value in fields.items() if value]
+    lines = [_wrapped(f"  {name:<7} = {{{value}}},") for name, value in fields.items() if value]
     return "\n".join([f"@software{{pretraining_gain_{year},", *lines, "}"])
+
+
+def _wrapped(field: str) -> str:
+    """As narrow as a page; BibTeX takes a break for a space."""
+    return "\n".join(textwrap.wrap(field, 72, subsequent_indent=" " * 13, drop_whitespace=True, break_long_words=False))
 
 
 class CiteThis(SphinxDirective):
