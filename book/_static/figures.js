@@ -81,6 +81,7 @@
     const axes = figure.layout.meta?.axes;
     if (axes) canvas.before(axisSwitch(canvas, axes));
     holder.dataset.drawn = "true";
+    document.dispatchEvent(new Event("gain-drawn"));
   };
 
   // Each figure is drawn once, whoever asks for it, until what was drawn is taken away again.
@@ -108,6 +109,7 @@
   const start = () => {
     if (document.querySelector(".gain-explorer")) explore();
     if (document.querySelector(".rerun-table")) load("rerun.js");
+    if (document.querySelector(".lead-steps")) load("lead.js");
     const holders = [...document.querySelectorAll(".gain-figure")];
     if (!holders.length) return;
     const seen = new IntersectionObserver((entries) => {

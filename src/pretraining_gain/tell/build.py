@@ -96,6 +96,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("doctree-resolved", publish_runs)
     app.add_css_file("rerun.css")
     launch.connect(app)
+    app.setup_extension("pretraining_gain.tell.reader")
     app.connect("env-get-outdated", _chapters_follow_notebooks)
     app.connect("html-page-context", _without_thebe, priority=900)
     return {"parallel_read_safe": True, "parallel_write_safe": True, "env_version": _version()}
@@ -103,7 +104,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
 
 def _version() -> int:
     """Of the code that makes pages: when it changes, Sphinx makes all of them anew."""
-    return zlib.crc32(b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py"))))
+    return zlib.crc32(b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.rglob("*.py"))))
 
 
 def _chapters_follow_notebooks(
