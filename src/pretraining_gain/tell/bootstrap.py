@@ -235,7 +235,8 @@ def _percentiles(closed: Total, deviations: np.ndarray, covered: np.ndarray, rng
     """
     stretch = stdtrit(closed.unit_df, ANCHOR) / ndtri(ANCHOR)
     wanted = (stdtrit(closed.df, ANCHOR) / ndtri(ANCHOR)) ** 2 * closed.variance
-    extra = np.sqrt(np.maximum(wanted - stretch**2 * covered, 0))
+    missing = wanted - stretch**2 * covered
+    extra = np.sqrt(np.where(missing <= 1e-12 * wanted, 0, missing))  # the root of rounding would be no rounding any more
     normal = rng.standard_normal(deviations.shape[1], dtype=np.float32)
     ends = np.empty((2, len(deviations)))
     step = max(1, _CHUNK // deviations.shape[1])
