@@ -1,7 +1,7 @@
 // Draws the book's figures. A page holds each figure as inert JSON in <div class="gain-figure">; the one local
 // plotly.min.js is loaded only where there are figures, each is drawn when it comes into view (also in a tab that is
 // opened later), and all follow the page's light or dark theme. A figure whose layout has `meta.axes` gets a switch of its
-// horizontal axis; pages with a gain explorer load its scripts.
+// horizontal axis; pages with a gain explorer, or that recompute, load the scripts for it.
 (() => {
   "use strict";
   const script = document.currentScript.src;
@@ -83,13 +83,16 @@
     holder.dataset.drawn = "true";
   };
 
-  const explore = async () => {
-    for (const name of ["explorer-data.js", "explorer-plot.js", "explorer.js"]) await load(name); // each builds on the last
+  const loadInTurn = async (...names) => {
+    for (const name of names) await load(`${name}.js`); // each builds on the last
   };
+  const explore = () => loadInTurn("explorer-data", "explorer-plot", "explorer");
+  const tweak = () => loadInTurn("tweak-random", "tweak-special", "tweak-stats", "tweak-bootstrap", "tweak-claims", "tweak-page", "tweak");
 
   window.gainBook = { INK, GRID, theme, loadPlotly, element };
   const start = () => {
     if (document.querySelector(".gain-explorer")) explore();
+    if (document.querySelector(".gain-tweak")) tweak();
     const holders = [...document.querySelectorAll(".gain-figure")];
     if (!holders.length) return;
     const seen = new IntersectionObserver((entries) => {

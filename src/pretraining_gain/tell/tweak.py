@@ -117,8 +117,13 @@ class Outcome:
 def recompute(settings: Settings) -> Outcome:
     """Test the claim again. Raises `InputError` for settings that are not accepted, or that leave nothing to test."""
     claim, evidence = settings.claim_asked, Narrowed.by(settings)
-    parts = [_retested(part, settings.threshold) for part in claim.parts(evidence)]
+    parts = retested_parts(settings, evidence)
     return Outcome(verdict_on(claim, parts), _bootstrap(claim, parts, evidence, settings.draws))
+
+
+def retested_parts(settings: Settings, evidence: Narrowed) -> list[Part]:
+    """The parts of the claim, tested against the settings' margin and threshold."""
+    return [_retested(part, settings.threshold) for part in settings.claim_asked.parts(evidence)]
 
 
 def _retested(part: Part, threshold: float | None) -> Part:
@@ -143,16 +148,6 @@ def _bootstrap(claim: Claim, parts: list[Part], evidence: Narrowed, draws: int) 
             together = pd.Series(part.what, index=np.unique(labels))
             rows.append(bootstrap_means(values, labels, together, resample_classes=False, **options))
     return pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=["group", "mean", "low", "high"])
-
-
-def same_in_python(settings: Settings) -> str:
-    """The command that does the same."""
-    changes = settings.model_dump(exclude_defaults=True, exclude={"study", "claim"})
-    options = [f"--study {settings.study} --claim {settings.claim}"]
-    for name, value in changes.items():
-        values = value if isinstance(value, list) else [value]
-        options.append(f"--{name} " + " ".join(f'"{one}"' if isinstance(one, str) else f"{one}" for one in values))
-    return " ".join(["python -m pretraining_gain.tell.tweak", *options])
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -25,8 +25,9 @@ from pretraining_gain.tell.tweak import DRAWS, GROUPED
 FORM = 1
 
 
-def tweak_tables(view: View) -> dict[str, Any]:
+def tweak_tables(study_name: str) -> dict[str, Any]:
     """All that the page needs of a study. Raises `InputError` when results are missing."""
+    view = View.from_parameters({"study": study_name, "draws": 1})
     evidence, ledger = Evidence.of(view), Ledger.of(view)
     study = evidence.study
     claims = [
