@@ -33,7 +33,9 @@ def test_unchanged_it_gives_the_committed_ledger(claim):
 
 
 def test_species_and_seeds_that_are_left_out_are_out_of_the_sums():
-    counts = pd.read_csv(ROOT / "results" / "mini" / "class_counts.csv", keep_default_na=False)
+    folder = ROOT / "results" / "mini"
+    counts, runs = (pd.read_csv(folder / f"{name}.csv", keep_default_na=False) for name in ("class_counts", "runs"))
+    counts = counts.merge(runs[["run_id", "downstream", "arm", "seed"]], on="run_id")
     classes = pd.read_csv(ROOT / "src/pretraining_gain/metadata/caltech101_animals.csv", keep_default_na=False)
     kept = classes.loc[~classes["supercategory"].isin(["Mammals", "Birds"]), "class_id"]
     counts = counts[(counts["downstream"] == "caltech101_animals") & counts["class_id"].isin(kept)]

@@ -194,7 +194,7 @@
     const middle = Math.floor(half);
     const weight = half > 0 ? exp(middle * log(half) - half - lgamma(middle + 1)) : 1;
     const walk = (way) => {
-      let [j, w, sum] = [middle, weight, 0];
+      let [j, w, sum, last] = [middle, weight, 0, Infinity];
       let a = first / 2 + j;
       let here = beta(a, b, x, y)[0];
       let step = exp(logBeta(a, b) + a * log(x) + b * log(y)) / a; // I(a) - I(a + 1)
@@ -212,7 +212,8 @@
           [a, j] = [a - 1, j - 1];
         }
         sum += w * here;
-        if (w < 1e-20 || (way > 0 && w * here < 1e-18 * (1 + sum))) return sum; // downwards `here` grows
+        if (w * here < min(last, 1e-18 * sum) || !(here > 0)) return sum; // past the largest term, which may lie far below
+        last = w * here;
       }
     };
     return weight * beta(first / 2 + middle, b, x, y)[0] + walk(1) + (half > 0 ? walk(-1) : 0);
