@@ -246,6 +246,7 @@
     const facts = `Study ${tables().study} (${tables().title}), target ${targetOf(tables(), settings).title}, seeds ${seeds}, `
       + `${settings.draws.toLocaleString("en")} draws. ${claim().estimand[0].toUpperCase()}${claim().estimand.slice(1)}.`;
     ui.results.replaceChildren(
+      element("p", { className: "tweak-claim" }, `${claim().id}. ${claim().text}`),
       element("p", { className: "tweak-changed" }, changed.length ? `Changed: ${changed.join("; ")}.` : "These are the book’s settings."),
       verdictTable(answer), element("p", { className: "explorer-facts" }, facts), partsTable(answer),
       ...(claim().level ? [groupsTable(answer)] : []));
