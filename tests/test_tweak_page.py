@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 from conftest import ROOT, Watched, simulate_results
 from playwright.sync_api import Page
@@ -331,7 +330,8 @@ def test_the_built_page_on_a_phone_agrees_with_the_book_on_every_claim(book, bro
     studies = page.get_by_label("Study").locator("option").evaluate_all("all => all.map(one => one.value)")
     assert studies == ["mini", "toy"]
     cases = [{"study": study, "claim": claim, "draws": 100} for study in studies for claim in ALL]
-    ledgers = {study: pd.read_json(book / "_static" / "claims" / f"{study}.json")["verdicts"] for study in studies}
+    published = {study: book / "_static" / "claims" / f"{study}.json" for study in studies}
+    ledgers = {study: json.loads(path.read_text())["verdicts"] for study, path in published.items()}
     for case, found in zip(cases, page.evaluate(EACH, cases), strict=True):
         stated = next(verdict for verdict in ledgers[case["study"]] if verdict["claim"] == case["claim"])
         assert (found["verdict"], found["rule"]) == (stated["verdict"], stated["rule"])
