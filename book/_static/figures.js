@@ -1,7 +1,7 @@
 // Draws the book's figures. A page holds each figure as inert JSON in <div class="gain-figure">; the one local
 // plotly.min.js is loaded only where there are figures, each is drawn when it comes into view (also in a tab that is
 // opened later), and all follow the page's light or dark theme. A figure whose layout has `meta.axes` gets a switch of its
-// horizontal axis; pages with a gain explorer or the table of runs load their scripts.
+// horizontal axis; pages with more than figures load the scripts for it.
 (() => {
   "use strict";
   const script = document.currentScript.src;
@@ -101,15 +101,19 @@
     watch(holder);
   };
 
-  const explore = async () => {
-    for (const name of ["explorer-data.js", "explorer-plot.js", "explorer.js"]) await load(name); // each builds on the last
+  const loadInTurn = async (...names) => {
+    for (const name of names) await load(`${name}.js`); // each builds on the last
+  };
+  const SCRIPTS = {
+    ".gain-explorer": ["explorer-data", "explorer-plot", "explorer"],
+    ".gain-tweak": ["tweak-random", "tweak-special", "tweak-stats", "tweak-bootstrap", "tweak-claims", "tweak-page", "tweak"],
+    ".rerun-table": ["rerun"],
+    ".lead-steps": ["lead"],
   };
 
   window.gainBook = { INK, GRID, theme, load, loadPlotly, element, draw: drawOnce, undraw };
   const start = () => {
-    if (document.querySelector(".gain-explorer")) explore();
-    if (document.querySelector(".rerun-table")) load("rerun.js");
-    if (document.querySelector(".lead-steps")) load("lead.js");
+    for (const [part, names] of Object.entries(SCRIPTS)) if (document.querySelector(part)) loadInTurn(...names);
     const holders = [...document.querySelectorAll(".gain-figure")];
     if (!holders.length) return;
     const seen = new IntersectionObserver((entries) => {

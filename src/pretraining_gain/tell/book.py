@@ -62,16 +62,31 @@ def paste_explorer(
 
     `plain` is what a page without JavaScript shows, and `description` what it is of.
     """
-    forms = {"text/html": explorer_html(key, tables, plain, description), "text/plain": description}
+    _paste_application("gain-explorer", key, tables, plain, description, provenance)
+
+
+def paste_tweak(
+    key: str, tables: dict[str, Any], plain: pd.DataFrame, description: str, provenance: Provenance
+) -> None:
+    """As `paste_explorer`, for the page that recomputes: the book's `tweak.js` shows it."""
+    _paste_application("gain-tweak", key, tables, plain, description, provenance)
+
+
+def _paste_application(
+    kind: str, key: str, tables: dict[str, Any], plain: pd.DataFrame, description: str, provenance: Provenance
+) -> None:
+    forms = {"text/html": explorer_html(key, tables, plain, description, kind), "text/plain": description}
     _paste(key, Shown(key, provenance, forms))
 
 
-def explorer_html(key: str, tables: dict[str, Any], plain: pd.DataFrame, description: str) -> str:
+def explorer_html(
+    key: str, tables: dict[str, Any], plain: pd.DataFrame, description: str, kind: str = "gain-explorer"
+) -> str:
     """The tables as inert JSON, so that they need no request, and what is shown in their place without JavaScript."""
     inert = json.dumps(tables, separators=(",", ":"), ensure_ascii=False).replace("<", "\\u003c")
     rows = plain.to_html(border=0, index=False, float_format="{:,.1f}".format)
     return (
-        f'<div class="gain-explorer" data-key="{key}" data-study="{html.escape(tables["study"])}">'
+        f'<div class="{kind}" data-key="{key}" data-study="{html.escape(tables["study"])}">'
         f'<script type="application/json">{inert}</script><noscript><p>{html.escape(description)}</p>{rows}</noscript></div>'
     )
 

@@ -36,6 +36,7 @@ def bootstrap_means(
     resample_classes: bool,
     draws: int = 2000,
     seed: int = 0,
+    exact: bool = False,
 ) -> pd.DataFrame:
     """Mean of `values` in each group of classes, with a 95 % percentile interval.
 
@@ -47,6 +48,7 @@ def bootstrap_means(
     interval is as long as the closed form's (`crossed.total`), in which the residual of seed and image counts once.
     Groups of fewer than ten classes say too little of their own about how seeds and classes vary: where there are several
     groups they take it from all classes (see `_borrow`). Intervals end at the smallest and largest of `values`.
+    Draws are summed in single precision, or with `exact` in double: the same draws, ends that differ in the eighth digit.
     Randomness: `seed` only.
     Returns one row a group in order of appearance: group, mean, low, high, se, df, n_classes, n_images.
     """
@@ -56,7 +58,9 @@ def bootstrap_means(
     # Where each group is one class, only its images can tell how sure its mean is.
     by_classes = resample_classes and (table.sizes > 1).any()
     closed = _closed_forms(table, by_classes)
-    drawn = _reweight_classes(table, closed, draws, rng) if by_classes else _resample_images(table, draws, rng, seed)
+    number = np.float64 if exact else np.float32
+    resample = _reweight_classes if by_classes else _resample_images
+    drawn = resample(table, closed, np.zeros((len(table.sizes), draws), dtype=number), rng, seed)
     low, high = table.mean + _percentiles(closed, *drawn, rng)
     return pd.DataFrame(
         {
@@ -154,12 +158,14 @@ def _borrow(table: _Table, closed: Total, by_classes: bool) -> Total:
     return Total(closed.mean, variance, df, units, unit_df, np.full_like(units, common), np.full_like(units, each / n_classes))
 
 
-def _resample_images(table: _Table, draws: int, rng: np.random.Generator, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Draws of each group's mean less the mean (G, draws), images resampled within classes, and their variance (G,).
+def _resample_images(
+    table: _Table, _closed: Total, deviations: np.ndarray, rng: np.random.Generator, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Fill `deviations` (G, draws) with each group's mean less the mean, images resampled within classes; and their variance.
 
     Classes with equally many images share their resamples, each in an order of its own where classes are added up.
     """
-    deviations = np.zeros((len(table.sizes), draws), dtype=np.float32)
+    draws, number = deviations.shape[1], deviations.dtype
     starts = np.cumsum(table.n_images) - table.n_images
     mixed = (table.sizes[table.group] > 1) & (table.n_images > 1)
     orders = _orders_of(int(mixed.sum()), draws, seed, rng)
@@ -171,7 +177,7 @@ def _resample_images(table: _Table, draws: int, rng: np.random.Generator, seed: 
         for chunk in np.array_split(np.arange(len(members)), -(-len(members) * draws // _CHUNK)):
             images = table.average[starts[members[chunk]][:, None] + np.arange(size)]
             images = (images - images.mean(axis=1, keepdims=True)) * scale[chunk, None]
-            drawn = images.astype(np.float32) @ resamples
+            drawn = images.astype(number) @ resamples
             for row, of in zip(drawn, table.group[members[chunk]], strict=True):
                 deviations[of] += row if table.sizes[of] == 1 else row[next(orders)]
     return deviations, deviations.var(axis=1, dtype=float)
@@ -201,18 +207,18 @@ def _resamples(size: int, draws: int, seed: int) -> np.ndarray:
 
 
 def _reweight_classes(
-    table: _Table, closed: Total, draws: int, rng: np.random.Generator
+    table: _Table, closed: Total, deviations: np.ndarray, rng: np.random.Generator, _seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """As `_resample_images`, but classes get random weights, each with its images; nothing drawn for groups of few.
 
     Exponential weights (Rubin's Bayesian bootstrap, 1981): smoother than counts where classes are not many.
     """
-    deviations = np.zeros((len(table.sizes), draws), dtype=np.float32)
+    draws, kind = deviations.shape[1], deviations.dtype
     averages = table.strata.by_seed.mean(axis=0)
     for number in np.flatnonzero((table.sizes >= FEW_CLASSES) | (len(table.sizes) == 1)):
         members = table.group == number
-        images = table.n_images[members].astype(np.float32)
-        from_mean = images * (averages[members] - table.mean[number]).astype(np.float32)
+        images = table.n_images[members].astype(kind)
+        from_mean = images * (averages[members] - table.mean[number]).astype(kind)
         for start in range(0, draws, max(1, _CHUNK // len(images))):
             part = slice(start, min(draws, start + max(1, _CHUNK // len(images))))
             weights = rng.standard_exponential((part.stop - start, len(images)), dtype=np.float32)
@@ -229,12 +235,13 @@ def _percentiles(closed: Total, deviations: np.ndarray, covered: np.ndarray, rng
     """
     stretch = stdtrit(closed.unit_df, ANCHOR) / ndtri(ANCHOR)
     wanted = (stdtrit(closed.df, ANCHOR) / ndtri(ANCHOR)) ** 2 * closed.variance
-    extra = np.sqrt(np.maximum(wanted - stretch**2 * covered, 0))
+    missing = wanted - stretch**2 * covered
+    extra = np.sqrt(np.where(missing <= 1e-12 * wanted, 0, missing))  # the root of rounding would be no rounding any more
     normal = rng.standard_normal(deviations.shape[1], dtype=np.float32)
     ends = np.empty((2, len(deviations)))
     step = max(1, _CHUNK // deviations.shape[1])
     for start in range(0, len(deviations), step):
         part = slice(start, start + step)
-        drawn = deviations[part] * stretch[part, None].astype(np.float32) + np.outer(extra[part], normal)
+        drawn = deviations[part] * stretch[part, None].astype(deviations.dtype) + np.outer(extra[part], normal)
         ends[:, part] = np.quantile(drawn, [1 - ANCHOR, ANCHOR], axis=1)
     return ends

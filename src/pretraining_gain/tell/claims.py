@@ -54,8 +54,8 @@ class Part:
     """One test of a claim. `p_for` is small when the part holds, `p_against` when its opposite does.
 
     `greater`: the effect is above `bound`. `equal`: it is less than `bound` away from 0. `contrast`: what it is the mean of;
-    None where the estimand is no mean over fixed classes. `detectable` is found only when asked for: it costs more than
-    all tests together.
+    None where the estimand is no mean over fixed classes. `estimate`: what is tested, None of a spread between groups.
+    `detectable` is found only when asked for: it costs more than all tests together.
     """
 
     what: str
@@ -71,6 +71,7 @@ class Part:
     n_classes: int
     n_images: int
     contrast: Contrast | None = None
+    estimate: Estimate | None = None
 
     @property
     def detectable(self) -> float:
@@ -160,7 +161,7 @@ def _part(
     low, high = estimate.interval()
     sizes = estimate.n_seeds, estimate.n_classes, estimate.n_images
     find = partial(detectable, estimate.se, estimate.df)
-    return Part(what, test, bound, estimate.mean, low, high, *p, find, *sizes, contrast)
+    return Part(what, test, bound, estimate.mean, low, high, *p, find, *sizes, contrast, estimate)
 
 
 def alike(what: str, spread: GroupSpread, evaluation: Evaluation) -> Part:

@@ -132,7 +132,11 @@ def _paired_factors(evidence: Evidence) -> dict[str, float]:
 
 def judge(claim: Claim, evidence: Evidence) -> Verdict:
     """Put a claim to a study's results; see `decide`. A study without the needed arms has not run it."""
-    parts = list(claim.parts(evidence))
+    return verdict_on(claim, list(claim.parts(evidence)))
+
+
+def verdict_on(claim: Claim, parts: list[Part]) -> Verdict:
+    """The verdict that these parts give on a claim; see `decide`."""
     if not parts:
         return _verdict(claim, NOT_RUN, "the study has no runs for it", None, None, [])
     verdict, decisive, p_against = decide(parts)
