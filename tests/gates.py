@@ -28,37 +28,12 @@ REFUSED = ("serious", "critical")  # impacts of accessibility violations, in axe
 LARGEST_PAGE_MB = 4.0
 FIRST_PAGE_MB = 1.5
 
+QUESTIONS = Path(__file__).with_name("gates.js")
 # Everything that a reader may open stands open, and nothing moves while it is measured.
 UNFOLDED = """
 .sd-tab-set > .sd-tab-content { display: block !important }
 * { animation: none !important; transition: none !important }
 """
-DRAW = """async patience => {
-  document.querySelectorAll("details").forEach(one => { one.open = true });
-  const drawn = async (part, ready) => {
-    part.scrollIntoView();
-    for (const start = performance.now(); !ready() && performance.now() - start < patience;)
-      await new Promise(done => setTimeout(done, 20));
-    return ready() ? [] : [part.dataset.key || part.className];
-  };
-  const missing = [];
-  for (const one of document.querySelectorAll(".gain-figure"))
-    missing.push(...await drawn(one, () =>
-      one.dataset.drawn && one.querySelectorAll(".trace path, .trace .point, .bars path").length > 1));
-  for (const one of document.querySelectorAll(".gain-explorer"))
-    missing.push(...await drawn(one.parentElement, () => document.querySelector(".explorer[data-drawn] .point")));
-  return missing;
-}"""
-# What makes a page wider than its window, outermost first; what scrolls in itself does not.
-TOO_WIDE = """() => {
-  const width = document.documentElement.clientWidth;
-  if (document.documentElement.scrollWidth <= width) return [];
-  const scrolls = one => one && (getComputedStyle(one).overflowX !== "visible" || scrolls(one.parentElement));
-  const wide = [...document.body.querySelectorAll("*")]
-    .filter(one => one.getBoundingClientRect().right > width + 1 && !scrolls(one.parentElement))
-    .map(one => `${one.tagName.toLowerCase()}.${one.getAttribute("class") || ""}`);
-  return [`scrolls sideways: ${document.documentElement.scrollWidth} px in ${width} px: ${wide.slice(0, 3).join(", ")}`];
-}"""
 
 
 class _Handler(http.server.SimpleHTTPRequestHandler):
@@ -88,14 +63,16 @@ def complaints_of(browser: Browser, folder: Path, home: str, name: str, width: i
     watched = Watched(browser, width=width, home=home)
     page, requested = watched.page, set[str]()
     page.on("request", lambda request: requested.add(request.url))
+    page.add_init_script(path=QUESTIONS)
     page.goto(home + name)
     page.add_style_tag(content=UNFOLDED)
-    found = [f"not drawn: {figure}" for figure in page.evaluate(DRAW, patience_s * 1000)]
+    found = page.evaluate("patience => gates.undrawn(patience)", patience_s * 1000)
     found += too_heavy(folder, home, requested, FIRST_PAGE_MB if name == "book/index.html" else LARGEST_PAGE_MB)
     for scheme in SCHEMES:
         page.emulate_media(color_scheme=scheme)
         page.wait_for_function("scheme => [undefined, scheme].includes(document.documentElement.dataset.theme)", arg=scheme)
-        found += [f"{scheme}: {complaint}" for complaint in page.evaluate(TOO_WIDE) + violations(page)]
+        seen = page.evaluate("[...gates.tooWide(), ...gates.illegible()]") + violations(page)
+        found += [f"{scheme}: {complaint}" for complaint in seen]
     page.context.close()
     return found + watched.complaints
 
@@ -129,7 +106,8 @@ def too_heavy(folder: Path, home: str, requested: set[str], limit_mb: float) -> 
 
 def dead_links(folder: Path) -> list[str]:
     """Links, anchors and sources in the HTML files of `folder` that lead to nothing, or out of it."""
-    pages = {path.resolve(): _targets(path) for path in sorted(folder.rglob("*.html"))}
+    paths = [path for path in sorted(folder.rglob("*.html")) if path.parent.name != "_static"]  # there: a theme's templates
+    pages = {path.resolve(): _targets(path) for path in paths}
     found = []
     for page, (_, links) in pages.items():
         for link in sorted(links):
