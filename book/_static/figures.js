@@ -81,11 +81,24 @@
     for (const note of layout.annotations || []) note.font = { ...note.font, size: 11 };
     delete layout.xaxis?.dtick; // too narrow to name every family
     spread(layout);
-    const below = layout.showlegend === false || !layout.legend ? 10 : 60;
-    for (const menu of layout.updatemenus || []) {
-      Object.assign(menu, { x: 1, xanchor: "right", y: 1, yanchor: "bottom", pad: { b: below } });
-      layout.margin.t = Math.max(layout.margin.t ?? 0, below + 45);
-    }
+    for (const menu of layout.updatemenus || []) Object.assign(menu, { x: 1, xanchor: "right", y: 1, yanchor: "bottom" });
+  };
+
+  // Long names of rows would leave a phone's figure no room; they stand in it, each above its row.
+  const namesInside = ({ data, layout }) => {
+    const names = [...new Set(data.flatMap((trace) => (typeof trace.y?.[0] === "string" ? trace.y : [])))];
+    if (!names.some((name) => name.length > 30)) return;
+    const look = { tickvals: names, ticktext: names.map((name) => name.replace(/(.{40,}?) /g, "$1<br>")), tickfont: { size: 10 } };
+    Object.assign(layout.yaxis, look, { ticklabelposition: "inside top", automargin: false });
+    layout.margin.l = 10;
+    layout.height *= 1.5;
+  };
+
+  // Once a legend is there, its height is known, and a menu can stand above it.
+  const raiseMenus = (canvas) => {
+    const legend = canvas.querySelector(".legend")?.getBBox().height ?? 0;
+    const menus = (canvas.layout.updatemenus || []).map((_, i) => [`updatemenus[${i}].pad.b`, legend + 16]);
+    return menus.length && window.Plotly.relayout(canvas, { ...Object.fromEntries(menus), height: canvas.layout.height + legend });
   };
 
   // A choice of the horizontal axis: each of `axes` has a name, a title, and the x of every trace.
@@ -109,8 +122,12 @@
     holder.append(canvas);
     const config = { responsive: true, displaylogo: false, displayModeBar: false };
     const narrow = holder.clientWidth < 520;
-    if (narrow) narrowed(figure.layout);
+    if (narrow) {
+      narrowed(figure.layout);
+      namesInside(figure);
+    }
     await Plotly.newPlot(canvas, figure.data, figure.layout, config);
+    if (narrow) await raiseMenus(canvas);
     await follow(canvas);
     const axes = figure.layout.meta?.axes;
     if (axes) canvas.before(axisSwitch(canvas, axes, narrow));
