@@ -23,13 +23,17 @@ window.gates = (() => {
     return missing;
   };
 
-  // What makes a page wider than its window, outermost first; what scrolls in itself does not.
+  // What makes a page wider than its window, innermost last; what scrolls in itself does not.
   const tooWide = () => {
     const [page, width] = [document.documentElement.scrollWidth, document.documentElement.clientWidth];
     if (page <= width) return [];
     const scrolls = (one) => one && one !== document.body && (getComputedStyle(one).overflowX !== "visible" || scrolls(one.parentElement));
-    const wide = every("body *").filter((one) => one.getBoundingClientRect().right > width + 1 && !scrolls(one.parentElement));
-    const named = wide.slice(0, 3).map((one) => `${one.tagName.toLowerCase()}.${one.getAttribute("class") || ""}`);
+    const leaves = (one) => {
+      const box = one.getBoundingClientRect();
+      return Math.max(box.right, box.left + one.scrollWidth) > width + 1;
+    };
+    const wide = every("body *").filter((one) => leaves(one) && !scrolls(one));
+    const named = wide.slice(-3).map((one) => `${one.tagName.toLowerCase()}.${one.getAttribute("class") || ""}`);
     return [`scrolls sideways: ${page} px in ${width} px: ${named.join(", ")}`];
   };
 

@@ -65,7 +65,7 @@
     [[0, 0.4], [0.6, 1]].forEach(([from, to], i) => {
       const [left, right] = layout[panels[i]].domain;
       const titles = (layout.annotations || []).filter((note) => note.xref === "paper" && Math.abs(2 * note.x - left - right) < 0.02);
-      titles.forEach((note) => { note.x = (from + to) / 2; });
+      titles.forEach((note) => Object.assign(note, { x: (from + to) / 2, text: inLines(note.text) }));
       layout[panels[i]].domain = [from, to];
     });
   };
@@ -88,17 +88,22 @@
   const namesInside = ({ data, layout }) => {
     const names = [...new Set(data.flatMap((trace) => (typeof trace.y?.[0] === "string" ? trace.y : [])))];
     if (!names.some((name) => name.length > 30)) return;
-    const look = { tickvals: names, ticktext: names.map((name) => name.replace(/(.{40,}?) /g, "$1<br>")), tickfont: { size: 10 } };
-    Object.assign(layout.yaxis, look, { ticklabelposition: "inside top", automargin: false });
+    const note = (name) => ({
+      y: name, text: name.replace(/(.{46,}?) /g, "$1<br>"), yanchor: "bottom", yshift: 6, xref: "paper", x: 0, xanchor: "left",
+      align: "left", showarrow: false, font: { size: 10 },
+    });
+    layout.annotations = [...(layout.annotations || []), ...names.map(note)];
+    layout.yaxis.showticklabels = false;
     layout.margin.l = 10;
     layout.height *= 1.5;
   };
 
-  // Once a legend is there, its height is known, and a menu can stand above it.
-  const raiseMenus = (canvas) => {
-    const legend = canvas.querySelector(".legend")?.getBBox().height ?? 0;
-    const menus = (canvas.layout.updatemenus || []).map((_, i) => [`updatemenus[${i}].pad.b`, legend + 16]);
-    return menus.length && window.Plotly.relayout(canvas, { ...Object.fromEntries(menus), height: canvas.layout.height + legend });
+  // Once a legend is there, its place is known, and a menu can stand above it.
+  const raiseMenus = async (canvas) => {
+    const [legend, plot] = [".legend", ".nsewdrag"].map((part) => canvas.querySelector(part)?.getBoundingClientRect());
+    const raised = legend ? plot.top - legend.top : 0;
+    const menus = (canvas.layout.updatemenus || []).map((_, i) => [`updatemenus[${i}].pad.b`, raised + 10]);
+    if (menus.length) await window.Plotly.relayout(canvas, { ...Object.fromEntries(menus), height: canvas.layout.height + raised });
   };
 
   // A choice of the horizontal axis: each of `axes` has a name, a title, and the x of every trace.
