@@ -47,6 +47,19 @@ window.gates = (() => {
     return (numbers(colour)[3] ?? 1) > 0 ? colour : ground(one.parentElement);
   };
 
+  // Parts of a figure that lie on each other: its legend, its menus, the titles of its axes.
+  const overlaps = () => {
+    const found = [];
+    for (const plot of every(".js-plotly-plot")) {
+      const parts = every(".legend, .updatemenu-header-group, .xtitle", plot).map((one) => [one, one.getBoundingClientRect()]);
+      parts.forEach(([one, a], i) => parts.slice(i + 1).forEach(([other, b]) => {
+        const [across, down] = [Math.min(a.right, b.right) - Math.max(a.left, b.left), Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top)];
+        if (across > 2 && down > 2) found.push(`overlap in a figure: ${one.textContent} and ${other.textContent}`.slice(0, 150));
+      }));
+    }
+    return found.slice(0, 3);
+  };
+
   // axe-core does not judge the words of a drawing: whether they stand out from what is behind them, and whether they are whole.
   const illegible = () => {
     const found = [];
@@ -64,5 +77,5 @@ window.gates = (() => {
     return found.slice(0, 5);
   };
 
-  return { undrawn, tooWide, illegible };
+  return { undrawn, tooWide, illegible, overlaps };
 })();

@@ -71,7 +71,7 @@ def complaints_of(browser: Browser, folder: Path, home: str, name: str, width: i
     for scheme in SCHEMES:
         page.emulate_media(color_scheme=scheme)
         page.wait_for_function("scheme => [undefined, scheme].includes(document.documentElement.dataset.theme)", arg=scheme)
-        seen = page.evaluate("[...gates.tooWide(), ...gates.illegible()]") + violations(page)
+        seen = page.evaluate("[...gates.tooWide(), ...gates.illegible(), ...gates.overlaps()]") + violations(page)
         found += [f"{scheme}: {complaint}" for complaint in seen]
     page.context.close()
     return found + watched.complaints

@@ -55,7 +55,7 @@ def test_below_a_path_the_first_page_leads_to_the_book_and_the_explorer_works(bo
 GOOD = '<h1>A page</h1><p>Some text, <a href="page.html#here" id="here">a link</a>.</p>'
 UNDRAWN = '<div class="gain-figure" data-key="figure_9" role="figure" aria-label="Nine"></div>'
 PALE = "<style>@media (prefers-color-scheme: {0}) {{ p {{ color: #808080; background: #777 }} }}</style>"
-DRAWN = '<div class="js-plotly-plot"><svg class="main-svg" width="300" height="40" overflow="visible">{0}</svg></div>'
+DRAWN = '<div class="js-plotly-plot" style="width: 300px"><svg class="main-svg" width="300" overflow="visible">{0}</svg></div>'
 BAD = {
     "console error": ("<script>console.error('broken')</script>", "console: broken"),
     "uncaught error": ("<script>nowhere()</script>", "error: nowhere is not defined"),
@@ -73,6 +73,10 @@ BAD = {
     "pale in dark": (PALE.format("dark"), "dark: color-contrast"),
     "pale words in a figure": (DRAWN.format('<text y="20" fill="#999">word</text>'), "light: pale words in a figure: word"),
     "words of a figure cut off": (DRAWN.format('<text x="290" y="20">word</text>'), "light: cut off in a figure: word"),
+    "parts of a figure overlap": (
+        DRAWN.format('<text class="legend" y="20">one</text><g class="updatemenu-header-group"><text x="9" y="20">two</text></g>'),
+        "light: overlap in a figure: one and two",
+    ),
     "no alternative": ('<img src="data:image/gif;base64,R0lGODlhAQABAAAAACw=">', "light: image-alt"),
     "nameless control": ("<select><option>one</option></select>", "light: select-name"),
     "keyboard cannot scroll": (
