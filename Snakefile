@@ -132,6 +132,7 @@ rule book:
         "book/executed/22_growth.ipynb",
         [str(path) for path in Path("book").glob("*.*")],
         [str(path) for path in Path("book/_static").glob("*.*")],
+        [str(path) for path in Path("book/_templates").rglob("*.html")],
         "_config.yml",
         "_toc.yml",
         BUILD,

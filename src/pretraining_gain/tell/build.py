@@ -99,6 +99,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.setup_extension("pretraining_gain.tell.reader")
     app.connect("env-get-outdated", _chapters_follow_notebooks)
     app.connect("html-page-context", _without_thebe, priority=900)
+    app.connect("html-page-context", _citations_are_no_list)
     return {"parallel_read_safe": True, "parallel_write_safe": True, "env_version": _version()}
 
 
@@ -121,6 +122,12 @@ def _without_thebe(app: Sphinx, page: str, template: str, context: dict[str, Any
     context["script_files"] = [
         script for script in scripts if "thebe" not in f"{script.filename} {script.attributes.get('body', '')}".lower()
     ]
+
+
+def _citations_are_no_list(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: object) -> None:
+    """docutils calls the references a list, but none of them an item, which tells a screen reader of an empty list."""
+    if body := context.get("body"):
+        context["body"] = body.replace('<div role="list" class="citation-list">', '<div class="citation-list">')
 
 
 if __name__ == "__main__":
