@@ -127,7 +127,7 @@ def test_the_pdf_has_no_gap(texts, content):
 
 @pytest.mark.browser
 def test_nothing_in_the_pdf_leaves_the_paper(document):
-    """Every character lies within the page, and none is too small to read."""
+    """Every character lies within the page, a centimetre from its sides."""
     for number, page in enumerate(document, 1):
         width, height = page.get_size()
         assert (width, height) == pytest.approx((595.3, 841.9), abs=1.5)
