@@ -1,5 +1,5 @@
 # make reproduce [STUDY=toy|mini|paper|file.yml] [PROFILE=local|slurm|folder in profiles] [JOBS=cores at most]
-# make test   make book   make lab   make plan   make data   make prepare   make bench [DEVICE=cpu|cuda]
+# make test   make book   make pdf   make lab   make plan   make data   make prepare   make bench [DEVICE=cpu|cuda]
 STUDY ?= toy
 PYTHON ?= python3
 VENV ?= .venv
@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 SNAKEMAKE := $(BIN)/python -m snakemake --profile profiles/$(PROFILE) $(if $(JOBS),--cores $(JOBS)) --quiet rules host reason
 
-.PHONY: reproduce test book lab plan data prepare bench lock browser
+.PHONY: reproduce test book pdf lab plan data prepare bench lock browser
 .DEFAULT_GOAL := reproduce
 
 reproduce: $(READY)
@@ -18,6 +18,10 @@ test: $(READY) browser
 	$(BIN)/python -m ruff check src tests && $(BIN)/python -m pytest
 
 book: reproduce
+
+# The whole book on paper, printed by the browser that the tests use.
+pdf: $(READY) browser
+	$(SNAKEMAKE) --config study=$(STUDY) -- _build/html/book.pdf
 
 lab: $(READY)
 	$(BIN)/python -m jupyter lab notebooks

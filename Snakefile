@@ -35,8 +35,9 @@ os.environ.setdefault("PRETRAINING_GAIN_THREADS", str(THREADS))
 PYTHON = shlex.quote(sys.executable)
 EXECUTE = f"exec {PYTHON} -m pretraining_gain.execute"  # no shell between, which SIGTERM would end before a run is saved
 CODE = "src/pretraining_gain"
-BUILD = [f"{CODE}/tell/build.py", f"{CODE}/tell/provenance_pages.py"]
-TELL = [path for path in map(str, Path(CODE, "tell").glob("*.py")) if path not in BUILD]
+BUILD = [f"{CODE}/tell/{name}.py" for name in ("build", "provenance_pages", "rerun", "rerun_pages", "compare")]
+PRINT = [f"{CODE}/tell/{name}.py" for name in ("pdf", "one_page", "printing")]
+TELL = [path for path in map(str, Path(CODE, "tell").glob("*.py")) if path not in BUILD + PRINT]
 CONTROLS = ["worlds", "false_positives", "permutations", "power", "estimators"]  # committed; made by tell.controls
 CAMPAIGNS = ["kills", "workflow", "slurm"]  # committed; made by tests.faults and tests.slurm
 DATA_FOLDERS = ["cifar-10", "caltech-101", "imagenet1k", "inat2021"]
@@ -93,7 +94,7 @@ def named(wildcards):
 
 
 # Only training is worth a job on a cluster; the rest takes seconds to a minute each and runs where snakemake does.
-localrules: all, results, book, tables, show_runs, figures, claims, samples, audit, controls, anchors, reliability, performance, growth, plan
+localrules: all, results, book, pdf, tables, show_runs, figures, claims, samples, audit, controls, anchors, reliability, performance, growth, plan
 
 
 wildcard_constraints:
@@ -137,6 +138,17 @@ rule book:
         "_build/html/index.html",
     shell:
         f"{PYTHON} -m pretraining_gain.tell.build"
+
+
+# Not part of `all`: it takes a Chromium, which the book itself does without.
+rule pdf:
+    input:
+        "_build/html/index.html",
+        PRINT,
+    output:
+        "_build/html/book.pdf",
+    shell:
+        f"{PYTHON} -m pretraining_gain.tell.pdf"
 
 
 # `update`: a record whose notebook a kill cut off is not thrown away; the run finds it and trains nothing.

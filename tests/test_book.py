@@ -96,9 +96,10 @@ def test_every_figure_has_one_line_that_leads_to_its_notebook_and_to_the_same_as
     assert len(page.select(".gain-figure, .gain-explorer, .gain-tweak, .not-run, table.samples")) == len(lines)
     for line in lines:
         above = line.find_previous_sibling(class_=["gain-figure", "gain-explorer", "gain-tweak", "not-run", "samples"])
-        notebook, described = [(path.parent / link["href"]).resolve() for link in line.select("a")]
+        notebook, described, rerun = [(path.parent / link["href"].split("#")[0]).resolve() for link in line.select("a")]
         assert notebook.is_relative_to(book / "book" / "executed") and notebook.is_file()
         assert notebook == path or "executed" not in page_name
+        assert rerun == book / "book" / "rerun.html"
         said = json.loads(described.read_text(encoding="utf-8"))
         assert said["page"] == str(notebook.relative_to(book))
         assert said["figure"] == f"{said['origin']}-{above.get('data-key') or said['figure'].partition('-')[2]}"

@@ -306,3 +306,9 @@ def test_a_change_of_code_or_class_table_concerns_what_depends_on_it(tmp_path, f
     path = copy / "src" / "pretraining_gain" / file
     path.write_text(change(path.read_text(), old, new))
     assert tuple(one != other for one, other in zip(fingerprints(), before, strict=True)) == changed
+
+
+def test_a_reader_of_the_plan_who_stops_early_is_no_error():
+    command = f"{sys.executable} -m pretraining_gain.plan paper | head -1; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "") and done.stdout.startswith("Study paper")

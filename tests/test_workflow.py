@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -68,6 +69,17 @@ def test_nothing_twice_only_what_changed_and_on_after_a_kill(results, small_stud
     )
     change_study(small_study, {"train_images_per_class: 8": "train_images_per_class: 9"})
     assert planned(small_study) == {"pretrain": 2, "finetune": 5, "tables": 1}  # scratch does not depend on the source
+
+
+def test_cores_without_a_run_of_their_own_become_threads_of_the_runs(results, small_study, monkeypatch):
+    """Ten runs: on two cores each has one thread, on twenty two."""
+    monkeypatch.delenv("PRETRAINING_GAIN_THREADS")
+    for cores, pretrained in zip((2, 20), pretraining_runs(load_study(small_study), small_study), strict=True):
+        call = snakemake(small_study)
+        call[call.index("--cores") + 1], call[-1] = str(cores), str(pretrained.record_path)
+        done = subprocess.run(call, capture_output=True, text=True, cwd=ROOT)
+        assert done.returncode == 0, done.stderr[-3000:]
+        assert json.loads(pretrained.record_path.read_bytes())["machine"]["threads"] == max(1, cores // 10)
 
 
 def test_a_wrong_study_is_one_line(tmp_path):

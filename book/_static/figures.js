@@ -1,7 +1,7 @@
 // Draws the book's figures. A page holds each figure as inert JSON in <div class="gain-figure">; the one local
 // plotly.min.js is loaded only where there are figures, each is drawn when it comes into view (also in a tab that is
 // opened later), and all follow the page's light or dark theme. A figure whose layout has `meta.axes` gets a switch of its
-// horizontal axis; pages with a gain explorer, or that recompute, load the scripts for it.
+// horizontal axis; pages with a gain explorer, the table of runs, or that recompute, load their scripts.
 (() => {
   "use strict";
   const script = document.currentScript.src;
@@ -83,26 +83,44 @@
     holder.dataset.drawn = "true";
   };
 
+  // Each figure is drawn once, whoever asks for it, until what was drawn is taken away again.
+  const begun = new WeakMap();
+  const drawOnce = (holder) => {
+    if (!begun.has(holder)) begun.set(holder, draw(holder));
+    return begun.get(holder);
+  };
+  let watch = () => {};
+  const undraw = async (holder) => {
+    delete holder.dataset.drawn; // at once, so that nothing more is asked of what goes
+    await begun.get(holder);
+    begun.delete(holder);
+    window.Plotly.purge(holder.querySelector(".js-plotly-plot"));
+    holder.querySelectorAll(":scope > div, :scope > fieldset").forEach((made) => made.remove());
+    delete holder.dataset.drawn;
+    watch(holder);
+  };
+
   const loadInTurn = async (...names) => {
     for (const name of names) await load(`${name}.js`); // each builds on the last
   };
   const explore = () => loadInTurn("explorer-data", "explorer-plot", "explorer");
   const tweak = () => loadInTurn("tweak-random", "tweak-special", "tweak-stats", "tweak-bootstrap", "tweak-claims", "tweak-page", "tweak");
 
-  window.gainBook = { INK, GRID, theme, loadPlotly, element };
+  window.gainBook = { INK, GRID, theme, load, loadPlotly, element, draw: drawOnce, undraw };
   const start = () => {
     if (document.querySelector(".gain-explorer")) explore();
     if (document.querySelector(".gain-tweak")) tweak();
+    if (document.querySelector(".rerun-table")) load("rerun.js");
     const holders = [...document.querySelectorAll(".gain-figure")];
     if (!holders.length) return;
     const seen = new IntersectionObserver((entries) => {
       for (const entry of entries.filter((one) => one.isIntersecting)) {
         seen.unobserve(entry.target);
-        draw(entry.target);
+        drawOnce(entry.target);
       }
     }, { rootMargin: "400px" });
-    holders.forEach((holder) => seen.observe(holder));
-    window.addEventListener("beforeprint", () => holders.filter((h) => !h.dataset.drawn).forEach(draw));
+    watch = (holder) => seen.observe(holder);
+    holders.forEach(watch);
     new MutationObserver(() => {
       for (const canvas of document.querySelectorAll(".gain-figure[data-drawn] .js-plotly-plot")) {
         window.Plotly.relayout(canvas, themed(canvas.layout));

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn
@@ -32,6 +33,9 @@ def answer(name: str, work: Callable[[], object]) -> int:
     """Do the work of a command; returns its exit code."""
     try:
         work()
+        sys.stdout.flush()
+    except BrokenPipeError:  # who read the output has seen enough, as `| head` has
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (InputError, Interrupted) as error:
         print(f"{name}: {error}", file=sys.stderr)
         return TRY_AGAIN if isinstance(error, Interrupted) else 1

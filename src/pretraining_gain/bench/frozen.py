@@ -14,7 +14,8 @@ from pretraining_gain.bench.measure import Effort, compare
 from pretraining_gain.bench.ours import Unkept, anew, recipe_for
 from pretraining_gain.bench.parity import N_EVAL
 from pretraining_gain.bench.photographs import Task
-from pretraining_gain.bench.records import Goal, Part
+from pretraining_gain.bench.records import Accuracy, Comparison, Goal, Part
+from pretraining_gain.bench.scale import Setting
 from pretraining_gain.compute.evaluation import evaluate
 from pretraining_gain.compute.machine import Machine
 from pretraining_gain.compute.models import build_model, freeze_backbone, load_backbone
@@ -26,11 +27,16 @@ Weights = dict[str, Tensor]
 
 
 def frozen(given: Given) -> Part:
+    """Each network of the scale in turn."""
+    compared = [_compared(given, setting) for setting in given.scale.frozen]
+    return Part(comparisons=[speeds for speeds, _ in compared], accuracies=[top1 for _, top1 in compared])
+
+
+def _compared(given: Given, setting: Setting) -> tuple[Comparison, Accuracy]:
     """Rounds are seeds; each loop starts from the same short pretraining on other classes, and reads the original files."""
-    scale, setting = given.scale, given.scale.frozen
-    n_classes = scale.parity_classes
+    scale, n_classes = given.scale, given.scale.parity_classes
     task = given.photographs.task(setting.images, n_classes, N_EVAL)
-    start = pretrained(given)
+    start = pretrained(given, setting)
     exact = recipe_for(setting, "finetune_imagenet", crop_scale_min=0.5)
     seeds = range(scale.frozen_seeds)
 
@@ -65,17 +71,17 @@ def frozen(given: Given) -> Part:
             f"{CACHED}: {scale.frozen_views} views an image"
         ],
     )
-    return Part(comparisons=[speeds], accuracies=[accuracy("frozen", where, loops, NAIVE, n_eval)])
+    return speeds, accuracy("frozen", where, loops, NAIVE, n_eval)
 
 
-def pretrained(given: Given) -> Weights:
+def pretrained(given: Given, setting: Setting) -> Weights:
     """Weights after a short pretraining on classes that the task does not have."""
-    setting, n_classes = given.scale.frozen, given.scale.parity_classes
+    n_classes, epochs = given.scale.parity_classes, given.scale.pretrain_epochs
     task = given.photographs.task(setting.images, n_classes, skip=n_classes)
-    recipe = recipe_for(setting, crop_scale_min=0.5, epochs=given.scale.pretrain_epochs, lr_step_epochs=5)
+    recipe = recipe_for(setting, crop_scale_min=0.5, epochs=epochs, lr_step_epochs=max(1, epochs // 3), lr=0.05)
     data = task.decoded("train", recipe.resize_px)
     model = build_model(setting.backbone, n_classes, seed=0)
-    model, _ = train(model, data, recipe, seed=0, machine=given.machine, checkpoint=Unkept())
+    model, _ = train(model, data, recipe, seed=0, machine=anew(given.machine), checkpoint=Unkept())
     return {name: tensor.cpu() for name, tensor in model.state_dict().items()}
 
 

@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional as F
 
 from pretraining_gain.bench.given import N_CLASSES, Given, is_large
-from pretraining_gain.bench.measure import Contestant, compare
+from pretraining_gain.bench.measure import Contestant, Effort, compare
 from pretraining_gain.bench.ours import Unkept, recipe_for
 from pretraining_gain.bench.photographs import tiled
 from pretraining_gain.bench.records import Comparison, Goal, Part
@@ -52,7 +52,7 @@ def _at(setting: Setting, given: Given) -> Comparison:
     return compare(
         "limit",
         [Contestant(LIMIT, steps, items, prepare), Contestant(OURS, epoch, items, build)],
-        given.effort(given.scale.limit_s),
+        Effort(given.scale.limit_s, 2 * given.scale.rounds),
         setting=str(setting),
         reference=LIMIT,
         device=given.device,

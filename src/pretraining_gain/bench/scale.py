@@ -44,7 +44,7 @@ class Scale:
     parity: Setting
     parity_classes: int
     parity_seeds: int
-    frozen: Setting
+    frozen: list[Setting]
     frozen_seeds: int
     frozen_views: int
     pretrain_epochs: int
@@ -84,7 +84,7 @@ FULL = Scale(
         Setting("resnet50", 64, 128, 32, 1),
         Setting("resnet50", 224, 32, 16, 1),
     ],
-    limit_s=40,
+    limit_s=60,
     loaders=[
         Setting("resnet10_w16", 32, 320, 64, 15),
         Setting("resnet18", 32, 320, 64, 5),
@@ -104,10 +104,10 @@ FULL = Scale(
     parity=Setting("resnet10_w16", 32, 240, 32, 15),
     parity_classes=12,
     parity_seeds=6,
-    frozen=Setting("resnet18", 32, 480, 32, 15),
+    frozen=[Setting("resnet10_w16", 32, 480, 32, 15), Setting("resnet18", 32, 480, 32, 15)],
     frozen_seeds=5,
     frozen_views=2,
-    pretrain_epochs=15,
+    pretrain_epochs=45,
     study_s=240,
     study_changes={"seeds: [0, 1, 2]": "seeds: [0]"},
     draws=2000,
@@ -131,7 +131,7 @@ TINY = Scale(
     parity=_SMALL,
     parity_classes=4,
     parity_seeds=2,
-    frozen=Setting("resnet10_w16", 32, 16, 8, 2),
+    frozen=[Setting("resnet10_w16", 32, 16, 8, 2)],
     frozen_seeds=2,
     frozen_views=2,
     pretrain_epochs=1,

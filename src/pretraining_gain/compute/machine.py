@@ -37,6 +37,7 @@ from torch import Tensor, nn
 
 from pretraining_gain.compute.batchnorm import synchronised
 from pretraining_gain.errors import InputError
+from pretraining_gain.plan.resources import whole_number
 
 # fp64 is for checks: in it, one process and several differ by so little that training does not blow it up.
 _PRECISIONS = {"fp32": "no", "bf16": "bf16", "fp16": "fp16", "fp64": "no"}
@@ -137,7 +138,7 @@ def this_machine() -> Machine:
             "PRETRAINING_GAIN_PRECISION='bf16': this CPU has no instructions for it, and would be many times slower; "
             "accepted here: auto, fp32, fp64"
         )
-    threads, devices, checkpoint_s = _number("THREADS", 0), n_devices(), _number("CHECKPOINT_S", 60, 0, 10**9)
+    threads, devices, checkpoint_s = whole_number("THREADS", 0), n_devices(), whole_number("CHECKPOINT_S", 60, 0, 10**9)
     if device == "cuda" and devices > torch.cuda.device_count():
         raise InputError(f"PRETRAINING_GAIN_DEVICES={devices}, but this machine has {torch.cuda.device_count()}")
     if device == "cpu":
@@ -161,7 +162,7 @@ def cpu_has_bf16() -> bool:
 
 def n_devices() -> int:
     """How many devices share a run."""
-    return _number("DEVICES", 1)
+    return whole_number("DEVICES", 1)
 
 
 @contextmanager
@@ -189,13 +190,6 @@ def _resident_mb() -> float | None:
 
     unit = 2**20 if sys.platform == "darwin" else 2**10
     return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit, 1)
-
-
-def _number(name: str, default: int, least: int = 1, most: int = 1024) -> int:
-    value = os.environ.get(f"PRETRAINING_GAIN_{name}", "")
-    if value and not (value.isdecimal() and len(value) < 20 and least <= int(value) <= most):
-        raise InputError(f"PRETRAINING_GAIN_{name}={value!r}; accepted: a whole number from {least} to {most}")
-    return int(value or default)
 
 
 def _setting(name: str, accepted: tuple[str, ...]) -> str:

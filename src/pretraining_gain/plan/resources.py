@@ -14,7 +14,6 @@ from pretraining_gain.errors import InputError
 from pretraining_gain.plan.costs import PREPARED, WEIGHTS_MB, device_hours
 from pretraining_gain.plan.runs import Run
 
-_DEVICES, _THREADS = "PRETRAINING_GAIN_DEVICES", "PRETRAINING_GAIN_THREADS"
 _SAFETY = 2  # a device at half the study's throughput, or a file system that feeds it half as fast
 _FLOOR_MIN = 10  # starting Python and torch on a busy node, reading the images and hashing them, writing the notebook
 _PYTHON_MB = {"cpu": 1500, "gpu": 6000}  # interpreter, torch, the notebook and what started it; CUDA's host side
@@ -40,7 +39,7 @@ class Resources:
 
 def resources_of(run: Run, attempt: int = 1) -> Resources:
     """What `run` asks for when it is started for the `attempt`-th time (from 1)."""
-    devices = _whole_number(_DEVICES)
+    devices = whole_number("DEVICES", 1)
     on_gpu = uses_gpu(run)
     minutes = _FLOOR_MIN + _SAFETY * 60 * device_hours(run) / devices
     memory = devices * (_PYTHON_MB["gpu" if on_gpu else "cpu"] + _SAFETY * _data_mb(run, on_gpu, devices))
@@ -48,14 +47,14 @@ def resources_of(run: Run, attempt: int = 1) -> Resources:
         runtime_min=attempt * math.ceil(minutes),
         mem_mb=attempt * math.ceil(memory / 500) * 500,
         gpu=devices if on_gpu else 0,
-        cores=devices * (_CORES_PER_GPU if on_gpu else _whole_number(_THREADS)),
+        cores=devices * (_CORES_PER_GPU if on_gpu else whole_number("THREADS", 1)),
     )
 
 
 def check_environment() -> None:
     """Raise `InputError` for a bad `PRETRAINING_GAIN_DEVICES` or `_THREADS`."""
-    for variable in (_DEVICES, _THREADS):
-        _whole_number(variable)
+    for name in ("DEVICES", "THREADS"):
+        whole_number(name, 1)
 
 
 def uses_gpu(run: Run) -> bool:
@@ -76,8 +75,9 @@ def _data_mb(run: Run, on_gpu: bool, devices: int) -> float:
     return (held + batch_pixels * _BYTES_OF_BATCH_PIXEL + kept) / 1e6 + _COPIES_OF_WEIGHTS * WEIGHTS_MB[run.backbone]
 
 
-def _whole_number(variable: str) -> int:
-    value = os.environ.get(variable) or "1"
-    if not (value.isdecimal() and int(value)):
-        raise InputError(f"{variable}={value!r}; accepted: a whole number from 1 on")
-    return int(value)
+def whole_number(name: str, default: int, least: int = 1, most: int = 1024) -> int:
+    """The value of the environment variable `PRETRAINING_GAIN_<name>`. Raises `InputError` where it is not accepted."""
+    value = os.environ.get(f"PRETRAINING_GAIN_{name}", "")
+    if value and not (value.isdecimal() and len(value) < 20 and least <= int(value) <= most):
+        raise InputError(f"PRETRAINING_GAIN_{name}={value!r}; accepted: a whole number from {least} to {most}")
+    return int(value or default)

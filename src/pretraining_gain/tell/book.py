@@ -96,8 +96,13 @@ def paste_samples(key: str, samples: Sequence[Any] | str, provenance: Provenance
 
     Each has `species`, `domain`, `label`, `png_base64`, `image_id` and `credit`; a text in their place says why there are none.
     """
-    forms = _note(samples) if isinstance(samples, str) else {"text/html": _sample_grid(samples)}
+    forms = _note(samples) if isinstance(samples, str) else {"text/html": _sample_grid(samples), "text/plain": _species_of(samples)}
     _paste(key, Shown(key, provenance, forms))
+
+
+def _species_of(samples: Sequence[Any]) -> str:
+    names = ", ".join(dict.fromkeys(sample.species for sample in samples))
+    return f"Sample images of {names} in each domain"
 
 
 def _paste(key: str, shown: Any) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import zlib
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,9 @@ from sphinx.util.docutils import SphinxRole
 from pretraining_gain.errors import InputError
 from pretraining_gain.paths import make_writable, project_root, results_root, write_atomically
 from pretraining_gain.tell.ledger import ledger_path, read_ledger, schema
+from pretraining_gain.tell.pdf import withdraw
 from pretraining_gain.tell.provenance_pages import ProvenancePages
+from pretraining_gain.tell.rerun_pages import RerunFigures, RerunRuns, add_header, publish_runs
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
@@ -42,6 +45,7 @@ def build() -> Path:
     jupyter_book = str(Path(sys.executable).with_name("jupyter-book"))
     command = [jupyter_book, "build", str(root), "--warningiserror", "--nitpick", "--keep-going"]
     index = root / "_build" / "html" / "index.html"
+    withdraw(index.parent)
     if subprocess.run([*command, "--quiet"], cwd=root, env=os.environ | {"PYTHONWARNINGS": "ignore"}).returncode:
         index.unlink(missing_ok=True)
         raise InputError("the book has warnings, printed above; each is an error here")
@@ -76,18 +80,28 @@ class VerdictRole(SphinxRole):
         return [link], []
 
 
-def setup(app: Sphinx) -> dict[str, bool]:
+def setup(app: Sphinx) -> dict[str, Any]:
     """As a Sphinx extension: the role `verdict`; chapters follow the notebooks they paste from; each figure leads to its
-    provenance; no remote kernels.
+    provenance and to the command that makes it again; no remote kernels.
 
     Jupyter Book and its theme both add scripts for running cells by a remote server, which this book has no use for, so
     that every page would declare the same names twice and fail.
     """
     app.add_role("verdict", VerdictRole())
     ProvenancePages().connect(app)
+    app.add_directive("rerun-figures", RerunFigures)
+    app.add_directive("rerun-runs", RerunRuns)
+    app.connect("doctree-read", add_header)
+    app.connect("doctree-resolved", publish_runs)
+    app.add_css_file("rerun.css")
     app.connect("env-get-outdated", _chapters_follow_notebooks)
     app.connect("html-page-context", _without_thebe, priority=900)
-    return {"parallel_read_safe": True, "parallel_write_safe": True}
+    return {"parallel_read_safe": True, "parallel_write_safe": True, "env_version": _version()}
+
+
+def _version() -> int:
+    """Of the code that makes pages: when it changes, Sphinx makes all of them anew."""
+    return zlib.crc32(b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py"))))
 
 
 def _chapters_follow_notebooks(

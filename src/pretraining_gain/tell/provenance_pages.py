@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 FOLDER = "_static/provenance"
+#: The page that has the command of every figure, each at an anchor of its name.
+RERUN = "book/rerun"
 _PASTED = re.compile(r"^:doc: *(\S+)\.ipynb", flags=re.MULTILINE)
 _PLACE = re.compile(r'<span data-provenance="([^"]+)"></span>')
 
@@ -65,6 +67,8 @@ class ProvenancePages:
             "executed notebook": relative_uri(here, app.builder.get_target_uri(notebook)) or here.rpartition("/")[2],
             "JSON": relative_uri(here, _json_of(notebook, name)),
         }
+        if RERUN in app.env.found_docs:
+            uris["re-run this figure"] = f"{relative_uri(here, app.builder.get_target_uri(RERUN))}#rerun-{name}"
         return "".join(f' · <a href="{uri}">{label}</a>' for label, uri in uris.items())
 
     def _publish(self, app: Sphinx, failure: Exception | None) -> None:
@@ -90,13 +94,23 @@ def _source_of(app: Sphinx, page: str, pages: Iterable[str]) -> str:
 
 
 def provenance_of(path: Path) -> dict[str, dict[str, Any]]:
-    """Name -> provenance of each figure in an executed notebook, with the notebook's template and parameters."""
+    """Name -> provenance of each figure in an executed notebook, with its text alternative and the notebook's template and
+    parameters."""
     notebook = json.loads(path.read_text(encoding="utf-8"))
-    made = notebook["metadata"].get("papermill", {})
-    facts = {
-        "template": f"notebooks/{Path(made.get('input_path') or path).name}",
-        "parameters": made.get("parameters", {}),
-    }
+    facts = execution_of(notebook, path)
     outputs = [output for cell in notebook["cells"] for output in cell.get("outputs", [])]
-    found = [output["metadata"]["provenance"] for output in outputs if "provenance" in output.get("metadata", {})]
-    return {one["figure"]: one | facts for one in found}
+    shown = [output for output in outputs if "provenance" in output.get("metadata", {})]
+    return {
+        output["metadata"]["provenance"]["figure"]: output["metadata"]["provenance"]
+        | {"description": "".join(output["data"].get("text/plain", ""))}
+        | facts
+        for output in shown
+        if "scrapbook" not in output["metadata"]  # what chapters paste; the same stands beside it as it is shown
+    }
+
+
+def execution_of(notebook: dict[str, Any], path: Path) -> dict[str, Any]:
+    """Which template was executed into this notebook, with which parameters."""
+    made = notebook["metadata"].get("papermill", {})
+    template = f"notebooks/{Path(made.get('input_path') or path).name}"
+    return {"template": template, "parameters": made.get("parameters", {})}

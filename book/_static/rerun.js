@@ -1,0 +1,126 @@
+// The table of runs: choose by study, figure, stage, pool, classes, seed or words of the name, and the box above shows the
+// command of the run that is picked. Each study's runs are a script of their own, loaded when the study is chosen.
+(() => {
+  "use strict";
+  const { element, load } = window.gainBook;
+  const holder = document.querySelector(".rerun-runs");
+  const box = holder.querySelector(".rerun-box");
+  const studies = [...holder.querySelectorAll(".rerun-plain a")].map((link) => link.textContent);
+  const PRETRAINING = "pretraining";
+  const CHOICES = { figure: "Figure", stage: "Stage or target", pool: "Pool", k: "Classes (k)", seed: "Seed" };
+  const COLUMNS = { name: "Run", stage: "Stage or target", pool: "Pool", k: "k", seed: "Seed", design: "Design" };
+  const ui = {};
+  const state = { study: studies[0], typed: "", picked: null, runs: [], figures: {} };
+
+  // ---- what is shown
+
+  const read = (study) => {
+    const { rows, figures } = window.gainRuns[study];
+    state.runs = rows.map(([name, target, pool, k, seed, design, outcome, command], at) =>
+      ({ at, name, stage: target || PRETRAINING, pool, k, seed, design, outcome, command }));
+    state.figures = Object.fromEntries(Object.entries(figures).map(([name, places]) => [name, new Set(places)]));
+  };
+
+  const fits = (run) =>
+    ["stage", "pool", "k", "seed"].every((name) => !ui[name].value || String(run[name]) === ui[name].value) &&
+    (!ui.figure.value || state.figures[ui.figure.value].has(run.at)) &&
+    state.typed.toLowerCase().split(/\s+/).every((word) => `${run.name} ${run.design}`.toLowerCase().includes(word));
+  const shown = () => state.runs.filter(fits);
+
+  // ---- what the reader does
+
+  const pick = (run) => {
+    state.picked = run;
+    show();
+  };
+  const chooseStudy = async (study, figure = "") => {
+    await load(`rerun/${study}.js`);
+    Object.assign(state, { study, picked: null });
+    read(study);
+    ui.study.value = study;
+    fillChoices();
+    ui.figure.value = figure;
+    show();
+  };
+  const chooseFigure = (name) => {
+    ui.search.value = state.typed = "";
+    const study = studies.find((one) => name.startsWith(`${one}-`));
+    return chooseStudy(study, name);
+  };
+  const download = () => {
+    const content = `${shown().map((run) => `# ${run.name}: ${run.outcome}\n${run.command}`).join("\n\n")}\n`;
+    const href = URL.createObjectURL(new Blob([content], { type: "text/plain" }));
+    element("a", { href, download: `rerun-${state.study}.sh` }).click();
+    setTimeout(() => URL.revokeObjectURL(href), 1000);
+  };
+
+  // ---- the page
+
+  const field = (label, input) => {
+    input.id = `rerun-by-${input.name}`;
+    return element("div", { className: "explorer-field" }, element("label", { htmlFor: input.id }, label), input);
+  };
+  const option = (value, label = value) => element("option", { value }, String(label));
+  const titleOf = (figure) => document.getElementById(`rerun-${figure}`)?.querySelector("p").firstChild.textContent.replace(/ · $/, "") || figure;
+
+  const fillChoices = () => {
+    for (const name of ["stage", "pool", "k", "seed"]) {
+      const values = [...new Set(state.runs.map((run) => run[name]))];
+      if (typeof values[0] === "number") values.sort((a, b) => a - b);
+      ui[name].replaceChildren(option("", "any"), ...values.map((value) => option(value)));
+    }
+    ui.figure.replaceChildren(option("", "any"), ...Object.keys(state.figures).map((name) => option(name, titleOf(name))));
+  };
+
+  const showTable = (runs) => {
+    const head = element("tr", {}, ...Object.values(COLUMNS).map((title) => element("th", { scope: "col" }, title)));
+    const row = (run) => {
+      const name = element("button", { type: "button", className: "explorer-link", onclick: () => pick(run) }, run.name);
+      const facts = Object.keys(COLUMNS).slice(1).map((key) => element("td", {}, String(run[key])));
+      const made = element("tr", {}, element("th", { scope: "row" }, name), ...facts);
+      if (run === state.picked) made.setAttribute("aria-current", "true");
+      return made;
+    };
+    ui.body.replaceChildren(...runs.map(row));
+    if (!ui.head.children.length) ui.head.append(head);
+  };
+
+  const show = () => {
+    const runs = shown();
+    const focused = ui.body.contains(document.activeElement) ? document.activeElement.textContent : null;
+    if (!runs.includes(state.picked)) state.picked = runs[0] || null;
+    ui.status.textContent = `${runs.length.toLocaleString("en")} of ${state.runs.length.toLocaleString("en")} runs of study ${state.study}`;
+    ui.download.textContent = `Download ${runs.length === 1 ? "this command" : `these ${runs.length.toLocaleString("en")} commands`}`;
+    ui.download.hidden = box.hidden = !runs.length;
+    if (state.picked) {
+      box.querySelector("p code").textContent = state.picked.name;
+      box.querySelector("p").lastChild.textContent = `: ${state.picked.outcome}`;
+      box.querySelector("pre").textContent = `${state.picked.command}\n`;
+    }
+    showTable(runs);
+    if (focused) [...ui.body.querySelectorAll("button")].find((one) => one.textContent === focused)?.focus({ preventScroll: true });
+  };
+
+  const build = () => {
+    ui.study = element("select", { name: "study", onchange: (event) => chooseStudy(event.target.value) }, ...studies.map((one) => option(one)));
+    ui.search = element("input", { type: "search", name: "run", placeholder: "e.g. animal-k4 s1", autocomplete: "off",
+      oninput: (event) => { state.typed = event.target.value; show(); } });
+    const choices = Object.entries(CHOICES).map(([name, label]) => field(label, (ui[name] = element("select", { name, onchange: show }))));
+    ui.status = element("p", { className: "explorer-status", role: "status" });
+    ui.download = element("button", { type: "button", onclick: download });
+    ui.head = element("thead", {});
+    ui.body = element("tbody", {});
+    const table = element("table", {}, ui.head, ui.body);
+    const scroll = element("div", { className: "explorer-scroll rerun-scroll", tabIndex: 0, role: "region", "aria-label": "Runs" }, table);
+    const form = element("form", { className: "explorer-controls", onsubmit: () => false },
+      element("div", { className: "explorer-row" }, field("Study", ui.study), ...choices, field("Words in the name", ui.search)));
+    holder.querySelector(".rerun-table").append(element("section", { className: "explorer", "aria-label": "Runs and their commands" },
+      form, element("div", { className: "explorer-bar" }, ui.status, ui.download), box, scroll));
+  };
+
+  build();
+  chooseStudy(studies[0]).then(() => { holder.dataset.drawn = "true"; });
+  for (const link of document.querySelectorAll(".rerun-entry li a[href='#rerun-runs']")) {
+    link.addEventListener("click", () => chooseFigure(link.closest("li").id.replace("rerun-", "")));
+  }
+})();

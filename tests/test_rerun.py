@@ -1,0 +1,301 @@
+"""Commands that make figures and runs again: printed for every one of them, and doing what they say."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import papermill.cli
+import pytest
+from bs4 import BeautifulSoup
+from conftest import ROOT, Watched
+
+from pretraining_gain.errors import InputError
+from pretraining_gain.plan.runs import Run
+from pretraining_gain.tell import compare
+from pretraining_gain.tell.rerun import Parameter, command_of_notebook, command_of_run, parameters_of, repeatable_runs
+
+STUDIES = {"mini": 238, "toy": 66, "anchors": 140, "paper": 399}
+RUN = "field--animal-k4-s0-resnet10_w16"
+
+
+def given_in(command: str) -> tuple[str, dict[str, Any], dict[str, str]]:
+    """Notebook, parameters as papermill reads them, and variables of a printed command."""
+    [line] = [line for line in command.splitlines() if "papermill " in line]
+    words = shlex.split(line)
+    start = words.index("papermill")
+    options = words[start + 3 :]
+    parameters = {
+        name: text if flag == "-r" else papermill.cli._resolve_type(text)
+        for flag, name, text in zip(options[::3], options[1::3], options[2::3], strict=True)
+    }
+    return words[start + 1], parameters, dict(word.split("=", 1) for word in words[:start])
+
+
+def commands_in(text: str) -> Iterator[tuple[str, str]]:
+    """Name and command of each run in the plain text beside the book."""
+    for block in text.split("\n\n")[1:]:
+        title, command = block.strip().split("\n", 1)
+        yield title.removeprefix("# ").split(":")[0], command
+
+
+@pytest.mark.parametrize("study", STUDIES)
+def test_every_run_has_a_command_that_means_this_run(book, study):
+    """Read from the text that a reader without JavaScript gets; held against the records' own names."""
+    printed = dict(commands_in((book / "_static" / "rerun" / f"{study}.txt").read_text()))
+    assert len(printed) == STUDIES[study]
+    for name, command in printed.items():
+        notebook, parameters, variables = given_in(command)
+        run = Run(**parameters)
+        assert name in (f"{run.run_id}.{run.fingerprint}", run.run_id)
+        assert notebook == f"notebooks/{'02_finetune' if run.downstream else '01_pretrain'}.ipynb"
+        assert not command.startswith("git checkout")
+        if study != "paper":
+            record = json.loads((ROOT / "results" / study / run.stage / f"{name}.json").read_text())
+            assert record["parameters"] == parameters and record["fingerprint"] == run.fingerprint
+            assert variables["PRETRAINING_GAIN_THREADS"] == str(record["machine"]["threads"])
+            assert variables["PRETRAINING_GAIN_DEVICE"] == record["machine"]["device"]
+    if study != "paper":
+        assert set(printed) == {path.stem for path in (ROOT / "results" / study).glob("*/*.json")}
+
+
+@pytest.fixture(scope="module")
+def elsewhere(book, tmp_path_factory) -> Path:
+    """A folder where commands find the notebooks as in a checkout, so that what they make stays out of this one."""
+    folder = tmp_path_factory.mktemp("elsewhere")
+    (folder / "notebooks").symlink_to(ROOT / "notebooks")
+    return folder
+
+
+def shell(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    own = {name: value for name, value in os.environ.items() if not name.startswith("PRETRAINING_GAIN_")}
+    return subprocess.run(
+        ["bash", "-euc", command], cwd=folder, env=own | {"PATH": path}, capture_output=True, text=True
+    )
+
+
+def test_printed_commands_make_a_pretraining_and_its_finetuning_again_bit_by_bit(book, elsewhere):
+    printed = dict(commands_in((book / "_static" / "rerun" / "toy.txt").read_text()))
+    for start in (f"{RUN.removeprefix('field--')}.", f"{RUN}."):
+        [name] = [name for name in printed if name.startswith(start)]
+        done = shell(printed[name], elsewhere)
+        assert done.returncode == 0, done.stderr[-3000:]
+        assert done.stdout.startswith(f"the same as {ROOT}/results/toy/") and f"{name}.json" in done.stdout
+        [first, again] = [next(root.rglob(f"toy/*/{name}.json")) for root in (ROOT / "results", elsewhere / "again")]
+        before, now = json.loads(first.read_text()), json.loads(again.read_text())
+        assert [epoch["loss"] for epoch in now["history"]] == [epoch["loss"] for epoch in before["history"]]
+        assert now["cost"]["starts"] == 1 and again.stat().st_mtime > first.stat().st_mtime
+    assert gzip.decompress(again.with_suffix(".csv.gz").read_bytes()) == gzip.decompress(
+        first.with_suffix(".csv.gz").read_bytes()
+    )
+    assert name.partition(".")[0] in (elsewhere / "again" / "toy" / f"{name}.ipynb").read_text()
+
+
+def test_the_printed_command_of_a_figure_draws_the_same_figure(book, elsewhere):
+    page = BeautifulSoup((book / "book" / "rerun.html").read_text(encoding="utf-8"), "html.parser")
+    entry = page.select_one("#rerun-toy-figure_1").find_parent(class_="rerun-entry")
+    command = entry.select_one("pre").get_text()
+    done = shell(command, elsewhere)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert f"the same as {ROOT}/book/executed/toy/10_taxa.ipynb: figure_1, figure_2" in done.stdout
+    drawn = [figures_of(root / "toy" / "10_taxa.ipynb") for root in (ROOT / "book" / "executed", elsewhere / "again")]
+    assert len(drawn[0]) == 2 and drawn[0] == drawn[1]
+    other = shell(command.replace("-p draws 2000", "-p draws 30"), elsewhere)
+    assert other.returncode == 1 and "differs from" in other.stderr and " in: figure_1, figure_2, draws" in other.stderr
+
+
+def figures_of(path: Path) -> list[dict[str, Any]]:
+    outputs = [output for cell in json.loads(path.read_text())["cells"] for output in cell.get("outputs", [])]
+    return [found for output in outputs if (found := output.get("data", {}).get("application/vnd.plotly.v1+json"))]
+
+
+def record_of(study: str, **wanted: Any) -> dict[str, Any]:
+    for path in sorted((ROOT / "results" / study / "finetune").glob("*.json")):
+        record = json.loads(path.read_text())
+        if all(record["parameters"].get(name) == value for name, value in wanted.items()):
+            return record
+    raise LookupError(wanted)
+
+
+def test_a_run_of_other_code_asks_for_its_commit_and_other_machines_for_theirs():
+    record = record_of("mini", pool="animal", k=2)
+    assert "checkout" not in command_of_run(record)
+    machine = record["machine"] | {"device": "cuda", "precision": "bf16", "devices": 4, "compiled": True}
+    other = command_of_run(record | {"fingerprint": "0" * 8, "machine": machine})
+    assert other.startswith(f"git checkout {record['provenance']['commit']}  #")
+    _, parameters, variables = given_in(other)
+    assert parameters == record["parameters"]
+    assert {name.removeprefix("PRETRAINING_GAIN_"): value for name, value in variables.items()} == {
+        "RESULTS": "again", "DEVICE": "cuda", "PRECISION": "bf16", "THREADS": "1", "DEVICES": "4", "COMPILE": "yes",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("value", ["", "toy", "a b", "7", "1e3", "True", "None", "it's", 7, 0.5, True])
+def test_a_value_arrives_in_the_notebook_as_it_was(value):
+    _, parameters, _ = given_in(command_of_notebook("toy/10_taxa", {"first": value, "last": "x"}))
+    assert parameters == {"first": value, "last": "x"} and type(parameters["first"]) is type(value)
+
+
+def test_a_notebooks_parameters_are_told_with_what_they_mean():
+    study, draws = parameters_of(ROOT / "notebooks" / "11_subsets.ipynb", {"study": "mini"})
+    assert study == Parameter("study", "mini", "toy", "name in notebooks/studies/, or the path of your own .yml")
+    assert study.changed and draws.value == 2000 and not draws.changed
+
+
+def test_what_differs_is_named_and_what_is_missing_too(tmp_path, capsys):
+    [path] = (ROOT / "results" / "mini" / "finetune").glob("caltech101_animals--scratch-s0-*.json")
+    again = tmp_path / "again" / "mini" / "finetune" / path.name
+    again.parent.mkdir(parents=True)
+    record = json.loads(path.read_text())
+    record["history"][2]["wall_time_s"] = 1e6
+    again.write_text(json.dumps(record))
+    assert compare.main([str(again)]) == 0
+    assert capsys.readouterr().out.startswith(f"the same as {path}: fingerprint, recipe, ")
+    record["history"][2]["loss"] += 1e-12
+    record["sha256"]["predictions"] = "0" * 64
+    again.write_text(json.dumps(record))
+    assert compare.main([str(again)]) == 1
+    assert f"compare: {again} differs from {path} in: sha256, epoch 3\n" == capsys.readouterr().err
+    stray = again.with_name("stray.json")
+    stray.write_text("{}")
+    for wrong, said in ((stray, "nothing to compare"), (tmp_path / "no.ipynb", "cannot be compared")):
+        assert compare.main([str(wrong)]) == 1
+        assert re.fullmatch(f"compare: .*{said}.*; accepted: .*\n", capsys.readouterr().err)
+
+
+def test_a_run_without_a_record_is_planned_and_one_whose_record_is_lost_is_an_error(results):
+    planned = list(repeatable_runs("paper"))
+    assert {run.outcome for run in planned} == {"planned, not run here"}
+    assert not any("compare" in run.command or "again" in run.command for run in planned)
+    shutil.copytree(ROOT / "results" / "anchors", results / "anchors", ignore=shutil.ignore_patterns("finetune"))
+    with pytest.raises(InputError, match=r"record .*anchors/finetune/\S+ is damaged \(No such file"):
+        list(repeatable_runs("anchors"))
+
+
+def executed_pages() -> list[str]:
+    toc = (ROOT / "_toc.yml").read_text()
+    return re.findall(r"book/executed/[\w/]+", toc)
+
+
+@cache
+def soup(book: Path, page: str) -> BeautifulSoup:
+    return BeautifulSoup((book / f"{page}.html").read_text(encoding="utf-8"), "html.parser")
+
+
+@pytest.mark.parametrize("page", executed_pages())
+def test_an_executed_notebook_can_be_taken_away_and_says_its_parameters(book, page):
+    header = soup(book, page).select_one("section > .rerun-header")
+    button = header.select_one("a.rerun-download")
+    source = (book / f"{page}.html").parent / button["href"]
+    executed = ROOT / f"{page}.ipynb"
+    assert source.read_bytes() == executed.read_bytes() and button["download"].endswith(".ipynb")
+    notebook = json.loads(executed.read_text())
+    [cell] = [cell for cell in notebook["cells"] if "parameters" in cell["metadata"].get("tags", [])]
+    rows = [[cell.get_text() for cell in row.select("td")] for row in header.select("table.parameters tbody tr")]
+    declared = [line.split(":")[0] for line in "".join(cell["source"]).splitlines()]
+    assert [row[0] for row in rows] == declared
+    given = notebook["metadata"]["papermill"]["parameters"]
+    for name, value, origin, meaning in rows:
+        line = next(line for line in "".join(cell["source"]).splitlines() if line.startswith(f"{name}:"))
+        assert meaning and line.endswith(f"# {meaning}")
+        assert name not in given or json.loads(value) == given[name]
+        assert origin.startswith("given") == (f"= {value} " not in line), (name, value, origin)
+    [command] = header.select("a[href*='#rerun-']")
+    assert command["href"].split("#")[1] in {one["id"] for one in soup(book, "book/rerun").select("[id]")}
+
+
+def test_every_figure_of_the_book_leads_to_its_command(book):
+    rerun = soup(book, "book/rerun")
+    entries = {one["id"]: one for one in rerun.select(".rerun-entry li")}
+    seen = set()
+    for path in (book / "book").rglob("*.html"):
+        for line in re.findall(r'<p class="provenance">.*?</p>', path.read_text(encoding="utf-8"), flags=re.DOTALL):
+            [link] = re.findall(r'<a href="([^"]*)">re-run this figure</a>', line)
+            [described] = re.findall(r'<a href="([^"]*)">JSON</a>', line)
+            target, anchor = link.split("#")
+            assert (path.parent / target).resolve() == book / "book" / "rerun.html"
+            assert anchor in entries and described.endswith(f"-{anchor.removeprefix('rerun-')}.json")
+            seen.add(anchor)
+    assert seen == set(entries)
+    for path in (book / "_static" / "provenance").glob("*.json"):
+        described = json.loads(path.read_text(encoding="utf-8"))["description"]
+        assert described and " at 0x" not in described, path
+    for number in (1, 2, 3, 4, 5, 6):
+        for study in ("mini", "toy", "paper"):
+            entry = entries[f"rerun-{study}-figure_{number}"]
+            assert entry.get_text().startswith(f"Figure {number}")
+            notebook, parameters, _ = given_in(entry.find_parent(class_="rerun-entry").select_one("pre").get_text())
+            assert parameters["study"] == study and (ROOT / notebook).is_file() and "19_not_run" not in notebook
+
+
+@pytest.mark.browser
+def test_a_reader_finds_a_run_and_copies_its_command_by_key(book, browser):
+    watched = Watched(browser)
+    page = watched.open(book / "book" / "rerun.html")
+    page.locator(".rerun-runs[data-drawn]").wait_for(timeout=15_000)
+    printed = dict(commands_in((book / "_static" / "rerun" / "mini.txt").read_text()))
+    status, box = page.locator(".rerun-runs [role=status]"), page.locator(".rerun-box pre")
+    assert status.inner_text() == "238 of 238 runs of study mini"
+    page.locator("select[name=pool]").select_option("animal")
+    page.locator("select[name=seed]").select_option("1")
+    page.locator("select[name=stage]").select_option("caltech101_animals")
+    page.locator("input[name=run]").fill("K4")
+    names = page.locator(".rerun-table tbody th").all_inner_texts()
+    assert names and status.inner_text() == f"{len(names)} of 238 runs of study mini"
+    assert all(name.startswith("caltech101_animals--animal-k4-") and "-s1-" in name for name in names)
+    last = page.locator(".rerun-table tbody button").last
+    last.focus()
+    page.keyboard.press("Enter")
+    assert box.inner_text().strip() == printed[names[-1]]
+    page.evaluate("navigator.clipboard.writeText = (text) => { window.copied = text; return Promise.resolve(); }")
+    copy = page.locator(".rerun-box button.copybtn")
+    copy.focus()
+    page.wait_for_function("getComputedStyle(document.querySelector('.rerun-box .copybtn')).opacity === '1'")
+    page.evaluate("document.addEventListener('copy', () => { window.copied = document.activeElement.value; })")
+    page.keyboard.press("Enter")
+    page.wait_for_function("window.copied")
+    assert page.evaluate("window.copied").strip() == printed[names[-1]]
+    assert watched.complaints == []
+
+
+@pytest.mark.browser
+def test_a_figures_runs_are_shown_and_taken_away(book, browser, tmp_path):
+    watched = Watched(browser, width=360)
+    page = watched.open(book / "book" / "rerun.html")
+    page.locator(".rerun-runs[data-drawn]").wait_for(timeout=15_000)
+    page.locator("#rerun-toy-figure_3 a", has_text="its 39 runs").click()
+    page.wait_for_function("document.querySelector('.rerun-runs [role=status]').textContent === '39 of 66 runs of study toy'")
+    assert page.locator("select[name=figure] option:checked").inner_text().startswith("Figure 3. Top-1 on")
+    with page.expect_download() as started:
+        page.get_by_role("button", name="Download these 39 commands").click()
+    started.value.save_as(tmp_path / "rerun.sh")
+    taken = dict(commands_in("\n\n" + (tmp_path / "rerun.sh").read_text()))
+    printed = dict(commands_in((book / "_static" / "rerun" / "toy.txt").read_text()))
+    assert len(taken) == 39 and all(printed[name] == command for name, command in taken.items())
+    page.locator("select[name=study]").select_option("paper")
+    page.wait_for_function("document.querySelector('.rerun-runs [role=status]').textContent.endsWith('399 runs of study paper')")
+    assert "planned, not run here" in page.locator(".rerun-box p").inner_text()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    assert watched.complaints == []
+
+
+@pytest.mark.browser
+def test_without_javascript_the_commands_are_there_as_text(book, browser):
+    context = browser.new_context(java_script_enabled=False, offline=True)
+    page = context.new_page()
+    page.goto((book / "book" / "rerun.html").as_uri())
+    assert page.locator(".rerun-box pre").inner_text().startswith("mkdir -p again/mini\n")
+    page.locator(".rerun-plain a", has_text="anchors").click()
+    assert page.locator("body").inner_text().count("notebooks/02_finetune.ipynb") == 100
+    context.close()
