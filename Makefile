@@ -24,7 +24,7 @@ pdf: $(READY) browser
 	$(SNAKEMAKE) --config study=$(STUDY) -- _build/html/book.pdf
 
 lab: $(READY)
-	$(BIN)/python -m jupyter lab notebooks
+	$(BIN)/python -m jupyter lab notebooks/90_playground.ipynb
 
 plan: $(READY)
 	$(BIN)/python -m pretraining_gain.plan $(STUDY)

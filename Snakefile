@@ -35,7 +35,8 @@ os.environ.setdefault("PRETRAINING_GAIN_THREADS", str(THREADS))
 PYTHON = shlex.quote(sys.executable)
 EXECUTE = f"exec {PYTHON} -m pretraining_gain.execute"  # no shell between, which SIGTERM would end before a run is saved
 CODE = "src/pretraining_gain"
-BUILD = [f"{CODE}/tell/{name}.py" for name in ("build", "provenance_pages", "rerun", "rerun_pages", "compare")]
+BUILD = [f"{CODE}/tell/{name}.py" for name in ("build", "launch", "provenance_pages", "rerun", "rerun_pages", "compare")]
+BUILD += map(str, Path(CODE, "tell", "reader").glob("*.py"))
 PRINT = [f"{CODE}/tell/{name}.py" for name in ("pdf", "one_page", "printing")]
 TELL = [path for path in map(str, Path(CODE, "tell").glob("*.py")) if path not in BUILD + PRINT]
 CONTROLS = ["worlds", "false_positives", "permutations", "power", "estimators"]  # committed; made by tell.controls
@@ -131,6 +132,7 @@ rule book:
         "book/executed/22_growth.ipynb",
         [str(path) for path in Path("book").glob("*.*")],
         [str(path) for path in Path("book/_static").glob("*.*")],
+        [str(path) for path in Path("book/_templates").rglob("*.html")],
         "_config.yml",
         "_toc.yml",
         BUILD,
@@ -254,7 +256,9 @@ rule samples:
     input:
         study_file,
         ancient(data_at_hand),
+        [str(path) for path in Path("results").glob("*/domains.csv")],  # published in place of pictures
         f"{CODE}/compute/samples.py",
+        f"{CODE}/compute/domains.py",
         f"{CODE}/tell/book.py",
         f"{CODE}/tell/provenance.py",
         template="notebooks/12_samples.ipynb",

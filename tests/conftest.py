@@ -163,10 +163,14 @@ def browser():
 
 
 class Watched:
-    """A page without a network; collects console errors, uncaught errors, and requests that leave the disk."""
+    """A page without a network; collects console errors, uncaught errors, and requests that leave the disk.
 
-    def __init__(self, browser, width: int = 1280, scheme: str = "light") -> None:
-        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme, offline=True)
+    A page from a server at `home` may ask that server, and nothing beside it.
+    """
+
+    def __init__(self, browser, width: int = 1280, scheme: str = "light", home: str = "file:") -> None:
+        viewport, offline = {"width": width, "height": 900}, home == "file:"
+        context = browser.new_context(viewport=viewport, color_scheme=scheme, offline=offline)
         self.page: Page = context.new_page()
         self.complaints: list[str] = []
         self.page.on("console", lambda m: self.complaints.append(f"console: {m.text}") if m.type == "error" else None)
@@ -174,7 +178,7 @@ class Watched:
         self.page.on("requestfailed", self._failed)
         self.page.on(
             "request",
-            lambda r: None if r.url.startswith(("file:", "data:", "blob:")) else self.complaints.append(r.url),
+            lambda r: None if r.url.startswith((home, "data:", "blob:")) else self.complaints.append(r.url),
         )
 
     def _failed(self, request) -> None:

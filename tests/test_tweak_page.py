@@ -53,7 +53,6 @@ def place(tmp_path_factory) -> Path:
     (folder / "tweak.html").write_text(
         '<!doctype html><html lang="en" data-theme="light"><head><meta charset="utf-8"><title>tweak</title>'
         '<meta name="viewport" content="width=device-width"><link rel="stylesheet" href="_static/book.css">'
-        '<link rel="stylesheet" href="_static/tweak.css">'
         f"<style>html{{{colours}}}body{{font-family:sans-serif;margin:8px}}</style>"
         f'<script src="_static/figures.js"></script></head><body><article>{"".join(parts)}</article></body></html>',
         encoding="utf-8",

@@ -90,8 +90,11 @@ window.gainData = (() => {
 
   const plainText = (text) => text.normalize("NFD").replace(/\p{M}/gu, "").toLowerCase();
 
-  // Whether each word that was typed is part of the species' name, or begins a word of its taxon or of a group it is in.
+  // Whether each word that was typed is part of the species' name, or begins a word of its taxon or of a group it is in; what
+  // stands in quotes must be the name.
   const matches = (target, row, typed) => {
+    const [, exactly] = typed.trim().match(/^"(.*)"$/) || [];
+    if (exactly) return plainText(row.species) === plainText(exactly);
     const words = plainText(typed).split(/\s+/).filter(Boolean);
     const groups = Object.keys(target.levels).map((level) => groupName(target, level, row.i));
     const [name, taxa] = [plainText(row.species), ` ${plainText([row.taxon, ...groups].join(" "))}`];

@@ -284,8 +284,10 @@
   };
 
   ui.app = build();
-  chooseStudy(0);
   const asks = new URLSearchParams(window.location.search);
+  chooseStudy(Math.max(0, studies.findIndex((one) => one.study === asks.get("study"))));
+  const wanted = tables().targets.findIndex((one) => one.name === asks.get("target"));
+  if (wanted > 0) chooseTarget(wanted);
   if (asks.get("species")) search(asks.get("species"));
   new MutationObserver(plot).observe(document.documentElement, { attributes: true, attributeFilter: ["data-theme"] });
   let wide = ui.canvas.clientWidth;

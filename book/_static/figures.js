@@ -1,7 +1,7 @@
 // Draws the book's figures. A page holds each figure as inert JSON in <div class="gain-figure">; the one local
 // plotly.min.js is loaded only where there are figures, each is drawn when it comes into view (also in a tab that is
 // opened later), and all follow the page's light or dark theme. A figure whose layout has `meta.axes` gets a switch of its
-// horizontal axis; pages with a gain explorer, the table of runs, or that recompute, load their scripts.
+// horizontal axis; pages with more than figures load the scripts for it.
 (() => {
   "use strict";
   const script = document.currentScript.src;
@@ -13,7 +13,7 @@
   const themed = (layout) => {
     const mode = theme();
     const look = { "font.color": INK[mode] };
-    for (const name of Object.keys(layout).filter((key) => /^[xy]axis\d*$/.test(key))) {
+    for (const name of axesOf(layout)) {
       look[`${name}.gridcolor`] = GRID[mode];
       look[`${name}.linecolor`] = GRID[mode];
       look[`${name}.zerolinecolor`] = GRID[mode];
@@ -47,13 +47,72 @@
     return made;
   };
 
+  // What follows the page's theme: the layout's colours, and the intervals of bars, which lie half on their bar, half beside it.
+  const follow = (canvas) => {
+    const bars = canvas.data.flatMap((trace, i) => (trace.type === "bar" && trace.error_y ? [i] : []));
+    return bars.length
+      ? window.Plotly.update(canvas, { "error_y.color": INK[theme()] }, themed(canvas.layout), bars)
+      : window.Plotly.relayout(canvas, themed(canvas.layout));
+  };
+
+  const axesOf = (layout) => Object.keys(layout).filter((key) => /^[xy]axis\d*$/.test(key));
+  const inLines = (text) => text.replace(/(.{9,}?) /g, "$1<br>");
+
+  // Two panels side by side, each with its own scale: room for the labels between them.
+  const spread = (layout) => {
+    const panels = ["xaxis", "xaxis2"];
+    if (!panels.every((key) => layout[key]?.domain) || layout.xaxis3 || layout.yaxis2?.showticklabels === false) return;
+    [[0, 0.4], [0.6, 1]].forEach(([from, to], i) => {
+      const [left, right] = layout[panels[i]].domain;
+      const titles = (layout.annotations || []).filter((note) => note.xref === "paper" && Math.abs(2 * note.x - left - right) < 0.02);
+      titles.forEach((note) => Object.assign(note, { x: (from + to) / 2, text: inLines(note.text) }));
+      layout[panels[i]].domain = [from, to];
+    });
+  };
+
+  // For a phone: smaller words, titles of panels in lines, a menu above the legend instead of over it.
+  const narrowed = (layout) => {
+    layout.margin = { ...layout.margin, l: 55, r: 5 };
+    layout.font = { ...layout.font, size: 12 };
+    for (const key of axesOf(layout)) {
+      const title = layout[key].title ?? {};
+      layout[key].title = { ...title, font: { size: 11 }, text: layout.xaxis2 && key[0] === "x" ? inLines(title.text ?? "") : title.text };
+    }
+    for (const note of layout.annotations || []) note.font = { ...note.font, size: 11 };
+    delete layout.xaxis?.dtick; // too narrow to name every family
+    spread(layout);
+    for (const menu of layout.updatemenus || []) Object.assign(menu, { x: 1, xanchor: "right", y: 1, yanchor: "bottom" });
+  };
+
+  // Long names of rows would leave a phone's figure no room; they stand in it, each above its row.
+  const namesInside = ({ data, layout }) => {
+    const names = [...new Set(data.flatMap((trace) => (typeof trace.y?.[0] === "string" ? trace.y : [])))];
+    if (!names.some((name) => name.length > 30)) return;
+    const note = (name) => ({
+      y: name, text: name.replace(/(.{46,}?) /g, "$1<br>"), yanchor: "bottom", yshift: 6, xref: "paper", x: 0, xanchor: "left",
+      align: "left", showarrow: false, font: { size: 10 },
+    });
+    layout.annotations = [...(layout.annotations || []), ...names.map(note)];
+    layout.yaxis.showticklabels = false;
+    layout.margin.l = 10;
+    layout.height *= 1.5;
+  };
+
+  // Once a legend is there, its place is known, and a menu can stand above it.
+  const raiseMenus = async (canvas) => {
+    const [legend, plot] = [".legend", ".nsewdrag"].map((part) => canvas.querySelector(part)?.getBoundingClientRect());
+    const raised = legend ? plot.top - legend.top : 0;
+    const menus = (canvas.layout.updatemenus || []).map((_, i) => [`updatemenus[${i}].pad.b`, raised + 10]);
+    if (menus.length) await window.Plotly.relayout(canvas, { ...Object.fromEntries(menus), height: canvas.layout.height + raised });
+  };
+
   // A choice of the horizontal axis: each of `axes` has a name, a title, and the x of every trace.
   let switches = 0;
-  const axisSwitch = (canvas, axes) => {
+  const axisSwitch = (canvas, axes, narrow) => {
     const name = `axis-${(switches += 1)}`;
     const titles = Object.keys(canvas.layout).filter((key) => /^xaxis\d*$/.test(key));
     const choose = (axis) => {
-      const look = Object.fromEntries(titles.map((key) => [`${key}.title.text`, axis.title]));
+      const look = Object.fromEntries(titles.map((key) => [`${key}.title.text`, narrow && titles.length > 1 ? inLines(axis.title) : axis.title]));
       window.Plotly.update(canvas, { x: axis.x }, look);
     };
     const choices = axes.map((axis, i) =>
@@ -67,20 +126,18 @@
     const canvas = document.createElement("div");
     holder.append(canvas);
     const config = { responsive: true, displaylogo: false, displayModeBar: false };
-    if (holder.clientWidth < 520) {
-      figure.layout.margin = { ...figure.layout.margin, l: 55, r: 5 };
-      figure.layout.font = { ...figure.layout.font, size: 12 };
-      for (const axis of Object.keys(figure.layout).filter((key) => /^[xy]axis\d*$/.test(key))) {
-        figure.layout[axis].title = { ...figure.layout[axis].title, font: { size: 11 } };
-      }
-      for (const note of figure.layout.annotations || []) note.font = { ...note.font, size: 11 };
-      delete figure.layout.xaxis?.dtick; // too narrow to name every family
+    const narrow = holder.clientWidth < 520;
+    if (narrow) {
+      narrowed(figure.layout);
+      namesInside(figure);
     }
     await Plotly.newPlot(canvas, figure.data, figure.layout, config);
-    await Plotly.relayout(canvas, themed(canvas.layout));
+    if (narrow) await raiseMenus(canvas);
+    await follow(canvas);
     const axes = figure.layout.meta?.axes;
-    if (axes) canvas.before(axisSwitch(canvas, axes));
+    if (axes) canvas.before(axisSwitch(canvas, axes, narrow));
     holder.dataset.drawn = "true";
+    document.dispatchEvent(new Event("gain-drawn"));
   };
 
   // Each figure is drawn once, whoever asks for it, until what was drawn is taken away again.
@@ -103,14 +160,16 @@
   const loadInTurn = async (...names) => {
     for (const name of names) await load(`${name}.js`); // each builds on the last
   };
-  const explore = () => loadInTurn("explorer-data", "explorer-plot", "explorer");
-  const tweak = () => loadInTurn("tweak-random", "tweak-special", "tweak-stats", "tweak-bootstrap", "tweak-claims", "tweak-page", "tweak");
+  const SCRIPTS = {
+    ".gain-explorer": ["explorer-data", "explorer-plot", "explorer"],
+    ".gain-tweak": ["tweak-random", "tweak-special", "tweak-stats", "tweak-bootstrap", "tweak-claims", "tweak-page", "tweak"],
+    ".rerun-table": ["rerun"],
+    ".lead-steps": ["lead"],
+  };
 
   window.gainBook = { INK, GRID, theme, load, loadPlotly, element, draw: drawOnce, undraw };
   const start = () => {
-    if (document.querySelector(".gain-explorer")) explore();
-    if (document.querySelector(".gain-tweak")) tweak();
-    if (document.querySelector(".rerun-table")) load("rerun.js");
+    for (const [part, names] of Object.entries(SCRIPTS)) if (document.querySelector(part)) loadInTurn(...names);
     const holders = [...document.querySelectorAll(".gain-figure")];
     if (!holders.length) return;
     const seen = new IntersectionObserver((entries) => {
@@ -123,7 +182,7 @@
     holders.forEach(watch);
     new MutationObserver(() => {
       for (const canvas of document.querySelectorAll(".gain-figure[data-drawn] .js-plotly-plot")) {
-        window.Plotly.relayout(canvas, themed(canvas.layout));
+        follow(canvas);
       }
     }).observe(document.documentElement, { attributes: true, attributeFilter: ["data-theme"] });
   };

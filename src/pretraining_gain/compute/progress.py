@@ -1,7 +1,12 @@
-"""Progress of a run: a bar in a terminal, and in a notebook one line that is overwritten, so only the last is stored."""
+"""Progress of a run: a bar in a terminal, and in a notebook one line that is overwritten, so only the last is stored.
+
+`PRETRAINING_GAIN_PROGRESS` may name a file, to which each epoch is also added as a line of JSON, for a process that looks on.
+"""
 
 from __future__ import annotations
 
+import json
+import os
 import time
 from types import TracebackType
 
@@ -19,12 +24,15 @@ class Progress:
         in_notebook = shell is not None and hasattr(shell, "kernel")
         self._line = display(HTML(f"{title}: starting"), display_id=True) if in_notebook else None
         self._bar = None if in_notebook else tqdm(total=epochs, desc=title, unit="epoch", disable=not shown)
+        self._file = os.environ.get("PRETRAINING_GAIN_PROGRESS") if shown else None
+        self._report({})
 
     def __enter__(self) -> Progress:
         return self
 
     def epoch_done(self, epoch: dict[str, float]) -> None:
         done = int(epoch["epoch"]) + 1
+        self._report(epoch)
         figures = f"loss {epoch['loss']:.3f}, top-1 {epoch['top1']:.1%}"
         if self._bar is not None:
             self._bar.update(done - self._bar.n)
@@ -41,3 +49,9 @@ class Progress:
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if self._bar is not None:
             self._bar.close()
+
+    def _report(self, epoch: dict[str, float]) -> None:
+        """One line: which run, how many epochs it has, and, once there is one, the epoch."""
+        if self._file:
+            with open(self._file, "a", encoding="utf-8") as file:
+                file.write(json.dumps({"run": self._title, "epochs": self._epochs, **epoch}) + "\n")

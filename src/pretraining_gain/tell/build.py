@@ -21,6 +21,7 @@ from sphinx.util.docutils import SphinxRole
 
 from pretraining_gain.errors import InputError
 from pretraining_gain.paths import make_writable, project_root, results_root, write_atomically
+from pretraining_gain.tell import launch
 from pretraining_gain.tell.ledger import ledger_path, read_ledger, schema
 from pretraining_gain.tell.pdf import withdraw
 from pretraining_gain.tell.provenance_pages import ProvenancePages
@@ -82,7 +83,7 @@ class VerdictRole(SphinxRole):
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """As a Sphinx extension: the role `verdict`; chapters follow the notebooks they paste from; each figure leads to its
-    provenance and to the command that makes it again; no remote kernels.
+    provenance and to the command that makes it again; launch buttons; no remote kernels.
 
     Jupyter Book and its theme both add scripts for running cells by a remote server, which this book has no use for, so
     that every page would declare the same names twice and fail.
@@ -94,14 +95,17 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("doctree-read", add_header)
     app.connect("doctree-resolved", publish_runs)
     app.add_css_file("rerun.css")
+    launch.connect(app)
+    app.setup_extension("pretraining_gain.tell.reader")
     app.connect("env-get-outdated", _chapters_follow_notebooks)
     app.connect("html-page-context", _without_thebe, priority=900)
+    app.connect("html-page-context", _citations_are_no_list)
     return {"parallel_read_safe": True, "parallel_write_safe": True, "env_version": _version()}
 
 
 def _version() -> int:
     """Of the code that makes pages: when it changes, Sphinx makes all of them anew."""
-    return zlib.crc32(b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py"))))
+    return zlib.crc32(b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.rglob("*.py"))))
 
 
 def _chapters_follow_notebooks(
@@ -118,6 +122,12 @@ def _without_thebe(app: Sphinx, page: str, template: str, context: dict[str, Any
     context["script_files"] = [
         script for script in scripts if "thebe" not in f"{script.filename} {script.attributes.get('body', '')}".lower()
     ]
+
+
+def _citations_are_no_list(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: object) -> None:
+    """docutils calls the references a list, but none of them an item, which tells a screen reader of an empty list."""
+    if body := context.get("body"):
+        context["body"] = body.replace('<div role="list" class="citation-list">', '<div class="citation-list">')
 
 
 if __name__ == "__main__":

@@ -1,0 +1,74 @@
+// The lead figure, told step by step. A list in <div class="lead-steps"> holds the steps, each naming the curves that it is about
+// in <span data-shows="animal random">; here the list becomes one step at a time, with buttons, above the figure that follows it.
+// Nothing moves by itself: it plays when asked, and not at all for a reader who wants less motion.
+(() => {
+  "use strict";
+  const { element } = window.gainBook;
+  const PAUSE = 6000; // a step's time when played
+  const FAINT = 0.12;
+  const holder = document.querySelector(".lead-steps");
+  const steps = [...holder.querySelectorAll("li")];
+  const still = window.matchMedia("(prefers-reduced-motion: reduce)");
+  let at = 0;
+  let playing = 0;
+
+  const plots = () => document.querySelectorAll('.gain-figure[data-key="figure_3"][data-drawn] .js-plotly-plot');
+
+  // Curves of a step stand out; in the last step, which names none, all are as they are.
+  const highlight = () => {
+    const wanted = steps[at].querySelector("[data-shows]")?.dataset.shows.split(" ");
+    for (const plot of plots()) {
+      const opacity = plot.data.map((trace) => (!wanted || wanted.includes(trace.legendgroup) ? 1 : FAINT));
+      window.Plotly.restyle(plot, { opacity });
+    }
+  };
+
+  const show = (next) => {
+    at = Math.max(0, Math.min(steps.length - 1, next));
+    steps.forEach((step, i) => (step.hidden = i !== at));
+    back.disabled = at === 0;
+    forth.disabled = at === steps.length - 1;
+    place.textContent = `Step ${at + 1} of ${steps.length}`;
+    holder.dataset.step = at + 1;
+    highlight();
+  };
+
+  const stop = () => {
+    clearInterval(playing);
+    playing = 0;
+    play.textContent = "Play";
+    list.setAttribute("aria-live", "polite");
+  };
+  const toggle = () => {
+    if (playing) return stop();
+    if (at === steps.length - 1) show(0);
+    list.setAttribute("aria-live", "off"); // who plays it watches; it would read over itself
+    play.textContent = "Pause";
+    playing = setInterval(() => {
+      show(at + 1);
+      if (at === steps.length - 1) stop();
+    }, PAUSE);
+  };
+  const step = (by) => {
+    stop();
+    show(at + by);
+  };
+
+  const list = holder.querySelector("ol");
+  const button = (label, onclick) => element("button", { type: "button", onclick }, label);
+  const back = button("Back", () => step(-1));
+  const forth = button("Next", () => step(1));
+  const play = button("Play", toggle);
+  const place = element("span", { className: "lead-place" });
+  const calm = () => {
+    if (still.matches) stop();
+    play.hidden = still.matches;
+  };
+  holder.prepend(element("div", { className: "lead-bar", role: "group", "aria-label": "Steps through the figure" }, back, forth, play, place));
+  holder.classList.add("lead-on");
+  document.addEventListener("gain-drawn", highlight);
+  still.addEventListener("change", calm);
+  stop();
+  calm();
+  show(0);
+})();

@@ -1,0 +1,142 @@
+"""What can be chosen in the playground, and the runs that a choice means. No widgets, no torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import yaml
+from pydantic import Field
+
+from pretraining_gain.data import ARCHIVES, ASK_FOR
+from pretraining_gain.errors import InputError
+from pretraining_gain.paths import data_root, make_writable, prepared_root, public, results_root, write_atomically
+from pretraining_gain.plan.parameters import Parameters
+from pretraining_gain.plan.recipes import Recipe, RecipeChoice
+from pretraining_gain.plan.runs import WHOLE_POOL, Run
+from pretraining_gain.plan.studies import SCRATCH, Downstream, Study, load_study
+from pretraining_gain.plan.subsets import POOLS, Seed, accepted_ks
+from pretraining_gain.plan.taxonomy import load_class_table
+
+#: How many times the recipe's epochs may be asked for.
+_MOST_EPOCHS = 2
+
+
+class Choice(Parameters):
+    """What the reader chose. Empty texts and 0 mean what the study says, as in the other notebooks.
+
+    `freeze_backbone` empty: as the target's own recipe has it. Raises `InputError` for what cannot be.
+    """
+
+    study: str
+    downstream: str = ""
+    pool: str = "all"
+    k: int = Field(default=WHOLE_POOL, ge=0)
+    seed: Seed = 0
+    backbone: str = ""
+    epochs: int = Field(default=0, ge=0)
+    freeze_backbone: Literal["", "yes", "no"] = ""
+
+    @property
+    def study_of(self) -> Study:
+        return load_study(self.study)
+
+    def run(self) -> Run:
+        """The finetuning that is meant. What a study has no target for, a study file of the playground's own has."""
+        study = self.study_of
+        target = study.downstream(self.downstream) if self.downstream else study.downstreams[0]
+        frozen = self.freeze_backbone or ("yes" if target.recipe.resolve().freeze_backbone else "no")
+        name, target = _finetuned(self.study, target, frozen == "yes")
+        recipe = target.recipe.resolve()
+        if self.epochs > _MOST_EPOCHS * recipe.epochs:
+            raise InputError(f"epochs={self.epochs}; accepted: 1 to {most_epochs(recipe)} (0: the recipe's {recipe.epochs})")
+        return Run(
+            study=name,
+            downstream=target.name,
+            pool=self.pool,
+            k=self.k,
+            seed=self.seed,
+            backbone=self.backbone,
+            epochs=0 if self.epochs == recipe.epochs else self.epochs,
+        )
+
+
+def playground_root() -> Path:
+    """Where the playground's own runs are kept, apart from the studies' (and, like all results, not by git)."""
+    return results_root() / "playground"
+
+
+def targets(study: Study) -> list[Downstream]:
+    """What can be finetuned on: the study's downstreams, one each where two differ in freezing only."""
+    found: list[Downstream] = []
+    for target in study.downstreams:
+        other = study.finetuned_the_other_way(target)
+        if other not in found:
+            found.append(target)
+    return found
+
+
+def pools() -> list[str]:
+    return [*POOLS, SCRATCH]
+
+
+def ks(study: Study, pool: str) -> tuple[int, int]:
+    """The fewest and the most classes of a pool; (0, 0) from scratch."""
+    if pool == SCRATCH:
+        return WHOLE_POOL, WHOLE_POOL
+    return accepted_ks(load_class_table(study.source.class_table or ""), pool)  # type: ignore[arg-type]
+
+
+def most_epochs(recipe: Recipe) -> int:
+    return _MOST_EPOCHS * recipe.epochs
+
+
+def scratch_partner(run: Run) -> Run | None:
+    """The run from scratch that a gain is measured against: same data, backbone, recipe and seed. None for scratch itself."""
+    if run.pool == SCRATCH:
+        return None
+    return Run(**run.parameters() | {"pool": SCRATCH, "k": WHOLE_POOL})
+
+
+def missing_data(study: Study) -> str:
+    """One line that says why nothing of the study can be trained here; empty when its data are there."""
+    images = [study.source, *(target.images for target in study.downstreams)]
+    for dataset in dict.fromkeys(one.dataset for one in images):
+        places = [data_root() / dataset, prepared_root() / dataset]
+        places += [data_root() / ARCHIVES[dataset].folder] if dataset in ARCHIVES else []
+        if dataset == "toy" or any(place.is_dir() for place in places):
+            continue
+        how = f"make data STUDY={study.name}" if dataset in ARCHIVES else f"make prepare STUDY={study.name}"
+        where = ASK_FOR.get(dataset, "it belongs in {}").format(public(str(data_root())))
+        fetch = f"fetch it with `{how}`" if dataset in ARCHIVES else f"{where}, then `{how}`"
+        return f"Study {study.name} cannot be trained here, as dataset {dataset} is missing: {fetch}."
+    return ""
+
+
+def _finetuned(name: str, target: Downstream, frozen: bool) -> tuple[str, Downstream]:
+    """The target with its backbone frozen or not, and the study that has it: by name, or by the path of one made for it."""
+    study, recipe = load_study(name), target.recipe.resolve()
+    if recipe.freeze_backbone == frozen:
+        return name, target
+    other = study.finetuned_the_other_way(target)
+    if other:
+        return name, other
+    changes = target.recipe.changes | {"freeze_backbone": frozen, "frozen_views": 0}
+    made = target.model_copy(
+        update={
+            "name": f"{target.name}_{'frozen' if frozen else 'full'}",
+            "title": f"{target.title}, {'backbone frozen' if frozen else 'everything trained'}",
+            "recipe": RecipeChoice(based_on=target.recipe.based_on, changes=changes),
+        }
+    )
+    return str(_with_target(study, made)), made
+
+
+def _with_target(study: Study, target: Downstream) -> Path:
+    """A study file that has this target, too. It keeps the study's name, so equal runs stay equal."""
+    extended = study.model_copy(update={"downstreams": [*study.downstreams, target]}).model_dump(mode="json")
+    content = yaml.safe_dump(extended, sort_keys=False).encode()
+    path = make_writable(playground_root() / "studies") / f"{study.name}-{target.name}.yml"
+    if not path.exists() or path.read_bytes() != content:
+        write_atomically(path, content)
+    return path

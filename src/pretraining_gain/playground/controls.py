@@ -1,0 +1,136 @@
+"""The widgets by which a run is chosen: each offers only what the others leave possible. No training here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import ipywidgets as widgets
+
+from pretraining_gain.plan.studies import BACKBONES, SCRATCH, Downstream, Study, load_study, study_names
+from pretraining_gain.playground.choices import Choice, ks, missing_data, most_epochs, pools, targets
+
+_STYLE = {"description_width": "11rem"}
+_WIDE = {"width": "min(100%, 36rem)"}
+_POOLS = {
+    "all": "all classes",
+    "animal": "animal classes",
+    "non_animal": "non-animal classes",
+    "random": "random classes",
+    "half_animal": "non-animals and half of the animals",
+    SCRATCH: "none: from scratch",
+}
+
+
+class Controls:
+    """Study, target, pool, k, seed, backbone, epochs, freezing. `on_change` is called after each change by the reader."""
+
+    def __init__(self, start: Choice, on_change: Callable[[], None]) -> None:
+        names = dict.fromkeys([*study_names(), start.study])
+        self._on_change, self._setting = on_change, False
+        self.study = _dropdown("Study", [(_study_label(name), name) for name in names])
+        self.target = _dropdown("Finetune on", [])
+        self.pool = _dropdown("Pretrain on", [(_POOLS.get(pool, pool), pool) for pool in pools()])
+        self.k = _slider("How many classes (k)")
+        self.seed = widgets.BoundedIntText(description="Seed", min=0, max=9999, style=_STYLE, layout=_WIDE)
+        self.backbone = _dropdown("Backbone", list(BACKBONES))
+        self.epochs = _slider("Finetuning epochs")
+        self.freeze = widgets.Checkbox(description="Freeze the backbone: only the head learns", style=_STYLE, layout=_WIDE)
+        self._set(start)
+        self.study.observe(lambda _: self._changed(self._study_changed), "value")
+        self.target.observe(lambda _: self._changed(self._target_changed), "value")
+        self.pool.observe(lambda _: self._changed(self._pool_changed), "value")
+        for control in (self.k, self.seed, self.backbone, self.epochs, self.freeze):
+            control.observe(lambda _: self._changed(lambda: None), "value")
+
+    @property
+    def all(self) -> list[widgets.Widget]:
+        return [self.study, self.target, self.pool, self.k, self.seed, self.backbone, self.epochs, self.freeze]
+
+    def choice(self) -> Choice:
+        """What the widgets say."""
+        return Choice(
+            study=self.study.value,
+            downstream=self.target.value,
+            pool=self.pool.value,
+            k=self.k.value,
+            seed=self.seed.value,
+            backbone=self.backbone.value,
+            epochs=self.epochs.value,
+            freeze_backbone="yes" if self.freeze.value else "no",
+        )
+
+    def enable(self, enabled: bool) -> None:
+        for control in self.all:
+            control.disabled = not enabled
+        if enabled:
+            self.k.disabled = self.k.min == self.k.max
+
+    def _set(self, start: Choice) -> None:
+        """Show `start`, which is possible."""
+        run = start.run()
+        self.study.value = start.study
+        self._study_changed()
+        known = {target.name for target in targets(self._study)}
+        self.target.value = next(
+            target.name
+            for target in targets(self._study)
+            if start.downstream in ("", target.name) or (start.downstream not in known and target.images == run.target.images)
+        )
+        self._target_changed()
+        self.pool.value = start.pool
+        self._pool_changed()
+        self.k.value, self.seed.value, self.backbone.value = run.k, run.seed, run.backbone
+        self.epochs.value, self.freeze.value = run.recipe.epochs, run.recipe.freeze_backbone
+
+    @property
+    def _study(self) -> Study:
+        return load_study(self.study.value)
+
+    def _changed(self, follow: Callable[[], None]) -> None:
+        """What follows from a change is part of it: `on_change` is called once."""
+        if self._setting:
+            return
+        self._setting = True
+        try:
+            follow()
+        finally:
+            self._setting = False
+        self._on_change()
+
+    def _study_changed(self) -> None:
+        self.target.options = [(target.title, target.name) for target in targets(self._study)]
+        self.target.value = self.target.options[0][1]
+        self.backbone.value = self._study.backbone
+        self._target_changed()
+        self._pool_changed()
+
+    def _target_changed(self) -> None:
+        target: Downstream = self._study.downstream(self.target.value)
+        recipe = target.recipe.resolve()
+        _limit(self.epochs, 1, most_epochs(recipe))
+        self.epochs.value, self.freeze.value = recipe.epochs, recipe.freeze_backbone
+
+    def _pool_changed(self) -> None:
+        wanted, (fewest, most) = self.k.value, ks(self._study, self.pool.value)
+        _limit(self.k, fewest, most)
+        self.k.value = wanted if fewest <= wanted <= most else most
+        self.k.disabled = fewest == most
+
+
+def _study_label(name: str) -> str:
+    return f"{name} (not here)" if missing_data(load_study(name)) else name
+
+
+def _dropdown(description: str, options: list) -> widgets.Dropdown:
+    return widgets.Dropdown(description=description, options=options, style=_STYLE, layout=_WIDE)
+
+
+def _slider(description: str) -> widgets.IntSlider:
+    return widgets.IntSlider(description=description, continuous_update=False, style=_STYLE, layout=_WIDE)
+
+
+def _limit(slider: widgets.IntSlider, least: int, most: int) -> None:
+    """Both ends at once: at no moment may the lower be above the upper."""
+    slider.min = min(slider.min, least)
+    slider.max = most
+    slider.min = least

@@ -1,0 +1,48 @@
+"""The two domains of a study without a photograph: drawn, and measured; the published measures are those of the images."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+import torch
+from bs4 import BeautifulSoup
+from conftest import ROOT
+
+from pretraining_gain.compute.domains import domain_facts, measure, measures
+from pretraining_gain.execute import execute
+
+
+def test_the_domains_are_shown_without_data(book, tmp_path, monkeypatch):
+    page = BeautifulSoup((book / "book" / "domains.html").read_text(encoding="utf-8"), "html.parser")
+    assert [drawn["role"] for drawn in page.select(".domains-drawn svg")] == ["img", "img"]
+    assert all(len(drawn["aria-label"]) > 30 for drawn in page.select(".domains-drawn svg"))
+    monkeypatch.setenv("PRETRAINING_GAIN_DATA", str(tmp_path / "nothing"))
+    monkeypatch.setenv("PRETRAINING_GAIN_CACHE", str(tmp_path / "cache"))
+    out = tmp_path / "12_samples.ipynb"
+    execute(ROOT / "notebooks" / "12_samples.ipynb", out, {"study": "mini"})
+    text = out.read_text()
+    assert "No samples of study" in text and "edges in the middle" in text and "data:image" not in text
+    published = pd.read_csv(ROOT / "results" / "mini" / "domains.csv", index_col="domain")
+    pd.testing.assert_frame_equal(domain_facts("mini"), published)
+    cells = [cell.text for cell in page.select("table.dataframe")[0].select("tbody td")]
+    assert f"{published.loc['target', 'plain ground']:.2f}" in cells
+    assert "not measured here" in domain_facts("paper").columns
+
+
+def test_the_published_measures_are_those_of_the_photographs(photographs):
+    published = pd.read_csv(ROOT / "results" / "mini" / "domains.csv", index_col="domain")
+    pd.testing.assert_frame_equal(measure("mini"), published, atol=2e-3, check_dtype=False)
+
+
+def test_the_measures_tell_a_portrait_from_a_field():
+    flat = torch.full((70, 3, 32, 32), 200, dtype=torch.uint8)
+    portrait = flat.clone()
+    portrait[:, 0, 10:22, 10:22] = 20
+    noise = torch.randint(0, 255, (70, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    plain, field = measures(portrait), measures(noise)
+    assert plain["plain ground"] == 1 and field["plain ground"] == 0
+    assert measures(flat)["without colour"] == 1 and plain["without colour"] == 0
+    assert plain["edges in the middle"] == pytest.approx(1, abs=0.1)
+    assert field["edges in the middle"] == pytest.approx(0.25, abs=0.03)
+    assert field["detail"] > plain["detail"] and measures(torch.cat([flat, flat // 4]))["light"] > 0.2
+    assert plain["light"] == pytest.approx(0)

@@ -1,0 +1,245 @@
+"""The playground without a browser: what can be chosen, what is refused, training, stopping, going on, and the gain."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import time
+import xml.etree.ElementTree as ElementTree
+
+import nbformat
+import pandas as pd
+import pytest
+from bs4 import BeautifulSoup
+from conftest import ROOT, change_study
+
+from pretraining_gain.errors import InputError
+from pretraining_gain.execute import execute
+from pretraining_gain.plan.runs import Run
+from pretraining_gain.plan.studies import load_study
+from pretraining_gain.playground.choices import Choice, missing_data, playground_root, scratch_partner, targets
+from pretraining_gain.playground.drawing import Curve, Row, curves_svg, gains_svg
+from pretraining_gain.playground.outcome import Outcome
+from pretraining_gain.playground.panel import Playground
+from pretraining_gain.playground.training import Training
+from pretraining_gain.playground.work import Work, in_words, predictions_of, record, record_of
+
+NOTEBOOK = ROOT / "notebooks" / "90_playground.ipynb"
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def trained(work: Work) -> list[str]:
+    """Train `work` to its end; returns the states that were told."""
+    told: list[str] = []
+    assert Training(work, lambda training: told.append(training.state)).wait() == "done"
+    return told
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"study": "toy", "pool": "animal", "k": 13}, "k=13 is not possible for pool 'animal' of study 'toy'; accepted: 1 to 12"),
+        ({"study": "toy", "pool": "NA"}, "pool 'NA' is unknown; accepted: all, animal, non_animal, random, half_animal, scratch"),
+        ({"study": "toy", "pool": "scratch", "k": 4}, "which has no pretraining; accepted: 0"),
+        ({"study": "toy", "epochs": 31}, "epochs=31; accepted: 1 to 30 (0: the recipe's 15)"),
+        ({"study": "toy", "freeze_backbone": "maybe"}, "freeze_backbone: Input should be '', 'yes' or 'no'"),
+        ({"study": "toy", "backbone": "vgg"}, "backbone 'vgg' is unknown; accepted: resnet50, resnet18"),
+        ({"study": "toy", "downstream": "clear"}, "downstream 'clear' is not in study 'toy'; accepted: field, clean"),
+        ({"study": "troy"}, "study 'troy' is unknown; accepted: anchors, mini, paper, toy"),
+    ],
+)
+def test_what_cannot_be_is_one_line(given, said, results):
+    with pytest.raises(InputError) as caught:
+        Choice(**given).run()
+    assert said in str(caught.value) and "\n" not in str(caught.value)
+    assert not results.exists()
+
+
+def test_a_choice_like_the_studys_own_is_the_studys_own_run(results):
+    own = Run(study="toy", pool="animal", k=4, downstream="field")
+    assert Choice(study="toy", pool="animal", k=4, epochs=15, backbone="resnet10_w16").run() == own
+    assert Choice(study="toy", pool="animal", k=4, freeze_backbone="yes").run().downstream == "field_frozen"
+    assert Choice(study="mini", downstream="cifar10_animals", freeze_backbone="no").run().downstream == "cifar10_animals_full"
+    assert [target.name for target in targets(load_study("toy"))] == ["field", "clean"]
+    assert [target.name for target in targets(load_study("mini"))] == ["caltech101_animals", "cifar10_animals"]
+
+
+def test_what_the_study_does_not_do_differs_from_it_in_freezing_only(results):
+    run, own = Choice(study="toy", downstream="clean", freeze_backbone="no").run(), Run(study="toy", downstream="clean")
+    changed = {"freeze_backbone": False, "frozen_views": 0}
+    assert run.recipe == own.recipe.model_copy(update=changed) and run.images == own.images
+    assert run.pretraining.fingerprint == own.pretraining.fingerprint
+    assert run.plan.name == "toy" and run.plan.model_copy(update={"downstreams": own.plan.downstreams}) == own.plan
+    partner = scratch_partner(run)
+    assert (partner.downstream, partner.pool, partner.recipe) == (run.downstream, "scratch", run.recipe)
+    assert scratch_partner(partner) is None
+
+
+def test_a_study_without_its_data_says_what_is_missing_and_cannot_be_trained(results, tmp_path, monkeypatch):
+    monkeypatch.setenv("PRETRAINING_GAIN_DATA", str(tmp_path))
+    playground = Playground(Choice(study="paper"))
+    said = missing_data(load_study("paper"))
+    assert said.startswith("Study paper cannot be trained here, as dataset imagenet1k is missing") and "make prepare" in said
+    assert said in playground.plan.value and playground.train_button.disabled
+    with pytest.raises(InputError, match="dataset imagenet1k is missing"):
+        playground.train()
+    playground.controls.study.value = "mini"
+    assert "dataset cifar10 is missing: fetch it with `make data STUDY=mini`" in playground.plan.value
+    playground.controls.study.value = "toy"
+    assert not playground.train_button.disabled and missing_data(load_study("toy")) == ""
+    labels = [label for label, _ in playground.controls.study.options]
+    assert labels == ["anchors", "mini (not here)", "paper (not here)", "toy"]
+
+
+def test_controls_offer_only_what_is_possible(results):
+    controls = Playground(Choice(study="toy", pool="animal", k=8)).controls
+    assert (controls.k.value, controls.k.min, controls.k.max) == (8, 1, 12)
+    controls.study.value = "mini"
+    assert (controls.k.value, controls.k.min, controls.k.max) == (6, 1, 6)
+    controls.pool.value = "scratch"
+    assert controls.k.disabled and controls.choice().run().pool == "scratch"
+    controls.pool.value = "half_animal"
+    assert controls.k.disabled and controls.k.value == 7
+    controls.study.value, controls.pool.value = "toy", "random"
+    assert not controls.k.disabled and (controls.k.min, controls.k.max) == (1, 24)
+    controls.target.value = "clean"
+    assert controls.freeze.value and (controls.epochs.value, controls.epochs.max) == (15, 30)
+    for study in ("toy", "mini", "anchors"):
+        controls.study.value = study
+        for target in targets(load_study(study)):
+            controls.target.value = target.name
+            for pool in ("all", "animal", "non_animal", "random", "half_animal", "scratch"):
+                controls.pool.value = pool
+                controls.freeze.value = not controls.freeze.value
+                assert controls.choice().run().study, "every combination that the widgets reach is a run"
+    assert all(control.description for control in controls.all)
+
+
+def test_it_trains_shows_curves_and_finds_the_gain_that_the_predictions_say(results, small_study):
+    playground = Playground(Choice(study=small_study, pool="animal", k=4))
+    assert "To do: pretraining, finetuning, training from scratch; about" in playground.plan.value
+    assert "nothing yet" in playground.results().iloc[0, 0]
+    playground.train()
+    assert playground.train_button.disabled and not playground.stop_button.disabled and playground.controls.k.disabled
+    playground.train()  # a second click starts nothing
+    assert playground.wait() == "done"
+    assert not playground.train_button.disabled and playground.stop_button.disabled and playground.bar.value == 1
+    work = Work(playground.controls.choice().run())
+    assert [len(epochs) for epochs in work.histories().values()] == [2, 2, 2] and work.to_do() == []
+    curves = ElementTree.fromstring(playground.curves.value)
+    assert len(curves.findall(f"{SVG}polyline")) == 6  # three trainings, top-1 and loss
+    own, other = (
+        pd.read_csv(io.BytesIO(gzip.decompress(predictions_of(run).read_bytes()))) for run in (work.run, work.scratch)
+    )
+    gain = (own["label"] == own["prediction"]).mean() - (other["label"] == other["prediction"]).mean()
+    outcome = Outcome.of(work.run)
+    assert outcome.gain == pytest.approx(gain, abs=1e-12) and outcome.low <= outcome.gain <= outcome.high
+    assert outcome.n_images == 120 and Outcome.of(work.scratch).gain is None
+    assert f"Done. Gain {gain:+.1%}" in playground.status.value and 'role="status"' in playground.status.value
+    assert "One seed" in playground.status.value and "120 evaluation images" in playground.status.value
+    assert "No stored runs to compare with" in playground.gain.value and 'class="mine"' in playground.gain.value
+    [row] = playground.results().to_dict("records")
+    assert row["study"] == "small" and row["pretrained on"] == "animal-k4" and float(row["gain"]) == pytest.approx(gain, abs=6e-4)
+    _finished_runs_are_used_again_and_stay_as_they_are(results, playground, work)
+
+
+def _finished_runs_are_used_again_and_stay_as_they_are(results, playground, work):
+    assert all(path.is_relative_to(playground_root()) for path in results.rglob("*.json"))
+    (playground_root() / "small").rename(results / "small")  # as if the study had made them
+    kept = {path: path.read_bytes() for path in (results / "small").rglob("*") if path.is_file()}
+    playground.train()
+    assert not playground.train_button.disabled and len(playground.results()) == 1 and "Done. Gain" in playground.status.value
+    playground.controls.epochs.value = 1
+    assert "To do: finetuning, training from scratch;" in playground.plan.value
+    assert "used again: pretraining" in playground.plan.value
+    playground.train()
+    assert playground.wait() == "done" and len(playground.results()) == 2
+    made = record(playground.controls.choice().run())
+    start = work.steps()[0].run
+    assert len(made["history"]) == 1 and made["pretraining"] == f"{start.run_id}.{start.fingerprint}"
+    assert {path: path.read_bytes() for path in (results / "small").rglob("*") if path.is_file()} == kept
+
+
+def test_stopped_it_keeps_its_state_and_goes_on(results, small_study):
+    change_study(
+        small_study,
+        {
+            "train_images_per_class: 8": "train_images_per_class: 50",
+            "epochs: 2, lr_step_epochs: 1, batch_size: 64": "epochs: 15, lr_step_epochs: 10, batch_size: 64",
+        },
+    )
+    work = Work(Choice(study=small_study, pool="all").run())
+    pretraining = work.steps()[0]
+    training = Training(work, lambda _: None)
+    while not work.histories()[pretraining.key] and training.state == "running":
+        time.sleep(0.05)
+    training.stop()
+    assert training.wait() == "stopped"
+    done = work.histories()[pretraining.key]
+    assert 1 <= len(done) < 15 and record_of(pretraining.run).with_suffix(".checkpoint.pt").exists()
+    assert not record_of(pretraining.run).exists()
+    trained(work)
+    found = record(pretraining.run)
+    assert found["cost"]["starts"] == 2 and len(found["history"]) == 15
+    assert [epoch["loss"] for epoch in found["history"]][: len(done)] == [epoch["loss"] for epoch in done]
+
+
+def test_what_goes_wrong_while_training_is_one_line(results, tmp_path, monkeypatch):
+    for name in ("cifar-10", "caltech-101"):
+        (tmp_path / "data" / name).mkdir(parents=True)
+    monkeypatch.setenv("PRETRAINING_GAIN_DATA", str(tmp_path / "data"))
+    playground = Playground(Choice(study="mini", pool="animal", k=3))
+    playground.train()
+    with pytest.raises(InputError) as caught:
+        playground.wait()
+    assert "cifar-10/train/airplane is missing" in str(caught.value) or "cifar-10/train" in str(caught.value)
+    assert "Training failed" in playground.status.value and str(tmp_path) not in playground.status.value
+    assert not playground.train_button.disabled and playground.stop_button.disabled
+
+
+def test_the_notebook_runs_without_a_browser(results, small_study, tmp_path):
+    execute(NOTEBOOK, tmp_path / "panel.ipynb", {})
+    assert not (results / "playground").exists() or not list(results.rglob("*.json"))
+    execute(NOTEBOOK, tmp_path / "trained.ipynb", {"study": small_study, "k": 4, "train_now": True})
+    cells = nbformat.read(tmp_path / "trained.ipynb", as_version=4).cells
+    table = BeautifulSoup(cells[-1].outputs[-1]["data"]["text/html"], "html.parser")
+    names, values = ([cell.text for cell in row.select("th, td")] for row in table.select("tr"))
+    found = dict(zip(names, values, strict=True))
+    assert found["pretrained on"] == "animal-k4" and float(found["low"]) <= float(found["gain"]) <= float(found["high"])
+    with pytest.raises(InputError, match="k=13 is not possible"):
+        execute(NOTEBOOK, tmp_path / "refused.ipynb", {"k": 13})
+
+
+def test_pictures_are_whole_and_say_in_words_what_they_show():
+    history = [{"epoch": 0, "loss": 3.0, "top1": 0.1}, {"epoch": 1, "loss": 1.5, "top1": 0.5}]
+    drawn = [Curve("<fine>", "#000000", "", 3, history), Curve("none yet", "#111111", "2 4", 3, [])]
+    curves = ElementTree.fromstring(curves_svg(drawn))
+    assert curves.get("aria-label") == (
+        "Learning curves. <fine>: 2 of 3 epochs, training top-1 50%, loss 1.50; none yet: not begun"
+    )
+    points = [line.get("points") for line in curves.findall(f"{SVG}polyline")]
+    assert points == ["45.0,177.0 195.0,109.0", "405.0,24.0 555.0,109.0"]
+    rows = [Row("stored", "#0072B2", 0.10, 0.05, 0.15, [0.08, 0.12])]
+    rows += [Row("yours", "currentColor", -0.02, -0.06, 0.02, [], mine=True)]
+    gains = ElementTree.fromstring(gains_svg(rows, "Gains"))
+    assert gains.get("aria-label") == "Gains. stored: +10.0% (+5.0% to +15.0%); yours: -2.0% (-6.0% to +2.0%)"
+    dots = [float(dot.get("cx")) for dot in gains.findall(f"{SVG}circle")]
+    assert len(dots) == 3 and dots[0] < dots[2] < dots[1]
+    labels = [text.text for text in gains.findall(f"{SVG}text")]
+    assert "0" in labels and "+5%" in labels and "-5%" in labels
+
+
+def test_durations_in_words():
+    assert [in_words(s) for s in (1, 42, 600, 7200)] == ["about 5 seconds", "about 40 seconds", "about 10 minutes", "about 2 hours"]
+
+
+def test_binder_installs_the_lock():
+    lines = [line for line in (ROOT / "binder" / "requirements.txt").read_text().splitlines() if not line.startswith("#")]
+    assert lines[1:] == ["-r ../requirements.lock", "-e ."] and (ROOT / "binder" / lines[1].split()[1]).exists()
+    assert (ROOT / "binder" / "runtime.txt").read_text() == "python-3.11\n"
+
+
+def test_the_parameters_of_the_notebook_are_those_of_a_choice():
+    declared = nbformat.read(NOTEBOOK, as_version=4).cells[1].source
+    names = [line.split(":")[0] for line in declared.splitlines()]
+    assert names == [*Choice.model_fields, "train_now"]
