@@ -45,9 +45,11 @@
 
   // For `make pdf`, on a page as wide as paper whose class is `printing` from the start: tables that do not fit are zoomed, too.
   window.gainBook.toPaper = async () => {
-    const explorer = document.querySelector(".gain-explorer");
+    const [explorer, tweak] = [".gain-explorer", ".gain-tweak"].map((kind) => document.querySelector(kind));
+    const later = () => new Promise((done) => setTimeout(done, 50));
     await Promise.all(all(".gain-figure").map(window.gainBook.draw));
-    while (explorer && !document.querySelector(".explorer[data-drawn]")) await new Promise((done) => setTimeout(done, 50));
+    while (explorer && !document.querySelector(".explorer[data-drawn]")) await later();
+    while (tweak && !document.querySelector(".tweak[data-done]")) await later();
     fit();
     all("thead button").forEach((button) => button.replaceWith(button.textContent)); // heads are repeated without their buttons
     for (const table of all("table")) {
