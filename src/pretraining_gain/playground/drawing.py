@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 _GREY = "#767676"
-_WIDTH = 720
+_WIDTH = 760
 _CHART = (300, 170)  # width and height of one chart of curves
 _ROW = 24
-_LABELS = 215  # width of the names of rows of gains, and of their numbers
-_NUMBERS = 175
+_LABELS = 235  # width of the names of rows of gains, and of their numbers
+_NUMBERS = 190
 
 
 @dataclass(frozen=True)

@@ -77,8 +77,9 @@ class Outcome:
 
 def arm_title(pool: str, k: int) -> str:
     """An arm in words."""
-    label = POOL_STYLE[pool][2] if pool in POOL_STYLE else pool.replace("_", " ")
-    return label if pool == SCRATCH else f"{k} {label.replace('all classes', 'classes, all')}"
+    if pool in ("all", SCRATCH):
+        return f"all {k} classes" if pool == "all" else POOL_STYLE[pool][2]
+    return f"{k} {POOL_STYLE[pool][2]}" if pool in POOL_STYLE else f"{k} classes ({pool})"
 
 
 def stored_gains(study_name: str, downstream: str) -> pd.DataFrame:
@@ -93,8 +94,8 @@ def stored_gains(study_name: str, downstream: str) -> pd.DataFrame:
 def _stored_gains(study_name: str, downstream: str) -> pd.DataFrame:
     evaluation = load_evaluation(study_name, load_study(study_name).downstream(downstream).name)
     arms = arm_accuracy(evaluation, _DRAWS)
-    gains = arms[(arms["quantity"] == "gain") & (arms["design"] == "") & (arms["pool"] != SCRATCH)]
-    order = {pool: place for place, pool in enumerate(POOL_STYLE)}
+    order = {pool: place for place, pool in enumerate(POOL_STYLE) if pool != SCRATCH}
+    gains = arms[(arms["quantity"] == "gain") & (arms["design"] == "") & arms["pool"].isin([*order])]
     return gains.assign(place=gains["pool"].map(order)).sort_values(["place", "k"], ignore_index=True)
 
 

@@ -13,8 +13,8 @@ from pretraining_gain.plan.record import Record, read_record
 from pretraining_gain.plan.runs import Run
 from pretraining_gain.playground.choices import playground_root, scratch_partner
 
-# How many times longer a training step takes than resnet10_w16's: measured on two CPU cores at 32 px.
-_WORK = {"resnet10_w16": 1.0, "resnet10_w32": 3.0, "resnet18": 8.5, "resnet50": 17.0}
+# How many times longer a training step takes than one of resnet10_w16: measured on one CPU core, at 32 px in batches of 32.
+_WORK = {"resnet10_w16": 1.0, "resnet10_w32": 2.7, "resnet18": 8.6, "resnet50": 24.0}
 _START_S = 6.0  # a new process imports torch and reads the images
 
 
