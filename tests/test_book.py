@@ -199,6 +199,11 @@ def test_pages_name_no_other_host_as_a_source(book):
         assert not loads.search(path.read_text(encoding="utf-8")), path
 
 
+def test_the_files_beside_the_pages_are_those_of_the_sources(book):
+    for path in (ROOT / "book" / "_static").glob("*.*"):
+        assert (book / "_static" / path.name).read_bytes() == path.read_bytes(), path
+
+
 def test_a_lost_number_or_a_flipped_verdict_fails_the_build(book, tmp_path):
     """A pasted key that no notebook holds, a sentence that rests on another verdict than the results give, and a run whose
     record is lost are errors.
