@@ -199,14 +199,22 @@ def test_pages_name_no_other_host_as_a_source(book):
         assert not loads.search(path.read_text(encoding="utf-8")), path
 
 
+def test_the_files_beside_the_pages_are_those_of_the_sources(book):
+    for path in (ROOT / "book" / "_static").glob("*.*"):
+        assert (book / "_static" / path.name).read_bytes() == path.read_bytes(), path
+
+
 def test_a_lost_number_or_a_flipped_verdict_fails_the_build(book, tmp_path):
-    """A pasted key that no notebook holds, and a sentence that rests on another verdict than the results give, are errors.
+    """A pasted key that no notebook holds, a sentence that rests on another verdict than the results give, and a run whose
+    record is lost are errors.
 
     Built from a copy, beside the real pages.
     """
     copy = tmp_path / "copy"
-    ignored = shutil.ignore_patterns("html", ".git", ".venv", ".snakemake", "runs", "finetune", "pretrain", "data", "cache")
+    ignored = shutil.ignore_patterns("html", ".git", ".venv", ".snakemake", "runs", "*.safetensors", "*.csv.gz", "data", "cache")
     shutil.copytree(ROOT, copy, ignore=ignored)
+    record = next((copy / "results" / "mini" / "finetune").glob("*.json"))
+    record.unlink()
     chapter = copy / "book" / "conclusion.md"
     sentence = "Pretraining helps most species: {verdict}`mini C1 %s`."
     ledger = json.loads((copy / "results" / "mini" / "claims.json").read_text())
@@ -219,6 +227,7 @@ def test_a_lost_number_or_a_flipped_verdict_fails_the_build(book, tmp_path):
     assert done.returncode != 0
     said = done.stdout + done.stderr
     assert "no_such_key" in said
+    assert f"{record.name} is damaged (No such file" in said and "Traceback" not in said
     assert said.count("rests on C1") == 1 and f"being '{other}' in study mini, but the ledger says: {now}" in said
     assert not (copy / "_build" / "html" / "index.html").exists()
 

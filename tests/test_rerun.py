@@ -96,9 +96,8 @@ def test_printed_commands_make_a_pretraining_and_its_finetuning_again_bit_by_bit
         before, now = json.loads(first.read_text()), json.loads(again.read_text())
         assert [epoch["loss"] for epoch in now["history"]] == [epoch["loss"] for epoch in before["history"]]
         assert now["cost"]["starts"] == 1 and again.stat().st_mtime > first.stat().st_mtime
-    assert gzip.decompress(again.with_suffix(".csv.gz").read_bytes()) == gzip.decompress(
-        first.with_suffix(".csv.gz").read_bytes()
-    )
+    predictions = [gzip.decompress(path.with_suffix(".csv.gz").read_bytes()) for path in (first, again)]
+    assert predictions[0] == predictions[1]
     assert name.partition(".")[0] in (elsewhere / "again" / "toy" / f"{name}.ipynb").read_text()
 
 
@@ -184,8 +183,7 @@ def test_a_run_without_a_record_is_planned_and_one_whose_record_is_lost_is_an_er
 
 
 def executed_pages() -> list[str]:
-    toc = (ROOT / "_toc.yml").read_text()
-    return re.findall(r"book/executed/[\w/]+", toc)
+    return re.findall(r"book/executed/[\w/]+", (ROOT / "_toc.yml").read_text())
 
 
 @cache

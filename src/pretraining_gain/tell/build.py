@@ -104,8 +104,11 @@ def setup(app: Sphinx) -> dict[str, Any]:
 
 
 def _version() -> int:
-    """Of the code that makes pages: when it changes, Sphinx makes all of them anew."""
-    return zlib.crc32(b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.rglob("*.py"))))
+    """Of the code that makes pages and the files beside them: when they change, Sphinx makes all pages anew. It would not
+    even copy a changed stylesheet as long as no page has changed."""
+    folders = (Path(__file__).parent, project_root() / "book" / "_static")
+    sources = [path for folder in folders for path in sorted(folder.rglob("*.*")) if path.suffix != ".pyc"]
+    return zlib.crc32(b"".join(path.read_bytes() for path in sources))
 
 
 def _chapters_follow_notebooks(

@@ -19,6 +19,7 @@ from docutils import nodes
 from sphinx import addnodes
 from sphinx.util.docutils import SphinxDirective
 
+from pretraining_gain.errors import InputError
 from pretraining_gain.paths import make_writable, project_root, results_of, write_atomically
 from pretraining_gain.plan.record import read_record
 from pretraining_gain.plan.studies import load_study
@@ -105,12 +106,25 @@ def executed_in(env: BuildEnvironment, folder: str) -> list[Executed]:
     return [Executed.of(env, page) for page in pages if env.doc2path(page).endswith(".ipynb")]
 
 
-class RerunFigures(SphinxDirective):
+class _FromRecords(SphinxDirective):
+    """A directive that reads what runs left; what is missing or damaged of it is an error of the chapter, in one line."""
+
+    def run(self) -> list[nodes.Node]:
+        try:
+            return self.made()
+        except InputError as error:
+            raise self.error(str(error)) from None
+
+    def made(self) -> list[nodes.Node]:
+        raise NotImplementedError
+
+
+class RerunFigures(_FromRecords):
     """{rerun-figures} STUDY: the command of each executed notebook of STUDY (without one: of no study), by its figures."""
 
     optional_arguments = 1
 
-    def run(self) -> list[nodes.Node]:
+    def made(self) -> list[nodes.Node]:
         found = executed_in(self.env, self.arguments[0] if self.arguments else "")
         for one in found:
             self.env.note_dependency(str(one.path))
@@ -153,16 +167,17 @@ class RerunFigures(SphinxDirective):
         return node
 
 
-class RerunRuns(SphinxDirective):
+class RerunRuns(_FromRecords):
     """{rerun-runs} STUDY …: a table of the runs of these studies, and a box with the command of the one that is chosen."""
 
     required_arguments = 1
     optional_arguments = 99
 
-    def run(self) -> list[nodes.Node]:
+    def made(self) -> list[nodes.Node]:
         for study in filter(was_run, self.arguments):
             self.env.note_dependency(str(results_of(study) / "costs.csv"))
-        first = next(run for run in repeatable_runs(self.arguments[0]) if run.run.downstream)
+        runs = [run for study in self.arguments for run in repeatable_runs(study)]
+        first = next(run for run in runs if run.run.downstream)
         links = [f'<a href="../{FOLDER}/{study}.txt">{study}</a>' for study in self.arguments]
         plain = f'<p class="rerun-plain">All commands as plain text: {", ".join(links)}.</p>'
         caption = nodes.paragraph("", "", nodes.literal("", first.name), nodes.Text(f": {first.outcome}"))
