@@ -35,10 +35,8 @@ os.environ.setdefault("PRETRAINING_GAIN_THREADS", str(THREADS))
 PYTHON = shlex.quote(sys.executable)
 EXECUTE = f"exec {PYTHON} -m pretraining_gain.execute"  # no shell between, which SIGTERM would end before a run is saved
 CODE = "src/pretraining_gain"
-BUILD = [f"{CODE}/tell/{name}.py" for name in ("build", "launch", "provenance_pages", "rerun", "rerun_pages", "compare")]
-BUILD += map(str, Path(CODE, "tell", "reader").glob("*.py"))
-PRINT = [f"{CODE}/tell/{name}.py" for name in ("pdf", "one_page", "printing")]
-TELL = [path for path in map(str, Path(CODE, "tell").glob("*.py")) if path not in BUILD + PRINT]
+PAGES = [str(path) for path in Path(CODE, "tell", "pages").rglob("*.py")]
+TELL = [str(path) for path in Path(CODE, "tell").glob("*.py")]
 CONTROLS = ["worlds", "false_positives", "permutations", "power", "estimators"]  # committed; made by tell.controls
 CAMPAIGNS = ["kills", "workflow", "slurm"]  # committed; made by tests.faults and tests.slurm
 DATA_FOLDERS = ["cifar-10", "caltech-101", "imagenet1k", "inat2021"]
@@ -135,22 +133,22 @@ rule book:
         [str(path) for path in Path("book/_templates").rglob("*.html")],
         "_config.yml",
         "_toc.yml",
-        BUILD,
+        PAGES,
     output:
         "_build/html/index.html",
     shell:
-        f"{PYTHON} -m pretraining_gain.tell.build"
+        f"{PYTHON} -m pretraining_gain.tell.pages.build"
 
 
 # Not part of `all`: it takes a Chromium, which the book itself does without.
 rule pdf:
     input:
         "_build/html/index.html",
-        PRINT,
+        PAGES,
     output:
         "_build/html/book.pdf",
     shell:
-        f"{PYTHON} -m pretraining_gain.tell.pdf"
+        f"{PYTHON} -m pretraining_gain.tell.pages.pdf"
 
 
 # `update`: a record whose notebook a kill cut off is not thrown away; the run finds it and trains nothing.

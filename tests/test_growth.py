@@ -28,7 +28,7 @@ from pretraining_gain.plan.representation import annotations_path, imagenet_bird
 from pretraining_gain.plan.runs import finetuning_runs
 from pretraining_gain.plan.studies import load_study
 from pretraining_gain.tell import growth
-from pretraining_gain.tell.build import PLOTLY_JS
+from pretraining_gain.tell.pages.build import PLOTLY_JS
 from pretraining_gain.tell.results import load_evaluation
 from pretraining_gain.tell.stored import read_predictions
 from pretraining_gain.tell.tables import write_tables

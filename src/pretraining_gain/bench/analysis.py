@@ -122,7 +122,7 @@ def _alone(what: str, work: Callable[[], object], given: Given, rounds: int = 0)
 
 def _build_after_change_of_prose() -> None:
     os.utime(project_root() / "book" / "introduction.md")
-    _run("-m", "pretraining_gain.tell.build")
+    _run("-m", "pretraining_gain.tell.pages.build")
 
 
 def _no_op() -> None:

@@ -9,11 +9,11 @@ import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pretraining_gain.tell.reader.citing import CiteThis
-from pretraining_gain.tell.reader.hints import Hints
-from pretraining_gain.tell.reader.preview import Preview
-from pretraining_gain.tell.reader.reading_time import ReadingTime, ReadingTimeRole
-from pretraining_gain.tell.reader.species import SpeciesList
+from pretraining_gain.tell.pages.reader.citing import CiteThis
+from pretraining_gain.tell.pages.reader.hints import Hints
+from pretraining_gain.tell.pages.reader.preview import Preview
+from pretraining_gain.tell.pages.reader.reading_time import ReadingTime, ReadingTimeRole
+from pretraining_gain.tell.pages.reader.species import SpeciesList
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx

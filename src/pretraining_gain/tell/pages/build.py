@@ -1,4 +1,4 @@
-"""Build the book: `python -m pretraining_gain.tell.build`. Warnings are errors; nothing is fetched.
+"""Build the book: `python -m pretraining_gain.tell.pages.build`. Warnings are errors; nothing is fetched.
 
 The static plotly.js comes with this package: of the version that the installed plotly speaks to, in the form that knows bars
 and scatter plots only, a quarter of the whole (npm's `plotly.js-basic-dist-min`). A test holds versions and figures to it.
@@ -21,11 +21,11 @@ from sphinx.util.docutils import SphinxRole
 
 from pretraining_gain.errors import InputError
 from pretraining_gain.paths import make_writable, project_root, results_root, write_atomically
-from pretraining_gain.tell import launch
+from pretraining_gain.tell.pages import launch
 from pretraining_gain.tell.ledger import ledger_path, read_ledger, schema
-from pretraining_gain.tell.pdf import withdraw
-from pretraining_gain.tell.provenance_pages import ProvenancePages
-from pretraining_gain.tell.rerun_pages import RerunFigures, RerunRuns, add_header, publish_runs
+from pretraining_gain.tell.pages.pdf import withdraw
+from pretraining_gain.tell.pages.provenance_pages import ProvenancePages
+from pretraining_gain.tell.pages.rerun_pages import RerunFigures, RerunRuns, add_header, publish_runs
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
@@ -96,7 +96,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("doctree-resolved", publish_runs)
     app.add_css_file("rerun.css")
     launch.connect(app)
-    app.setup_extension("pretraining_gain.tell.reader")
+    app.setup_extension("pretraining_gain.tell.pages.reader")
     app.connect("env-get-outdated", _chapters_follow_notebooks)
     app.connect("html-page-context", _without_thebe, priority=900)
     app.connect("html-page-context", _citations_are_no_list)

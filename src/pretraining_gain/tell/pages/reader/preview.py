@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from sphinx.util.osutil import relative_uri
 
 from pretraining_gain.paths import make_writable, write_atomically
-from pretraining_gain.tell.reader.card import SIZE, TITLE, curves_of, draw_card
+from pretraining_gain.tell.pages.reader.card import SIZE, TITLE, curves_of, draw_card
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx

@@ -1,4 +1,4 @@
-"""The book as a PDF: `python -m pretraining_gain.tell.pdf` prints the built book into `_build/html/book.pdf`.
+"""The book as a PDF: `python -m pretraining_gain.tell.pages.pdf` prints the built book into `_build/html/book.pdf`.
 
 Its first page then offers it. A book that is built anew takes the PDF of the old one away.
 """
@@ -21,8 +21,8 @@ _TITLE = re.compile(r"<article.*?</h1>", flags=re.DOTALL)
 def make_pdf() -> Path:
     """Print the built book; returns the PDF."""
     try:  # the book is built without them
-        from pretraining_gain.tell.one_page import one_page
-        from pretraining_gain.tell.printing import n_pages, printed
+        from pretraining_gain.tell.pages.one_page import one_page
+        from pretraining_gain.tell.pages.printing import n_pages, printed
     except ModuleNotFoundError as error:
         raise InputError(f"{error.name} is not installed; accepted: an environment with the extra `pdf`") from None
     html = project_root() / "_build" / "html"

@@ -23,8 +23,8 @@ from pretraining_gain.errors import InputError
 from pretraining_gain.paths import make_writable, project_root, results_of, write_atomically
 from pretraining_gain.plan.record import read_record
 from pretraining_gain.plan.studies import load_study
-from pretraining_gain.tell.provenance_pages import RERUN, execution_of, provenance_of
-from pretraining_gain.tell.rerun import (
+from pretraining_gain.tell.pages.provenance_pages import RERUN, execution_of, provenance_of
+from pretraining_gain.tell.pages.rerun import (
     NOTEBOOKS,
     Parameter,
     Repeatable,
