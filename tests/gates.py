@@ -85,7 +85,7 @@ def violations(page: Page, colours_only: bool) -> list[str]:
     """
     options: dict = {"resultTypes": ["violations"], "preload": False}
     if colours_only:
-        options["runOnly"] = {"type": "tag", "values": ["cat.color"]}
+        options["runOnly"] = {"type": "rule", "values": ["color-contrast", "link-in-text-block"]}
     found = [one for one in Axe().run(page, options=options).response["violations"] if one["impact"] in REFUSED]
     return [f"{one['id']} ({len(one['nodes'])}): {_places(one)}" for one in found]
 
