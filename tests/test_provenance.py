@@ -14,8 +14,8 @@ from pretraining_gain.plan.studies import load_study
 from pretraining_gain.tell.book import paste_figure
 from pretraining_gain.tell.figures import POOL_STYLE
 from pretraining_gain.tell.gains import arm_accuracy
-from pretraining_gain.tell.provenance import Provenance
 from pretraining_gain.tell.pages.provenance_pages import provenance_of
+from pretraining_gain.tell.provenance import Provenance
 from pretraining_gain.tell.results import load_costs, load_evaluation
 from pretraining_gain.tell.stored import write_checksums
 

@@ -21,8 +21,8 @@ from sphinx.util.docutils import SphinxRole
 
 from pretraining_gain.errors import InputError
 from pretraining_gain.paths import make_writable, project_root, results_root, write_atomically
-from pretraining_gain.tell.pages import launch
 from pretraining_gain.tell.ledger import ledger_path, read_ledger, schema
+from pretraining_gain.tell.pages import launch
 from pretraining_gain.tell.pages.pdf import withdraw
 from pretraining_gain.tell.pages.provenance_pages import ProvenancePages
 from pretraining_gain.tell.pages.rerun_pages import RerunFigures, RerunRuns, add_header, publish_runs
