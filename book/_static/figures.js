@@ -84,12 +84,12 @@
     for (const menu of layout.updatemenus || []) Object.assign(menu, { x: 1, xanchor: "right", y: 1, yanchor: "bottom" });
   };
 
-  // Long names of rows would leave a phone's figure no room; they stand in it, each above its row.
-  const namesInside = ({ data, layout }) => {
+  // Long names of rows would leave a figure no room; they stand in it, each above its row.
+  const namesInside = ({ data, layout }, narrow) => {
     const names = [...new Set(data.flatMap((trace) => (typeof trace.y?.[0] === "string" ? trace.y : [])))];
-    if (!names.some((name) => name.length > 30)) return;
+    if (!names.some((name) => name.length > (narrow ? 30 : 60))) return;
     const note = (name) => ({
-      y: name, text: name.replace(/(.{46,}?) /g, "$1<br>"), yanchor: "bottom", yshift: 6, xref: "paper", x: 0, xanchor: "left",
+      y: name, text: narrow ? name.replace(/(.{46,}?) /g, "$1<br>") : name, yanchor: "bottom", yshift: 6, xref: "paper", x: 0, xanchor: "left",
       align: "left", showarrow: false, font: { size: 10 },
     });
     layout.annotations = [...(layout.annotations || []), ...names.map(note)];
@@ -127,10 +127,8 @@
     holder.append(canvas);
     const config = { responsive: true, displaylogo: false, displayModeBar: false };
     const narrow = holder.clientWidth < 520;
-    if (narrow) {
-      narrowed(figure.layout);
-      namesInside(figure);
-    }
+    if (narrow) narrowed(figure.layout);
+    namesInside(figure, narrow);
     await Plotly.newPlot(canvas, figure.data, figure.layout, config);
     if (narrow) await raiseMenus(canvas);
     await follow(canvas);
