@@ -18,10 +18,11 @@ import sys
 import tempfile
 import threading
 import traceback
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from pretraining_gain.warm import REFUSED, STARTED
 
@@ -73,7 +74,7 @@ def serve(listening: socket.socket, starter: int) -> None:
         selector.register(listening, selectors.EVENT_READ)
         selector.register(starter, selectors.EVENT_READ)
         while running or starter in selector.get_map():
-            for key, _ in selector.select():
+            for key, _ in selector.select()[:1]:  # one at a time: it may close what another is about
                 if key.fd == starter:
                     selector.unregister(starter)
                     selector.unregister(listening)
@@ -83,14 +84,22 @@ def serve(listening: socket.socket, starter: int) -> None:
                     _report(key.fd, *running.pop(key.fd))
                 else:
                     asking, _ = listening.accept()
-                    pid = os.fork()
-                    if pid == 0:
-                        for one in (selector, listening, *(other for _, other in running.values())):
-                            one.close()
-                        _run(asking, loaded)
-                    ended = os.pidfd_open(pid)
-                    running[ended] = pid, asking
-                    selector.register(ended, selectors.EVENT_READ)
+                    inherited = [selector, listening, *(other for _, other in running.values())]
+                    with suppress(OSError):  # no memory for one more: who asks takes the usual way
+                        pid = _fork(asking, inherited, loaded)
+                        ended = os.pidfd_open(pid)
+                        running[ended] = pid, asking
+                        selector.register(ended, selectors.EVENT_READ)
+                    del asking
+
+
+def _fork(asking: socket.socket, inherited: Sequence[Any], loaded: Loaded) -> int:
+    pid = os.fork()
+    if pid == 0:
+        for one in inherited:  # of other runs
+            one.close()
+        _run(asking, loaded)
+    return pid
 
 
 def _report(ended: int, pid: int, asking: socket.socket) -> None:
