@@ -26,22 +26,9 @@ from typing import Any, NoReturn
 
 from pretraining_gain.warm import REFUSED, STARTED
 
-_LOADED = (
-    "pretraining_gain.execute",
-    "pretraining_gain.compute.pretrain",
-    "pretraining_gain.compute.finetune",
-    "pretraining_gain.tell.book",
-    "pretraining_gain.tell.figures",
-    "pretraining_gain.tell.provenance",
-    "pretraining_gain.tell.results",
-    "pretraining_gain.warm.kernel",
-    "ipykernel.debugger",
-    "ipykernel.kernelapp",
-    "myst_nb.ext",
-    "plotly.io",
-)
 #: What no library reads while it is loaded; where anything else differs, a run starts the usual way.
 _MAY_DIFFER = {"_", "PWD", "OLDPWD", "SHLVL", "TMPDIR", "TMP", "TEMPDIR", "TEMP"}
+_RUNNER = "pretraining_gain.warm.runner"  # imports everything, so not before it is known what there was
 _PR_SET_PDEATHSIG = 1
 _PACKAGE = Path(__file__).resolve().parents[1]
 
@@ -57,16 +44,14 @@ class Loaded:
 
 def state_of_the_code() -> list[tuple[str, int, int]]:
     """The files of the package with time of change and size: a run of other code than is loaded starts the usual way."""
-    files = [(str(path), path.stat()) for path in sorted(_PACKAGE.rglob("*.py"))]
+    files = [(str(path), path.stat()) for path in sorted(_PACKAGE.rglob("*.*")) if path.suffix != ".pyc"]
     return [(path, about.st_mtime_ns, about.st_size) for path, about in files]
 
 
 def serve(listening: socket.socket, starter: int) -> None:
     """Fork a runner for each connection, until `starter`, the end of a pipe, closes; tell each how its runner ended."""
     loaded = Loaded(state_of_the_code(), dict(os.environ), os.getpid())
-    for module in _LOADED:
-        with suppress(ImportError):  # tables and figures need no torch
-            importlib.import_module(module)
+    importlib.import_module(_RUNNER).rehearse()
     gc.collect()
     gc.freeze()  # what is loaded stays shared between the forks
     running: dict[int, tuple[int, socket.socket]] = {}
@@ -118,7 +103,8 @@ def _run(asking: socket.socket, loaded: Loaded) -> NoReturn:
             os._exit(1)
         arguments = _become(asking, loaded)
         if arguments is not None:
-            status = _execute(arguments, asking)
+            obeys = threading.Thread(target=_obey, args=(asking,), daemon=True)
+            status = importlib.import_module(_RUNNER).run(arguments, obeys)
     except SystemExit as end:
         status = end.code if isinstance(end.code, int) else 1
     except BaseException:
@@ -148,19 +134,6 @@ def _become(asking: socket.socket, loaded: Loaded) -> list[str] | None:
     tempfile.tempdir = None  # as the environment says
     asking.sendall(STARTED)
     return arguments
-
-
-def _execute(arguments: list[str], asking: socket.socket) -> int:
-    from pretraining_gain import execute
-    from pretraining_gain.warm.kernel import WaitingKernel, use
-
-    kernel = WaitingKernel()
-    use(kernel)
-    threading.Thread(target=_obey, args=(asking,), daemon=True).start()
-    try:
-        return execute.main(arguments)
-    finally:
-        kernel.kill()
 
 
 def _obey(asking: socket.socket) -> None:
