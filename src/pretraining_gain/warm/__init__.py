@@ -38,7 +38,7 @@ _ends_with_this_process: list[int] = []
 
 def start(threads: int, environment: Mapping[str, str] = os.environ) -> str:
     """Start a warm process that ends with this one; returns what its jobs, of `threads` threads, find in `VARIABLE`."""
-    if sys.platform != "linux" or environment.get(VARIABLE):
+    if environment.get(VARIABLE) or not _can():
         return environment.get(VARIABLE, "no")
     place = Path(tempfile.mkdtemp(prefix="warm-"), "socket")  # of this user alone
     ended, held = os.pipe()
@@ -57,3 +57,11 @@ def start(threads: int, environment: Mapping[str, str] = os.environ) -> str:
         )
     os.close(ended)
     return str(place)
+
+
+def _can() -> bool:
+    try:
+        os.close(os.pidfd_open(os.getpid()))  # Linux from 5.3 on
+        return sys.platform == "linux"
+    except (AttributeError, OSError):
+        return False

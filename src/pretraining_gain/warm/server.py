@@ -140,7 +140,7 @@ def _obey(asking: socket.socket) -> None:
     """Give this process the signals that who asked for it passes on, and end with it."""
     with suppress(ConnectionError):
         while told := asking.recv(1):
-            os.kill(os.getpid(), told[0])
+            signal.pthread_kill(threading.main_thread().ident or 0, told[0])
     os.kill(os.getpid(), signal.SIGKILL)
 
 
