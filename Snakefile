@@ -96,7 +96,7 @@ def named(wildcards):
 # Short runs on this machine's own processors are mostly the starting of Python and torch: where there are some, it is done once.
 onstart:
     missing = [run for run, path in RECORDS.items() if not path.exists()]
-    if len(missing) > 2 and workflow.local_exec and not any(map(uses_gpu, missing)):
+    if len(missing) > 2 and workflow.is_main_process and workflow.local_exec and not any(map(uses_gpu, missing)):
         os.environ[VARIABLE] = start(resources_of(missing[0]).cores)
 
 

@@ -124,11 +124,14 @@ def test_what_is_wrong_is_one_line_and_the_usual_exit_code(started, tmp_path):
         assert job.returncode == code and line.count("\n") == 1 and said in line
 
 
-def _training(started: Warm, tmp_path: Path, small_study: str, results: Path) -> tuple[subprocess.Popen[str], Run]:
+def _training(
+    started: Warm, tmp_path: Path, small_study: str, results: Path, **settings: str
+) -> tuple[subprocess.Popen[str], Run]:
     """A run that takes long and has kept its state once."""
     run = Run(study=small_study, pool="all", epochs=120)
-    job = started.job(*_given(run, tmp_path / "o.ipynb"), PRETRAINING_GAIN_CHECKPOINT_S="1")
-    _until(lambda: (run.checkpoint_path.exists() and len(started.forks()) == 2) or job.poll() is not None)
+    job = started.job(*_given(run, tmp_path / "o.ipynb"), PRETRAINING_GAIN_CHECKPOINT_S="1", **settings)
+    forks = 0 if settings else 2
+    _until(lambda: (run.checkpoint_path.exists() and len(started.forks()) == forks) or job.poll() is not None)
     return job, run
 
 
@@ -139,6 +142,17 @@ def test_sigterm_keeps_the_state(started, tmp_path, results, small_study):
     assert job.returncode == TRY_AGAIN
     assert "told to end in epoch" in said.splitlines()[-1]
     assert run.checkpoint_path.exists() and not list(tmp_path.glob("*.ipynb"))
+
+
+def test_an_interrupt_from_the_keyboard_ends_both_ways_alike(started, tmp_path, results, small_study):
+    ends = []
+    for settings in ({}, {warm.VARIABLE: "no"}):
+        job, run = _training(started, tmp_path, small_study, results, **settings)
+        job.send_signal(signal.SIGINT)
+        ends.append((job.communicate(timeout=30)[1].splitlines()[-1], job.returncode))
+        assert run.checkpoint_path.exists() and not started.forks()
+        run.checkpoint_path.unlink()
+    assert ends[0] == ends[1] and ends[0][1] != 0
 
 
 def test_a_run_ends_with_the_process_that_asked_for_it(started, tmp_path, results, small_study):

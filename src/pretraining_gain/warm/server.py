@@ -107,6 +107,10 @@ def _run(asking: socket.socket, loaded: Loaded) -> NoReturn:
             status = importlib.import_module(_RUNNER).run(arguments, obeys)
     except SystemExit as end:
         status = end.code if isinstance(end.code, int) else 1
+    except KeyboardInterrupt:  # ends as Python itself would
+        traceback.print_exc()
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGINT)
     except BaseException:
         traceback.print_exc()
     finally:
