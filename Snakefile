@@ -12,9 +12,10 @@ from pathlib import Path
 from pretraining_gain.errors import InputError
 from pretraining_gain.paths import data_root, make_writable, results_of, results_root
 from pretraining_gain.plan.representation import annotations_path
-from pretraining_gain.plan.resources import check_environment, resources_of
+from pretraining_gain.plan.resources import check_environment, resources_of, uses_gpu
 from pretraining_gain.plan.runs import finetuning_runs, pretraining_runs
 from pretraining_gain.plan.studies import load_study
+from pretraining_gain.warm import VARIABLE, start
 
 NAME = config.get("study", "toy")
 try:
@@ -33,7 +34,7 @@ RUNS = {f"{run.plan.name}/{run.stage}/{path.stem}": run for run, path in RECORDS
 THREADS = max(1, (workflow.resource_settings.cores or 1) // sum(run.plan.name == STUDY.name for run in RECORDS))
 os.environ.setdefault("PRETRAINING_GAIN_THREADS", str(THREADS))
 PYTHON = shlex.quote(sys.executable)
-EXECUTE = f"exec {PYTHON} -m pretraining_gain.execute"  # no shell between, which SIGTERM would end before a run is saved
+EXECUTE = f"exec {PYTHON} -m pretraining_gain.warm"  # `execute`, started at once where it can be; no shell between, which SIGTERM would end before a run is saved
 CODE = "src/pretraining_gain"
 PAGES = [str(path) for path in Path(CODE, "tell", "pages").rglob("*.py")]
 TELL = [str(path) for path in Path(CODE, "tell").glob("*.py")]
@@ -90,6 +91,13 @@ def data_at_hand(wildcards):
 
 def named(wildcards):
     return shlex.quote(MADE.get(wildcards.study, (None, wildcards.study))[1])
+
+
+# Short runs on this machine's own processors are mostly the starting of Python and torch: where there are some, it is done once.
+onstart:
+    missing = [run for run, path in RECORDS.items() if not path.exists()]
+    if len(missing) > 2 and workflow.is_main_process and workflow.local_exec and not any(map(uses_gpu, missing)):
+        os.environ[VARIABLE] = start(resources_of(missing[0]).cores)
 
 
 # Only training is worth a job on a cluster; the rest takes seconds to a minute each and runs where snakemake does.
