@@ -35,7 +35,8 @@ class WaitingKernel:
     def start(self, command: list[str], environment: dict[str, str]) -> None:
         self._told.recv()  # it has a session of its own, and so a process group to send signals to
         parent = f"--IPKernelApp.parent_handle={os.getpid()}"  # with which it ends; its variable was read too early
-        self._told.send(([*command, parent], environment | {"JPY_PARENT_PID": str(os.getpid())}))
+        quiet = "--IPKernelApp.log_level=50"  # else it calls the interrupt, with which jupyter_client ends a kernel, an error
+        self._told.send(([*command, parent, quiet], environment | {"JPY_PARENT_PID": str(os.getpid())}))
         self._told.close()
 
     def poll(self) -> int | None:
