@@ -105,10 +105,14 @@ def test_the_outline_has_every_chapter_in_order_and_the_contents_their_pages(con
 
 @pytest.mark.browser
 def test_every_figure_is_a_picture_on_its_captions_page(content, document, whole):
-    """A drawing is 40 paths at least; a page of text has 20 at most. Sample images are images."""
-    pages = pages_of_places(content, list(captions(whole)))
+    """A drawing is 40 paths at least; a page of text has 20 at most. Sample images are images. Where a reader has no data
+    for a figure, its caption stands below the reason."""
+    shown = ".gain-figure, .gain-explorer, table.samples"
+    figures = {place: whole.find(id=place).find_parent("div", class_="figure") for place in captions(whole)}
+    drawn_here = {place: number for place, number in captions(whole).items() if figures[place].select(shown)}
+    pages = pages_of_places(content, list(drawn_here))
     assert len(pages) >= 14
-    for place, number in captions(whole).items():
+    for place, number in drawn_here.items():
         kinds = [one.type for one in document[pages[place] - 1].get_objects(max_depth=15)]
         drawn, images = kinds.count(PATH) + kinds.count(SHADING), kinds.count(IMAGE)
         assert images >= 4 if number == "5" else drawn > 30, (number, drawn, images)
@@ -184,7 +188,7 @@ def test_a_chapter_prints_on_white_as_wide_as_paper_whole(book, browser, name):
     page.wait_for_function("document.documentElement.dataset.theme === 'light'")
     page.wait_for_function("!document.querySelector('.gain-figure:not([data-drawn])')")
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
-    assert page.evaluate("getComputedStyle(document.querySelector('article p')).color") == "rgb(0, 0, 0)"
+    assert page.evaluate("getComputedStyle(document.querySelector('article p:not(.reading-time)')).color") == "rgb(0, 0, 0)"
     assert page.evaluate("document.documentElement.scrollWidth") <= PAPER_PX
     for label in page.locator(".sd-tab-set > label").all():
         assert label.is_visible() and label.locator("xpath=following-sibling::div[1]").is_visible()
@@ -210,7 +214,7 @@ def test_the_browsers_own_print_has_figures_that_were_never_in_view(book, browse
     assert page.locator(".gain-figure[data-drawn]").count() < figures
     printed = pypdfium2.PdfDocument(page.pdf(format="A4"))
     text = " ".join(one.get_textpage().get_text_range() for one in printed)
-    assert "to be seen on the screen" not in text and text.count("animal share") == 0
+    assert "to be seen on the screen" not in text
     assert text.count("pretraining classes") >= 4 and text.count("expected animal classes") >= 4
     page.wait_for_function("!document.documentElement.classList.contains('printing')")
     assert watched.complaints == []

@@ -20,6 +20,13 @@
     }
   };
 
+  const fitTables = () => {
+    for (const table of all("table")) {
+      const room = table.parentElement.clientWidth;
+      if (room && table.offsetWidth > room + 1) table.style.zoom = room / table.offsetWidth;
+    }
+  };
+
   let putBack = null;
   const begin = () => {
     if (putBack) return;
@@ -30,12 +37,14 @@
       undrawn.forEach(window.gainBook.undraw); // they are wider than the page, and may be in a closed tab
       root.classList.remove("printing");
       root.dataset.theme = theme;
+      all("table").forEach((table) => (table.style.zoom = ""));
       folded.forEach((one) => (one.open = false));
     };
     root.classList.add("printing");
     root.dataset.theme = "light";
     folded.forEach((one) => (one.open = true));
     fit();
+    fitTables();
     Promise.all(undrawn.map(window.gainBook.draw)).then(fit);
   };
   const end = () => {
@@ -52,10 +61,7 @@
     while (tweak && !document.querySelector(".tweak[data-done]")) await later();
     fit();
     all("thead button").forEach((button) => button.replaceWith(button.textContent)); // heads are repeated without their buttons
-    for (const table of all("table")) {
-      const room = table.parentElement.clientWidth;
-      if (table.offsetWidth > room + 1) table.style.zoom = room / table.offsetWidth;
-    }
+    fitTables();
     await document.fonts.ready;
   };
 
