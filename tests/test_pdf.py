@@ -196,6 +196,10 @@ def test_a_chapter_prints_on_white_as_wide_as_paper_whole(book, browser, name):
     assert set(inks) <= {"rgb(51, 51, 51)"} and bool(inks) == (name in ("index", "taxa", "explorer", "performance"))
     for hidden in (".bd-sidebar-primary", ".bd-header-article", ".explorer-controls", ".axis-switch", ".copybtn"):
         assert not any(one.is_visible() for one in page.locator(hidden).all()), hidden
+    if name == "index":  # all steps through the lead figure, and no curve faint
+        assert all(step.is_visible() for step in page.locator(".lead-steps li").all())
+        faint = "all => all.flatMap(plot => plot.data).filter(trace => (trace.opacity ?? 1) < 1).length"
+        assert page.locator(".js-plotly-plot").evaluate_all(faint) == 0
     if name == "explorer":
         assert page.locator(".explorer thead button").first.is_visible()
     page.emulate_media(media="screen", color_scheme="dark")

@@ -14,9 +14,10 @@
 
   const plots = () => document.querySelectorAll('.gain-figure[data-key="figure_3"][data-drawn] .js-plotly-plot');
 
-  // Curves of a step stand out; in the last step, which names none, all are as they are.
+  // Curves of a step stand out; in the last step, which names none, and on paper, which has all steps, all are as they are.
+  const root = document.documentElement;
   const highlight = () => {
-    const wanted = steps[at].querySelector("[data-shows]")?.dataset.shows.split(" ");
+    const wanted = !root.classList.contains("printing") && steps[at].querySelector("[data-shows]")?.dataset.shows.split(" ");
     for (const plot of plots()) {
       const opacity = plot.data.map((trace) => (!wanted || wanted.includes(trace.legendgroup) ? 1 : FAINT));
       window.Plotly.restyle(plot, { opacity });
@@ -67,6 +68,7 @@
   holder.prepend(element("div", { className: "lead-bar", role: "group", "aria-label": "Steps through the figure" }, back, forth, play, place));
   holder.classList.add("lead-on");
   document.addEventListener("gain-drawn", highlight);
+  new MutationObserver(highlight).observe(root, { attributes: true, attributeFilter: ["class"] });
   still.addEventListener("change", calm);
   stop();
   calm();
