@@ -170,13 +170,18 @@
     for (const [part, names] of Object.entries(SCRIPTS)) if (document.querySelector(part)) loadInTurn(...names);
     const holders = [...document.querySelectorAll(".gain-figure")];
     if (!holders.length) return;
+    const paper = window.matchMedia("print");
     const seen = new IntersectionObserver((entries) => {
+      if (paper.matches) return; // print.js draws those, and takes them away again
       for (const entry of entries.filter((one) => one.isIntersecting)) {
         seen.unobserve(entry.target);
         drawOnce(entry.target);
       }
     }, { rootMargin: "400px" });
-    watch = (holder) => seen.observe(holder);
+    watch = (holder) => {
+      seen.unobserve(holder); // so that it is looked at again
+      seen.observe(holder);
+    };
     holders.forEach(watch);
     new MutationObserver(() => {
       for (const canvas of document.querySelectorAll(".gain-figure[data-drawn] .js-plotly-plot")) {
