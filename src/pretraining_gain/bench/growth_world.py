@@ -183,7 +183,8 @@ def _write_record(run: Run, outcome: dict[str, Any]) -> None:
     record = {
         "run_id": run.run_id, "fingerprint": run.fingerprint, "stage": run.stage, "parameters": run.parameters(),
         "recipe": recipe.model_dump(), "train_images": n, "train_content_hash": "a" * 16, "skipped_images": [], "cost": cost,
-        "machine": {"device": "simulated", "name": "simulated", "devices": 1, "precision": "fp32", "threads": 1, "compiled": False},
+        "machine": {"device": "simulated", "name": "simulated", "devices": 1, "precision": "fp32", "threads": 1, "compiled": False,
+                    "torch": "none"},
         "provenance": {"commit": "0" * 40, "changed": False, "config_hash": run.plan.config_hash},
         "history": [{"epoch": i} | epoch for i in range(recipe.epochs)],
     }  # fmt: skip
