@@ -85,7 +85,7 @@ def test_pages_of_a_larger_study_stay_light(middle, page, tmp_path):
     figures = [text for text in shown if 'class="gain-figure"' in text]
     assert len(figures) == N_FIGURES[page]
     assert sum(map(len, shown)) < 80_000 and sum(len(gzip.compress(text.encode())) for text in shown) < 20_000
-    assert output.stat().st_size < 500_000
+    assert output.stat().st_size < 600_000  # with the machine of each run, as real records name it
 
 
 def test_each_task_of_the_analysis_works_on_the_middle_study(middle):
