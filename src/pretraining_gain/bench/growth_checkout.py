@@ -24,8 +24,8 @@ from pretraining_gain.errors import InputError
 from pretraining_gain.paths import data_root, project_root
 
 #: What of a checkout the book is made of.
-_PARTS = ("src", "book", "notebooks", "profiles", "results", "_config.yml", "_toc.yml", "Snakefile", "pyproject.toml")
-_PARTS += ("CITATION.cff",)
+_FOLDERS = ("src", "book", "notebooks", "profiles", "results")
+_PARTS = (*_FOLDERS, "_config.yml", "_toc.yml", "Snakefile", "pyproject.toml", "CITATION.cff")
 _LEFT = shutil.ignore_patterns("executed", "__pycache__", "*.lock", "toy", "paper")
 #: Runs of the toy study, which are trained in the copy; its pages show them.
 _TRAINED: dict[str, list[str]] = {"01_pretrain": [], "02_finetune": ["downstream field"]}

@@ -72,7 +72,7 @@ class Work:
     def borrow(self) -> None:
         """Bring finished runs of the study itself into the playground's folder, so that they are not done again."""
         for step in self.steps():
-            stored = results_of(step.run.plan.name) / step.run.stage / step.run.record_path.name
+            stored = _stored(step.run)
             if not _is_whole(record_of(step.run), step.run) and _is_whole(stored, step.run):
                 make_writable(record_of(step.run).parent)
                 for path in (_outcome(stored, step.run), stored):  # the record last, as a run does
@@ -102,8 +102,7 @@ def predictions_of(run: Run) -> Path:
 
 def is_done(run: Run) -> bool:
     """Whether the run is finished, in the playground or in its study."""
-    stored = results_of(run.plan.name) / run.stage / run.record_path.name
-    return _is_whole(record_of(run), run) or _is_whole(stored, run)
+    return _is_whole(record_of(run), run) or _is_whole(_stored(run), run)
 
 
 def record(run: Run) -> Record:
@@ -126,6 +125,11 @@ def in_words(duration_s: float) -> str:
     if duration_s < 90 * 60:
         return f"about {round(duration_s / 60)} minutes"
     return f"about {duration_s / 3600:,.0f} hours"
+
+
+def _stored(run: Run) -> Path:
+    """The run's record in its study's own folder."""
+    return results_of(run.plan.name) / run.stage / run.record_path.name
 
 
 def _is_whole(path: Path, run: Run) -> bool:
