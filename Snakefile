@@ -12,10 +12,9 @@ from pathlib import Path
 from pretraining_gain.errors import InputError
 from pretraining_gain.paths import data_root, make_writable, results_of, results_root
 from pretraining_gain.plan.representation import annotations_path
-from pretraining_gain.plan.resources import check_environment, resources_of, uses_gpu
+from pretraining_gain.plan.resources import check_environment, resources_of
 from pretraining_gain.plan.runs import finetuning_runs, pretraining_runs
 from pretraining_gain.plan.studies import load_study
-from pretraining_gain.warm import VARIABLE, start
 
 NAME = config.get("study", "toy")
 try:
@@ -34,10 +33,10 @@ RUNS = {f"{run.plan.name}/{run.stage}/{path.stem}": run for run, path in RECORDS
 THREADS = max(1, (workflow.resource_settings.cores or 1) // sum(run.plan.name == STUDY.name for run in RECORDS))
 os.environ.setdefault("PRETRAINING_GAIN_THREADS", str(THREADS))
 PYTHON = shlex.quote(sys.executable)
-EXECUTE = f"exec {PYTHON} -m pretraining_gain.warm"  # `execute`, started at once where it can be; no shell between, which SIGTERM would end before a run is saved
+EXECUTE = f"exec {PYTHON} -m pretraining_gain.execute"  # no shell between, which SIGTERM would end before a run is saved
 CODE = "src/pretraining_gain"
-PAGES = [str(path) for path in Path(CODE, "tell", "pages").rglob("*.py")]
-TELL = [str(path) for path in Path(CODE, "tell").glob("*.py")]
+PAGES = [str(path) for path in Path(CODE, "tell", "book").rglob("*.py")]
+TELL = [str(path) for path in Path(CODE, "tell").rglob("*.py")]
 CONTROLS = ["worlds", "false_positives", "permutations", "power", "estimators"]  # committed; made by tell.controls
 CAMPAIGNS = ["kills", "workflow", "slurm"]  # committed; made by tests.faults and tests.slurm
 DATA_FOLDERS = ["cifar-10", "caltech-101", "imagenet1k", "inat2021"]
@@ -93,13 +92,6 @@ def named(wildcards):
     return shlex.quote(MADE.get(wildcards.study, (None, wildcards.study))[1])
 
 
-# Short runs on this machine's own processors are mostly the starting of Python and torch: where there are some, it is done once.
-onstart:
-    missing = [run for run, path in RECORDS.items() if not path.exists()]
-    if len(missing) > 2 and workflow.is_main_process and workflow.local_exec and not any(map(uses_gpu, missing)):
-        os.environ[VARIABLE] = start(resources_of(missing[0]).cores)
-
-
 # Only training is worth a job on a cluster; the rest takes seconds to a minute each and runs where snakemake does.
 localrules: all, results, book, pdf, tables, show_runs, figures, claims, samples, audit, controls, anchors, reliability, performance, growth, plan
 
@@ -145,7 +137,7 @@ rule book:
     output:
         "_build/html/index.html",
     shell:
-        f"{PYTHON} -m pretraining_gain.tell.pages.build"
+        f"{PYTHON} -m pretraining_gain.tell.book.build"
 
 
 # Not part of `all`: it takes a Chromium, which the book itself does without.
@@ -156,7 +148,7 @@ rule pdf:
     output:
         "_build/html/book.pdf",
     shell:
-        f"{PYTHON} -m pretraining_gain.tell.pages.pdf"
+        f"{PYTHON} -m pretraining_gain.tell.book.pdf"
 
 
 # `update`: a record whose notebook a kill cut off is not thrown away; the run finds it and trains nothing.
@@ -205,7 +197,7 @@ rule tables:
     params:
         study=named,
     shell:
-        f"{PYTHON} -m pretraining_gain.tell.tables {{params.study}}"
+        f"{PYTHON} -m pretraining_gain.tell.results.tables {{params.study}}"
 
 
 rule show_runs:
@@ -265,8 +257,8 @@ rule samples:
         [str(path) for path in Path("results").glob("*/domains.csv")],  # published in place of pictures
         f"{CODE}/compute/samples.py",
         f"{CODE}/compute/domains.py",
-        f"{CODE}/tell/book.py",
-        f"{CODE}/tell/provenance.py",
+        f"{CODE}/tell/book/paste.py",
+        f"{CODE}/tell/results/provenance.py",
         template="notebooks/12_samples.ipynb",
     output:
         "book/executed/{study}/12_samples.ipynb",

@@ -26,7 +26,7 @@ from pretraining_gain.plan.recipes import Recipe
 from pretraining_gain.plan.runs import Run, finetuning_runs
 from pretraining_gain.plan.studies import load_study
 from pretraining_gain.plan.taxonomy import load_class_table
-from pretraining_gain.tell.tables import write_tables
+from pretraining_gain.tell.results.tables import write_tables
 
 ROOT = Path(__file__).resolve().parents[1]
 os.environ.setdefault("PRETRAINING_GAIN_THREADS", "1")

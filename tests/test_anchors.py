@@ -8,7 +8,7 @@ from conftest import ROOT
 from pretraining_gain.errors import InputError
 from pretraining_gain.plan.runs import finetuning_runs, pretraining_runs
 from pretraining_gain.plan.studies import load_study
-from pretraining_gain.tell.anchors import NULL_DESIGN, STUDY, AnchorView
+from pretraining_gain.tell.validation.anchors import NULL_DESIGN, STUDY, AnchorView
 
 
 def test_the_committed_anchors_are_those_of_the_present_code():

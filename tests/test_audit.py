@@ -12,7 +12,7 @@ from pretraining_gain.errors import InputError
 from pretraining_gain.execute import execute
 from pretraining_gain.plan.inat2021 import OFFICIAL_COUNTS
 from pretraining_gain.plan.representation import annotations_path, load_annotations
-from pretraining_gain.tell.audit import UNKNOWN, VOTE_CUTS, AuditView
+from pretraining_gain.tell.figures.audit import UNKNOWN, VOTE_CUTS, AuditView
 
 COUNTED_WITHOUT_THE_FILE = {
     "n_animal": "398", "n_non_animal": "602", "n_wild": "269", "n_domestic": "127", "n_accounted": "396", "n_extinct": "2",

@@ -24,11 +24,11 @@ from pretraining_gain.plan.costs import Plan
 from pretraining_gain.plan.runs import Run
 from pretraining_gain.plan.studies import load_study
 from pretraining_gain.plan.taxonomy import load_class_table
-from pretraining_gain.tell.anchors import AnchorView
-from pretraining_gain.tell.audit import AuditView
-from pretraining_gain.tell.control_tables import ControlTables
-from pretraining_gain.tell.ledger import Ledger
-from pretraining_gain.tell.results import View
+from pretraining_gain.tell.claims.ledger import Ledger
+from pretraining_gain.tell.figures.audit import AuditView
+from pretraining_gain.tell.results.evaluation import View
+from pretraining_gain.tell.validation.anchors import AnchorView
+from pretraining_gain.tell.validation.control_tables import ControlTables
 
 NAN, INF, LONG = float("nan"), float("inf"), 2**63
 STUDIES = "accepted: anchors, mini, paper, toy, or the path of a .yml file"
@@ -168,13 +168,13 @@ BAD_COMMANDS: list[tuple[str, list[str], str]] = [
     ("plan", ["nowhere.yml"], "cannot be read (No such file or directory); accepted: a YAML file"),
     ("data", ["minni"], f"data: study 'minni' is unknown; {STUDIES}"),
     ("data", ["mini", "toy"], "data: unrecognized arguments: toy; accepted: python -m pretraining_gain.data [-h] [study]"),
-    ("tell.tables", ["minni"], f"tables: study 'minni' is unknown; {STUDIES}"),
-    ("tell.tables", ["toy", "-x"], "tables: unrecognized arguments: -x; accepted: python -m pretraining_gain.tell.tables"),
-    ("tell.controls", ["--study", "minni"], f"controls: study 'minni' is unknown; {STUDIES}"),
-    ("tell.controls", ["--quik"], "controls: unrecognized arguments: --quik; accepted: python -m pretraining_gain.tell.controls"),
-    ("tell.simulation", [], "simulation: one of the arguments --paper-size --calibration is required; accepted: python"),
-    ("tell.simulation", ["--calibration", "0"], "simulation: argument --calibration: '0' is no whole number from 1 on; accepted"),
-    ("tell.readme", ["mini"], "readme: unrecognized arguments: mini; accepted: python -m pretraining_gain.tell.readme [-h]"),
+    ("tell.results.tables", ["minni"], f"tables: study 'minni' is unknown; {STUDIES}"),
+    ("tell.results.tables", ["toy", "-x"], "tables: unrecognized arguments: -x; accepted: python -m pretraining_gain.tell.results.tables"),
+    ("tell.validation.controls", ["--study", "minni"], f"controls: study 'minni' is unknown; {STUDIES}"),
+    ("tell.validation.controls", ["--quik"], "controls: unrecognized arguments: --quik; accepted: python -m pretraining_gain.tell.validation.controls"),
+    ("tell.validation.simulation", [], "simulation: one of the arguments --paper-size --calibration is required; accepted: python"),
+    ("tell.validation.simulation", ["--calibration", "0"], "simulation: argument --calibration: '0' is no whole number from 1 on; accepted"),
+    ("tell.software.readme", ["mini"], "readme: unrecognized arguments: mini; accepted: python -m pretraining_gain.tell.software.readme [-h]"),
     ("prepare", [], "prepare: the following arguments are required: study; accepted: python -m pretraining_gain.prepare"),
     ("execute", [FINETUNE], "execute: the following arguments are required: output; accepted: python"),
     ("execute", [FINETUNE, "o.ipynb", "-p", "k"], "execute: argument -p/--parameter: expected 2 arguments; accepted: python"),

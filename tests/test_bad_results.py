@@ -19,10 +19,10 @@ from refusal import assert_one_line, in_json, listing, refused
 
 from pretraining_gain.plan.runs import Run, finetuning_runs
 from pretraining_gain.plan.studies import load_study
-from pretraining_gain.tell.ledger import Ledger, ledger_path, read_ledger
-from pretraining_gain.tell.results import View, load_evaluation
-from pretraining_gain.tell.stored import write_checksums
-from pretraining_gain.tell.tables import write_tables
+from pretraining_gain.tell.claims.ledger import Ledger, ledger_path, read_ledger
+from pretraining_gain.tell.results.evaluation import View, load_evaluation
+from pretraining_gain.tell.results.stored import write_checksums
+from pretraining_gain.tell.results.tables import write_tables
 
 Damage = Callable[[Path], object]
 AGAIN = "make them with `make reproduce STUDY=toy`"
@@ -196,7 +196,7 @@ def test_a_bad_record_of_a_pretraining_is_named_too(toy, damage, said):
 def test_a_missing_record_is_named_by_the_command(toy):
     first_run().record_path.unlink()
     before = listing(toy)
-    command = [sys.executable, "-m", "pretraining_gain.tell.tables", "toy"]
+    command = [sys.executable, "-m", "pretraining_gain.tell.results.tables", "toy"]
     done = subprocess.run(command, cwd=ROOT, env=os.environ | {}, capture_output=True, text=True)
     assert done.returncode == 1
     assert_one_line(done.stderr, "tables: 1 run(s) of study 'toy' are missing, first field--scratch-s0", AGAIN)

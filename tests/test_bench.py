@@ -30,7 +30,7 @@ from pretraining_gain.bench.scale import FULL, TINY, Setting
 from pretraining_gain.bench.study import NAME, Workflow, derived_study, naive
 from pretraining_gain.errors import InputError
 from pretraining_gain.plan.studies import load_study
-from pretraining_gain.tell.bootstrap import bootstrap_means
+from pretraining_gain.tell.statistics.bootstrap import bootstrap_means
 
 SMALL = Setting("resnet10_w16", 32, 16, 8, 1)
 

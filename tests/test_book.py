@@ -15,7 +15,7 @@ from bs4 import BeautifulSoup
 from conftest import ROOT, Watched
 
 from pretraining_gain.plan.representation import annotations_path
-from pretraining_gain.tell.claims import CLAIMS
+from pretraining_gain.tell.claims.declarations import CLAIMS
 
 CHAPTERS = sorted((ROOT / "book").glob("*.md"))
 PASTED = re.compile(r"(executed/[\w/]+)\.ipynb")
@@ -222,7 +222,7 @@ def test_a_lost_number_or_a_flipped_verdict_fails_the_build(book, tmp_path):
     other = "contradicted" if now != "contradicted" else "supported"
     lost = "{glue:text}`executed/mini/10_taxa.ipynb::no_such_key:.2f`"
     chapter.write_text("\n\n".join([chapter.read_text(), lost, sentence % now, sentence % other]))
-    done = subprocess.run([sys.executable, "-m", "pretraining_gain.tell.pages.build"], cwd=copy, capture_output=True, text=True,
+    done = subprocess.run([sys.executable, "-m", "pretraining_gain.tell.book.build"], cwd=copy, capture_output=True, text=True,
                           env=os.environ | {"PYTHONPATH": str(copy / "src")})  # fmt: skip
     assert done.returncode != 0
     said = done.stdout + done.stderr

@@ -15,10 +15,8 @@ from pretraining_gain.errors import InputError
 from pretraining_gain.plan.runs import Run
 from pretraining_gain.plan.studies import load_study
 from pretraining_gain.plan.taxonomy import load_class_table
-from pretraining_gain.tell.claims import CLAIMS, Claim, Evidence, Part, _scaled_gaps, equal, greater
-from pretraining_gain.tell.designs import assigned_effects, design_curves, freezing_by_domain
-from pretraining_gain.tell.gains import arm_accuracy
-from pretraining_gain.tell.ledger import (
+from pretraining_gain.tell.claims.declarations import CLAIMS, Claim, Evidence, Part, _scaled_gaps, equal, greater
+from pretraining_gain.tell.claims.ledger import (
     CONTRADICTED,
     NOT_RUN,
     SUPPORTED,
@@ -29,8 +27,10 @@ from pretraining_gain.tell.ledger import (
     read_ledger,
     schema,
 )
-from pretraining_gain.tell.results import View, load_evaluation
-from pretraining_gain.tell.stats import Estimate
+from pretraining_gain.tell.results.designs import assigned_effects, design_curves, freezing_by_domain
+from pretraining_gain.tell.results.evaluation import View, load_evaluation
+from pretraining_gain.tell.results.gains import arm_accuracy
+from pretraining_gain.tell.statistics.estimates import Estimate
 
 
 def estimate(mean: float, se: float = 0.01) -> Estimate:

@@ -11,15 +11,24 @@ from conftest import ROOT
 from scipy.stats import t as t_distribution
 
 from pretraining_gain.errors import InputError
-from pretraining_gain.tell.claims import CLAIMS
-from pretraining_gain.tell.control_tables import ControlTables
-from pretraining_gain.tell.controls import Controls, Effort, Finished, _components
-from pretraining_gain.tell.crossed import Sources
-from pretraining_gain.tell.figures_beyond import figure_power
-from pretraining_gain.tell.permutations import SHUFFLED, permutation_rows
-from pretraining_gain.tell.scenarios import Stage
-from pretraining_gain.tell.stats import holm
-from pretraining_gain.tell.worlds import INSIDE, OUT, Liability, Measured, Planted, Scene, measure, paper_arms
+from pretraining_gain.tell.claims.declarations import CLAIMS
+from pretraining_gain.tell.figures.beyond import figure_power
+from pretraining_gain.tell.statistics.crossed import Sources
+from pretraining_gain.tell.statistics.estimates import holm
+from pretraining_gain.tell.validation.control_tables import ControlTables
+from pretraining_gain.tell.validation.controls import Controls, Effort, Finished, _components
+from pretraining_gain.tell.validation.permutations import SHUFFLED, permutation_rows
+from pretraining_gain.tell.validation.scenarios import Stage
+from pretraining_gain.tell.validation.worlds import (
+    INSIDE,
+    OUT,
+    Liability,
+    Measured,
+    Planted,
+    Scene,
+    measure,
+    paper_arms,
+)
 
 REPETITIONS = 200
 LUCK = 3 * np.sqrt(0.05 * 0.95 / REPETITIONS)

@@ -11,9 +11,9 @@ from pretraining_gain.errors import InputError
 from pretraining_gain.plan.costs import Plan
 from pretraining_gain.plan.sharing import figures_as_run, sharing_table
 from pretraining_gain.plan.studies import load_study
-from pretraining_gain.tell.claims import CLAIMS, Evidence
-from pretraining_gain.tell.costs import ALL, Costs, arms_read, runs_read
-from pretraining_gain.tell.results import load_costs
+from pretraining_gain.tell.claims.declarations import CLAIMS, Evidence
+from pretraining_gain.tell.results.evaluation import load_costs
+from pretraining_gain.tell.software.costs import ALL, Costs, arms_read, runs_read
 
 
 @pytest.fixture

@@ -19,12 +19,12 @@ from playwright.sync_api import Page
 from pretraining_gain.errors import InputError
 from pretraining_gain.plan.representation import annotations_path, correct_images, load_annotations, representation
 from pretraining_gain.plan.studies import load_study
-from pretraining_gain.tell import explorer
-from pretraining_gain.tell.audit import VOTE_CUTS
-from pretraining_gain.tell.book import explorer_html
-from pretraining_gain.tell.explorer import UNIT, explorer_numbers, explorer_tables, facts, plain_table
-from pretraining_gain.tell.gains import arm_accuracy, group_accuracy, species_gains
-from pretraining_gain.tell.results import Evaluation, View, load_evaluation
+from pretraining_gain.tell.book.paste import explorer_html
+from pretraining_gain.tell.figures.audit import VOTE_CUTS
+from pretraining_gain.tell.figures.explorer import UNIT, explorer_numbers, explorer_tables, facts, plain_table
+from pretraining_gain.tell.figures.taxa import explorer
+from pretraining_gain.tell.results.evaluation import Evaluation, View, load_evaluation
+from pretraining_gain.tell.results.gains import arm_accuracy, group_accuracy, species_gains
 
 DRAWS = 60
 

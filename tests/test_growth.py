@@ -27,11 +27,11 @@ from pretraining_gain.plan.inat2021 import OFFICIAL_COUNTS
 from pretraining_gain.plan.representation import annotations_path, imagenet_birds
 from pretraining_gain.plan.runs import finetuning_runs
 from pretraining_gain.plan.studies import load_study
-from pretraining_gain.tell import growth
-from pretraining_gain.tell.pages.build import PLOTLY_JS
-from pretraining_gain.tell.results import load_evaluation
-from pretraining_gain.tell.stored import read_predictions
-from pretraining_gain.tell.tables import write_tables
+from pretraining_gain.tell.book.build import PLOTLY_JS
+from pretraining_gain.tell.results.evaluation import load_evaluation
+from pretraining_gain.tell.results.stored import read_predictions
+from pretraining_gain.tell.results.tables import write_tables
+from pretraining_gain.tell.software import growth
 
 MIDDLE = Size(species=300, images=10)
 PAGES = ("10_taxa", "11_subsets", "13_claims", "15_beyond", "18_costs")

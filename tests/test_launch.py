@@ -13,7 +13,7 @@ import pytest
 from bs4 import BeautifulSoup
 from conftest import ROOT
 
-from pretraining_gain.tell.pages.launch import NOTEBOOK, launch_links
+from pretraining_gain.tell.book.launch import NOTEBOOK, launch_links
 
 
 def test_links_open_the_playground_of_the_repository():

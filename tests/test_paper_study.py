@@ -18,8 +18,8 @@ from official import make_annotations, make_imagenet, make_inat, make_study
 from pretraining_gain import prepare
 from pretraining_gain.plan.runs import finetuning_runs, pretraining_runs
 from pretraining_gain.plan.studies import load_study
-from pretraining_gain.tell.gains import figure1_species, species_gains
-from pretraining_gain.tell.results import View
+from pretraining_gain.tell.results.evaluation import View
+from pretraining_gain.tell.results.gains import figure1_species, species_gains
 
 NAME = "paper_miniature"
 PAGES = ["00_plan", "10_taxa", "11_subsets", "12_samples", "13_claims", "15_beyond", "18_costs", "23_explorer"]

@@ -15,9 +15,9 @@ from bs4 import BeautifulSoup
 from conftest import ROOT, Watched
 
 from pretraining_gain.errors import InputError
-from pretraining_gain.tell.pages.one_page import NUMBERED, one_page, pages_of
-from pretraining_gain.tell.pages.pdf import PDF, withdraw
-from pretraining_gain.tell.pages.printing import pages_of_places
+from pretraining_gain.tell.book.one_page import NUMBERED, one_page, pages_of
+from pretraining_gain.tell.book.pdf import PDF, withdraw
+from pretraining_gain.tell.book.printing import pages_of_places
 
 PAPER_PX = 672
 TEXT, PATH, SHADING, IMAGE = (
@@ -29,7 +29,7 @@ TEXT, PATH, SHADING, IMAGE = (
 
 
 def make(*, cwd: Path = ROOT, **environment: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "pretraining_gain.tell.pages.pdf"]
+    command = [sys.executable, "-m", "pretraining_gain.tell.book.pdf"]
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, env=os.environ | environment)
 
 

@@ -8,8 +8,8 @@ import pytest
 from refusal import refused
 
 from pretraining_gain.bench.records import Bench
-from pretraining_gain.tell.figures_performance import figure_targets
-from pretraining_gain.tell.performance import PARTS, Performance, PerformanceView, bench_path, targets_or_how
+from pretraining_gain.tell.figures.performance import figure_targets
+from pretraining_gain.tell.software.performance import PARTS, Performance, PerformanceView, bench_path, targets_or_how
 
 SPREAD = {"median": 2.0, "low": 1.5, "high": 3.0}
 

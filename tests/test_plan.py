@@ -24,8 +24,8 @@ from pretraining_gain.plan.taxonomy import load_class_table
 
 def test_plan_and_tell_import_no_torch():
     code = (
-        "import sys; import pretraining_gain.plan.costs, pretraining_gain.tell.gains, pretraining_gain.tell.figures,"
-        "pretraining_gain.tell.book, pretraining_gain.tell.pages.build, pretraining_gain.execute;"
+        "import sys; import pretraining_gain.plan.costs, pretraining_gain.tell.results.gains, pretraining_gain.tell.figures.taxa,"
+        "pretraining_gain.tell.book.paste, pretraining_gain.tell.book.build, pretraining_gain.execute;"
         "sys.exit('torch' in sys.modules or any(m.startswith('pretraining_gain.compute') for m in sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

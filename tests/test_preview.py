@@ -11,9 +11,9 @@ from bs4 import BeautifulSoup
 from conftest import ROOT
 
 from pretraining_gain.paths import results_of
-from pretraining_gain.tell.pages.reader.card import SIZE, curves_of, draw_card
-from pretraining_gain.tell.pages.reader.citing import bibtex, names_of, read_citation
-from pretraining_gain.tell.pages.reader.preview import Preview
+from pretraining_gain.tell.book.reader.card import SIZE, curves_of, draw_card
+from pretraining_gain.tell.book.reader.citing import bibtex, names_of, read_citation
+from pretraining_gain.tell.book.reader.preview import Preview
 
 
 def soup(book, page: str) -> BeautifulSoup:

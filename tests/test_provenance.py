@@ -11,13 +11,13 @@ from conftest import change_study, simulate_results
 from pretraining_gain.paths import results_of, results_root
 from pretraining_gain.plan.runs import Run
 from pretraining_gain.plan.studies import load_study
-from pretraining_gain.tell.book import paste_figure
-from pretraining_gain.tell.figures import POOL_STYLE
-from pretraining_gain.tell.gains import arm_accuracy
-from pretraining_gain.tell.pages.provenance_pages import provenance_of
-from pretraining_gain.tell.provenance import Provenance
-from pretraining_gain.tell.results import load_costs, load_evaluation
-from pretraining_gain.tell.stored import write_checksums
+from pretraining_gain.tell.book.paste import paste_figure
+from pretraining_gain.tell.book.provenance_pages import provenance_of
+from pretraining_gain.tell.figures.taxa import POOL_STYLE
+from pretraining_gain.tell.results.evaluation import load_costs, load_evaluation
+from pretraining_gain.tell.results.gains import arm_accuracy
+from pretraining_gain.tell.results.provenance import Provenance
+from pretraining_gain.tell.results.stored import write_checksums
 
 
 def change_costs(**values: object) -> None:
@@ -105,8 +105,8 @@ def test_the_book_reads_provenance_from_the_outputs_of_an_executed_notebook(resu
     origin = Provenance.of_figure("toy", "figure 3")
     shown = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pretraining_gain.tell.book.display", shown.append)
-        patch.setattr("pretraining_gain.tell.book.glue", lambda *_, **__: None)
+        patch.setattr("pretraining_gain.tell.book.paste.display", shown.append)
+        patch.setattr("pretraining_gain.tell.book.paste.glue", lambda *_, **__: None)
         paste_figure("figure_3", "a word", "what it shows", origin)
     forms, metadata = shown[0]._repr_mimebundle_()
     assert forms["text/html"].endswith(origin.line("figure_3"))

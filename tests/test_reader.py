@@ -14,9 +14,9 @@ from docutils import nodes
 from docutils.utils import new_document
 
 from pretraining_gain.paths import results_of
-from pretraining_gain.tell.claims import CLAIMS
-from pretraining_gain.tell.pages.reader.reading_time import BOOK, WORDS_PER_MINUTE, minutes, parts_of, words_of
-from pretraining_gain.tell.pages.reader.species import explorer_link, species_of
+from pretraining_gain.tell.book.reader.reading_time import BOOK, WORDS_PER_MINUTE, minutes, parts_of, words_of
+from pretraining_gain.tell.book.reader.species import explorer_link, species_of
+from pretraining_gain.tell.claims.declarations import CLAIMS
 
 CHAPTERS = sorted((ROOT / "book").glob("*.md"))
 TOC = yaml.safe_load((ROOT / "_toc.yml").read_text())

@@ -7,7 +7,7 @@ import json
 import pytest
 from refusal import refused
 
-from pretraining_gain.tell.reliability import CAMPAIGNS, kills_table, load, numbers, slurm_table
+from pretraining_gain.tell.software.reliability import CAMPAIGNS, kills_table, load, numbers, slurm_table
 
 
 def test_the_table_of_kills_adds_up_and_nothing_was_lost():

@@ -22,14 +22,14 @@ from conftest import ROOT, Watched
 
 from pretraining_gain.errors import InputError
 from pretraining_gain.plan.runs import Run
-from pretraining_gain.tell import compare
-from pretraining_gain.tell.pages.rerun import (
+from pretraining_gain.tell.book.rerun import (
     Parameter,
     command_of_notebook,
     command_of_run,
     parameters_of,
     repeatable_runs,
 )
+from pretraining_gain.tell.results.evaluation import compare
 
 STUDIES = {"mini": 238, "toy": 66, "anchors": 140, "paper": 399}
 RUN = "field--animal-k4-s0-resnet10_w16"

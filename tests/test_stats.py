@@ -14,8 +14,7 @@ from statsmodels.stats.power import TTestPower
 from statsmodels.stats.weightstats import ttost_paired
 
 from pretraining_gain.errors import InputError
-from pretraining_gain.tell.simulation import World, calibration, scenarios, simulate
-from pretraining_gain.tell.stats import (
+from pretraining_gain.tell.statistics.estimates import (
     Components,
     Estimate,
     bootstrap_means,
@@ -34,6 +33,7 @@ from pretraining_gain.tell.stats import (
     smallest_detectable,
     smallest_margin,
 )
+from pretraining_gain.tell.validation.simulation import World, calibration, scenarios, simulate
 
 
 def crossed(rng, n_seeds=3, n_classes=8, n_images=12, *, seed=0.0, class_=0.0, seed_class=0.0, image=1.0, residual=1.0):

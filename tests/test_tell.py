@@ -9,13 +9,15 @@ from conftest import ROOT, simulate_results
 
 from pretraining_gain.errors import InputError
 from pretraining_gain.paths import results_of
-from pretraining_gain.tell.figures import (
+from pretraining_gain.tell.figures.subsets import figure6_scaled_curves, subset_curves
+from pretraining_gain.tell.figures.taxa import (
     figure1_gain_by_taxon,
     figure2_supercategories,
     learning_curve,
 )
-from pretraining_gain.tell.figures_subsets import figure6_scaled_curves, subset_curves
-from pretraining_gain.tell.gains import (
+from pretraining_gain.tell.results.correctness import Hits
+from pretraining_gain.tell.results.evaluation import View, load_evaluation
+from pretraining_gain.tell.results.gains import (
     animal_share,
     arm_accuracy,
     group_accuracy,
@@ -24,11 +26,9 @@ from pretraining_gain.tell.gains import (
     subset_numbers,
     taxa_numbers,
 )
-from pretraining_gain.tell.hits import Hits
-from pretraining_gain.tell.readme import results_mark
-from pretraining_gain.tell.results import View, load_evaluation
-from pretraining_gain.tell.stats import bootstrap_means
-from pretraining_gain.tell.tables import class_counts, write_tables
+from pretraining_gain.tell.results.tables import class_counts, write_tables
+from pretraining_gain.tell.software.readme import results_mark
+from pretraining_gain.tell.statistics.estimates import bootstrap_means
 
 
 def test_class_counts_count():

@@ -12,13 +12,13 @@ from conftest import ROOT
 from refusal import assert_one_line
 
 from pretraining_gain.errors import InputError
-from pretraining_gain.tell.bootstrap import bootstrap_means
-from pretraining_gain.tell.claims import CLAIMS
-from pretraining_gain.tell.ledger import NOT_RUN, SUPPORTED, read_ledger
-from pretraining_gain.tell.results import load_evaluation
-from pretraining_gain.tell.single_changes import change_numbers, single_changes
-from pretraining_gain.tell.tweak import Settings, main, recompute
-from pretraining_gain.tell.tweak_data import facts, plain_verdicts, tweak_tables
+from pretraining_gain.tell.claims.declarations import CLAIMS
+from pretraining_gain.tell.claims.ledger import NOT_RUN, SUPPORTED, read_ledger
+from pretraining_gain.tell.claims.single_changes import change_numbers, single_changes
+from pretraining_gain.tell.claims.what_if import Settings, main, recompute
+from pretraining_gain.tell.claims.what_if_data import facts, plain_verdicts, tweak_tables
+from pretraining_gain.tell.results.evaluation import load_evaluation
+from pretraining_gain.tell.statistics.bootstrap import bootstrap_means
 
 ALL = [claim.id for claim in CLAIMS]
 
@@ -137,7 +137,7 @@ def test_the_plain_table_states_the_books_verdicts(tables):
     test = book.verdicts[5].tests[book.verdicts[5].decisive]
     wanted = [100 * value for value in (test.effect, test.low, test.high)]
     assert plain.loc[5, ["effect", "from", "to"]].tolist() == pytest.approx(wanted, abs=1e-4)
-    assert "seeds 0, 1, 2, margin 3 points" in facts(tables) and "python -m pretraining_gain.tell.tweak" in facts(tables)
+    assert "seeds 0, 1, 2, margin 3 points" in facts(tables) and "python -m pretraining_gain.tell.claims.what_if" in facts(tables)
 
 
 def test_single_changes_are_those_that_recomputing_finds():

@@ -15,10 +15,10 @@ from conftest import ROOT, Watched, simulate_results
 from playwright.sync_api import Page
 
 from pretraining_gain.errors import InputError
-from pretraining_gain.tell.book import explorer_html
-from pretraining_gain.tell.claims import CLAIMS
-from pretraining_gain.tell.tweak import Settings, main, recompute
-from pretraining_gain.tell.tweak_data import facts, plain_verdicts, tweak_tables
+from pretraining_gain.tell.book.paste import explorer_html
+from pretraining_gain.tell.claims.declarations import CLAIMS
+from pretraining_gain.tell.claims.what_if import Settings, main, recompute
+from pretraining_gain.tell.claims.what_if_data import facts, plain_verdicts, tweak_tables
 
 pytestmark = pytest.mark.browser
 ALL = [claim.id for claim in CLAIMS]
@@ -190,7 +190,7 @@ def test_a_reader_changes_everything_and_sees_what_python_finds(watched, capsys)
     assert f"{100 * test.detectable:.1f} points" in rows[4].split("\t")[2]
     assert "2 seeds" in rows[5].split("\t")[2] and "3 seeds, 36 species, 1,312 images" in rows[5].split("\t")[1]
     command = page.locator(".tweak-command").inner_text()
-    assert command.startswith("python -m pretraining_gain.tell.tweak ")
+    assert command.startswith("python -m pretraining_gain.tell.claims.what_if ")
     assert main(shlex.split(command)[3:]) == 0
     assert f"{decided.verdict}: {decided.rule}" in capsys.readouterr().out
 
@@ -285,7 +285,7 @@ def test_the_download_holds_all_digits(watched):
     assert caught.value.suggested_filename == "tweak-mini-C1.json"
     content = json.loads(Path(caught.value.path()).read_text())
     assert_same(content["outcome"] | {"bootstrap": content["bootstrap"]}, {"claim": "C1"})
-    assert content["command"] == "python -m pretraining_gain.tell.tweak --study mini --claim C1"
+    assert content["command"] == "python -m pretraining_gain.tell.claims.what_if --study mini --claim C1"
 
 
 def test_without_a_worker_the_page_computes_by_itself(browser, place):

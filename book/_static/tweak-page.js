@@ -68,7 +68,7 @@ window.gainTweakPage = (() => {
     if (settings.without.length) words.push(`--level ${settings.level}`, `--without ${settings.without.map(quoted).join(" ")}`);
     if (settings.seeds) words.push(`--seeds ${settings.seeds.join(" ")}`);
     if (settings.draws !== book.draws) words.push(`--draws ${settings.draws}`);
-    return `python -m pretraining_gain.tell.tweak ${words.join(" ")}`;
+    return `python -m pretraining_gain.tell.claims.what_if ${words.join(" ")}`;
   };
 
   // ---- how things read

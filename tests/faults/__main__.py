@@ -91,7 +91,7 @@ class Campaign:
             files = [str(ROOT / "notebooks" / f"{kind}.ipynb"), str(folder / "executed" / f"{run.run_id}.ipynb")]
             given = [text for name, value in run.parameters().items() for text in ("-p", name, str(value))]
             steps.append((kind, [sys.executable, "-m", "pretraining_gain.execute", *files, *given]))
-        return [*steps, ("tables", [sys.executable, "-m", "pretraining_gain.tell.tables", self.study])]
+        return [*steps, ("tables", [sys.executable, "-m", "pretraining_gain.tell.results.tables", self.study])]
 
     def _start(self, command: list[str], folder: Path, phase: str) -> list[str]:
         """Start `command`; returns the phases it was killed in, none when it came to its end."""

@@ -17,13 +17,19 @@ from pretraining_gain.bench.measure import Contestant, Effort, compare
 from pretraining_gain.bench.records import Comparison, Goal, Part
 from pretraining_gain.errors import InputError
 from pretraining_gain.paths import project_root, results_of, results_root
-from pretraining_gain.tell.bootstrap import bootstrap_means
-from pretraining_gain.tell.figures import figure1_gain_by_taxon, figure2_supercategories
-from pretraining_gain.tell.figures_subsets import subset_curves
-from pretraining_gain.tell.gains import animal_share, arm_accuracy, figure1_species, group_accuracy, species_gains
-from pretraining_gain.tell.ledger import Ledger
-from pretraining_gain.tell.results import Evaluation, View
-from pretraining_gain.tell.tables import write_tables
+from pretraining_gain.tell.claims.ledger import Ledger
+from pretraining_gain.tell.figures.subsets import subset_curves
+from pretraining_gain.tell.figures.taxa import figure1_gain_by_taxon, figure2_supercategories
+from pretraining_gain.tell.results.evaluation import Evaluation, View
+from pretraining_gain.tell.results.gains import (
+    animal_share,
+    arm_accuracy,
+    figure1_species,
+    group_accuracy,
+    species_gains,
+)
+from pretraining_gain.tell.results.tables import write_tables
+from pretraining_gain.tell.statistics.bootstrap import bootstrap_means
 
 STUDY, OURS, PLAIN = "mini", "ours", "plain pandas loop"
 
@@ -122,7 +128,7 @@ def _alone(what: str, work: Callable[[], object], given: Given, rounds: int = 0)
 
 def _build_after_change_of_prose() -> None:
     os.utime(project_root() / "book" / "introduction.md")
-    _run("-m", "pretraining_gain.tell.pages.build")
+    _run("-m", "pretraining_gain.tell.book.build")
 
 
 def _no_op() -> None:

@@ -24,7 +24,7 @@ from pretraining_gain.bench.growth_world import Size
 from pretraining_gain.commands import CommandLine, answer
 from pretraining_gain.paths import make_writable, project_root, write_atomically
 from pretraining_gain.revision import revision
-from pretraining_gain.tell.growth import FIELDS, STEPS
+from pretraining_gain.tell.software.growth import FIELDS, STEPS
 
 Rows = list[dict[str, Any]]
 OUTPUT = Path("results", "bench", "growth.json")
@@ -44,7 +44,7 @@ def analysis(checkout: Checkout) -> Rows:
     _, took = simulate(checkout, STUDY)
     rows = [{"step": "simulating the results", **took.row()}]
     for what in ("tables, first time", "tables, nothing new"):
-        _, took = checkout.run("-m", "pretraining_gain.tell.tables", STUDY)
+        _, took = checkout.run("-m", "pretraining_gain.tell.results.tables", STUDY)
         rows.append({"step": what, **took.row()})
     for study, page in checkout.pages():
         if study == STUDY:
@@ -58,7 +58,7 @@ def book(checkout: Checkout) -> dict[str, Any]:
     if not (checkout.project / "book" / "executed" / STUDY).exists():
         analysis(checkout)
     simulate(checkout, "toy")
-    checkout.run("-m", "pretraining_gain.tell.tables", "toy")
+    checkout.run("-m", "pretraining_gain.tell.results.tables", "toy")
     with ThreadPoolExecutor(2) as side_by_side:
         list(side_by_side.map(lambda one: checkout.execute(*one), [one for one in checkout.pages() if one[0] != STUDY]))
     took = checkout.build()

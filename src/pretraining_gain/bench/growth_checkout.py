@@ -113,7 +113,7 @@ class Checkout:
     def build(self) -> Took:
         """Build the book from nothing, warnings being errors."""
         shutil.rmtree(self.project / "_build", ignore_errors=True)
-        return self.run("-m", "pretraining_gain.tell.pages.build")[1]
+        return self.run("-m", "pretraining_gain.tell.book.build")[1]
 
 
 @dataclass(frozen=True)

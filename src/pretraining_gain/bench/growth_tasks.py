@@ -40,7 +40,7 @@ class Clock:
 
 def tables(clock: Clock, study: str) -> None:
     """Reading all predictions strictly and writing the study's tables."""
-    from pretraining_gain.tell.tables import write_tables
+    from pretraining_gain.tell.results.tables import write_tables
 
     with clock.running():
         folder = write_tables(study)
@@ -48,7 +48,7 @@ def tables(clock: Clock, study: str) -> None:
 
 
 def _evaluation(study: str) -> Any:
-    from pretraining_gain.tell.results import View
+    from pretraining_gain.tell.results.evaluation import View
 
     return View.from_parameters({"study": study, "draws": DRAWS}).evaluation()
 
@@ -61,9 +61,9 @@ def reading(clock: Clock, study: str) -> None:
 
 def figures(clock: Clock, study: str) -> None:
     """Figures 1, 2 and 3: species, groups and all arms of one target, each with intervals, and the figures' JSON."""
-    from pretraining_gain.tell.figures import figure1_gain_by_taxon, figure2_supercategories
-    from pretraining_gain.tell.figures_subsets import subset_curves
-    from pretraining_gain.tell.gains import animal_share, arm_accuracy, group_accuracy, species_gains
+    from pretraining_gain.tell.figures.subsets import subset_curves
+    from pretraining_gain.tell.figures.taxa import figure1_gain_by_taxon, figure2_supercategories
+    from pretraining_gain.tell.results.gains import animal_share, arm_accuracy, group_accuracy, species_gains
 
     evaluation = _evaluation(study)
     arm = evaluation.study.everything
@@ -80,7 +80,7 @@ def figures(clock: Clock, study: str) -> None:
 
 def bootstrap(clock: Clock, study: str) -> None:
     """Intervals for the gain of each species alone."""
-    from pretraining_gain.tell.gains import species_gains
+    from pretraining_gain.tell.results.gains import species_gains
 
     evaluation = _evaluation(study)
     with clock.running():
@@ -89,7 +89,7 @@ def bootstrap(clock: Clock, study: str) -> None:
 
 def claims(clock: Clock, study: str) -> None:
     """All tests of the ledger."""
-    from pretraining_gain.tell.ledger import Ledger
+    from pretraining_gain.tell.claims.ledger import Ledger
 
     with clock.running():
         ledger = Ledger.from_parameters({"study": study, "vote_cut": 0.0, "well_represented": 40})

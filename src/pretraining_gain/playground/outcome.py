@@ -13,11 +13,11 @@ from pretraining_gain.plan.runs import Run
 from pretraining_gain.plan.studies import SCRATCH, load_study
 from pretraining_gain.playground.choices import scratch_partner
 from pretraining_gain.playground.work import predictions_of, record
-from pretraining_gain.tell.figures import POOL_STYLE
-from pretraining_gain.tell.gains import arm_accuracy
-from pretraining_gain.tell.hits import Hits, HitsReader
-from pretraining_gain.tell.results import load_evaluation
-from pretraining_gain.tell.stats import bootstrap_means
+from pretraining_gain.tell.figures.taxa import POOL_STYLE
+from pretraining_gain.tell.results.correctness import Hits, HitsReader
+from pretraining_gain.tell.results.evaluation import load_evaluation
+from pretraining_gain.tell.results.gains import arm_accuracy
+from pretraining_gain.tell.statistics.estimates import bootstrap_means
 
 _DRAWS = 2000
 

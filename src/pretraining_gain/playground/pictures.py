@@ -12,7 +12,7 @@ from pretraining_gain.plan.studies import SCRATCH, load_study
 from pretraining_gain.playground.drawing import Curve, Row, curves_svg, gains_svg
 from pretraining_gain.playground.outcome import Outcome, arm_title, stored_gains
 from pretraining_gain.playground.work import Work
-from pretraining_gain.tell.figures import POOL_STYLE
+from pretraining_gain.tell.figures.taxa import POOL_STYLE
 
 _OTHER = "#56B4E9"  # of pools that the figures do not show: Okabe and Ito's sky blue
 

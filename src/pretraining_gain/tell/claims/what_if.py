@@ -1,0 +1,177 @@
+"""An analysis changed: one claim tested again with another margin, threshold, species, seeds, or number of draws.
+
+`recompute` uses the same tests as the ledger and the same bootstrap as the figures. The page "Change the analysis" does the
+same in the browser (`book/_static/tweak-*.js`, from what `tweak_data` publishes); tests hold the two together.
+On the command line: `python -m pretraining_gain.tell.claims.what_if --study mini --claim C8 --margin 0.05`.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import pandas as pd
+from pydantic import Field
+
+from pretraining_gain.commands import CommandLine, answer, whole_number
+from pretraining_gain.errors import InputError
+from pretraining_gain.plan.parameters import Parameters
+from pretraining_gain.plan.studies import Study, load_study
+from pretraining_gain.plan.subsets import Seed
+from pretraining_gain.tell.claims.declarations import CLAIMS, GREATER, Claim, Evidence, Part, greater
+from pretraining_gain.tell.claims.ledger import Verdict, verdict_on
+from pretraining_gain.tell.results.evaluation import Evaluation, load_evaluation
+from pretraining_gain.tell.results.gains import figure1_species
+from pretraining_gain.tell.statistics.bootstrap import bootstrap_means
+
+DRAWS = 2000
+#: The claims about single species, and by what the table under them groups these.
+GROUPED = {"C1": "representation", "C2": "representation", "C3": "family", "C4": "supercategory"}
+Level = Literal["supercategory", "order", "family", "name"]
+
+
+class Settings(Parameters):
+    """What may be changed; what is None stays as in the book.
+
+    `margin`: of the parts that say *equal*. `threshold`: what the parts that say *greater* must exceed. `without`: groups of
+    `level` that are left out. `draws`: of the bootstrap. Margin and threshold are fractions (0.03: three points).
+    """
+
+    study: str = "mini"
+    claim: str = "C1"
+    margin: float | None = Field(default=None, gt=0, lt=1)
+    threshold: float | None = Field(default=None, gt=-1, lt=1)
+    level: Level = "supercategory"
+    without: list[str] = Field(default=[])
+    seeds: Annotated[list[Seed], Field(min_length=1)] | None = None
+    draws: int = Field(default=DRAWS, ge=100, le=20_000)
+
+    @property
+    def claim_asked(self) -> Claim:
+        for claim in CLAIMS:
+            if claim.id == self.claim:
+                return claim
+        raise InputError(f"claim {self.claim!r} is unknown; accepted: {', '.join(claim.id for claim in CLAIMS)}")
+
+    def narrow(self, evaluation: Evaluation) -> Evaluation:
+        """Only the species and seeds that are kept. Raises `InputError` when none is, or for an unknown one."""
+        groups = evaluation.species[self.level]
+        _each_known("group", self.without, sorted(set(groups)))
+        _each_known("seed", self.seeds or [], evaluation.seeds)
+        kept = groups.index[~groups.isin(self.without)]
+        if not len(kept):
+            raise InputError("no species is left; accepted: at least one group that stays in")
+        images = np.isin(evaluation.labels, kept)
+        seeds_of, correct = {}, {}
+        for arm, seeds in evaluation.seeds_of.items():
+            rows = [row for row, seed in enumerate(seeds) if self.seeds is None or seed in self.seeds]
+            if rows:
+                seeds_of[arm] = [seeds[row] for row in rows]
+                correct[arm] = evaluation.correct[arm][rows][:, images]
+        labels, ids = evaluation.labels[images], evaluation.image_ids[images]
+        study = self.changed(evaluation.study)
+        kept_too = {"vote_cut": evaluation.vote_cut, "well_represented": evaluation.well_represented}
+        return Evaluation(study, evaluation.downstream, seeds_of, labels, ids, correct, evaluation.runs, **kept_too)
+
+    def changed(self, study: Study) -> Study:
+        return study if self.margin is None else study.model_copy(update={"margin": self.margin})
+
+
+def _each_known(what: str, given: Sequence[Any], known: Sequence[Any]) -> None:
+    for one in given:
+        if one not in known:
+            raise InputError(f"{what} {one!r} is unknown; accepted: {', '.join(map(str, known))}")
+
+
+@dataclass(frozen=True)
+class Narrowed(Evidence):
+    """A study's results as the settings leave them."""
+
+    settings: Settings = field(default_factory=Settings)
+
+    @classmethod
+    def by(cls, settings: Settings) -> Narrowed:
+        return cls(settings.changed(load_study(settings.study)), settings.study, settings=settings)
+
+    @cached_property
+    def out_other_way(self) -> Evaluation | None:
+        other = self.study.finetuned_the_other_way(self.out.downstream)
+        return self.settings.narrow(load_evaluation(self.name, other.name)) if other else None
+
+    def _evaluation(self, domain: str) -> Evaluation:
+        return self.settings.narrow(super()._evaluation(domain))
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of it: the verdict with its tests, and intervals by the bootstrap: one row a part or group."""
+
+    verdict: Verdict
+    bootstrap: pd.DataFrame
+
+
+def recompute(settings: Settings) -> Outcome:
+    """Test the claim again. Raises `InputError` for settings that are not accepted, or that leave nothing to test."""
+    claim, evidence = settings.claim_asked, Narrowed.by(settings)
+    parts = retested_parts(settings, evidence)
+    return Outcome(verdict_on(claim, parts), _bootstrap(claim, parts, evidence, settings.draws))
+
+
+def retested_parts(settings: Settings, evidence: Narrowed) -> list[Part]:
+    """The parts of the claim, tested against the settings' margin and threshold."""
+    return [_retested(part, settings.threshold) for part in settings.claim_asked.parts(evidence)]
+
+
+def _retested(part: Part, threshold: float | None) -> Part:
+    if threshold is None or part.test != GREATER or part.estimate is None:
+        return part
+    return greater(part.what, part.estimate, threshold, part.contrast)
+
+
+def _bootstrap(claim: Claim, parts: list[Part], evidence: Narrowed, draws: int) -> pd.DataFrame:
+    """Of each contrast (seeds and images resampled); or, of the claims about species, of the gain in each group (seeds and
+    species resampled). In double precision, as the browser has it."""
+    options = {"draws": draws, "exact": True}
+    if claim.id in GROUPED:
+        out = evidence.out
+        species = figure1_species(out.species, out) if claim.id != "C4" else out.species
+        values, groups = out.difference(evidence.everything), species[GROUPED[claim.id]]
+        return bootstrap_means(values, out.labels, groups, resample_classes=True, **options)
+    rows = []
+    for part in parts:
+        if part.contrast:
+            values, labels = part.contrast.values, part.contrast.labels
+            together = pd.Series(part.what, index=np.unique(labels))
+            rows.append(bootstrap_means(values, labels, together, resample_classes=False, **options))
+    return pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=["group", "mean", "low", "high"])
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = CommandLine("tell.claims.what_if", __doc__ or "")
+    parser.add_argument("--study", default="mini", help="name in notebooks/studies/, or the path of a .yml file")
+    parser.add_argument("--claim", default="C1", help="C1 to C14")
+    parser.add_argument("--margin", type=float, help="fraction within which things count as equal")
+    parser.add_argument("--threshold", type=float, help="fraction that must be exceeded")
+    parser.add_argument("--level", default="supercategory", help="supercategory, order, family or name")
+    parser.add_argument("--without", nargs="+", default=[], help="groups of that level to leave out")
+    parser.add_argument("--seeds", nargs="+", type=int, help="only these")
+    parser.add_argument("--draws", type=whole_number, default=DRAWS, help="of the bootstrap")
+    given = vars(parser.parse_args(arguments))
+    return answer("tweak", lambda: _print(recompute(Settings(**given))))
+
+
+def _print(outcome: Outcome) -> None:
+    verdict = outcome.verdict
+    print(f"{verdict.claim} {verdict.text}\n{verdict.verdict}: {verdict.rule}\n")
+    columns = ["what", "test", "bound", "effect", "low", "high", "p_for", "p_against", "detectable"]
+    tests = pd.DataFrame([test.model_dump() for test in verdict.tests], columns=columns)
+    with pd.option_context("display.max_columns", None, "display.width", 200, "display.precision", 12):
+        print(tests.to_string(index=False), outcome.bootstrap.to_string(index=False), sep="\n\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

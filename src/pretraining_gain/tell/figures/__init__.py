@@ -1,0 +1,1 @@
+"""Figures and their tables, as pure functions."""

@@ -1,0 +1,167 @@
+"""Figures 3, 4 and 6: top-1 by what the network was pretrained on, against an axis that the reader chooses.
+
+Pure functions. The axes are prepared here: `layout.meta["axes"]` holds, for each, its name, its title and the x of every
+trace, and the book's `figures.js` makes a switch of them. The first is the one that is drawn.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from pretraining_gain.plan.studies import SCRATCH
+from pretraining_gain.tell.figures.taxa import LAYOUT, POOL_STYLE, interval_bars
+
+
+@dataclass(frozen=True)
+class Axis:
+    """What an arm is drawn at: `column` of the table from `arm_accuracy`, single seeds at their own where it has them."""
+
+    name: str
+    title: str
+    column: str
+
+
+AXES = (
+    Axis("classes", "pretraining classes", "k"),
+    Axis("images", "pretraining images", "pretrain_images"),
+    Axis("gradient steps", "gradient steps of pretraining", "pretrain_steps"),
+    Axis("expected animals", "expected animal classes", "expected_animals"),
+    Axis("realised animals", "realised animal classes", "animal_classes"),
+)
+FIGURE_6_AXES = AXES[3:] + AXES[:1]
+
+
+def subset_curves(arms: pd.DataFrame, animal_share: float) -> go.Figure:
+    """Figures 3 and 4: top-1 against the number of pretraining classes, or another axis. `arms` as from `arm_accuracy`.
+
+    Lines join the means over seeds, bands and bars are 95 % intervals, small points single seeds; scratch is level.
+    `animal_share` is that of the source.
+    """
+    figure = go.Figure()
+    curves = _add_curves(figure, _as_published(arms, animal_share), AXES)
+    figure.update_layout(
+        **LAYOUT,
+        meta={"axes": _switch(AXES, curves)},
+        xaxis={"title": AXES[0].title, "rangemode": "tozero"},
+        yaxis={"title": "top-1", "tickformat": ".0%"},
+    )
+    return figure
+
+
+def figure6_scaled_curves(arms: dict[str, pd.DataFrame], animal_share: float) -> go.Figure:
+    """Figure 6: the animal curve, and the random curve drawn at its expected number of animal classes, per target.
+
+    `arms` maps a target's title to its table from `arm_accuracy`; `all` belongs to the random curve, at its end.
+    """
+    figure = make_subplots(cols=len(arms), subplot_titles=list(arms), horizontal_spacing=0.12)
+    curves = []
+    for column, table in enumerate(arms.values(), start=1):
+        top1 = _as_published(table, animal_share)
+        top1 = top1[top1["pool"].isin(["animal", "random", "all"])].replace({"pool": {"all": "random"}})
+        curves += _add_curves(figure, top1, FIGURE_6_AXES, column)
+    figure.update_layout(**LAYOUT | {"margin": {"l": 60, "r": 15, "t": 80, "b": 60}})
+    figure.update_layout(legend={"y": 1.1}, meta={"axes": _switch(FIGURE_6_AXES, curves)})
+    figure.update_xaxes(title="expected animal classes", rangemode="tozero")
+    figure.update_yaxes(tickformat=".0%")
+    figure.update_yaxes(title="top-1", col=1)
+    return figure
+
+
+def _as_published(arms: pd.DataFrame, animal_share: float) -> pd.DataFrame:
+    """Top-1 of the arms of the paper's own design, with `expected_animals`."""
+    top1 = arms[(arms["quantity"] == "top1") & (arms["design"] == "") & arms["pool"].isin([*POOL_STYLE])]
+    share = top1["pool"].map({"animal": 1.0, "random": animal_share, "all": animal_share}).fillna(0.0)
+    return top1.assign(expected_animals=top1["k"] * share)
+
+
+def _switch(axes: tuple[Axis, ...], curves: list[dict[str, list[float]]]) -> list[dict[str, Any]]:
+    """`curves` are the traces' x by axis."""
+    return [{"name": axis.name, "title": axis.title, "x": [xs[axis.name] for xs in curves]} for axis in axes]
+
+
+def _add_curves(
+    figure: go.Figure, top1: pd.DataFrame, axes: tuple[Axis, ...], column: int | None = None
+) -> list[dict[str, list[float]]]:
+    """Draw a band, a line and single seeds of each pool; returns the x of each trace added, by axis."""
+    place = {} if column is None else {"row": 1, "col": column}
+    added = []
+    for pool in POOL_STYLE:
+        part = top1[top1["pool"] == pool].sort_values("k")
+        if part.empty:
+            continue
+        if pool == SCRATCH:
+            part = pd.concat([part, part.assign(**{axis.column: top1[axis.column].max() for axis in axes})])
+        means = {axis.name: part[axis.column].astype(float).tolist() for axis in axes}
+        traces = [(_band(part, pool), {name: x + x[::-1] for name, x in means.items()}), (_line(part, pool), means)]
+        if pool != SCRATCH:
+            traces.append((_seeds(part, pool), {axis.name: _by_seed(part, axis) for axis in axes}))
+        for trace, xs in traces:
+            shown = trace.showlegend is not False and column in (None, 1)
+            figure.add_trace(trace.update(x=xs[axes[0].name], legendgroup=pool, showlegend=shown), **place)
+            added.append(xs)
+    return added
+
+
+def _band(part: pd.DataFrame, pool: str) -> go.Scatter:
+    return go.Scatter(
+        y=[*part["high"], *part["low"][::-1]],
+        fill="toself",
+        fillcolor=_faint(POOL_STYLE[pool][0]),
+        line={"width": 0},
+        mode="lines",
+        hoverinfo="skip",
+        showlegend=False,
+    )
+
+
+def _faint(colour: str) -> str:
+    return f"rgba({', '.join(str(int(colour[at : at + 2], 16)) for at in (1, 3, 5))}, 0.15)"
+
+
+def _line(part: pd.DataFrame, pool: str) -> go.Scatter:
+    colour, symbol, label = POOL_STYLE[pool]
+    made_of = part[["low", "high", "k", "animal_classes", "pretrain_images", "pretrain_steps"]]
+    of = "" if pool == SCRATCH else ", k = %{customdata[2]}"
+    more = "<br>%{customdata[3]:.1f} animal classes, %{customdata[4]:,.0f} images, %{customdata[5]:,.0f} steps"
+    seeds = f"<br>{len(part['by_seed'].iloc[0])} seeds"
+    return go.Scatter(
+        y=part["mean"],
+        name=label,
+        mode="lines" if pool == SCRATCH else "lines+markers",
+        cliponaxis=False,
+        error_y=interval_bars(part, thickness=1),
+        line={"color": colour, "dash": "dash" if pool == SCRATCH else "solid"},
+        marker={"symbol": symbol, "size": 10},
+        customdata=made_of,
+        hovertemplate=f"<b>{label}</b>{of}<br>top-1 %{{y:.1%}}, interval %{{customdata[0]:.1%}} to %{{customdata[1]:.1%}}"
+        + ("" if pool == SCRATCH else more)
+        + f"{seeds}<extra></extra>",
+    )
+
+
+def _seeds(part: pd.DataFrame, pool: str) -> go.Scatter:
+    colour = POOL_STYLE[pool][0]
+    return go.Scatter(
+        y=part["by_seed"].explode().astype(float),
+        cliponaxis=False,
+        mode="markers",
+        showlegend=False,
+        marker={"color": colour, "size": 5, "opacity": 0.6},
+        hovertemplate="one seed: %{y:.1%}<extra></extra>",
+    )
+
+
+def _by_seed(part: pd.DataFrame, axis: Axis) -> list[float]:
+    """The x of single seeds: their own, or, where all of an arm's are alike, the arm's."""
+    own = f"{axis.column}_by_seed"
+    lists = (
+        part[own]
+        if own in part
+        else [[x] * len(seeds) for x, seeds in zip(part[axis.column], part["by_seed"], strict=True)]
+    )
+    return [float(x) for xs in lists for x in xs]

@@ -1,0 +1,1 @@
+"""From predictions to tables, gains and provenance, read strictly."""

@@ -1,0 +1,1 @@
+"""What runs cost, how fast they are, and how they survive faults."""

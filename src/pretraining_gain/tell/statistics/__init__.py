@@ -1,0 +1,1 @@
+"""Estimates with uncertainty, tests, and the power of a design."""

@@ -1,0 +1,277 @@
+"""Estimates with uncertainty and tests, paired where the values are: what the claims ledger and the controls use.
+
+Everywhere `values` (S, N) are seeds by evaluation images: correct (1/0), a paired difference of two arms on the same
+image and seed (-1, 0, 1), or any linear combination of arms; `labels` (N,) are class ids. Classes are *fixed* when these
+very species are meant, *random* when they stand for others like them. Closed forms, no randomness (paper, 2 and 3).
+The bootstrap, for figures, is in `bootstrap`; power and design in `power`; spread between families in `spread`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from scipy.special import stdtr, stdtrit
+from scipy.stats import rankdata
+
+from pretraining_gain.errors import InputError
+from pretraining_gain.tell.statistics.bootstrap import bootstrap_means
+from pretraining_gain.tell.statistics.crossed import (
+    Sources,
+    Total,
+    checked,
+    class_means,
+    combine,
+    images_within_classes,
+    seed_variance,
+    strata_of,
+    total,
+)
+from pretraining_gain.tell.statistics.power import (
+    Components,
+    components,
+    design_error,
+    difference_error,
+    equivalence_power,
+    power_at,
+    smallest_detectable,
+    smallest_margin,
+)
+from pretraining_gain.tell.statistics.spread import GroupSpread, group_spread
+
+__all__ = [
+    "Components",
+    "Correlation",
+    "Estimate",
+    "GroupSpread",
+    "Share",
+    "bootstrap_means",
+    "components",
+    "design_error",
+    "difference_error",
+    "equivalence_power",
+    "estimate_correlation",
+    "estimate_difference",
+    "estimate_mean",
+    "estimate_share_positive",
+    "group_spread",
+    "holm",
+    "paired_factor",
+    "power_at",
+    "smallest_detectable",
+    "smallest_margin",
+]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """An estimate with standard error and the degrees of freedom of a t distribution that its tests use.
+
+    Those fit tests at about five percent. `strict` is for tests that are one of many.
+    """
+
+    mean: float
+    se: float
+    df: float
+    n_seeds: int
+    n_classes: int
+    n_images: int
+    sources: Sources | None = field(default=None, kw_only=True)
+
+    def interval(self, level: float = 0.95) -> tuple[float, float]:
+        """Two-sided interval that holds the truth with probability `level`."""
+        half = float(stdtrit(self.df, (1 + level) / 2)) * self.se
+        return self.mean - half, self.mean + half
+
+    def p_above(self, bound: float = 0.0) -> float:
+        """One-sided p of H0 *the truth is at most `bound`*: small when it is above."""
+        return float(stdtr(self.df, -self._t(bound)))
+
+    def p_below(self, bound: float = 0.0) -> float:
+        """One-sided p of H0 *the truth is at least `bound`*: small when it is below."""
+        return float(stdtr(self.df, self._t(bound)))
+
+    def p_equivalent(self, margin: float) -> float:
+        """Larger p of the two one-sided tests of H0 *the truth is `margin` or more away from 0*; raises unless margin > 0."""
+        if not margin > 0:
+            raise InputError(f"an equivalence margin must be above 0, got {margin}")
+        return max(self.p_above(-margin), self.p_below(margin))
+
+    def strict(self, p: float, bound: float) -> float:
+        """A one-sided `p` below 0.05 against `bound` as it must be where it is compared with smaller levels; see `Sources`."""
+        distance = abs(self.mean - bound)
+        return p if p >= 0.05 or self.sources is None or distance < 1e-12 else max(p, self.sources.p(distance))
+
+    def _t(self, bound: float) -> float:
+        distance = self.mean - bound
+        if abs(distance) < 1e-12:  # up to rounding at the bound: nothing in either direction, even without any spread
+            return 0.0
+        return distance / self.se if self.se > 0 else float(np.copysign(np.inf, distance))
+
+
+class Share(Estimate):
+    """A share: its interval ends at 0 and 1."""
+
+    def interval(self, level: float = 0.95) -> tuple[float, float]:
+        low, high = super().interval(level)
+        return max(low, 0.0), min(high, 1.0)
+
+
+@dataclass(frozen=True)
+class Correlation(Estimate):
+    """A correlation: tests and interval are on Fisher's z = artanh(r), whose standard error is `z_se`; `se` is that of r."""
+
+    z_se: float
+
+    def interval(self, level: float = 0.95) -> tuple[float, float]:
+        half = float(stdtrit(self.df, (1 + level) / 2)) * self.z_se
+        z = _fisher(self.mean)
+        return float(np.tanh(z - half)), float(np.tanh(z + half))
+
+    def _t(self, bound: float) -> float:
+        return (_fisher(self.mean) - _fisher(bound)) / self.z_se
+
+
+def _fisher(correlation: float) -> float:
+    return float(np.arctanh(np.clip(correlation, -1 + 1e-12, 1 - 1e-12)))
+
+
+def estimate_mean(values: np.ndarray, labels: np.ndarray, *, classes: Literal["fixed", "random"]) -> Estimate:
+    """Estimand: the mean over all images, for seeds and images like these and these (`fixed`) or such (`random`) classes.
+
+    A class counts by its images. Seeds and images are both sources of error, and with random classes the classes in
+    place of images, whose means carry their images' error. One seed: the answer is about that seed.
+    Raises `InputError` for random classes when there is one class, for fixed ones when each class has one image.
+    """
+    values, labels = checked(values, labels)
+    if classes == "fixed":
+        strata, ids, n_images = images_within_classes(values, labels)
+        if len(ids) == len(labels):
+            raise InputError("fixed classes need at least one class with two images")
+        combined = combine(strata, n_images / n_images.sum(), np.zeros(len(ids), int), 1)
+    elif classes == "random":
+        means, ids, n_images = class_means(values, labels)
+        if len(ids) < 2:
+            raise InputError(f"random classes need at least two classes, got {len(ids)}")
+        strata = strata_of(means, n_images, np.zeros(len(ids), int), 1)
+        combined = combine(strata, np.ones(1), np.zeros(1, int), 1)
+    else:
+        raise InputError(f"classes {classes!r} is not accepted; accepted: fixed, random")
+    return _estimate(combined, len(values), len(ids), len(labels))
+
+
+def estimate_difference(
+    values: np.ndarray, labels: np.ndarray, first: Collection[int], second: Collection[int]
+) -> Estimate:
+    """Estimand: mean over images of the `first` classes minus that of the `second`, classes random in both.
+
+    Welch-like: the two groups may differ in spread. What a seed does to both groups alike cancels.
+    Raises `InputError` when the groups overlap or one has fewer than two classes with images.
+    """
+    values, labels = checked(values, labels)
+    means, ids, n_images = class_means(values, labels)
+    in_first, in_second = np.isin(ids, list(first)), np.isin(ids, list(second))
+    if (in_first & in_second).any():
+        raise InputError(f"class {ids[in_first & in_second][0]} is in both groups")
+    if min(in_first.sum(), in_second.sum()) < 2:
+        raise InputError(f"two groups of at least two classes wanted, got {in_first.sum()} and {in_second.sum()}")
+    used = in_first | in_second
+    strata = strata_of(means[:, used], n_images[used], in_second[used].astype(int), 2)
+    combined = combine(strata, np.array([1.0, -1.0]), np.zeros(2, int), 1)
+    return _estimate(combined, len(values), int(used.sum()), int(n_images[used].sum()))
+
+
+def _estimate(combined: Total, n_seeds: int, n_classes: int, n_images: int) -> Estimate:
+    se = float(np.sqrt(combined.variance[0]))
+    parts = combined.seed_variance[0], combined.unit_variance[0], combined.shared[0]
+    sources = Sources(*map(float, parts), n_seeds, float(combined.unit_df[0]))
+    return Estimate(float(combined.mean[0]), se, float(combined.df[0]), n_seeds, n_classes, n_images, sources=sources)
+
+
+def estimate_share_positive(values: np.ndarray, labels: np.ndarray) -> Share:
+    """Estimand: the share of classes (random) whose mean over so many seeds and images comes out above 0, half for a tie.
+
+    Not the share of classes whose *true* mean is above 0: noise pulls what comes out towards one half, so that a majority
+    found this way is, if anything, larger in truth (where true means lie symmetrically about their centre). The error
+    adds classes (variance with two more of either sign, so that it is not 0 at 0 % and 100 %) and what a shift
+    of all classes by the seeds' error, up to its one-sided 95 % bound, would do to the share.
+    """
+    values, labels = checked(values, labels)
+    means, ids, _ = class_means(values, labels)
+    average, n_classes, n_seeds = means.mean(axis=0), len(ids), len(means)
+    share = _share_above(average, 0.0)
+    steadied = (share * n_classes + 2) / (n_classes + 4)
+    by_classes = steadied * (1 - steadied) / n_classes
+    by_seeds = 0.0
+    if n_seeds > 1 and n_classes > 1:
+        strata = strata_of(means, np.ones(n_classes), np.zeros(n_classes, int), 1)
+        excess = max(0.0, float(seed_variance(strata.by_seed)[0] - strata.shared[0]))
+        reach = float(stdtrit(n_seeds - 1, 0.95))
+        shift = reach * np.sqrt(excess)
+        ends = _share_above(average, shift), _share_above(average, -shift)
+        by_seeds = (max(share - ends[0], ends[1] - share) / reach) ** 2
+    variance, df = total(by_seeds, by_classes, 0.0, n_seeds, max(n_classes - 1, 1))
+    return Share(share, float(np.sqrt(variance)), float(df), n_seeds, n_classes, len(labels))
+
+
+def _share_above(means: np.ndarray, bound: float) -> float:
+    # Means of thirds and the like: a tie is a tie up to rounding.
+    return float((means > bound + 1e-12).mean() + (np.abs(means - bound) <= 1e-12).mean() / 2)
+
+
+def estimate_correlation(
+    values: np.ndarray, labels: np.ndarray, covariate: pd.Series, *, rank: bool = False
+) -> Correlation:
+    """Estimand: correlation over classes (random) of a class's mean, as measured with its images, with `covariate`.
+
+    `covariate` maps class id to x; classes without it are left out. Pearson's r, or with `rank` Spearman's. Noise of a
+    class's mean pulls r towards 0. On Fisher's z the variance is 1/(n - 3), for ranks (1 + r²/2)/(n - 3) (Bonett and
+    Wright 2000), plus what seeds disagree on r beyond the noise. Raises `InputError` below four classes or without spread.
+    """
+    values, labels = checked(values, labels)
+    means, ids, n_images = class_means(values, labels)
+    x = covariate.reindex(ids).to_numpy(dtype=float)
+    known = np.isfinite(x)
+    x, means, n_classes = x[known], means[:, known], int(known.sum())
+    if n_classes < 4:
+        raise InputError(f"a correlation needs at least four classes with a covariate, got {n_classes}")
+    by_seed = np.stack([rankdata(row) for row in means]) if rank else means
+    y = rankdata(means.mean(axis=0)) if rank else means.mean(axis=0)
+    x = rankdata(x) if rank else x
+    if np.ptp(x) == 0 or np.ptp(y) < 1e-12:
+        raise InputError("no correlation: covariate or class means are all equal")
+    r = float(np.corrcoef(x, y)[0, 1])
+    standard = (x - x.mean()) / x.std()
+    parts = standard * (by_seed - by_seed.mean(axis=1, keepdims=True)) / (n_classes * y.std())
+    shared = (seed_variance(parts)).sum() * n_classes / (n_classes - 2)
+    steep = max(1 - r**2, 1e-6)
+    by_classes = (1 + r**2 / 2 * rank) / (n_classes - 3)
+    seeds = seed_variance(parts.sum(axis=1, keepdims=True))[0]
+    variance, df = total(seeds / steep**2, by_classes, shared / steep**2, len(values), n_classes - 2)
+    z_se = float(np.sqrt(variance))
+    return Correlation(r, z_se * steep, float(df), len(values), n_classes, int(n_images[known].sum()), z_se)
+
+
+def paired_factor(first: np.ndarray, second: np.ndarray) -> float:
+    """How many times narrower the interval of `first` minus `second` is when paired by image and seed than when not.
+
+    Both (S, N) correct. Ratio of sqrt(se² + se²) of the two means, as if each were on a sample of images of its own, to
+    the standard error of the mean of the differences; images (means over seeds) are the samples, seeds as they are.
+    """
+    first, second = np.mean(first, axis=0, dtype=float), np.mean(second, axis=0, dtype=float)
+    return float(np.sqrt((first.var() + second.var()) / (first - second).var()))
+
+
+def holm(p_values: Sequence[float]) -> np.ndarray:
+    """p-values adjusted by Holm's step-down method: rejecting those below alpha errs in any with probability alpha.
+
+    As `statsmodels`' `multipletests`, which collects garbage at each call: half a second where much is loaded.
+    """
+    p = np.asarray(p_values, dtype=float)
+    order = np.argsort(p)
+    adjusted = np.empty(len(p))
+    adjusted[order] = np.minimum(np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)), 1)
+    return adjusted

@@ -1,0 +1,179 @@
+"""What a design can see: variance components, the error a plan would have, smallest effects and margins, power."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from scipy.optimize import brentq
+from scipy.special import chdtri, nctdtr, ndtr, stdtrit
+from scipy.stats.qmc import Sobol
+
+from pretraining_gain.errors import InputError
+from pretraining_gain.tell.statistics.crossed import checked, class_means, seed_variance, total
+
+_QUANTILES = (np.arange(1000) + 0.5) / 1000
+# Evenly spread points of the unit cube: what chance may do to the mean squares of seeds, of units, and of both.
+_LUCK = (Sobol(3, scramble=False).random(1024).T + 0.5 / 1024) % 1
+
+
+@dataclass(frozen=True)
+class Components:
+    """Variances in squared units of the values: of seeds, classes, seed×class, images within classes, and the residual."""
+
+    seed: float
+    class_: float
+    seed_class: float
+    image: float
+    residual: float
+
+
+def components(values: np.ndarray, labels: np.ndarray) -> Components:
+    """Estimand: the variance components of value = mean + seed + class + seed×class + image(class) + residual.
+
+    By moments, class means counted equally, negative ones set to 0; for balanced data they are those of the textbook's
+    analysis of variance. One seed: `image` includes the residual, and what needs seeds is 0. One class: class parts are 0.
+    """
+    return Components(*(max(0.0, float(part)) for part in unbiased_components(values, labels)))
+
+
+def unbiased_components(values: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """The five of `components`, in its order, before negative ones are set to 0: what averages over draws are made of."""
+    values, labels = checked(values, labels)
+    means, ids, n_images = class_means(values, labels)
+    n_seeds, n_classes, per_image = len(values), len(ids), float((1 / n_images).mean())
+    within = values - means[:, np.searchsorted(ids, labels)]
+    df_images = max(len(labels) - n_classes, 1)
+    of_images = (within.mean(axis=0) ** 2).sum() / df_images
+    residual = n_seeds * seed_variance(within).sum() / df_images
+    image = of_images - residual / n_seeds
+    seed = n_seeds * seed_variance(means.mean(axis=1, keepdims=True))[0]
+    if n_classes == 1:
+        return np.array([(seed - residual * per_image) * (n_seeds > 1), 0.0, 0.0, image, residual])
+    centred = means - means.mean(axis=1, keepdims=True)
+    seed_class = n_seeds * seed_variance(centred).sum() / (n_classes - 1) - residual * per_image
+    class_ = means.mean(axis=0).var(ddof=1) - seed_class / n_seeds - of_images * per_image
+    seed = seed - (seed_class + residual * per_image) / n_classes
+    return np.array([seed, class_, seed_class, image, residual])
+
+
+def design_error(
+    components: Components,
+    n_seeds: int,
+    n_classes: float,
+    images_per_class: float,
+    *,
+    classes: Literal["fixed", "random"],
+) -> tuple[float, float]:
+    """Standard error and degrees of freedom that `estimate_mean` would report for a design, for plans before running.
+
+    The standard error is the estimate's true one. The degrees of freedom are those with which `smallest_detectable` is
+    what the one-sided test at 5 % finds with probability 0.8, averaged over what few seeds and classes happen to show.
+    One seed cannot tell how seeds differ: 0 degrees of freedom. Random classes of unequal sizes n count as (Σ n)² / Σ n² many.
+    Raises `InputError` for a design without seeds or images, and for random classes when there is one class.
+    """
+    if classes not in ("fixed", "random"):
+        raise InputError(f"classes {classes!r} is not accepted; accepted: fixed, random")
+    if n_seeds < 1 or n_classes < 1 + (classes == "random") or images_per_class < 1 + (classes == "fixed"):
+        raise InputError(
+            f"no error of {n_seeds} seeds, {n_classes} {classes} classes, {images_per_class} images a class"
+        )
+    shared = components.residual / (n_seeds * n_classes * images_per_class)
+    units = shared + components.image / (n_classes * images_per_class)
+    seeds = components.seed / n_seeds + components.seed_class / (n_seeds * n_classes)
+    unit_df = n_classes * (images_per_class - 1)
+    if classes == "random":
+        by_class = components.seed_class / (n_seeds * n_classes)
+        units, shared, unit_df = units + components.class_ / n_classes + by_class, shared + by_class, n_classes - 1
+        seeds -= by_class
+    return _planned(seeds, units, shared, n_seeds, unit_df)
+
+
+def difference_error(
+    components: Components, n_seeds: int, n_first: float, n_second: float, images_per_class: float
+) -> tuple[float, float]:
+    """As `design_error`, for `estimate_difference` of groups of so many classes. What seeds do to all classes cancels."""
+    if n_seeds < 1 or min(n_first, n_second) < 2 or images_per_class < 1:
+        raise InputError(
+            f"no error of {n_seeds} seeds, {n_first} and {n_second} classes, {images_per_class} images a class"
+        )
+    shared = (components.seed_class + components.residual / images_per_class) / n_seeds
+    units = shared + components.class_ + components.image / images_per_class
+    parts = np.array([1 / n_first, 1 / n_second])
+    unit_df = parts.sum() ** 2 / (parts**2 / np.array([n_first - 1, n_second - 1])).sum()
+    return _planned(0.0, units * parts.sum(), shared * parts.sum(), n_seeds, float(unit_df))
+
+
+def _planned(seeds: float, units: float, shared: float, n_seeds: int, unit_df: float) -> tuple[float, float]:
+    """True standard error, and degrees of freedom that give the right effect of power 0.8; see `design_error`."""
+    if n_seeds == 1:
+        return float(np.sqrt(seeds + units)), 0.0
+    se = float(np.sqrt(seeds + units))
+    if not se > 0:
+        return 0.0, float(unit_df)
+    dfs = np.array([n_seeds - 1, unit_df, unit_df * (n_seeds - 1)])[:, None]
+    by_seeds, by_units, common = np.array([[seeds + shared], [units], [shared]]) * chdtri(dfs, _LUCK) / dfs
+    variance, df = total(by_seeds, by_units, common, n_seeds, unit_df)
+    critical = stdtrit(df, 0.95) * np.sqrt(variance) / se
+    found = brentq(lambda effect: ndtr(effect - critical).mean() - 0.8, 0, critical.max() + 1)
+    return se, _matching_df(found, unit_df)
+
+
+def _matching_df(found: float, most: float) -> float:
+    """Degrees of freedom, at most `most`, with which an effect of `found` standard errors has power 0.8 at 5 %."""
+    if power_at(found, 1.0, most) <= 0.8:
+        return float(most)
+    # The more degrees of freedom, the more power.
+    return float(brentq(lambda df: power_at(found, 1.0, df) - 0.8, 0.5, most))
+
+
+def power_at(effect: float, se: float, df: float, *, alpha: float = 0.05, sides: int = 1) -> float:
+    """Probability that a true `effect` (same units as `se`) is found at level `alpha`: noncentral t."""
+    if sides not in (1, 2):
+        raise InputError(f"sides {sides!r} is not accepted; accepted: 1, 2")
+    if not df > 0:
+        return 0.0
+    if not se > 0:
+        return float(effect > 0 or (sides == 2 and effect < 0))
+    critical, shift = stdtrit(df, 1 - alpha / sides), effect / se
+    upper = 1 - nctdtr(df, shift, critical)
+    return float(upper + (nctdtr(df, shift, -critical) if sides == 2 else 0.0))
+
+
+def smallest_detectable(se: float, df: float, *, alpha: float = 0.05, power: float = 0.8, sides: int = 1) -> float:
+    """The true effect that a test at level `alpha` finds with probability `power`; infinite without degrees of freedom."""
+    return _smallest(lambda effect: power_at(effect, se, df, alpha=alpha, sides=sides), se, df, alpha, power)
+
+
+def equivalence_power(margin: float, se: float, df: float, *, alpha: float = 0.05) -> float:
+    """Probability that two one-sided tests at `alpha` show a true difference of 0 to be within `margin`.
+
+    Normal estimate, chi-squared variance, averaged over 1,000 of its quantiles.
+    """
+    if not df > 0:
+        return 0.0
+    if not se > 0:
+        return float(margin > 0)
+    spread = np.sqrt(chdtri(df, _QUANTILES) / df)
+    room = np.maximum(margin / se - stdtrit(df, 1 - alpha) * spread, 0)
+    return float((2 * ndtr(room) - 1).mean())
+
+
+def smallest_margin(se: float, df: float, *, alpha: float = 0.05, power: float = 0.8) -> float:
+    """The smallest equivalence margin that a true difference of 0 would satisfy with probability `power`."""
+    return _smallest(lambda margin: equivalence_power(margin, se, df, alpha=alpha), se, df, alpha, power)
+
+
+def _smallest(power_of, se: float, df: float, alpha: float, power: float) -> float:
+    """Where `power_of` reaches `power`; it grows with its argument."""
+    if not alpha < power < 1:
+        raise InputError(f"a power between the level {alpha} and 1 is wanted, got {power}")
+    if not df > 0:
+        return float("inf")
+    if not se > 0:
+        return 0.0
+    high = se
+    while power_of(high) < power:
+        high *= 2
+    return float(brentq(lambda size: power_of(size) - power, 0, high, xtol=1e-9 * se, rtol=1e-9))
