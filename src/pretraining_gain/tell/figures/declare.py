@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pretraining_gain.errors import InputError
+from pretraining_gain.plan.pools import SCRATCH, shown_in
 from pretraining_gain.plan.runs import Run, finetuning_runs
-from pretraining_gain.plan.studies import SCRATCH, Study
+from pretraining_gain.plan.studies import Study
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
 class Runs:
     """The finetunings that a figure shows; `Runs()` means every run of the study.
 
-    `domains`: of the targets, the study's first target of each; empty: all targets. `pools`: empty: all pools.
+    `domains`: of the targets, the study's first target of each; empty: all targets. `pools`: empty: all pools, or
+    those whose declaration names the figure number `pools_of`.
     `designs`: `published`: the paper's design only; `compared`: each design that has two arms or more, and the published
     arms of the same pools and sizes; `all`. `both_ways`: also the target with the same images that is finetuned the
     other way. `largest_shared_k`: of `animal` and `non_animal`, only the largest size that both have. `chosen`: the
@@ -33,6 +35,7 @@ class Runs:
 
     domains: tuple[str, ...] = ()
     pools: tuple[str, ...] = ()
+    pools_of: str = ""
     designs: Literal["published", "compared", "all"] = "all"
     both_ways: bool = False
     largest_shared_k: bool = False
@@ -44,8 +47,8 @@ class Runs:
         runs = [run for run in finetuning_runs(study, name) if run.downstream in targets]
         if self.chosen and arm:
             return [run for run in runs if run.arm in (arm, SCRATCH)]
-        if self.pools:
-            runs = [run for run in runs if run.pool in self.pools]
+        if pools := self.pools or shown_in(self.pools_of):
+            runs = [run for run in runs if run.pool in pools]
         if self.designs == "published":
             runs = [run for run in runs if not run.design]
         elif self.designs == "compared":
