@@ -9,11 +9,11 @@ import pytest
 from conftest import change_study, simulate_results
 
 from pretraining_gain.paths import results_of, results_root
+from pretraining_gain.plan.pools import shown_in
 from pretraining_gain.plan.runs import Run
 from pretraining_gain.plan.studies import load_study
 from pretraining_gain.tell.book.paste import paste_figure
 from pretraining_gain.tell.book.provenance_pages import provenance_of
-from pretraining_gain.tell.figures.taxa import POOL_STYLE
 from pretraining_gain.tell.results.evaluation import load_costs, load_evaluation
 from pretraining_gain.tell.results.gains import arm_accuracy
 from pretraining_gain.tell.results.provenance import Provenance
@@ -39,8 +39,8 @@ def test_a_figures_runs_are_those_that_it_shows(results):
     )
     costs = load_costs(load_study("toy"))
     for figure, targets, pools in (
-        ("figure 3", ["field"], list(POOL_STYLE)),
-        ("figure 4", ["clean"], list(POOL_STYLE)),
+        ("figure 3", ["field"], shown_in("3")),
+        ("figure 4", ["clean"], shown_in("4")),
         ("figure 6", ["field", "clean"], ["all", "animal", "random"]),
     ):
         tables = [arm_accuracy(load_evaluation("toy", name), 10) for name in targets]

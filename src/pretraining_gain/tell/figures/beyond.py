@@ -6,7 +6,8 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from pretraining_gain.tell.figures.taxa import LAYOUT, POOL_STYLE, interval_bars
+from pretraining_gain.plan.pools import POOLS
+from pretraining_gain.tell.figures.taxa import LAYOUT, interval_bars
 from pretraining_gain.tell.statistics.estimates import Estimate
 
 _AS_PUBLISHED = "as published"
@@ -33,9 +34,9 @@ def figure_designs(curves: pd.DataFrame) -> go.Figure:
 
 
 def _curve(pool: str, way: str, part: pd.DataFrame, first: bool) -> go.Scatter:
-    colour, symbol, label = POOL_STYLE[pool]
+    style = POOLS[pool]
     published = way == _AS_PUBLISHED
-    name = f"{label}, {_AS_PUBLISHED if published else 'changed'}"
+    name = f"{style.label}, {_AS_PUBLISHED if published else 'changed'}"
     return go.Scatter(
         x=part["k"],
         y=part["mean"],
@@ -43,8 +44,8 @@ def _curve(pool: str, way: str, part: pd.DataFrame, first: bool) -> go.Scatter:
         legendgroup=name,
         showlegend=first,
         mode="lines+markers",
-        line={"color": colour, "dash": "solid" if published else "dash"},
-        marker={"symbol": symbol if published else f"{symbol}-open", "size": 10},
+        line={"color": style.colour, "dash": "solid" if published else "dash"},
+        marker={"symbol": style.marker if published else f"{style.marker}-open", "size": 10},
         error_y=interval_bars(part, thickness=1.5),
         customdata=part[["low", "high", "pretrain_images", "pretrain_steps"]],
         hovertemplate=f"<b>{name}</b>, k = %{{x}}<br>top-1 %{{y:.1%}}, interval %{{customdata[0]:.1%}} to %{{customdata[1]:.1%}}"
@@ -104,7 +105,7 @@ def figure_realised(arms: dict[str, pd.DataFrame], animal_share: float) -> go.Fi
             "random, as expected": (random.assign(animal_classes=random["k"] * animal_share), "random", "dot"),
         }
         for name, (part, pool, dash) in lines.items():
-            colour, symbol, _ = POOL_STYLE[pool]
+            colour, symbol = POOLS[pool].colour, POOLS[pool].marker
             ordered = part.sort_values("animal_classes")
             figure.add_trace(
                 go.Scatter(

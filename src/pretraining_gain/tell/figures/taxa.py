@@ -6,18 +6,10 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from pretraining_gain.plan.pools import FROM_SCRATCH, POOLS, SCRATCH
 from pretraining_gain.plan.representation import NONE, SOME
-from pretraining_gain.plan.studies import SCRATCH
 from pretraining_gain.plan.taxonomy import TAXON_COLUMNS
 
-# Okabe and Ito's palette: told apart with any colour vision. One line a pool: colour, marker, legend text.
-POOL_STYLE = {
-    "animal": ("#0072B2", "circle", "animal classes"),
-    "non_animal": ("#D55E00", "square", "non-animal classes"),
-    "random": ("#009E73", "diamond", "random classes"),
-    "all": ("#CC79A7", "star", "all classes"),
-    SCRATCH: ("#767676", "x", "from scratch"),
-}
 REPRESENTATION_STYLE = {SOME: ("#009E73", "square"), NONE: ("#D55E00", "diamond")}
 BEST_STYLE = ("#0072B2", "circle")  # of what the source represents best, whatever the study calls it
 LAYOUT = {
@@ -98,8 +90,8 @@ def figure2_supercategories(groups: pd.DataFrame) -> go.Figure:
     figure = go.Figure()
     order = groups[groups["quantity"] == "gain"].sort_values("mean", ascending=False)["group"].tolist()
     for quantity, colour, label in [
-        (SCRATCH, POOL_STYLE[SCRATCH][0], "from scratch"),
-        ("pretrained", POOL_STYLE["animal"][0], "pretrained"),
+        (SCRATCH, FROM_SCRATCH.colour, "from scratch"),
+        ("pretrained", POOLS["animal"].colour, "pretrained"),
     ]:
         part = groups[groups["quantity"] == quantity].set_index("group").loc[order].reset_index()
         figure.add_trace(

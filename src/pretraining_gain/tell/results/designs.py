@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from pretraining_gain.plan.pools import SCRATCH, sample_classes
 from pretraining_gain.plan.runs import design_runs
-from pretraining_gain.plan.studies import SCRATCH
-from pretraining_gain.plan.subsets import sample_classes
 from pretraining_gain.plan.taxonomy import load_class_table
 from pretraining_gain.tell.results.evaluation import Evaluation, load_evaluation
 from pretraining_gain.tell.statistics.estimates import Estimate, estimate_mean

@@ -8,6 +8,7 @@ from itertools import combinations
 import pandas as pd
 
 from pretraining_gain.errors import InputError
+from pretraining_gain.plan.pools import POOLS, SCRATCH
 from pretraining_gain.plan.representation import (
     NONE,
     REPRESENTED,
@@ -16,8 +17,6 @@ from pretraining_gain.plan.representation import (
     load_annotations,
     well_represented,
 )
-from pretraining_gain.plan.studies import SCRATCH
-from pretraining_gain.plan.subsets import pool_class_ids
 from pretraining_gain.plan.taxonomy import load_class_table
 from pretraining_gain.tell.results.evaluation import Evaluation
 from pretraining_gain.tell.statistics.estimates import bootstrap_means, estimate_correlation
@@ -65,13 +64,18 @@ def arm_accuracy(evaluation: Evaluation, draws: int, arms: Collection[str] = ())
     """Top-1 over all images, and the gain, for each arm: one row an arm and quantity (`top1`, `gain`), with interval.
 
     `arms`: only these. Seeds and images are resampled; the species are the ones meant. Columns also: arm, pool, k, design,
-    what the source was made of (means over seeds; by seed in lists, `…_by_seed`), and `by_seed` (list).
+    `expected_animals` (0 from scratch), what the source was made of (means over seeds; by seed in lists, `…_by_seed`), and
+    `by_seed` (list).
     """
     everything = pd.Series("all", index=evaluation.classes.index)
     runs = evaluation.runs[evaluation.runs["arm"].isin(arms)] if arms else evaluation.runs
     by_arm = runs.groupby("arm", sort=False)
     made_of = by_arm[["animal_classes", "pretrain_images", "pretrain_steps"]]
     facts = by_arm[["pool", "k", "design"]].first().join(made_of.mean()).join(made_of.agg(list).add_suffix("_by_seed"))
+    source = load_class_table(evaluation.study.source.class_table)
+    facts["expected_animals"] = [
+        POOLS[pool].expected_animals(source, k) if pool in POOLS else 0.0 for pool, k in zip(facts["pool"], facts["k"], strict=True)
+    ]
     rows = []
     for arm, fact in facts.iterrows():
         for quantity, values in {"top1": evaluation.correct[arm], "gain": evaluation.difference(arm)}.items():
@@ -108,7 +112,7 @@ def pool_contrasts(evaluation: Evaluation, draws: int) -> pd.DataFrame:
 def animal_share(evaluation: Evaluation) -> float:
     """Expected share of animals in a random subset of the source (the paper's 0.398, Appendix F)."""
     table = load_class_table(evaluation.study.source.class_table)
-    return len(pool_class_ids(table, "animal")) / len(table)
+    return float(table["animal"].mean())
 
 
 def taxa_numbers(
