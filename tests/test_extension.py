@@ -165,7 +165,7 @@ def test_a_study_that_ran_without_a_figure_has_no_tab(project):
     taxa = project / "book" / "executed" / "toy" / "10_taxa.ipynb"
     write_notebook(taxa, "10_taxa", {"figure_1": NOTE}, NUMBERS)
     page, _ = render(project, "```{figure-of} figure_1\n```")
-    assert [label.text.split(":")[0] for label in page.select(".sd-tab-label")] == ["mini", "paper"]
+    assert [label.text.split(":")[0].strip() for label in page.select(".sd-tab-label")] == ["mini", "paper"]
 
 
 def test_a_page_of_one_study_shows_that_study_alone(project):
