@@ -220,7 +220,7 @@ _ANNOTATIONS = Files("audit", "Bird annotations of Luccioni and Rolnick (2023)",
 @figure(
     key="figure_thresholds",
     number="A1",
-    title="Well represented bird classes by threshold, one line per vote cut",
+    title="Well represented bird classes by threshold",
     notebook="14_audit",
     needs=_ANNOTATIONS,
 )
@@ -232,7 +232,7 @@ def thresholds(audit: Audit) -> go.Figure | str:
 @figure(
     key="figure_classes",
     number="A2",
-    title="Correct validation images of each bird class, fewest first",
+    title="Correct images of each bird class",
     notebook="14_audit",
     needs=_ANNOTATIONS,
 )

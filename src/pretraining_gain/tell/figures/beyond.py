@@ -25,7 +25,7 @@ _AS_PUBLISHED = "as published"
 @figure(
     key="figure_designs",
     number="B1",
-    title="Top-1 by pretraining classes with one factor changed",
+    title="Classes, images or steps",
     notebook="15_beyond",
     needs=Runs(DOMAINS[:1], designs="compared"),
 )
@@ -55,7 +55,7 @@ def freezing(results: StudyResults) -> go.Figure | str:
 @figure(
     key="figure_realised",
     number="B4",
-    title="Top-1 by animal classes as drawn and as expected",
+    title="Expected and realised animal classes",
     notebook="15_beyond",
     needs=SCALED,
 )
@@ -67,7 +67,7 @@ def realised(results: StudyResults) -> go.Figure:
 @figure(
     key="figure_assigned",
     number="B3",
-    title="Effect on each species of its class being in the source",
+    title="Representation assigned by chance",
     notebook="15_beyond",
     needs=Runs(DOMAINS, ("half_animal",)),
 )
@@ -79,7 +79,7 @@ def assigned(results: StudyResults) -> go.Figure | str:
 @figure(
     key="figure_power",
     number="K1",
-    title="How often each claim is supported and contradicted against the planted effect",
+    title="How often each verdict is reached",
     notebook="16_controls",
     needs=Files("controls", "Simulated studies", lambda controls: [controls.path("power")]),
 )
@@ -91,7 +91,7 @@ def power(controls: ControlTables) -> go.Figure:
 @figure(
     key="figure_anchors",
     number="K2",
-    title="Represented minus other species in worlds with a planted effect, trained and simulated",
+    title="Trained networks with a known answer",
     notebook="17_anchors",
     needs=Files("anchors", "Study anchors", lambda _: [results_of("anchors") / "runs.csv"]),
 )

@@ -22,7 +22,7 @@ _ROW_PX = 30
 @figure(
     key="figure_costs",
     number="L1",
-    title="Wall time, device time and memory of each run",
+    title="Cost of each run",
     notebook="18_costs",
     needs=Runs(),
 )
@@ -34,7 +34,7 @@ def costs_of_runs(costs: Costs) -> go.Figure:
 @figure(
     key="figure_targets",
     number="P1",
-    title="How many times as fast each comparison was, with its spread over rounds, and the aim",
+    title="Speed against what it is compared with",
     notebook="21_performance",
     needs=Files("bench", "Benchmark", lambda view: [results_of("bench", "cpu.json") / f"{view.device}.json"]),
 )
@@ -46,7 +46,7 @@ def targets(view: PerformanceView) -> go.Figure:
 @figure(
     key="figure_growth",
     number="G1",
-    title="Processor time of the analysis by number of species",
+    title="Time by number of species",
     notebook="22_growth",
     needs=Files("growth", "Simulated results of study paper", lambda _: [results_of("bench", "growth.json") / "growth.json"]),
 )

@@ -46,7 +46,7 @@ FIGURE_6_AXES = AXES[3:] + AXES[:1]
 @figure(
     key="figure_3",
     number="3",
-    title="Top-1 by pretraining classes, target of another domain",
+    title="Top-1 out of domain by number of pretraining classes",
     notebook="11_subsets",
     needs=Runs(DOMAINS[:1], pools_of="3", designs="published"),
 )
@@ -58,7 +58,7 @@ def figure_3(results: StudyResults) -> go.Figure:
 @figure(
     key="figure_4",
     number="4",
-    title="Top-1 by pretraining classes, target of the source's domain",
+    title="Top-1 in domain by number of pretraining classes",
     notebook="11_subsets",
     needs=Runs(DOMAINS[1:], pools_of="4", designs="published"),
 )
