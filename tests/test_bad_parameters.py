@@ -16,7 +16,7 @@ from PIL import Image
 from refusal import assert_one_line, listing, refused
 
 from pretraining_gain import data, execute, prepare
-from pretraining_gain.compute.datasets import load_images
+from pretraining_gain.compute.images import load_images
 from pretraining_gain.compute.machine import this_machine
 from pretraining_gain.compute.pretrain import pretrain
 from pretraining_gain.compute.samples import SampleView
