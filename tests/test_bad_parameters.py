@@ -247,7 +247,7 @@ def photographs_of_one_class() -> None:
 
 #: Variable -> what writes there.
 WRITERS: dict[str, Callable[[], object]] = {
-    "DATA": lambda: data.fetch("cifar10"),
+    "DATA": lambda: data.fetch_dataset("cifar10"),
     "RESULTS": lambda: pretrain(Run(study="toy")),
     "CACHE": photographs_of_one_class,
     "PREPARED": lambda: prepare.prepare("paper", workers=1),

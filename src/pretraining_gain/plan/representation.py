@@ -97,7 +97,7 @@ def load_annotations() -> pd.DataFrame:
     table["image_number"] = whole_numbers(path, table, "Image Number")
     if table["image_number"].duplicated().any():
         twice = table.loc[table["image_number"].duplicated(), "image_number"].iloc[0]
-        raise InputError(f"{path}: image number {twice} stands twice; accepted: each image once")
+        raise InputError(f"{path}: image number {twice} appears twice; accepted: each image once")
     for vote in VOTES:
         table[vote] = _votes(path, table[vote])
     classes = validation_classes()

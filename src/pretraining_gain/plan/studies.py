@@ -30,7 +30,7 @@ def _known_backbone(name: str) -> str:
 def _each_once(values: list[Any]) -> list[Any]:
     for place, value in enumerate(values):
         if value in values[:place]:
-            raise ValueError(f"{value!r} stands twice; accepted: each value once")
+            raise ValueError(f"{value!r} appears twice; accepted: each value once")
     return values
 
 

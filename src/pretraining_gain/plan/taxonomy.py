@@ -115,7 +115,7 @@ def _read_table(path: Path, _mtime_ns: int) -> pd.DataFrame:
 def _check_keys(path: Path, keys: pd.Series) -> None:
     """A key is the name of a folder or a pack, so it must be one, and must not lead out of the dataset."""
     if keys.duplicated().any():
-        raise InputError(f"{path}: key {keys[keys.duplicated()].iloc[0]!r} stands twice; accepted: each key once")
+        raise InputError(f"{path}: key {keys[keys.duplicated()].iloc[0]!r} appears twice; accepted: each key once")
     for key in keys:
         if key in (".", "..") or "/" in key or "\\" in key:
             raise InputError(f"{path}: key {key!r} is not the name of one folder; accepted: a name without slashes")
