@@ -21,8 +21,6 @@ from sphinx.util.docutils import SphinxRole
 
 from pretraining_gain.errors import InputError
 from pretraining_gain.paths import make_writable, project_root, results_root, write_atomically
-from pretraining_gain.tell.book import launch
-from pretraining_gain.tell.book.pdf import withdraw
 from pretraining_gain.tell.book.provenance_pages import ProvenancePages
 from pretraining_gain.tell.book.rerun_pages import RerunFigures, RerunRuns, add_header, publish_runs
 from pretraining_gain.tell.claims.ledger import ledger_path, read_ledger, schema
@@ -46,7 +44,7 @@ def build() -> Path:
     jupyter_book = str(Path(sys.executable).with_name("jupyter-book"))
     command = [jupyter_book, "build", str(root), "--warningiserror", "--nitpick", "--keep-going"]
     index = root / "_build" / "html" / "index.html"
-    withdraw(index.parent)
+    (index.parent / "book.pdf").unlink(missing_ok=True)  # shows the old book
     if subprocess.run([*command, "--quiet"], cwd=root, env=os.environ | {"PYTHONWARNINGS": "ignore"}).returncode:
         index.unlink(missing_ok=True)
         raise InputError("the book has warnings, printed above; each is an error here")
@@ -83,7 +81,7 @@ class VerdictRole(SphinxRole):
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """As a Sphinx extension: the role `verdict`; chapters follow the notebooks they paste from; each figure leads to its
-    provenance and to the command that makes it again; launch buttons; no remote kernels.
+    provenance and to the command that makes it again; no remote kernels.
 
     Jupyter Book and its theme both add scripts for running cells by a remote server, which this book has no use for, so
     that every page would declare the same names twice and fail.
@@ -95,7 +93,6 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("doctree-read", add_header)
     app.connect("doctree-resolved", publish_runs)
     app.add_css_file("rerun.css")
-    launch.connect(app)
     app.setup_extension("pretraining_gain.tell.book.reader")
     app.connect("env-get-outdated", _chapters_follow_notebooks)
     app.connect("html-page-context", _without_thebe, priority=900)
