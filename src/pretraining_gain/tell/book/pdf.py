@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -15,27 +14,26 @@ from pretraining_gain.commands import CommandLine, answer
 from pretraining_gain.errors import InputError
 from pretraining_gain.paths import project_root, write_atomically
 from pretraining_gain.revision import revision
+from pretraining_gain.tell.book.build import run_sphinx
 
 CHROMIUMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
 def make_pdf() -> Path:
     """Print the book, then offer the PDF on its first page. Returns its path; raises `InputError` without a book or a browser."""
-    html, whole = (project_root() / "_build" / folder for folder in ("html", "singlehtml"))
+    html = project_root() / "_build" / "html"
     if not (html / "index.html").exists():
         raise InputError(f"{html / 'index.html'} is missing; accepted: a book, as `make reproduce` builds it")
-    command = [str(Path(sys.executable).with_name("jupyter-book")), "build", str(project_root()), "--builder", "singlehtml"]
-    if subprocess.run([*command, "--warningiserror", "--nitpick", "--keep-going", "--quiet"]).returncode:
-        raise InputError("the book has warnings, printed above; each is an error here")
+    whole = run_sphinx("singlehtml")
     # Sphinx writes a start page in a subfolder as if it lay at the top.
-    page = whole / "book.html"
-    page.write_text((whole / "book" / "index.html").read_text(encoding="utf-8").replace('"book/index.html#', '"#'), encoding="utf-8")
-    content = print_page(page)
+    text = (whole / "book" / "index.html").read_text(encoding="utf-8")
+    write_atomically(whole / "book.html", text.replace('"book/index.html#', '"#').encode())
+    content = print_page(whole / "book.html")
     write_atomically(html / "book.pdf", content)
     offer = f'<p class="book-pdf"><a href="../book.pdf">The whole book as PDF</a>, {len(content) / 1e6:.1f} MB.</p>'
     first = html / "book" / "index.html"
-    text = re.sub(r'<p class="book-pdf">.*?</p>', "", first.read_text(encoding="utf-8"))
-    write_atomically(first, text.replace("</h1>", f"</h1>{offer}", 1).encode())
+    text = re.sub(r"</h1>(<p class=.book-pdf.>.*?</p>)?", f"</h1>{offer}", first.read_text(encoding="utf-8"), count=1)
+    write_atomically(first, text.encode())
     return html / "book.pdf"
 
 

@@ -31,7 +31,6 @@ def setup(app: Sphinx) -> dict[str, bool]:
     with redirect_stdout(io.StringIO()):  # it prints that matplotlib is missing; our card is a file
         app.setup_extension("sphinxext.opengraph")
     app.connect("config-inited", _set_address)
-    app.connect("env-updated", lambda app, env: [app.config.root_doc])  # drops the link to the PDF of an older build
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
 

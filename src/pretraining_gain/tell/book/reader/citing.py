@@ -23,7 +23,8 @@ def read_citation(path: Path) -> dict[str, Any]:
 
 def bibtex(stated: dict[str, Any]) -> str:
     """Return a `@software` entry, wrapped at 72 characters; braces keep the name of a group whole."""
-    authors = [f"{{{one['name']}}}" if "name" in one else f"{one['family-names']}, {one['given-names']}" for one in stated["authors"]]
+    people = stated["authors"]
+    authors = [f"{{{one['name']}}}" if "name" in one else f"{one['family-names']}, {one['given-names']}" for one in people]
     year = str(stated["date-released"])[:4]
     fields = {
         "author": " and ".join(authors),
