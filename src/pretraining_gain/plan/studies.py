@@ -14,7 +14,7 @@ from pretraining_gain.errors import Given, InputError, one_line
 from pretraining_gain.paths import project_root, whole_path
 from pretraining_gain.plan.datasets import check_columns, check_dataset, options_of
 from pretraining_gain.plan.recipes import Recipe, RecipeChoice
-from pretraining_gain.plan.subsets import Pool, Seed, accepted_ks
+from pretraining_gain.plan.subsets import Pool, Seed, accepted_ks, pool_class_ids
 from pretraining_gain.plan.taxonomy import MADE_TABLES, has_class_table, load_class_table
 from pretraining_gain.plan.yamlfile import read_yaml
 
@@ -206,6 +206,12 @@ class Study(Given):
     def everything(self) -> str:
         """Name of the arm that pretrains on all source classes."""
         return f"all-k{self.source.n_classes}"
+
+    @property
+    def animal_share(self) -> float:
+        """Return the expected share of animals in a random subset of the source (the paper's 0.398, Appendix F)."""
+        table = load_class_table(self.source.class_table or "")
+        return len(pool_class_ids(table, "animal")) / len(table)
 
     def design(self, name: str) -> Design:
         for design in self.designs:

@@ -17,8 +17,6 @@ from pretraining_gain.plan.representation import (
     well_represented,
 )
 from pretraining_gain.plan.studies import SCRATCH
-from pretraining_gain.plan.subsets import pool_class_ids
-from pretraining_gain.plan.taxonomy import load_class_table
 from pretraining_gain.tell.results.evaluation import Evaluation
 from pretraining_gain.tell.statistics.estimates import bootstrap_means, estimate_correlation
 
@@ -107,8 +105,7 @@ def pool_contrasts(evaluation: Evaluation, draws: int) -> pd.DataFrame:
 
 def animal_share(evaluation: Evaluation) -> float:
     """Expected share of animals in a random subset of the source (the paper's 0.398, Appendix F)."""
-    table = load_class_table(evaluation.study.source.class_table)
-    return len(pool_class_ids(table, "animal")) / len(table)
+    return evaluation.study.animal_share
 
 
 def taxa_numbers(
