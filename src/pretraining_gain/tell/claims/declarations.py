@@ -15,8 +15,9 @@ import numpy as np
 import pandas as pd
 
 from pretraining_gain.errors import InputError
+from pretraining_gain.plan.pools import SCRATCH
 from pretraining_gain.plan.representation import NONE, REPRESENTED, SOME
-from pretraining_gain.plan.studies import SCRATCH, Study
+from pretraining_gain.plan.studies import Study
 
 #: `greater`: the effect is above the part's bound. `equal`: it is less than the bound away from 0.
 GREATER, EQUAL = "greater", "equal"

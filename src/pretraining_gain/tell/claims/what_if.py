@@ -19,8 +19,8 @@ from pydantic import Field
 from pretraining_gain.commands import CommandLine, answer, whole_number
 from pretraining_gain.errors import InputError
 from pretraining_gain.plan.parameters import Parameters
+from pretraining_gain.plan.pools import Seed
 from pretraining_gain.plan.studies import Study
-from pretraining_gain.plan.subsets import Seed
 from pretraining_gain.tell.claims.declarations import ARMS, Claim, claim_named
 from pretraining_gain.tell.claims.evidence import Evidence, Outcome, evaluate, species_of
 from pretraining_gain.tell.claims.ledger import Verdict, verdict_on

@@ -14,8 +14,9 @@ import numpy as np
 import pandas as pd
 
 from pretraining_gain.errors import InputError
+from pretraining_gain.plan.pools import SCRATCH
 from pretraining_gain.plan.representation import NONE
-from pretraining_gain.plan.studies import SCRATCH, Study
+from pretraining_gain.plan.studies import Study
 from pretraining_gain.tell.claims.declarations import ARMS, CLAIMS, EQUAL, GREATER, Arm, Claim
 from pretraining_gain.tell.claims.evidence import Outcome, evaluate
 from pretraining_gain.tell.validation.worlds import FROZEN, Measured, Planted, Scene, SimulatedEvidence
