@@ -14,8 +14,9 @@ import numpy as np
 import pandas as pd
 
 from pretraining_gain.errors import InputError
+from pretraining_gain.plan.pools import SCRATCH
 from pretraining_gain.plan.representation import NONE
-from pretraining_gain.plan.studies import SCRATCH, Study
+from pretraining_gain.plan.studies import Study
 from pretraining_gain.tell.claims.declarations import CLAIMS, EQUAL, FROZEN, GREATER, Claim, Part
 from pretraining_gain.tell.validation.worlds import Measured, Planted, Scene, SimulatedEvidence
 
