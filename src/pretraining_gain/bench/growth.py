@@ -28,15 +28,14 @@ import yaml
 from pretraining_gain.bench.measure import this_computer
 from pretraining_gain.commands import CommandLine, answer
 from pretraining_gain.paths import make_writable, project_root, write_atomically
+from pretraining_gain.plan.pools import SCRATCH
 from pretraining_gain.plan.runs import Run, finetuning_runs, pretraining_runs
-from pretraining_gain.plan.studies import SCRATCH, load_study
+from pretraining_gain.plan.studies import load_study
 from pretraining_gain.plan.taxonomy import SUPERCATEGORIES, made_table_path
 from pretraining_gain.revision import revision
 from pretraining_gain.tell.claims.ledger import Ledger
-from pretraining_gain.tell.figures.subsets import subset_curves
-from pretraining_gain.tell.figures.taxa import figure1_gain_by_taxon, figure2_supercategories
-from pretraining_gain.tell.results.evaluation import View
-from pretraining_gain.tell.results.gains import animal_share, arm_accuracy, group_accuracy, species_gains
+from pretraining_gain.tell.figures.registry import figures_of
+from pretraining_gain.tell.results.study import StudyResults
 from pretraining_gain.tell.results.tables import write_tables
 
 DRAWS = 2000
@@ -110,12 +109,10 @@ def _write_run(run: Run) -> None:
 
 
 def draw_figures(study: str) -> None:
-    """Read a target's results, estimate every interval, and draw Figures 1, 2 and 3."""
-    view = View.from_parameters({"study": study, "draws": DRAWS})
-    found = view.evaluation()
-    figure1_gain_by_taxon(species_gains(found, view.arm, DRAWS)).to_json()
-    figure2_supercategories(group_accuracy(found, view.arm, "supercategory", DRAWS)).to_json()
-    subset_curves(arm_accuracy(found, DRAWS), animal_share(found)).to_json()
+    """Read both targets' results, estimate every interval, and draw Figures 1, 2, 3, 4 and 6."""
+    results = StudyResults.from_parameters({"study": study, "draws": DRAWS})
+    for one in [*figures_of("10_taxa"), *figures_of("11_subsets")]:
+        one.draw(results).to_json()
 
 
 STEPS: dict[str, Callable[[str], object]] = {
@@ -135,12 +132,12 @@ def measure(step: str, study: str) -> dict[str, float]:
     return {"seconds": round(seconds, 3), "cpu_s": round(cpu_s, 3), "peak_mb": round(peak)}
 
 
-def grow(values: dict[str, tuple[int, ...]], out: Path) -> None:
-    """Measure every step at every size and write the rows; two quantities share the point where both are usual."""
+def grow(values: dict[str, tuple[int, ...]], out: Path, **usual: int) -> None:
+    """Measure every step at every size and write the rows; `usual` replaces fields of `Size()` that do not vary."""
     rows: list[dict[str, Any]] = []
     measured: dict[Size, list[dict[str, Any]]] = {}
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), max_tasks_per_child=1) as fresh:
-        for varied, size in [(name, replace(Size(), **{name: n})) for name, some in values.items() for n in some]:
+        for varied, size in [(name, replace(Size(**usual), **{name: n})) for name, some in values.items() for n in some]:
             if size not in measured:
                 print(f"{size} …", flush=True)
                 with tempfile.TemporaryDirectory(prefix="growth-") as folder:

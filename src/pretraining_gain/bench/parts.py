@@ -13,7 +13,7 @@ import torch
 from torch.nn import functional as F
 
 from pretraining_gain.bench import loops
-from pretraining_gain.bench.images import Photographs, tiled
+from pretraining_gain.bench.images import Photographs, Task, tiled
 from pretraining_gain.bench.loops import NoCheckpoint, Training
 from pretraining_gain.bench.measure import Contestant, Effort, compare, n_cores, paired_difference
 from pretraining_gain.bench.scale import Scale, Setting
@@ -164,7 +164,7 @@ def parity(given: Given) -> tuple[list[Comparison], list[Comparison]]:
         if other == "fp32" or (given.device == "cpu" and cpu_has_bf16()):
             ways[f"{OURS}, {other}"] = partial(training.ours, precision=other)
         notes = [f"a round is a seed, training and evaluation from files; {TORCHVISION}: {workers} workers"]
-        found.append(_over_seeds("parity", setting, given, ways, (OURS, TORCHVISION, 1.0), notes))
+        found.append(_over_seeds("parity", setting, given, task, ways, (OURS, TORCHVISION, 1.0), notes))
     return [speeds for speeds, _ in found], [top1 for _, top1 in found]
 
 
@@ -180,7 +180,7 @@ def frozen(given: Given) -> tuple[list[Comparison], list[Comparison]]:
         workers = _best_workers(training, given)
         ways = {FROZEN: partial(training.plain, workers=workers), EXACT: training.ours, VIEWS: views.ours}
         notes = [f"a round is a seed, from files; {FROZEN}: {workers} workers; {VIEWS}: {N_VIEWS} views per image"]
-        found.append(_over_seeds("frozen", setting, given, ways, (VIEWS, FROZEN, 10.0), notes))
+        found.append(_over_seeds("frozen", setting, given, task, ways, (VIEWS, FROZEN, 10.0), notes))
     return [speeds for speeds, _ in found], [top1 for _, top1 in found]
 
 
@@ -195,11 +195,17 @@ def _pretrained(setting: Setting, given: Given) -> dict[str, torch.Tensor]:
 
 
 def _over_seeds(
-    name: str, setting: Setting, given: Given, ways: dict[str, Callable[[int], float]], aim: tuple[str, str, float], notes: list[str]
+    name: str,
+    setting: Setting,
+    given: Given,
+    task: Task,
+    ways: dict[str, Callable[[int], float]],
+    aim: tuple[str, str, float],
+    notes: list[str],
 ) -> tuple[Comparison, Comparison]:
     """Train each way with each seed, interleaved; return the comparison of speeds and that of top-1, paired by seed."""
     seeds, top1 = range(given.scale.seeds), {way: [] for way in ways}
-    n_images = given.scale.classes * N_EVAL
+    n_images = len(list((task.folder / "val").glob("*/*")))
 
     def next_seed(way: str) -> None:
         top1[way].append(ways[way](len(top1[way]) % len(seeds)))  # a profile asks once more
