@@ -16,7 +16,7 @@ from pretraining_gain.bench.loops import MEAN, STD, torch_defaults
 from pretraining_gain.bench.measure import Contestant, compare
 from pretraining_gain.bench.parts import N_CLASSES, OURS, Given
 from pretraining_gain.bench.scale import Setting
-from pretraining_gain.compute.datasets.image_folder import decode
+from pretraining_gain.compute.images.decoding import decode
 from pretraining_gain.compute.pipeline import training_batches
 
 PILLOW, V2 = "Pillow", "torchvision v2, image by image"

@@ -19,10 +19,10 @@ import torch
 from PIL import Image
 
 from pretraining_gain.bench.measure import n_cores
-from pretraining_gain.compute.datasets import toy
-from pretraining_gain.compute.datasets.image_folder import list_images, load_files
-from pretraining_gain.compute.datasets.prepared import INDEX, load_packs, pack_path
+from pretraining_gain.compute.images.folder import list_images, load_files
+from pretraining_gain.compute.images.packs import INDEX, load_packs, pack_path
 from pretraining_gain.compute.pipeline import ImageSet
+from pretraining_gain.datasets import toy
 from pretraining_gain.errors import InputError
 from pretraining_gain.paths import cache_root, data_root, make_writable, prepared_root
 from pretraining_gain.plan.studies import Images
