@@ -8,7 +8,7 @@ import pytest
 from refusal import refused
 
 from pretraining_gain.bench.growth import STEPS, grow
-from pretraining_gain.tell.figures.performance import growth
+from pretraining_gain.tell.figures.growth import figure_growth
 from pretraining_gain.tell.software.performance import growth_rows
 
 
@@ -30,7 +30,7 @@ def test_each_step_is_measured_at_each_size(grown):
 
 def test_the_figure_draws_every_measurement(grown):
     """Two measures of three steps."""
-    drawn = [trace for trace in growth(None).data if trace.x is not None and len(trace.x)]
+    drawn = [trace for trace in figure_growth(None).data if trace.x is not None and len(trace.x)]
     assert [list(trace.x) for trace in drawn] == [[36, 50]] * 2 * len(STEPS)
 
 

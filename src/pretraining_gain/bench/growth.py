@@ -34,7 +34,7 @@ from pretraining_gain.plan.studies import load_study
 from pretraining_gain.plan.taxonomy import SUPERCATEGORIES, made_table_path
 from pretraining_gain.revision import revision
 from pretraining_gain.tell.claims.ledger import Ledger
-from pretraining_gain.tell.figures.registry import figures_of
+from pretraining_gain.tell.figures.registry import FIGURES
 from pretraining_gain.tell.results.study import StudyResults
 from pretraining_gain.tell.results.tables import write_tables
 
@@ -111,8 +111,9 @@ def _write_run(run: Run) -> None:
 def draw_figures(study: str) -> None:
     """Read both targets' results, estimate every interval, and draw Figures 1, 2, 3, 4 and 6."""
     results = StudyResults.from_parameters({"study": study, "draws": DRAWS})
-    for one in [*figures_of("10_taxa"), *figures_of("11_subsets")]:
-        one.draw(results).to_json()
+    for one in FIGURES.values():
+        if one.notebook in ("10_taxa", "11_subsets"):
+            one.draw(results).to_json()
 
 
 STEPS: dict[str, Callable[[str], object]] = {
