@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -56,7 +56,6 @@ class Evaluation:
     runs: pd.DataFrame
     vote_cut: float = 0.0
     well_represented: int = 40
-    contrasted: set[str] = field(default_factory=set, repr=False, compare=False)
 
     @property
     def seeds(self) -> list[int]:
@@ -74,7 +73,6 @@ class Evaluation:
             raise InputError(f"no results of {missing[0]!r} for {self.downstream.name!r}; there are: {there}")
         seeds = sorted(set.intersection(*(set(self.seeds_of[arm]) for arm in weights)))
         rows = {arm: [self.seeds_of[arm].index(seed) for seed in seeds] for arm in weights}
-        self.contrasted.update(weights)
         return sum(weight * self.correct[arm][rows[arm]].astype(float) for arm, weight in weights.items())
 
     def difference(self, arm: str, other: str = SCRATCH) -> np.ndarray:

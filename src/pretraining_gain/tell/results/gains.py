@@ -105,11 +105,6 @@ def pool_contrasts(evaluation: Evaluation, draws: int) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def animal_share(evaluation: Evaluation) -> float:
-    """Return the expected share of animals in a random subset of the source (the paper's 0.398, Appendix F)."""
-    return float(load_class_table(evaluation.study.source.class_table)["animal"].mean())
-
-
 def with_interval(key: str, found: pd.Series | dict) -> Numbers:
     """Return an estimate as three numbers: `key`, `key_low`, `key_high`."""
     return {key: found["mean"], f"{key}_low": found["low"], f"{key}_high": found["high"]}
@@ -174,7 +169,7 @@ def subset_numbers(results: StudyResults) -> Numbers:
     numbers: Numbers = {
         "study": results.study.name,
         "n_seeds": len(results.out_of_domain.seeds),
-        "animal_share": animal_share(results.out_of_domain),
+        "animal_share": results.study.animal_share,
     }
     for prefix, domain in (("out", "out_of_domain"), ("in", "in_domain")):
         evaluation = results.evaluation(domain)
