@@ -40,15 +40,15 @@ def explorer_link(study: str, target: str, species: str) -> str:
 
 
 class SpeciesList(SphinxDirective):
-    """```{species-list} STUDY```: its species, each an object of the search, and, where there are results, a link."""
+    """```{species-list} STUDY``` (a name, or the path of a file): its species, each an object of the search, and, where there are results, a link."""
 
     required_arguments = 1
 
     def run(self) -> list[nodes.Node]:
-        study = self.arguments[0]
+        study = load_study(self.arguments[0]).name
         results = results_of(study) / "runs.csv"
         self.env.note_dependency(str(results))
-        rows = species_of(study).to_dict("records")
+        rows = species_of(self.arguments[0]).to_dict("records")
         return [nodes.bullet_list("", *(self._item(study, row, results.exists()) for row in rows), classes=["species-list"])]
 
     def _item(self, study: str, row: dict[str, str], measured: bool) -> nodes.list_item:
