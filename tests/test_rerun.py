@@ -29,7 +29,7 @@ from pretraining_gain.tell.book.rerun import (
     parameters_of,
     repeatable_runs,
 )
-from pretraining_gain.tell.results.evaluation import compare
+from pretraining_gain.tell.results import compare
 
 STUDIES = {"mini": 238, "toy": 66, "anchors": 140, "paper": 399}
 RUN = "field--animal-k4-s0-resnet10_w16"
