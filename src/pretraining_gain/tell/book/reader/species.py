@@ -40,7 +40,7 @@ def explorer_link(study: str, target: str, species: str) -> str:
 
 
 class SpeciesList(SphinxDirective):
-    """```{species-list} STUDY``` (a name, or the path of a file): its species, each an object of the search, and, where there are results, a link."""
+    """{species-list} STUDY (a name, or the path of a file): its species, for the search, with links where there are results."""
 
     required_arguments = 1
 
