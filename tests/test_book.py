@@ -42,7 +42,7 @@ def test_a_chapter_holds_no_code_cell(path):
 @pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
 def test_a_chapter_holds_no_typed_result(path):
     prose = re.sub(r"```bash.*?```|`[^`]*`", "", source(path), flags=re.DOTALL)
-    prose = prose.replace("95 % interval", "")
+    prose = prose.replace("95 % interval", "").replace("95 %\nintervals", "")
     typed = re.findall(r"[-+−]?\d+(?:\.\d+)?\s?(?:%|points)|[-+−]\d*\.\d+|top-1 (?:of|is) \d|\d\.\d{2,}", prose)
     assert [number for number in typed if number != "0.398"] == []
 
@@ -59,7 +59,7 @@ def test_every_chapter_is_in_the_table_of_contents():
 def test_every_figure_stands_in_a_chapter_once():
     text = "".join(map(source, CHAPTERS))
     shown = re.findall(r"^```\{figure-of\} (\w+)$(?!\n(?::each:.*\n)?:again:)", text, flags=re.MULTILINE)
-    assert sorted(shown) == sorted(REGISTERED)
+    assert sorted(shown) == sorted(figure.key for figure in REGISTERED.values() if figure.number)
 
 
 def test_every_work_in_the_bibliography_is_cited():
