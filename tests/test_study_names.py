@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import ROOT, simulate_results
+from conftest import ROOT
 from refusal import refused
 
 from pretraining_gain.compute.domains import publish
@@ -43,11 +44,11 @@ USERS: dict[str, Callable[[str], object]] = {
 
 @pytest.mark.parametrize("user", USERS)
 @pytest.mark.parametrize("name", ["toy", "mini", "anchors"])
-def test_a_study_file_elsewhere_cannot_take_the_name_of_a_study_of_the_project(own, results, name, user):
+def test_a_study_file_elsewhere_cannot_take_the_name_of_a_study_of_the_project(own, results, tmp_path, name, user):
     study = own(name)
-    with refused(f"study file {study}: name {name!r} is a study of the project; accepted: any name but anchors, mini"):
+    said = f"study file {study}: name {name!r} is a study of the project; accepted: any name but anchors, mini"
+    with refused(said, unchanged=tmp_path):
         USERS[user](study)
-    assert not results.exists()
 
 
 def test_the_workflow_refuses_a_name_in_use_before_it_makes_anything(own, results):
@@ -58,11 +59,14 @@ def test_the_workflow_refuses_a_name_in_use_before_it_makes_anything(own, result
     assert not results.exists()
 
 
-def test_a_study_file_cannot_take_the_name_of_another_file_that_has_results(own, results):
+def test_a_study_file_cannot_take_the_name_of_another_file_that_has_results(own, results, tmp_path):
     first, second = own("mine", "one"), own("mine", "two")
-    simulate_results(first)
+    record = results / "mine" / "pretrain" / "all.json"
+    record.parent.mkdir(parents=True)
+    record.write_text(json.dumps({"parameters": {"study": first}}))
     Run.from_parameters({"study": first})
-    with refused(f"study file {second}: name 'mine' is in use, {results}/mine has runs of {first}; accepted: another name"):
+    said = f"study file {second}: name 'mine' is in use, {results}/mine has runs of {first}; accepted: another name"
+    with refused(said, unchanged=tmp_path):
         Run.from_parameters({"study": second})
     Path(first).unlink()  # a study file that was moved keeps its results
     assert Run.from_parameters({"study": second}).plan.name == "mine"

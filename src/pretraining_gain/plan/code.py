@@ -48,8 +48,11 @@ def hashed_modules(*modules: str) -> dict[str, Path]:
 
 
 def inputs_of(notebook: Path) -> list[Path]:
-    """Return the files of the package that `notebook` depends on: modules that it imports, transitively, modules that
-    declare its figures (itself, if it is a module), and the tables of `metadata/` that these name. A study's class tables follow from the study."""
+    """Return the files of the package that `notebook` (or a module) depends on.
+
+    These are modules that it imports, transitively, modules that declare its figures, and the tables of `metadata/` that
+    they name. The class tables of a study follow from the study.
+    """
     figures = [path for path in Path(PACKAGE, "tell", "figures").glob("*.py") if notebook.stem in _strings(path)]
     drawn = [f"{_NAME}.tell.figures.{path.stem}" for path in figures]
     sources = [*_reached([*_imports(_tree_of(notebook)), *drawn], within=f"{_NAME}.").values()]

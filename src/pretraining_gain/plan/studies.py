@@ -283,16 +283,22 @@ def check_name(name_or_path: str) -> Study:
         names = ", ".join(study_names())
         raise InputError(f"study file {path}: name {study.name!r} is a study of the project; accepted: any name but {names}")
     folder = results_root() / study.name
-    for record in folder.glob("*/*.json"):
-        owner = str(read_record(record)["parameters"]["study"])
-        other = project_root() / Path(owner).expanduser()
-        if owner.endswith((".yml", ".yaml")) and other.resolve() != path and other.is_file():
-            raise InputError(
-                f"study file {path}: name {study.name!r} is in use, {folder} has runs of {other}; "
-                "accepted: another name, or another folder in PRETRAINING_GAIN_RESULTS"
-            )
-        break
+    owner = next((text for record in folder.glob("*/*.json") if (text := _study_in(record))), "")
+    other = project_root() / Path(owner).expanduser()
+    if owner.endswith((".yml", ".yaml")) and other.resolve() != path and other.is_file():
+        raise InputError(
+            f"study file {path}: name {study.name!r} is in use, {folder} has runs of {other}; "
+            "accepted: another name, or another folder in PRETRAINING_GAIN_RESULTS"
+        )
     return study
+
+
+def _study_in(record: Path) -> str:
+    """Return the study, or the path of its file, that a run's record names; empty for a damaged record."""
+    try:
+        return str(read_record(record)["parameters"]["study"])
+    except InputError:
+        return ""
 
 
 @cache
