@@ -118,7 +118,7 @@ rule book:
         "_toc.yml",
         lambda _: [graph.stamp(f"{TELL}/book/{module}.py") for module in ("build", "extension")],
     output:
-        "_build/html/index.html",
+        update("_build/html/index.html"),  # a failed build leaves the last good book
     shell:
         f"{PYTHON} -m pretraining_gain.tell.book.build"
 
