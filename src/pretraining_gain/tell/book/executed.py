@@ -37,6 +37,11 @@ class Executed:
     def was_run(self) -> bool:
         return self.template == f"notebooks/{self.path.name}"
 
+    @property
+    def study_file(self) -> str:
+        """The parameter `study`: a name, or the path of a reader's file."""
+        return self.parameters.get("study", "")
+
     def value(self, key: str) -> Any:
         """Return the number or text `key`. Raises `InputError` with the accepted keys."""
         return self._get(self.values, key, "number or text")
