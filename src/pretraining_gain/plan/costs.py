@@ -84,7 +84,7 @@ class Plan:
         independent, so they fill several devices without loss.
         """
         needed = self.figure_runs() | {"all": self.runs()}
-        rows = {}
+        rows: dict[str, dict[str, float]] = {}
         for figure, runs in needed.items():
             hours = sum(map(device_hours, runs))
             rows[figure] = {"runs": len(runs), "images_seen": sum(map(images_seen, runs))}

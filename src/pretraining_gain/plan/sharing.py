@@ -25,7 +25,7 @@ def sharing_table(plan: Plan) -> pd.DataFrame:
     """One row a figure or comparison, and one for all: runs, images trained on and hours of one device, had it trained what
     it needs `alone`, each pretraining once, and as it is `run`, only what none above it has trained."""
     ways = {ALONE: plan.figure_runs(), AS_RUN: figures_as_run(plan)}
-    columns = {}
+    columns: dict[str, dict[str, float]] = {}
     for way, by_figure in ways.items():
         columns[f"runs {way}"] = {name: len(runs) for name, runs in by_figure.items()}
         columns[f"images {way}"] = {name: sum(map(images_seen, runs)) for name, runs in by_figure.items()}
