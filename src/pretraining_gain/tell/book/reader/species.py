@@ -41,11 +41,11 @@ class SpeciesList(SphinxDirective):
     required_arguments = 1
 
     def run(self) -> list[nodes.Node]:
-        study = self.arguments[0]
+        study = load_study(self.arguments[0]).name
         results = results_of(study) / "runs.csv"
         self.env.note_dependency(str(results))
         items = []
-        for key, name, target, what in species_of(study).itertuples(index=False):
+        for key, name, target, what in species_of(self.arguments[0]).itertuples(index=False):
             anchor = nodes.make_id(f"species-{study}-{key}")
             self.env.get_domain("std").note_object("species", f"{name} ({study})", anchor, location=self.get_location())
             shown: nodes.Node = nodes.strong("", name)
