@@ -73,7 +73,8 @@ def test_what_sharing_saves_is_what_would_be_run_again(costs):
 def test_each_figure_alone_against_as_run(costs):
     """By hand: six pretrainings, two targets of 21 finetunings (scratch included), and one of 6, with three seeds each.
 
-    Figures 3 and 4 need all of a target; Figure 6 four pretrainings on both; Figure B2 three arms and scratch, and all classes and scratch on the frozen copy.
+    Figures 3 and 4 need all of a target; Figure 6 four pretrainings on both; Figure B2 three
+    arms and scratch, and all classes and scratch on the frozen copy.
     """
     shown = costs.sharing()
     alone = [3 + 3 + 3, 18 + 21, 18 + 21, 12 + 2 * 12, 9 + 12 + 6]
