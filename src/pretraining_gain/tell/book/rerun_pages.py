@@ -9,10 +9,11 @@ from __future__ import annotations
 import json
 import posixpath
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from docutils import nodes
 from sphinx import addnodes
+from sphinx.domains.std import StandardDomain
 from sphinx.util.docutils import SphinxDirective
 
 from pretraining_gain.errors import InputError
@@ -120,7 +121,7 @@ class RerunFigures(_FromRecords):
 
     def _anchored(self, node: nodes.Element, name: str, title: str) -> nodes.Element:
         node["ids"].append(name)
-        self.env.get_domain("std").note_hyperlink_target(name, self.env.docname, name, title)
+        cast(StandardDomain, self.env.get_domain("std")).note_hyperlink_target(name, self.env.docname, name, title)
         return node
 
 

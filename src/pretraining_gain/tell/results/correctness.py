@@ -86,5 +86,5 @@ class CorrectnessReader:
 
 def _save(path: Path, **arrays: np.ndarray) -> None:
     content = io.BytesIO()
-    np.savez(content, **arrays)
+    np.savez(content, **arrays)  # type: ignore[arg-type]
     write_atomically(path, content.getvalue())
