@@ -61,7 +61,7 @@ def test_the_strict_runner_refuses_before_any_work(given, said, tmp_path, capsys
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"pool": "NA"}, "pool 'NA' is unknown; accepted: all, animal, non_animal, random, half_animal, scratch"),
+        ({"pool": "NA"}, "pool 'NA' is unknown; accepted: animal, non_animal, random, all, half_animal, scratch"),
         ({"study": "mini", "pool": "animal", "k": 7, "downstream": "cifar10_animals"}, "accepted: 1 to 6"),
     ],
 )

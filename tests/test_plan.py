@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-from itertools import pairwise
 
 import pytest
 from conftest import ROOT
@@ -18,8 +17,6 @@ from pretraining_gain.plan.costs import Plan, device_hours
 from pretraining_gain.plan.recipes import ASSUMED, CHOSEN, PAPER, PAPER_RECIPES, Recipe, RecipeChoice, lr_at
 from pretraining_gain.plan.runs import Run, finetuning_runs, pretraining_runs
 from pretraining_gain.plan.studies import load_study, study_names
-from pretraining_gain.plan.subsets import pool_class_ids, sample_classes
-from pretraining_gain.plan.taxonomy import load_class_table
 
 
 def test_plan_and_tell_import_no_torch():
@@ -29,43 +26,6 @@ def test_plan_and_tell_import_no_torch():
         "sys.exit('torch' in sys.modules or any(m.startswith('pretraining_gain.compute') for m in sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
-
-
-@pytest.mark.parametrize("pool", ["animal", "non_animal", "random"])
-def test_subsets_are_sorted_seeded_and_nested(pool):
-    table = load_class_table("imagenet1k")
-    subsets = [sample_classes(table, pool, k, seed=3) for k in (1, 50, 200, 398)]
-    for smaller, larger in pairwise(subsets):
-        assert set(smaller.class_ids) < set(larger.class_ids)
-    assert subsets[1] == sample_classes(table, pool, 50, seed=3)
-    assert subsets[1] != sample_classes(table, pool, 50, seed=4)
-    assert list(subsets[1].class_ids) == sorted(subsets[1].class_ids)
-    apart = [sample_classes(table, pool, k, 3, "independent") for k in (50, 200)]
-    assert apart[0] == sample_classes(table, pool, 50, 3, "independent")
-    assert not set(apart[0].class_ids) <= set(apart[1].class_ids)
-
-
-def test_half_of_the_animals_are_drawn_and_the_other_half_by_the_next_seed():
-    table = load_class_table("imagenet1k")
-    one, other, third = (set(sample_classes(table, "half_animal", 801, seed).class_ids) for seed in (4, 5, 6))
-    assert set(range(398, 1000)) <= one & other and len(one) == len(other) == 602 + 199
-    assert one | other == set(range(1000)) and one & other == set(range(398, 1000))
-    assert third not in (one, other)
-    with pytest.raises(InputError, match="accepted: 801 to 801"):
-        sample_classes(table, "half_animal", 500, 0)
-
-
-def test_pools_of_imagenet():
-    table = load_class_table("imagenet1k")
-    assert list(pool_class_ids(table, "animal")) == list(range(398))
-    assert list(pool_class_ids(table, "non_animal")) == list(range(398, 1000))
-    assert len(pool_class_ids(table, "random")) == len(pool_class_ids(table, "all")) == 1000
-
-
-def test_random_draws_from_all_classes_about_evenly():
-    table = load_class_table("imagenet1k")
-    animals = [sum(i < 398 for i in sample_classes(table, "random", 100, seed).class_ids) for seed in range(50)]
-    assert 37 < sum(animals) / 50 < 43  # expected 39.8, standard error about 0.66
 
 
 def test_learning_rate_follows_the_papers_schedule():
@@ -211,9 +171,9 @@ def test_two_downstreams_share_one_pretraining():
 @pytest.mark.parametrize(
     ("parameters", "said"),
     [
-        ({"pool": "NA"}, "pool 'NA' is unknown; accepted: all, animal, non_animal, random"),
+        ({"pool": "NA"}, "pool 'NA' is unknown; accepted: animal, non_animal, random, all"),
         ({"pool": "animal", "k": 7}, "k=7 is not possible for pool 'animal' of study 'mini'; accepted: 1 to 6"),
-        ({"pool": "scratch"}, "accepted: all, animal, non_animal, random"),
+        ({"pool": "scratch"}, "accepted: animal, non_animal, random, all"),
         ({"pool": "scratch", "k": 2, "downstream": "cifar10_animals"}, "accepted: 0"),
         ({"seed": -1}, "seed"),
         ({"k": "4"}, "k"),
@@ -285,7 +245,7 @@ print(*(run.fingerprint for run in runs))
         ("compute/datasets/caltech101.py", "sorted(chosen)", "sorted(set(chosen))", (False, True, False, False)),
         ("compute/evaluation.py", "No randomness.", "None is random.", (False, False, False, False)),
         ("compute/progress.py", "starting", "begins", (False, False, False, False)),
-        ("tell/bootstrap.py", "draws: int = 2000", "draws: int = 3000", (False, False, False, False)),
+        ("tell/statistics/bootstrap.py", "draws: int = 2000", "draws: int = 3000", (False, False, False, False)),
         ("metadata/caltech101_animals.csv", ",flamingo;flamingo_head,", ",flamingo,", (False, True, False, False)),
         ("metadata/caltech101_animals.csv", ",Panthera pardus,", ",Panthera,", (False, False, False, False)),
     ],

@@ -39,7 +39,7 @@ def trained(work: Work) -> list[str]:
     ("given", "said"),
     [
         ({"study": "toy", "pool": "animal", "k": 13}, "k=13 is not possible for pool 'animal' of study 'toy'; accepted: 1 to 12"),
-        ({"study": "toy", "pool": "NA"}, "pool 'NA' is unknown; accepted: all, animal, non_animal, random, half_animal, scratch"),
+        ({"study": "toy", "pool": "NA"}, "pool 'NA' is unknown; accepted: animal, non_animal, random, all, half_animal, scratch"),
         ({"study": "toy", "pool": "scratch", "k": 4}, "which has no pretraining; accepted: 0"),
         ({"study": "toy", "epochs": 31}, "epochs=31; accepted: 1 to 30 (0: the recipe's 15)"),
         ({"study": "toy", "freeze_backbone": "maybe"}, "freeze_backbone: Input should be '', 'yes' or 'no'"),

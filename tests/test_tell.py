@@ -26,6 +26,7 @@ from pretraining_gain.tell.results.gains import (
     subset_numbers,
     taxa_numbers,
 )
+from pretraining_gain.tell.results.study import StudyResults
 from pretraining_gain.tell.results.tables import class_counts, write_tables
 from pretraining_gain.tell.software.readme import results_mark
 from pretraining_gain.tell.statistics.estimates import bootstrap_means
@@ -119,15 +120,11 @@ def test_group_accuracies_add_up(evaluation):
 
 
 def test_numbers_agree_with_the_tables(evaluation):
-    species, groups = (
-        species_gains(evaluation, "all-k10", 50),
-        group_accuracy(evaluation, "all-k10", "supercategory", 50),
-    )
-    numbers = taxa_numbers(species, groups, evaluation, "all-k10", 50)
+    shown = StudyResults(View.from_parameters({"study": "mini", "draws": 50}))
+    numbers = taxa_numbers(shown)
     assert numbers["n_species"] == numbers["n_represented"] + numbers["n_unrepresented"] == 36
     assert numbers["gain"] == pytest.approx(numbers["top1_pretrained"] - numbers["top1_scratch"])
-    inside = load_evaluation("mini", "cifar10_animals")
-    numbers = subset_numbers(evaluation, inside, arm_accuracy(evaluation, 50), arm_accuracy(inside, 50), 50)
+    numbers = subset_numbers(shown)
     assert numbers["animal_share"] == animal_share(evaluation) == 0.6
     assert numbers["out_top1_animal_k4"] == pytest.approx(evaluation.correct["animal-k4"].mean())
 
@@ -142,9 +139,9 @@ def test_figures_draw_every_point(evaluation):
         assert [len(x) for x in button.args[0]["x"]] == [len(trace.x) for trace in figure.data]
     assert len(figure2_supercategories(group_accuracy(evaluation, "all-k10", "supercategory", 50)).data) == 2
     arms = arm_accuracy(evaluation, 50)
-    curves = {trace.name: trace for trace in subset_curves(arms, 0.6).data if trace.name}
+    curves = {trace.name: trace for trace in subset_curves(arms).data if trace.name}
     assert list(curves["animal classes"].x) == [2, 4, 6] and list(curves["random classes"].x) == [2, 4, 6, 8]
-    scaled = figure6_scaled_curves({"a": arms, "b": arms}, 0.6)
+    scaled = figure6_scaled_curves({"a": arms, "b": arms})
     random = next(trace for trace in scaled.data if trace.name == "random classes")
     assert list(random.x) == pytest.approx([1.2, 2.4, 3.6, 4.8, 6.0])
     assert len(learning_curve([{"epoch": 0, "loss": 1.0, "top1": 0.5}]).data) == 2
@@ -153,7 +150,7 @@ def test_figures_draw_every_point(evaluation):
 def test_curves_have_the_same_points_on_every_axis(evaluation):
     """Each prepared axis has an x for each y of each trace; a random subset's realised animals are those of its seeds."""
     arms = arm_accuracy(evaluation, 50)
-    figure = subset_curves(arms, 0.6)
+    figure = subset_curves(arms)
     axes = {axis["name"]: axis for axis in figure.layout.meta["axes"]}
     assert list(axes) == ["classes", "images", "gradient steps", "expected animals", "realised animals"]
     for axis in axes.values():

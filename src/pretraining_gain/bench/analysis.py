@@ -22,7 +22,6 @@ from pretraining_gain.tell.figures.subsets import subset_curves
 from pretraining_gain.tell.figures.taxa import figure1_gain_by_taxon, figure2_supercategories
 from pretraining_gain.tell.results.evaluation import Evaluation, View
 from pretraining_gain.tell.results.gains import (
-    animal_share,
     arm_accuracy,
     figure1_species,
     group_accuracy,
@@ -104,7 +103,7 @@ def _steps(evaluation: Evaluation, view: View) -> dict[str, Callable[[], object]
         species = species_gains(evaluation, view.arm, view.draws)
         figure1_gain_by_taxon(figure1_species(species, evaluation)).to_json()
         figure2_supercategories(group_accuracy(evaluation, view.arm, "supercategory", view.draws)).to_json()
-        subset_curves(arm_accuracy(evaluation, view.draws), animal_share(evaluation)).to_json()
+        subset_curves(arm_accuracy(evaluation, view.draws)).to_json()
 
     return {
         "figures 1, 2 and 3 with their intervals": figures,

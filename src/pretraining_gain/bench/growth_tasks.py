@@ -63,7 +63,7 @@ def figures(clock: Clock, study: str) -> None:
     """Figures 1, 2 and 3: species, groups and all arms of one target, each with intervals, and the figures' JSON."""
     from pretraining_gain.tell.figures.subsets import subset_curves
     from pretraining_gain.tell.figures.taxa import figure1_gain_by_taxon, figure2_supercategories
-    from pretraining_gain.tell.results.gains import animal_share, arm_accuracy, group_accuracy, species_gains
+    from pretraining_gain.tell.results.gains import arm_accuracy, group_accuracy, species_gains
 
     evaluation = _evaluation(study)
     arm = evaluation.study.everything
@@ -72,7 +72,7 @@ def figures(clock: Clock, study: str) -> None:
         made = [
             figure1_gain_by_taxon(species),
             figure2_supercategories(group_accuracy(evaluation, arm, "supercategory", DRAWS)),
-            subset_curves(arm_accuracy(evaluation, DRAWS), animal_share(evaluation)),
+            subset_curves(arm_accuracy(evaluation, DRAWS)),
         ]
         sizes = [len(figure.to_json()) for figure in made]
     clock.found["mb"] = round(sum(sizes) / 1e6, 2)

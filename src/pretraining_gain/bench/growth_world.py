@@ -24,9 +24,10 @@ import yaml
 
 from pretraining_gain.paths import project_root, write_atomically
 from pretraining_gain.plan.inat2021 import N_ANIMAL_CLASSES, OFFICIAL_COUNTS
+from pretraining_gain.plan.pools import SCRATCH
 from pretraining_gain.plan.representation import imagenet_birds
 from pretraining_gain.plan.runs import Run, finetuning_runs, pretraining_runs
-from pretraining_gain.plan.studies import SCRATCH, Images, load_study
+from pretraining_gain.plan.studies import Images, load_study
 from pretraining_gain.plan.taxonomy import load_class_table, made_table_path
 
 INAT = "inat2021"

@@ -17,8 +17,8 @@ from pretraining_gain.compute.datasets import load_images
 from pretraining_gain.errors import InputError
 from pretraining_gain.paths import public
 from pretraining_gain.plan.parameters import Parameters
+from pretraining_gain.plan.pools import Seed
 from pretraining_gain.plan.studies import Images, Study, load_study
-from pretraining_gain.plan.subsets import Seed
 from pretraining_gain.plan.taxonomy import load_class_table
 
 #: Source and licence of datasets that state one for all images; a dataset whose images have their own has `credit`.

@@ -1,69 +1,76 @@
-"""Fingerprint of a stage's code, so that a change of it re-runs what depends on it and nothing else."""
+"""Hash the code that a run or a notebook depends on, so that a change re-makes what reads it and nothing else.
+
+Sources are read as text, never imported. Comments, docstrings and layout do not count.
+"""
 
 from __future__ import annotations
 
 import ast
 import hashlib
 import io
+import json
 import tokenize
 from functools import cache
 from pathlib import Path
 
-_PACKAGE = Path(__file__).resolve().parents[1]
-_NAME = _PACKAGE.name
-_BOOKKEEPING = {
-    f"{_NAME}.compute.{module}" for module in ("batchnorm", "checkpoints", "launch", "machine", "progress", "records")
-}
+from pretraining_gain.errors import InputError
+from pretraining_gain.paths import write_atomically
+
+PACKAGE = Path(__file__).resolve().parents[1]
+_NAME = PACKAGE.name
+#: Modules of `compute` outside every fingerprint. The rule: such a module handles no tensor. It imports no library that
+#: computes, and training code takes no number from it. A test holds both.
+NOT_HASHED = {f"{_NAME}.compute.progress", f"{_NAME}.compute.records"}
 _LAYOUT = {tokenize.COMMENT, tokenize.NL, tokenize.ENCODING, tokenize.ENDMARKER}
 _BLOCKS = {tokenize.INDENT: "<", tokenize.DEDENT: ">", tokenize.NEWLINE: "\n"}
 
 
 def code_hash(*modules: str) -> str:
-    """Hash of the given modules (e.g. `compute.pretrain`) and of every `compute` module that they import, as code.
+    """Hash modules of the package (e.g. `compute.pretrain`) and all `compute` modules that they import, transitively.
 
-    Read as text, never imported. Comments, docstrings and layout do not count, nor does what cannot change a number:
-    bookkeeping, and all outside `compute` (what plan decides is in a run's fingerprint as data).
+    Modules in `NOT_HASHED` do not count, nor does code outside `compute`: what the plan decides is in a fingerprint as data.
     """
-    return _hash(modules, _state_of_the_code())
-
-
-def _state_of_the_code() -> tuple[tuple[str, int], ...]:
-    """The files of `compute` and when each was changed."""
-    return tuple((str(path), path.stat().st_mtime_ns) for path in sorted(Path(_PACKAGE, "compute").rglob("*.py")))
+    state = tuple((str(path), path.stat().st_mtime_ns) for path in sorted(Path(PACKAGE, "compute").rglob("*.py")))
+    return _hash(modules, state)
 
 
 @cache
 def _hash(modules: tuple[str, ...], _state: tuple[tuple[str, int], ...]) -> str:
-    found: dict[str, str] = {}
-    waiting = [f"{_NAME}.{module}" for module in modules]
-    while waiting:
-        module = waiting.pop()
-        path = _source_of(module)
-        if module in found or module in _BOOKKEEPING or path is None:
-            continue
-        found[module], imports = _read(path, path.stat().st_mtime_ns)
-        waiting += [name for name in imports if name.startswith(f"{_NAME}.compute.")]
-    return hashlib.sha256("\n".join(f"{name} {found[name]}" for name in sorted(found)).encode()).hexdigest()
+    return _digest(hashed_modules(*modules))
 
 
-def _source_of(module: str) -> Path | None:
-    base = _PACKAGE.joinpath(*module.split(".")[1:])
-    candidates = (base.with_suffix(".py"), base / "__init__.py")
-    return next((path for path in candidates if path.is_file()), None)
+def hashed_modules(*modules: str) -> dict[str, Path]:
+    """Return the modules that `code_hash` covers: full name -> source file."""
+    found = _reached([f"{_NAME}.{module}" for module in modules], within=f"{_NAME}.compute.")
+    return {name: path for name, path in found.items() if name not in NOT_HASHED}
 
 
-@cache
-def _read(path: Path, _mtime_ns: int) -> tuple[str, list[str]]:
-    source = path.read_text(encoding="utf-8")
-    return normalised(source), _imports(ast.parse(source))
+def inputs_of(notebook: Path) -> list[Path]:
+    """Return the files of the package that `notebook` depends on: modules that it imports, transitively, and the tables
+    of `metadata/` that these name. The class tables of a study follow from the study, not from here."""
+    sources = _reached(_imports(_tree_of(notebook)), within=f"{_NAME}.").values()
+    tables = {table for path in sources for table in _read(path, path.stat().st_mtime_ns)[2]}
+    return sorted([*sources, *(PACKAGE / "metadata" / table for table in tables)])
+
+
+def stamp_of(notebook: Path, folder: Path) -> Path:
+    """Write the hash of the modules that `notebook` imports to `folder`, if it changed, and return the file.
+
+    As an input in a workflow it is newer than the outputs only after a change that can matter, not after one of words.
+    """
+    stamp = folder / f"{notebook.stem}.sha256"
+    digest = _digest({str(path.relative_to(PACKAGE)): path for path in inputs_of(notebook) if path.suffix == ".py"})
+    if not stamp.exists() or stamp.read_text() != digest:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_atomically(stamp, digest.encode())
+    return stamp
 
 
 def normalised(source: str) -> str:
-    """Python `source` without comments, docstrings, spaces and trailing commas; the same under every Python version."""
+    """Strip comments, docstrings, spaces and trailing commas from Python `source`, alike under every Python version."""
     kept: list[str] = []
     tokens = [token for token in tokenize.generate_tokens(io.StringIO(source).readline) if token.type not in _LAYOUT]
-    following = [*tokens[1:], None]
-    for token, after in zip(tokens, following, strict=True):
+    for token, after in zip(tokens, [*tokens[1:], None], strict=True):
         starts_line = not kept or kept[-1] in _BLOCKS.values()
         text = _BLOCKS.get(token.type, "".join(token.string.split()))
         if token.type == tokenize.STRING and starts_line and after and after.type == tokenize.NEWLINE:
@@ -72,6 +79,50 @@ def normalised(source: str) -> str:
             continue  # a trailing comma; the end of a line that held only a docstring
         kept.append(text)
     return "".join(kept)
+
+
+def _digest(files: dict[str, Path]) -> str:
+    parts = [f"{name} {_read(path, path.stat().st_mtime_ns)[0]}" for name, path in sorted(files.items())]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def _reached(modules: list[str], within: str) -> dict[str, Path]:
+    """Follow imports from `modules` to every module whose name starts with `within`."""
+    found: dict[str, Path] = {}
+    waiting = list(modules)
+    while waiting:
+        module = waiting.pop()
+        base = PACKAGE.joinpath(*module.split(".")[1:])
+        path = next((path for path in (base.with_suffix(".py"), base / "__init__.py") if path.is_file()), None)
+        if module.startswith(within) and module not in found and path:
+            found[module] = path
+            waiting += [*_read(path, path.stat().st_mtime_ns)[1], module.rpartition(".")[0]]  # a package runs first
+    return found
+
+
+@cache
+def _read(path: Path, _mtime_ns: int) -> tuple[str, list[str], list[str]]:
+    """Return the code of a module as far as it counts, the modules it imports, and the tables of `metadata/` it names."""
+    source = path.read_text(encoding="utf-8")
+    tree = ast.parse(source)
+    strings = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+    loads = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and "load_class_table" in ast.unparse(node.func)]
+    strings |= {f"{argument.value}.csv" for call in loads for argument in call.args if isinstance(argument, ast.Constant)}
+    tables = [table.name for table in (PACKAGE / "metadata").glob("*.csv") if table.name in strings]
+    return normalised(source), _imports(tree), tables
+
+
+def _tree_of(notebook: Path) -> ast.Module:
+    """Parse the code of a notebook, or of a Python file."""
+    try:
+        text = notebook.read_text(encoding="utf-8")
+        if notebook.suffix == ".ipynb":
+            cells = [cell for cell in json.loads(text)["cells"] if cell["cell_type"] == "code"]
+            lines = [line for cell in cells for line in "".join(cell["source"]).splitlines()]
+            text = "\n".join(line for line in lines if not line.startswith(("%", "!")))
+        return ast.parse(text)
+    except (OSError, ValueError, KeyError, TypeError, SyntaxError) as error:
+        raise InputError(f"{notebook} cannot be read ({error}); accepted: a notebook of Python code") from None
 
 
 def _imports(tree: ast.Module) -> list[str]:

@@ -10,9 +10,10 @@ import pandas as pd
 
 from pretraining_gain.plan.inat2021 import describe_evaluation
 from pretraining_gain.plan.parameters import StudyName
+from pretraining_gain.plan.pools import shown_in
 from pretraining_gain.plan.recipes import RecipeChoice
 from pretraining_gain.plan.runs import Run, design_runs, finetuning_runs, pretraining_runs
-from pretraining_gain.plan.studies import SCRATCH, Study, load_study
+from pretraining_gain.plan.studies import Study, load_study
 
 #: Datasets that are prepared before they are trained on (see `pretraining_gain.prepare`).
 PREPARED = ("imagenet1k", "inat2021")
@@ -26,13 +27,8 @@ _BYTES_PER_PIXEL = 0.49
 WEIGHTS_MB = {"resnet50": 102.5, "resnet18": 46.8, "resnet10_w32": 6.0, "resnet10_w16": 1.8}
 _DEVICES = (1, 8)
 DOMAINS = ("out_of_domain", "in_domain")
-#: What each figure of the paper needs: the domains of its targets, and the pools.
-FIGURES = {
-    "1 and 2": (DOMAINS[:1], ("all", SCRATCH)),
-    "3": (DOMAINS[:1], ("all", "animal", "non_animal", "random", SCRATCH)),
-    "4": (DOMAINS[1:], ("all", "animal", "non_animal", "random", SCRATCH)),
-    "6": (DOMAINS, ("all", "animal", "random")),
-}
+#: What each figure of the paper needs: the domains of its targets, and the figure whose pools it shows.
+FIGURES = {"1 and 2": (DOMAINS[:1], "1"), "3": (DOMAINS[:1], "3"), "4": (DOMAINS[1:], "4"), "6": (DOMAINS, "6")}
 
 
 @dataclass(frozen=True)
@@ -78,7 +74,9 @@ class Plan:
 
     def figure_runs(self) -> dict[str, list[Run]]:
         """What each figure of the paper, and each comparison beyond it, needs: its runs, pretrainings included, each once."""
-        needed = {f"figure {figure}": self._of_figure(*wanted) for figure, wanted in FIGURES.items()}
+        needed = {
+            f"figure {name}": self._of_figure(domains, shown_in(figure)) for name, (domains, figure) in FIGURES.items()
+        }
         return needed | {f"beyond: {name}": runs for name, runs in self._beyond().items()}
 
     def figure_table(self) -> pd.DataFrame:
@@ -116,7 +114,7 @@ class Plan:
         kept["checkpoint of one run (gone when it ends)"] = 2 * weights
         return pd.DataFrame({"GB": kept | {"all": sum(kept.values())}}).rename_axis("disk")
 
-    def _of_figure(self, domains: tuple[str, ...], pools: tuple[str, ...]) -> list[Run]:
+    def _of_figure(self, domains: tuple[str, ...], pools: list[str]) -> list[Run]:
         wanted = [run for run in self._finetunings(domains) if run.pool in pools and not run.design]
         return _with_pretrainings(wanted)
 

@@ -15,9 +15,9 @@ from pretraining_gain.paths import results_root
 from pretraining_gain.plan.code import code_hash
 from pretraining_gain.plan.datasets import options_of
 from pretraining_gain.plan.parameters import Parameters
+from pretraining_gain.plan.pools import POOLS, SCRATCH, ClassSubset, Seed, known_pool, known_start, sample_classes
 from pretraining_gain.plan.recipes import SIZES_PX, Recipe
-from pretraining_gain.plan.studies import SCRATCH, Backbone, Design, Downstream, Images, Study, load_study
-from pretraining_gain.plan.subsets import POOLS, ClassSubset, Seed, accepted_ks, sample_classes
+from pretraining_gain.plan.studies import Backbone, Design, Downstream, Images, Study, load_study
 from pretraining_gain.plan.taxonomy import has_class_table, load_class_table, rows_deciding_images
 
 WHOLE_POOL = 0
@@ -208,21 +208,20 @@ _DEFAULTS: dict[str, Any] = {
 
 
 def _canonical_arm(study: Study, pool: str, k: int, finetuning: bool) -> tuple[str, int]:
-    accepted = (*POOLS, SCRATCH) if finetuning else POOLS
-    if pool not in accepted:
-        raise InputError(f"pool {pool!r} is unknown; accepted: {', '.join(accepted)}")
+    (known_start if finetuning else known_pool)(pool)
     if pool == SCRATCH:
         if k != WHOLE_POOL:
             raise InputError(f"k={k} with pool 'scratch', which has no pretraining; accepted: 0")
         return pool, k
-    fewest, size = accepted_ks(load_class_table(study.source.class_table), pool)
+    table = load_class_table(study.source.class_table)
+    fewest, size = POOLS[pool].sizes(table)
     k = k or size
     if not fewest <= k <= size:
         accepted_k = f"0 or {size}" if fewest == size else f"1 to {size} (0: all of them)"
         raise InputError(
             f"k={k} is not possible for pool {pool!r} of study {study.name!r}; accepted: {accepted_k}"
         )
-    return ("all", k) if pool == "random" and k == size else (pool, k)
+    return ("all", k) if k == len(table) else (pool, k)
 
 
 def _design_matters(study: Study, values: dict[str, Any]) -> bool:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pandas as pd
 
 from pretraining_gain.plan.costs import Plan, device_hours, images_seen
+from pretraining_gain.plan.pools import SCRATCH
 from pretraining_gain.plan.runs import Run
-from pretraining_gain.plan.studies import SCRATCH
 
 ALONE, AS_RUN = "alone", "as run"
 

@@ -13,13 +13,12 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 from pretraining_gain.errors import Given, InputError, one_line
 from pretraining_gain.paths import project_root, whole_path
 from pretraining_gain.plan.datasets import check_columns, check_dataset, options_of
+from pretraining_gain.plan.pools import POOLS, PoolName, Seed, StartName
 from pretraining_gain.plan.recipes import Recipe, RecipeChoice
-from pretraining_gain.plan.subsets import Pool, Seed, accepted_ks
 from pretraining_gain.plan.taxonomy import MADE_TABLES, has_class_table, load_class_table
 from pretraining_gain.plan.yamlfile import read_yaml
 
 BACKBONES = ("resnet50", "resnet18", "resnet10_w32", "resnet10_w16")
-SCRATCH = "scratch"
 
 
 def _known_backbone(name: str) -> str:
@@ -41,7 +40,7 @@ Slug = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=40)]
 Text = Annotated[str, Field(min_length=1)]
 Seeds = Annotated[list[Seed], AfterValidator(_each_once)]
 Ks = Annotated[list[int], Field(min_length=1), AfterValidator(_each_once)]
-Arms = Annotated[dict[Pool, Ks], Field(min_length=1)]
+Arms = Annotated[dict[PoolName, Ks], Field(min_length=1)]
 
 
 def _named_once(things: list[Any]) -> list[Any]:
@@ -83,7 +82,7 @@ class Downstream(Given):
     domain: Literal["out_of_domain", "in_domain"]
     images: Images
     recipe: RecipeChoice
-    pools: Annotated[list[Literal["scratch", Pool]], AfterValidator(_each_once)] = Field(
+    pools: Annotated[list[StartName], AfterValidator(_each_once)] = Field(
         default=[], description="what is finetuned on it; empty: every pretraining"
     )
 
@@ -187,10 +186,10 @@ class Study(Given):
                 f"as {min(ks)} classes have only {most} images, and {least} need one each"
             )
 
-    def _check_arms(self, where: str, arms: dict[Pool, list[int]]) -> None:
+    def _check_arms(self, where: str, arms: dict[str, list[int]]) -> None:
         table = load_class_table(self.source.class_table or "")
         for pool, ks in arms.items():
-            fewest, most = accepted_ks(table, pool)
+            fewest, most = POOLS[pool].sizes(table)
             wrong = [k for k in ks if not fewest <= k <= most]
             if wrong:
                 accepted = f"{most}" if fewest == most else f"{fewest} to {most}"

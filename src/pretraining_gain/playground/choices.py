@@ -12,10 +12,10 @@ from pretraining_gain.data import ARCHIVES, ASK_FOR
 from pretraining_gain.errors import InputError
 from pretraining_gain.paths import data_root, make_writable, prepared_root, public, results_root, write_atomically
 from pretraining_gain.plan.parameters import Parameters
+from pretraining_gain.plan.pools import POOLS, SCRATCH, Seed
 from pretraining_gain.plan.recipes import Recipe, RecipeChoice
 from pretraining_gain.plan.runs import WHOLE_POOL, Run
-from pretraining_gain.plan.studies import SCRATCH, Downstream, Study, load_study
-from pretraining_gain.plan.subsets import POOLS, Seed, accepted_ks
+from pretraining_gain.plan.studies import Downstream, Study, load_study
 from pretraining_gain.plan.taxonomy import load_class_table
 
 #: How many times the recipe's epochs may be asked for.
@@ -76,15 +76,11 @@ def targets(study: Study) -> list[Downstream]:
     return found
 
 
-def pools() -> list[str]:
-    return [*POOLS, SCRATCH]
-
-
 def ks(study: Study, pool: str) -> tuple[int, int]:
     """The fewest and the most classes of a pool; (0, 0) from scratch."""
     if pool == SCRATCH:
         return WHOLE_POOL, WHOLE_POOL
-    return accepted_ks(load_class_table(study.source.class_table or ""), pool)  # type: ignore[arg-type]
+    return POOLS[pool].sizes(load_class_table(study.source.class_table or ""))
 
 
 def most_epochs(recipe: Recipe) -> int:

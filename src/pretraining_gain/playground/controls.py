@@ -6,19 +6,12 @@ from collections.abc import Callable
 
 import ipywidgets as widgets
 
-from pretraining_gain.plan.studies import BACKBONES, SCRATCH, Downstream, Study, load_study, study_names
-from pretraining_gain.playground.choices import Choice, ks, missing_data, most_epochs, pools, targets
+from pretraining_gain.plan.pools import starts
+from pretraining_gain.plan.studies import BACKBONES, Downstream, Study, load_study, study_names
+from pretraining_gain.playground.choices import Choice, ks, missing_data, most_epochs, targets
 
 _STYLE = {"description_width": "11rem"}
 _WIDE = {"width": "min(100%, 36rem)"}
-_POOLS = {
-    "all": "all classes",
-    "animal": "animal classes",
-    "non_animal": "non-animal classes",
-    "random": "random classes",
-    "half_animal": "non-animals and half of the animals",
-    SCRATCH: "none: from scratch",
-}
 
 
 class Controls:
@@ -29,7 +22,7 @@ class Controls:
         self._on_change, self._setting = on_change, False
         self.study = _dropdown("Study", [(_study_label(name), name) for name in names])
         self.target = _dropdown("Finetune on", [])
-        self.pool = _dropdown("Pretrain on", [(_POOLS.get(pool, pool), pool) for pool in pools()])
+        self.pool = _dropdown("Pretrain on", [(pool.label, name) for name, pool in starts().items()])
         self.k = _slider("How many classes (k)")
         self.seed = widgets.BoundedIntText(description="Seed", min=0, max=9999, style=_STYLE, layout=_WIDE)
         self.backbone = _dropdown("Backbone", list(BACKBONES))

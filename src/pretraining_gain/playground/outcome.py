@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 
 from pretraining_gain.errors import InputError
+from pretraining_gain.plan.pools import POOLS, starts
 from pretraining_gain.plan.runs import Run
-from pretraining_gain.plan.studies import SCRATCH, load_study
+from pretraining_gain.plan.studies import load_study
 from pretraining_gain.playground.choices import scratch_partner
 from pretraining_gain.playground.work import predictions_of, record
-from pretraining_gain.tell.figures.taxa import POOL_STYLE
 from pretraining_gain.tell.results.correctness import Hits, HitsReader
 from pretraining_gain.tell.results.evaluation import load_evaluation
 from pretraining_gain.tell.results.gains import arm_accuracy
@@ -62,7 +62,7 @@ class Outcome:
             return f"Top-1 from scratch is {self.top1:.1%} on {counted} ({where}). It is what gains are measured against."
         return (
             f"Gain {self.gain:+.1%}, 95 % interval {self.low:+.1%} to {self.high:+.1%}: top-1 {self.top1:.1%} after "
-            f"pretraining on {arm_title(self.run.pool, self.run.k)}, {self.scratch_top1:.1%} from scratch, on {counted} "
+            f"pretraining on {starts()[self.run.pool].title(self.run.k)}, {self.scratch_top1:.1%} from scratch, on {counted} "
             f"({where}). One seed: the interval is over images, and says nothing of other seeds."
         )
 
@@ -73,13 +73,6 @@ class Outcome:
         facts = {"study": run.plan.name, "target": run.downstream, "pretrained on": run.arm, "seed": run.seed}
         facts |= {"backbone": run.backbone, "epochs": run.recipe.epochs}
         return facts | {name: "" if value is None else f"{value:.3f}" for name, value in values.items()}
-
-
-def arm_title(pool: str, k: int) -> str:
-    """An arm in words."""
-    if pool in ("all", SCRATCH):
-        return f"all {k} classes" if pool == "all" else POOL_STYLE[pool][2]
-    return f"{k} {POOL_STYLE[pool][2]}" if pool in POOL_STYLE else f"{k} classes ({pool})"
 
 
 def stored_gains(study_name: str, downstream: str) -> pd.DataFrame:
@@ -94,7 +87,7 @@ def stored_gains(study_name: str, downstream: str) -> pd.DataFrame:
 def _stored_gains(study_name: str, downstream: str) -> pd.DataFrame:
     evaluation = load_evaluation(study_name, load_study(study_name).downstream(downstream).name)
     arms = arm_accuracy(evaluation, _DRAWS)
-    order = {pool: place for place, pool in enumerate(POOL_STYLE) if pool != SCRATCH}
+    order = {pool: place for place, pool in enumerate(POOLS)}
     gains = arms[(arms["quantity"] == "gain") & (arms["design"] == "") & arms["pool"].isin([*order])]
     return gains.assign(place=gains["pool"].map(order)).sort_values(["place", "k"], ignore_index=True)
 

@@ -7,21 +7,19 @@ from collections.abc import Sequence
 
 from pretraining_gain.errors import InputError
 from pretraining_gain.paths import public
+from pretraining_gain.plan.pools import starts
 from pretraining_gain.plan.runs import Run
-from pretraining_gain.plan.studies import SCRATCH, load_study
+from pretraining_gain.plan.studies import load_study
 from pretraining_gain.playground.drawing import Curve, Row, curves_svg, gains_svg
-from pretraining_gain.playground.outcome import Outcome, arm_title, stored_gains
+from pretraining_gain.playground.outcome import Outcome, stored_gains
 from pretraining_gain.playground.work import Work
-from pretraining_gain.tell.figures.taxa import POOL_STYLE
-
-_OTHER = "#56B4E9"  # of pools that the figures do not show: Okabe and Ito's sky blue
 
 
 def curves_picture(work: Work) -> str:
     """The curves of all runs of `work`, in the colours of the book's figures."""
     histories = work.histories()
     curves = [
-        Curve(step.title, _colour(step.run.pool), _dash(step.run), step.run.recipe.epochs, histories[step.key])
+        Curve(step.title, starts()[step.run.pool].colour, _dash(step.run), step.run.recipe.epochs, histories[step.key])
         for step in work.steps()
     ]
     return curves_svg(curves)
@@ -42,10 +40,10 @@ def _stored_rows(run: Run, study_name: str) -> tuple[list[Row], str]:
         table = stored_gains(study_name, run.downstream)
     except InputError as error:
         return [], f"No stored runs to compare with: {public(str(error))}."
-    rows = [
-        Row(arm_title(arm["pool"], arm["k"]), _colour(arm["pool"]), arm["mean"], arm["low"], arm["high"], arm["by_seed"])
-        for arm in table.to_dict("records")
-    ]
+    rows = []
+    for arm in table.to_dict("records"):
+        pool = starts()[arm["pool"]]
+        rows.append(Row(pool.title(arm["k"]), pool.colour, arm["mean"], arm["low"], arm["high"], arm["by_seed"]))
     n_seeds = len(table["by_seed"].iloc[0])
     said = f"Stored: {n_seeds} seeds, bars are 95 % intervals over seeds and images, small points single seeds. "
     said += "Yours: a diamond, one seed, the bar over images only. " + _differences(run)
@@ -53,7 +51,7 @@ def _stored_rows(run: Run, study_name: str) -> tuple[list[Row], str]:
 
 
 def _own_row(outcome: Outcome) -> Row:
-    name = f"yours: {arm_title(outcome.run.pool, outcome.run.k)}, seed {outcome.run.seed}"
+    name = f"yours: {starts()[outcome.run.pool].title(outcome.run.k)}, seed {outcome.run.seed}"
     return Row(name, "currentColor", outcome.gain or 0.0, outcome.low or 0.0, outcome.high or 0.0, (), mine=True)
 
 
@@ -66,11 +64,7 @@ def _differences(run: Run) -> str:
     return f"Yours has another recipe ({'; '.join(found)}), so the two are not the same experiment. " if found else ""
 
 
-def _colour(pool: str) -> str:
-    return POOL_STYLE[pool][0] if pool in POOL_STYLE else _OTHER
-
-
 def _dash(run: Run) -> str:
     if run.stage == "pretrain":
         return "2 4"
-    return "8 5" if run.pool == SCRATCH else ""
+    return "8 5" if starts()[run.pool].dash != "solid" else ""

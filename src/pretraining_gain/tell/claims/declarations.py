@@ -13,8 +13,9 @@ from itertools import product
 
 import numpy as np
 
+from pretraining_gain.plan.pools import SCRATCH
 from pretraining_gain.plan.representation import NONE
-from pretraining_gain.plan.studies import SCRATCH, Study, load_study
+from pretraining_gain.plan.studies import Study, load_study
 from pretraining_gain.tell.results.evaluation import Evaluation, View, load_evaluation
 from pretraining_gain.tell.results.gains import animal_share, figure1_species
 from pretraining_gain.tell.statistics.estimates import (

@@ -18,7 +18,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from pretraining_gain.errors import InputError, one_line
 from pretraining_gain.paths import make_writable, results_of, results_root, write_atomically
 from pretraining_gain.plan.parameters import plain_parameters
-from pretraining_gain.plan.studies import SCRATCH, Study, load_study
+from pretraining_gain.plan.pools import SCRATCH
+from pretraining_gain.plan.studies import Study, load_study
 from pretraining_gain.tell.claims.declarations import CLAIMS, EQUAL, Claim, Evidence, Part
 from pretraining_gain.tell.results.evaluation import View
 from pretraining_gain.tell.statistics.estimates import (

@@ -20,8 +20,8 @@ from pydantic import Field
 from pretraining_gain.commands import CommandLine, answer, whole_number
 from pretraining_gain.errors import InputError
 from pretraining_gain.plan.parameters import Parameters
+from pretraining_gain.plan.pools import Seed
 from pretraining_gain.plan.studies import Study, load_study
-from pretraining_gain.plan.subsets import Seed
 from pretraining_gain.tell.claims.declarations import CLAIMS, GREATER, Claim, Evidence, Part, greater
 from pretraining_gain.tell.claims.ledger import Verdict, verdict_on
 from pretraining_gain.tell.results.evaluation import Evaluation, load_evaluation

@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 
 from pretraining_gain.errors import InputError
+from pretraining_gain.plan.pools import SCRATCH
 from pretraining_gain.plan.representation import NONE
-from pretraining_gain.plan.studies import SCRATCH
 from pretraining_gain.plan.taxonomy import TAXON_COLUMNS
 from pretraining_gain.tell.claims.declarations import CLAIMS, FROZEN, Claim, Contrast, Evidence, Part
 from pretraining_gain.tell.claims.ledger import ALPHA, Ledger, Verdict

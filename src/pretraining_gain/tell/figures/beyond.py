@@ -2,14 +2,102 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from pretraining_gain.tell.figures.taxa import LAYOUT, POOL_STYLE, interval_bars
-from pretraining_gain.tell.statistics.estimates import Estimate
+from pretraining_gain.paths import results_of
+from pretraining_gain.plan.pools import POOLS, SCRATCH
+from pretraining_gain.tell.figures.declare import Files, Runs, figure
+from pretraining_gain.tell.figures.subsets import DOMAINS, SCALED
+from pretraining_gain.tell.figures.taxa import LAYOUT, interval_bars
+
+if TYPE_CHECKING:
+    from pretraining_gain.tell.results.study import StudyResults
+    from pretraining_gain.tell.statistics.estimates import Estimate
+    from pretraining_gain.tell.validation.control_tables import ControlTables
 
 _AS_PUBLISHED = "as published"
+
+
+@figure(
+    key="figure_designs",
+    number="B1",
+    title="Classes, images or steps",
+    notebook="15_beyond",
+    needs=Runs(DOMAINS[:1], designs="compared"),
+)
+def designs(results: StudyResults) -> go.Figure | str:
+    """Draw the curves of the study's other designs beside the published ones."""
+    return results.absent if results.designs.empty else figure_designs(results.designs)
+
+
+@figure(
+    key="figure_freezing",
+    number="B2",
+    title="Each target finetuned with and without a frozen backbone",
+    notebook="15_beyond",
+    needs=Runs(
+        DOMAINS,
+        ("all", "animal", "non_animal", SCRATCH),
+        designs="published",
+        both_ways=True,
+        largest_shared_k=True,
+    ),
+)
+def freezing(results: StudyResults) -> go.Figure | str:
+    """Draw gain and contrast of both targets, finetuned both ways."""
+    return results.absent if results.freezing.empty else figure_freezing(results.freezing)
+
+
+@figure(
+    key="figure_realised",
+    number="B4",
+    title="Expected and realised animal classes",
+    notebook="15_beyond",
+    needs=SCALED,
+)
+def realised(results: StudyResults) -> go.Figure:
+    """Draw Figure 6 at the animal classes that each random subset really holds."""
+    return figure_realised(results.arms_by_target, results.animal_share)
+
+
+@figure(
+    key="figure_assigned",
+    number="B3",
+    title="Representation assigned by chance",
+    notebook="15_beyond",
+    needs=Runs(DOMAINS, ("half_animal",)),
+)
+def assigned(results: StudyResults) -> go.Figure | str:
+    """Draw the effect of representation that chance decides."""
+    return figure_assigned(results.assigned) if results.assigned else results.absent
+
+
+@figure(
+    key="figure_power",
+    number="K1",
+    title="How often each verdict is reached",
+    notebook="16_controls",
+    needs=Files("controls", "Simulated studies", lambda controls: [controls.path("power")]),
+)
+def power(controls: ControlTables) -> go.Figure:
+    """Draw the power curves of the controls."""
+    return figure_power(controls.curves)
+
+
+@figure(
+    key="figure_anchors",
+    number="K2",
+    title="Trained networks with a known answer",
+    notebook="17_anchors",
+    needs=Files("anchors", "Study anchors", lambda _: [results_of("anchors") / "runs.csv"]),
+)
+def anchors(table: pd.DataFrame) -> go.Figure:
+    """Draw the anchors of the controls."""
+    return figure_anchors(table)
 
 
 def figure_designs(curves: pd.DataFrame) -> go.Figure:
@@ -33,9 +121,9 @@ def figure_designs(curves: pd.DataFrame) -> go.Figure:
 
 
 def _curve(pool: str, way: str, part: pd.DataFrame, first: bool) -> go.Scatter:
-    colour, symbol, label = POOL_STYLE[pool]
+    style = POOLS[pool]
     published = way == _AS_PUBLISHED
-    name = f"{label}, {_AS_PUBLISHED if published else 'changed'}"
+    name = f"{style.label}, {_AS_PUBLISHED if published else 'changed'}"
     return go.Scatter(
         x=part["k"],
         y=part["mean"],
@@ -43,8 +131,8 @@ def _curve(pool: str, way: str, part: pd.DataFrame, first: bool) -> go.Scatter:
         legendgroup=name,
         showlegend=first,
         mode="lines+markers",
-        line={"color": colour, "dash": "solid" if published else "dash"},
-        marker={"symbol": symbol if published else f"{symbol}-open", "size": 10},
+        line={"color": style.colour, "dash": "solid" if published else "dash"},
+        marker={"symbol": style.marker if published else f"{style.marker}-open", "size": 10},
         error_y=interval_bars(part, thickness=1.5),
         customdata=part[["low", "high", "pretrain_images", "pretrain_steps"]],
         hovertemplate=f"<b>{name}</b>, k = %{{x}}<br>top-1 %{{y:.1%}}, interval %{{customdata[0]:.1%}} to %{{customdata[1]:.1%}}"
@@ -104,7 +192,7 @@ def figure_realised(arms: dict[str, pd.DataFrame], animal_share: float) -> go.Fi
             "random, as expected": (random.assign(animal_classes=random["k"] * animal_share), "random", "dot"),
         }
         for name, (part, pool, dash) in lines.items():
-            colour, symbol, _ = POOL_STYLE[pool]
+            colour, symbol = POOLS[pool].colour, POOLS[pool].marker
             ordered = part.sort_values("animal_classes")
             figure.add_trace(
                 go.Scatter(

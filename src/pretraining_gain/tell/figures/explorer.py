@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from pretraining_gain.plan.pools import POOLS, SCRATCH
 from pretraining_gain.plan.representation import (
     NONE,
     REPRESENTED,
@@ -22,22 +23,14 @@ from pretraining_gain.plan.representation import (
     load_annotations,
 )
 from pretraining_gain.plan.runs import finetuning_runs
-from pretraining_gain.plan.studies import SCRATCH, Downstream, load_study
+from pretraining_gain.plan.studies import Downstream, load_study
 from pretraining_gain.plan.taxonomy import TAXON_COLUMNS
 from pretraining_gain.tell.figures.audit import VOTE_CUTS
 from pretraining_gain.tell.figures.taxa import BEST_STYLE, REPRESENTATION_STYLE
 from pretraining_gain.tell.results.evaluation import Evaluation, View, load_evaluation
-from pretraining_gain.tell.statistics.bootstrap import bootstrap_means
 
 UNIT = 0.0001
 FORM = 1
-_ARM_LABELS = {
-    "all": "all {k} source classes",
-    "animal": "{k} animal classes",
-    "non_animal": "{k} non-animal classes",
-    "random": "{k} random classes",
-    "half_animal": "{k} classes, half of the animals among them",
-}
 
 
 def explorer_tables(view: View) -> dict[str, Any]:
@@ -132,7 +125,7 @@ def _arm(evaluation: Evaluation, arm: str, draws: int) -> dict[str, Any]:
     values, classes = evaluation.difference(arm), evaluation.classes
     run = evaluation.runs[evaluation.runs["arm"] == arm].iloc[0]
     design = evaluation.study.design(run["design"]).title if run["design"] else ""
-    label = _ARM_LABELS[run["pool"]].format(k=f"{run['k']:,}")
+    label = POOLS[run["pool"]].title(run["k"])
     place = np.searchsorted(classes.index, evaluation.labels)
     alone, together = pd.Series(classes.index, index=classes.index), pd.Series("all", index=classes.index)
     groups = {name: classes[name] for name in TAXON_COLUMNS if name in classes}
@@ -156,6 +149,8 @@ def _ends(
     evaluation: Evaluation, values: np.ndarray, group_of_class: pd.Series, draws: int, *, resample_classes: bool
 ) -> dict[str, list[int | None]]:
     """Ends of the groups' intervals in units, groups sorted; None where there is none, as with a single seed."""
+    from pretraining_gain.tell.statistics.bootstrap import bootstrap_means
+
     found = bootstrap_means(values, evaluation.labels, group_of_class, resample_classes=resample_classes, draws=draws)
     found = found.sort_values("group")
     return {end: [None if np.isnan(value) else round(value / UNIT) for value in found[end]] for end in ("low", "high")}

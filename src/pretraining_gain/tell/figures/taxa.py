@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from pretraining_gain.plan.pools import FROM_SCRATCH, POOLS, SCRATCH
 from pretraining_gain.plan.representation import NONE, SOME
-from pretraining_gain.plan.studies import SCRATCH
 from pretraining_gain.plan.taxonomy import TAXON_COLUMNS
+from pretraining_gain.tell.figures.declare import Runs, figure
 
-# Okabe and Ito's palette: told apart with any colour vision. One line a pool: colour, marker, legend text.
-POOL_STYLE = {
-    "animal": ("#0072B2", "circle", "animal classes"),
-    "non_animal": ("#D55E00", "square", "non-animal classes"),
-    "random": ("#009E73", "diamond", "random classes"),
-    "all": ("#CC79A7", "star", "all classes"),
-    SCRATCH: ("#767676", "x", "from scratch"),
-}
+if TYPE_CHECKING:
+    from pretraining_gain.tell.results.study import StudyResults
+
 REPRESENTATION_STYLE = {SOME: ("#009E73", "square"), NONE: ("#D55E00", "diamond")}
 BEST_STYLE = ("#0072B2", "circle")  # of what the source represents best, whatever the study calls it
 LAYOUT = {
@@ -29,6 +27,27 @@ LAYOUT = {
     "font": {"size": 14},
     "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
 }
+
+
+OF_ALL_CLASSES = Runs(domains=("out_of_domain",), pools_of="1", designs="published", chosen=True)
+
+
+@figure(key="figure_1", number="1", title="Pretraining gain of each species", notebook="10_taxa", needs=OF_ALL_CLASSES)
+def figure_1(results: StudyResults) -> go.Figure:
+    """Draw Figure 1 of the paper."""
+    return figure1_gain_by_taxon(results.figure1_species)
+
+
+@figure(
+    key="figure_2",
+    number="2",
+    title="Top-1 with and without pretraining by supercategory",
+    notebook="10_taxa",
+    needs=OF_ALL_CLASSES,
+)
+def figure_2(results: StudyResults) -> go.Figure:
+    """Draw Figure 2 of the paper."""
+    return figure2_supercategories(results.supercategories)
 
 
 def figure1_gain_by_taxon(species: pd.DataFrame) -> go.Figure:
@@ -98,8 +117,8 @@ def figure2_supercategories(groups: pd.DataFrame) -> go.Figure:
     figure = go.Figure()
     order = groups[groups["quantity"] == "gain"].sort_values("mean", ascending=False)["group"].tolist()
     for quantity, colour, label in [
-        (SCRATCH, POOL_STYLE[SCRATCH][0], "from scratch"),
-        ("pretrained", POOL_STYLE["animal"][0], "pretrained"),
+        (SCRATCH, FROM_SCRATCH.colour, "from scratch"),
+        ("pretrained", POOLS["animal"].colour, "pretrained"),
     ]:
         part = groups[groups["quantity"] == quantity].set_index("group").loc[order].reset_index()
         figure.add_trace(

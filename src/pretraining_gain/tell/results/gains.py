@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from itertools import combinations
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from pretraining_gain.errors import InputError
+from pretraining_gain.plan.pools import POOLS, SCRATCH
 from pretraining_gain.plan.representation import (
     NONE,
     REPRESENTED,
@@ -16,11 +18,12 @@ from pretraining_gain.plan.representation import (
     load_annotations,
     well_represented,
 )
-from pretraining_gain.plan.studies import SCRATCH
-from pretraining_gain.plan.subsets import pool_class_ids
 from pretraining_gain.plan.taxonomy import load_class_table
 from pretraining_gain.tell.results.evaluation import Evaluation
 from pretraining_gain.tell.statistics.estimates import bootstrap_means, estimate_correlation
+
+if TYPE_CHECKING:
+    from pretraining_gain.tell.results.study import StudyResults
 
 
 def species_gains(evaluation: Evaluation, arm: str, draws: int) -> pd.DataFrame:
@@ -65,13 +68,18 @@ def arm_accuracy(evaluation: Evaluation, draws: int, arms: Collection[str] = ())
     """Top-1 over all images, and the gain, for each arm: one row an arm and quantity (`top1`, `gain`), with interval.
 
     `arms`: only these. Seeds and images are resampled; the species are the ones meant. Columns also: arm, pool, k, design,
-    what the source was made of (means over seeds; by seed in lists, `…_by_seed`), and `by_seed` (list).
+    `expected_animals` (0 from scratch), what the source was made of (means over seeds; by seed in lists, `…_by_seed`), and
+    `by_seed` (list).
     """
     everything = pd.Series("all", index=evaluation.classes.index)
     runs = evaluation.runs[evaluation.runs["arm"].isin(arms)] if arms else evaluation.runs
     by_arm = runs.groupby("arm", sort=False)
     made_of = by_arm[["animal_classes", "pretrain_images", "pretrain_steps"]]
     facts = by_arm[["pool", "k", "design"]].first().join(made_of.mean()).join(made_of.agg(list).add_suffix("_by_seed"))
+    source = load_class_table(evaluation.study.source.class_table)
+    facts["expected_animals"] = [
+        POOLS[pool].expected_animals(source, k) if pool in POOLS else 0.0 for pool, k in zip(facts["pool"], facts["k"], strict=True)
+    ]
     rows = []
     for arm, fact in facts.iterrows():
         for quantity, values in {"top1": evaluation.correct[arm], "gain": evaluation.difference(arm)}.items():
@@ -108,13 +116,13 @@ def pool_contrasts(evaluation: Evaluation, draws: int) -> pd.DataFrame:
 def animal_share(evaluation: Evaluation) -> float:
     """Expected share of animals in a random subset of the source (the paper's 0.398, Appendix F)."""
     table = load_class_table(evaluation.study.source.class_table)
-    return len(pool_class_ids(table, "animal")) / len(table)
+    return float(table["animal"].mean())
 
 
-def taxa_numbers(
-    species: pd.DataFrame, groups: pd.DataFrame, evaluation: Evaluation, arm: str, draws: int
-) -> dict[str, float | int | str]:
-    """What the chapter on individual taxa states, as plain values: fractions, counts and names."""
+def taxa_numbers(results: StudyResults) -> dict[str, float | int | str]:
+    """Return what the chapter on individual taxa states: fractions, counts and names."""
+    species, groups, evaluation = results.species, results.supercategories, results.out_of_domain
+    arm, draws = results.view.arm, results.view.draws
     overall = arm_accuracy(evaluation, draws, {arm, SCRATCH}).set_index(["arm", "quantity"])
     gains = groups[groups["quantity"] == "gain"].sort_values("mean")
     by_representation = group_accuracy(evaluation, arm, "representation", draws)
@@ -166,26 +174,24 @@ def _with_correct_images(evaluation: Evaluation, arm: str, species: pd.DataFrame
     return {"count_correlation": found.mean, "count_correlation_low": low, "count_correlation_high": high}
 
 
-def subset_numbers(
-    out_of_domain: Evaluation, in_domain: Evaluation, out_arms: pd.DataFrame, in_arms: pd.DataFrame, draws: int
-) -> dict[str, float | int | str]:
-    """What the chapter on specialised pretraining data states; the tables of arms as from `arm_accuracy`.
+def subset_numbers(results: StudyResults) -> dict[str, float | int | str]:
+    """Return what the chapter on specialised pretraining data states.
 
     For each domain (`out`, `in`): by arm, e.g. `out_top1_animal_k4`, `out_gain_animal_k4`, and by pair of pools, e.g.
     `out_animal_minus_random_k4`; each with `_low` and `_high`.
     """
     numbers: dict[str, float | int | str] = {
-        "study": out_of_domain.study.name,
-        "n_seeds": len(out_of_domain.seeds),
-        "animal_share": animal_share(out_of_domain),
+        "study": results.study.name,
+        "n_seeds": len(results.out_of_domain.seeds),
+        "animal_share": results.animal_share,
     }
-    for prefix, evaluation, arms in (("out", out_of_domain, out_arms), ("in", in_domain, in_arms)):
+    for prefix, evaluation in (("out", results.out_of_domain), ("in", results.in_domain)):
         numbers[f"{prefix}_n_images"] = len(evaluation.labels)
         numbers[f"{prefix}_n_species"] = len(evaluation.classes)
-        for row in arms.to_dict("records"):
+        for row in results.arms(f"{prefix}_{'of_' * (prefix == 'out')}domain").to_dict("records"):
             key = f"{prefix}_{row['quantity']}_{row['arm'].replace('-', '_')}"
             numbers |= {key: row["mean"], f"{key}_low": row["low"], f"{key}_high": row["high"]}
-        for row in pool_contrasts(evaluation, draws).to_dict("records"):
+        for row in pool_contrasts(evaluation, results.view.draws).to_dict("records"):
             key = f"{prefix}_{row['first']}_minus_{row['second']}_k{row['k']}"
             numbers |= {key: row["mean"], f"{key}_low": row["low"], f"{key}_high": row["high"]}
     return numbers

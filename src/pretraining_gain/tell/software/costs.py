@@ -15,10 +15,11 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from pretraining_gain.plan.costs import DOMAINS, Plan
+from pretraining_gain.plan.pools import starts
 from pretraining_gain.plan.runs import Run
 from pretraining_gain.plan.sharing import ALONE, AS_RUN, figures_as_run, further_scratch
 from pretraining_gain.tell.claims.declarations import CLAIMS, Evidence
-from pretraining_gain.tell.figures.taxa import LAYOUT, POOL_STYLE
+from pretraining_gain.tell.figures.taxa import LAYOUT
 from pretraining_gain.tell.results.evaluation import load_costs
 
 ALL = "all runs"
@@ -140,8 +141,8 @@ class Costs:
         """What each run cost: one point a run, over what was pretrained on; a menu sets the measure."""
         parts = [part.assign(wall_s=_wall_s(part)) for _, part in self.runs.groupby("downstream", sort=False)]
         figure = go.Figure()
-        for part, style in zip(parts, cycle(POOL_STYLE.values())):
-            figure.add_trace(_points(part, self._title(part["downstream"].iloc[0]), *style[:2]))
+        for part, style in zip(parts, cycle(starts().values())):
+            figure.add_trace(_points(part, self._title(part["downstream"].iloc[0]), style.colour, style.marker))
         buttons = [
             {
                 "label": label,

@@ -15,7 +15,8 @@ import plotly.graph_objects as go
 
 from pretraining_gain.errors import InputError
 from pretraining_gain.paths import results_of
-from pretraining_gain.tell.figures.taxa import LAYOUT, POOL_STYLE
+from pretraining_gain.plan.pools import starts
+from pretraining_gain.tell.figures.taxa import LAYOUT
 
 PARTS = ("plans", "images", "sizes", "analysis", "book")
 #: What the book may weigh and take: seconds to build, MB of the first page as sent with all that it loads, MB of a page's HTML.
@@ -108,7 +109,7 @@ def first_page_table() -> pd.DataFrame:
 def figure_species() -> go.Figure:
     """Processor time of each step of the analysis against the number of species; one measurement a mark."""
     rows, figure = _varied("species"), go.Figure()
-    for (step, label), (colour, symbol, _) in zip(STEPS.items(), cycle(POOL_STYLE.values()), strict=False):
+    for (step, label), style in zip(STEPS.items(), cycle(starts().values()), strict=False):
         part = rows[rows["step"] == step]
         figure.add_trace(
             go.Scatter(
@@ -116,8 +117,8 @@ def figure_species() -> go.Figure:
                 y=part["cpu_s"],
                 name=label,
                 mode="lines+markers",
-                line={"color": colour},
-                marker={"symbol": symbol, "size": 9},
+                line={"color": style.colour},
+                marker={"symbol": style.marker, "size": 9},
                 customdata=part[["peak_mb", "seeds", "images"]],
                 hovertemplate=f"<b>{label}</b>, %{{x:,}} species<br>%{{y:,.2f}} s of processors, %{{customdata[0]:,}} MB<br>"
                 "%{customdata[1]} seeds, %{customdata[2]} images a class<extra></extra>",

@@ -13,7 +13,7 @@ from pretraining_gain.commands import CommandLine, answer
 from pretraining_gain.paths import project_root, results_root, write_atomically
 from pretraining_gain.tell.figures.subsets import subset_curves
 from pretraining_gain.tell.results.evaluation import View
-from pretraining_gain.tell.results.gains import animal_share, arm_accuracy
+from pretraining_gain.tell.results.gains import arm_accuracy
 
 STUDY = "mini"
 
@@ -26,7 +26,7 @@ def results_mark() -> str:
 
 def draw() -> Path:
     evaluation = View(study=STUDY, draws=2000).evaluation()
-    figure = subset_curves(arm_accuracy(evaluation, draws=2000), animal_share(evaluation))
+    figure = subset_curves(arm_accuracy(evaluation, draws=2000))
     figure.update_layout(paper_bgcolor="white", plot_bgcolor="white", width=760, height=400)
     path = project_root() / "book" / "_static" / "figure-3.svg"
     svg = figure.to_image(format="svg").decode()

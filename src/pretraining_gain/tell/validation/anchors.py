@@ -7,9 +7,9 @@ import pandas as pd
 from pydantic import Field
 
 from pretraining_gain.plan.parameters import Parameters
+from pretraining_gain.plan.pools import SCRATCH, Seed
 from pretraining_gain.plan.representation import NONE
-from pretraining_gain.plan.studies import SCRATCH, load_study
-from pretraining_gain.plan.subsets import Seed
+from pretraining_gain.plan.studies import load_study
 from pretraining_gain.tell.results.evaluation import Evaluation, load_evaluation
 from pretraining_gain.tell.statistics.estimates import Estimate, estimate_difference
 from pretraining_gain.tell.validation.simulator import Correct, Target

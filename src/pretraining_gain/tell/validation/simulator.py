@@ -17,7 +17,7 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.special import ndtr, ndtri, owens_t
 
-from pretraining_gain.plan.studies import SCRATCH
+from pretraining_gain.plan.pools import SCRATCH
 from pretraining_gain.tell.results.evaluation import Evaluation
 
 Correct = Mapping[str, np.ndarray]

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from pretraining_gain.tell.figures.taxa import POOL_STYLE
+from pretraining_gain.plan.pools import POOLS, starts
 
 SIZE = (1200, 630)  # what sites that show previews ask for
 TITLE = "Why does pretraining help\nrecognise wildlife?"
@@ -46,7 +46,7 @@ def draw_card(curves: dict[str, tuple[np.ndarray, np.ndarray]], said: str) -> by
     """A PNG: the title, one line below it, and the curves, each with its name at its end."""
     image = Image.new("RGB", SIZE, _PAPER)
     pen = ImageDraw.Draw(image)
-    pen.rectangle((0, 0, 16, SIZE[1]), fill=POOL_STYLE["animal"][0])
+    pen.rectangle((0, 0, 16, SIZE[1]), fill=POOLS["animal"].colour)
     pen.multiline_text((60, 40), TITLE, fill=_INK, font=ImageFont.load_default(58), spacing=10)
     pen.text((60, 192), said, fill=_SOFT, font=ImageFont.load_default(26))
     if curves:
@@ -71,7 +71,7 @@ def _draw_curves(pen: ImageDraw.ImageDraw, curves: dict[str, tuple[np.ndarray, n
         pen.text((left - 12, place(0, tick)[1]), f"{tick:.0%}", fill=_SOFT, font=small, anchor="rm")
     ends = _apart({pool: place(x[-1], y[-1])[1] for pool, (x, y) in curves.items()}, 30)
     for pool, (x, y) in curves.items():
-        colour, _, label = POOL_STYLE[pool]
+        colour, label = starts()[pool].colour, starts()[pool].label
         points = [place(*point) for point in zip(x, y, strict=True)]
         pen.line(points, fill=colour, width=6, joint="curve")
         for across, down in points if pool != "scratch" else []:

@@ -1,0 +1,121 @@
+"""Pools: seeded subsets, and that one new entry is enough for a new pool."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, change_study, simulate_results
+
+from pretraining_gain.errors import InputError
+from pretraining_gain.plan.costs import Plan
+from pretraining_gain.plan.pools import POOLS, Pool, sample_classes
+from pretraining_gain.plan.runs import Run
+from pretraining_gain.plan.studies import load_study
+from pretraining_gain.plan.taxonomy import load_class_table
+from pretraining_gain.playground.choices import Choice
+from pretraining_gain.playground.controls import Controls
+from pretraining_gain.tell.figures.subsets import subset_curves
+from pretraining_gain.tell.results.evaluation import load_evaluation
+from pretraining_gain.tell.results.gains import arm_accuracy
+from pretraining_gain.tell.results.tables import write_tables
+
+
+@pytest.mark.parametrize(
+    ("pool", "k", "subsets", "drawn"),
+    [
+        ("animal", 3, "nested", (10, 313, 377)),
+        ("animal", 3, "independent", (35, 204, 317)),
+        ("non_animal", 3, "nested", (492, 813, 907)),
+        ("random", 4, "nested", (21, 111, 511, 960)),
+        ("random", 4, "independent", (276, 709, 878, 887)),
+    ],
+)
+def test_subsets_never_change(pool, k, subsets, drawn):
+    """Draws of the first release: another draw would make results from before incomparable."""
+    assert sample_classes(load_class_table("imagenet1k"), pool, k, 1, subsets).class_ids == drawn
+
+
+@pytest.mark.parametrize("pool", ["animal", "non_animal", "random"])
+def test_subsets_are_nested_sorted_and_seeded(pool):
+    table = load_class_table("imagenet1k")
+    subsets = [sample_classes(table, pool, k, seed=3) for k in (1, 50, 200, 398)]
+    for smaller, larger in pairwise(subsets):
+        assert set(smaller.class_ids) < set(larger.class_ids)
+    assert list(subsets[1].class_ids) == sorted(subsets[1].class_ids)
+    assert subsets[1] != sample_classes(table, pool, 50, seed=4)
+
+
+def test_independent_subsets_are_not_nested():
+    table = load_class_table("imagenet1k")
+    small, large = (set(sample_classes(table, "random", k, 3, "independent").class_ids) for k in (50, 200))
+    assert not small <= large
+
+
+def test_half_of_the_animals_are_drawn_and_the_other_half_by_the_next_seed():
+    table = load_class_table("imagenet1k")
+    one, other, third = (set(sample_classes(table, "half_animal", 801, seed).class_ids) for seed in (4, 5, 6))
+    assert len(one) == len(other) == 602 + 199
+    assert one | other == set(range(1000))
+    assert one & other == set(range(398, 1000))
+    assert third not in (one, other)
+    with pytest.raises(InputError, match="accepted: 801 to 801"):
+        sample_classes(table, "half_animal", 500, 0)
+
+
+@pytest.mark.parametrize(("pool", "ids"), [("animal", range(398)), ("non_animal", range(398, 1000)), ("random", range(1000))])
+def test_pools_of_imagenet(pool, ids):
+    table = load_class_table("imagenet1k")
+    assert list(table.loc[POOLS[pool].draws(table), "class_id"]) == list(ids)
+
+
+def test_random_draws_from_all_classes_about_evenly():
+    table = load_class_table("imagenet1k")
+    animals = [sum(i < 398 for i in sample_classes(table, "random", 100, seed).class_ids) for seed in range(50)]
+    assert 37 < sum(animals) / 50 < 43  # expected 39.8, standard error about 0.66
+
+
+def test_each_pool_has_a_random_stream_to_itself():
+    assert len({pool.stream for pool in POOLS.values()}) == len(POOLS)
+
+
+@pytest.fixture
+def study_with_a_new_pool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Declare a pool of the classes with even ids, and copy the toy study with it as one of its arms."""
+    even = Pool("even", "even classes", "#F0E442", "cross", 99, lambda table: table["class_id"] % 2 == 0, figures=("3", "4"))
+    monkeypatch.setitem(POOLS, "even", even)
+    path = tmp_path / "evens.yml"
+    path.write_text((ROOT / "notebooks" / "studies" / "toy.yml").read_text())
+    change_study(str(path), {"name: toy": "name: evens", "  random: [12]": "  random: [12]\n  even: [4]"})
+    return str(path)
+
+
+def test_a_new_pool_is_drawn_from(study_with_a_new_pool):
+    drawn = Run(study=study_with_a_new_pool, pool="even", k=4).subset.class_ids
+    assert [class_id % 2 for class_id in drawn] == [0, 0, 0, 0]
+
+
+def test_a_new_pool_is_priced(study_with_a_new_pool):
+    figures = Plan.of(study_with_a_new_pool).figure_runs()
+    assert "even" in {run.pool for run in figures["figure 3"]}
+    assert "even" not in {run.pool for run in figures["figure 6"]}
+
+
+def test_a_new_pool_is_drawn_in_figure_3_with_its_own_style(study_with_a_new_pool, results):
+    simulate_results(study_with_a_new_pool)
+    write_tables(study_with_a_new_pool)
+    figure = subset_curves(arm_accuracy(load_evaluation(study_with_a_new_pool, "field"), draws=20))
+    [curve] = [trace for trace in figure.data if trace.name == "even classes"]
+    assert (curve.line.color, curve.marker.symbol) == ("#F0E442", "cross")
+
+
+def test_a_new_pool_is_offered_by_the_playground(study_with_a_new_pool):
+    controls = Controls(Choice(study="toy"), on_change=lambda: None)
+    assert ("even classes", "even") in controls.pool.options
+
+
+def test_a_pool_that_is_not_declared_is_refused(study_with_a_new_pool, monkeypatch):
+    monkeypatch.delitem(POOLS, "even")
+    with pytest.raises(InputError, match="pool 'even' is unknown; accepted: animal, non_animal"):
+        load_study(study_with_a_new_pool)
