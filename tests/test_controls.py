@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import astuple, replace
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from conftest import ROOT
 from scipy.stats import binom
 
 from pretraining_gain.errors import InputError
-from pretraining_gain.plan.code import inputs_of
+from pretraining_gain.plan.code import PACKAGE, inputs_of
 from pretraining_gain.tell.claims.declarations import CLAIMS, SHARE, SPREAD, claim_named
 from pretraining_gain.tell.claims.evidence import Evidence
 from pretraining_gain.tell.figures.beyond import figure_power
@@ -94,7 +93,8 @@ def test_shuffled_labels_give_nothing(controls, name):
 
 
 def test_the_simulated_truth_is_the_mean_of_many_draws():
-    simulator, rng = scenarios()["3 seeds, 10 classes; dominating seed spread, moderate class spread"], np.random.default_rng(0)
+    simulator = scenarios()["3 seeds, 10 classes; dominating seed spread, moderate class spread"]
+    rng = np.random.default_rng(0)
     classes = simulator.draw_classes(rng)
     many = np.mean([simulator.draw(rng, classes)["pretrained"].mean(axis=0) for _ in range(600)], axis=0)
     by_class = pd.Series(many).groupby(simulator.labels).mean()
@@ -125,28 +125,23 @@ def test_an_effect_that_no_accuracy_has_is_refused(controls):
         controls.experiment(claim_named("C13")).simulator([0.9])
 
 
-def test_finished_work_is_not_done_again(tmp_path):
-    path, done = tmp_path / "finished.jsonl", []
-    rows = [{"rate": 0.25, "claim": "C1"}]
-
-    def work() -> list[dict]:
-        done.append(1)
-        return rows
-
-    assert Finished(path, "now").rows("one", work) == rows
-    assert Finished(path, "now").rows("one", work) == rows
-    assert len(done) == 1
-    Finished(path, "other").rows("one", work)
-    assert len(done) == 2, "another state is another job"
-    path.write_text(path.read_text() + json.dumps({"state": "now", "key": "two"})[:20])
-    Finished(path, "now").rows("two", work)
-    assert len(done) == 3, "a line that a kill cut off is no result"
+@pytest.mark.parametrize(
+    ("state", "line", "again"),
+    [("now", "", False), ("other", "", True), ("now", '{"state": "now", "key": "two", "rows": [{"ra', True)],
+    ids=["same state", "other state", "line cut off by a kill"],
+)
+def test_finished_work_is_not_done_again(tmp_path, state, line, again):
+    path, first, second = tmp_path / "finished.jsonl", [{"rate": 0.25, "claim": "C1"}], [{"rate": 0.5, "claim": "C1"}]
+    assert Finished(path, "now").rows("one", lambda: first) == first
+    path.write_text(path.read_text() + line)
+    assert Finished(path, state).rows("two" if line else "one", lambda: second) == (second if again else first)
+    assert Finished(path, "now").rows("one", lambda: second) == first
 
 
 def test_the_code_behind_the_tables_follows_from_imports():
-    modules = {str(path.relative_to(ROOT / "src" / "pretraining_gain")) for path in inputs_of(Path(controls_module.__file__))}
+    modules = {str(path.relative_to(PACKAGE)) for path in inputs_of(Path(controls_module.__file__))}
     assert {"tell/claims/declarations.py", "tell/validation/simulator.py"} <= modules
-    assert not {module for module in modules if module.startswith(("tell/figures", "tell/book", "compute"))}
+    assert not [module for module in modules if module.startswith(("tell/figures", "tell/book", "compute"))]
 
 
 def test_tables_are_written_and_read_back(controls, tmp_path, monkeypatch):

@@ -200,12 +200,12 @@ class Finished:
         """Return the rows of a job; do it if it is not in the file."""
         lines = self.path.read_text(encoding="utf-8").splitlines() if self.path.exists() else []
         for line in lines:
-            # A killed run may have left an incomplete line.
+            # A killed run may have left an incomplete line; each job starts a new one.
             if line.endswith("]}") and (one := json.loads(line))["state"] == self.state and one["key"] == key:
                 return one["rows"]
         made = json.loads(pd.DataFrame(work()).to_json(orient="records", double_precision=12))
         with open(self.path, "a", encoding="utf-8") as file:
-            file.write(json.dumps({"state": self.state, "key": key, "rows": made}) + "\n")
+            file.write("\n" + json.dumps({"state": self.state, "key": key, "rows": made}) + "\n")
         return made
 
 

@@ -17,7 +17,7 @@ from scipy.optimize import brentq
 from pretraining_gain.errors import InputError
 from pretraining_gain.plan.studies import Study
 from pretraining_gain.tell.claims.declarations import ARMS, EQUAL, GREATER, GROUPS, SHARE, SPREAD, Arm, Claim, Part
-from pretraining_gain.tell.claims.evidence import Evidence, Outcome, evaluate
+from pretraining_gain.tell.claims.evidence import Evidence, Outcome, evaluate, species_of
 from pretraining_gain.tell.results.evaluation import Evaluation
 from pretraining_gain.tell.statistics.power import (
     Components,
@@ -111,9 +111,10 @@ class Experiment:
         return dict(zip(self.arms, self.target.top1 + shift, strict=True))
 
     def _top1_of_species(self, effects: np.ndarray) -> dict[str, np.ndarray]:
-        """Plant the gain of each species: the second arm of a part minus the first, in the order of their weights' signs."""
-        species = self.target.evaluation.species
-        planted = list(zip(self.parts, effects, strict=True))
+        """Plant the gain of each species. Raises `ValueError` for a claim that also compares other arms."""
+        species, planted = self.target.evaluation.species, list(zip(self.parts, effects, strict=True))
+        if any(part.kind == ARMS or part.weights != self.parts[0].weights for part in self.parts):
+            raise ValueError(f"claim {self.claim.id}: planted are effects between arms, or between species, not both")
         gains = np.full(len(species), next((effect for part, effect in planted if part.kind == SHARE), GAIN))
         rest = np.ones(len(species), dtype=bool)
         for part, effect in planted:
@@ -123,7 +124,7 @@ class Experiment:
                 rest &= ~first
         for part, effect in planted:
             if part.kind == SPREAD:
-                # What the differences of groups leave of the spread is among the species of none of their first groups.
+                # The part of the spread that differences of groups do not make is among the species outside their first groups.
                 pattern = np.zeros(len(species))
                 pattern[rest] = _pattern(species.loc[rest, part.column])
                 gains += np.sqrt(max(effect**2 - gains.var(), 0.0) / pattern.var()) * pattern
@@ -179,23 +180,22 @@ class Experiment:
     def _resolved(self, simulator: Simulator) -> list[float]:
         """Return the effect or margin of power 0.8 per part: from the design and variance components for means of arms and
         differences of groups; for shares and spreads, which have no closed form, the median of what tests report."""
-        rng, labels = np.random.default_rng(0), simulator.labels
+        rng, sizes = np.random.default_rng(0), []
         known = [self.draw(replace(simulator, n_seeds=MANY_SEEDS), rng) for _ in range(DRAWS)]
         pilots = [] if self.between_arms else [self.draw(simulator, rng) for _ in range(PILOTS)]
-        sizes = []
         for number, part in enumerate(self.parts):
             if part.kind in (SHARE, SPREAD):
                 sizes.append(float(np.median([outcomes[number].detectable for outcomes in pilots])))
                 continue
             found = [unbiased_components(outcomes[number].values, outcomes[number].labels) for outcomes in known]
-            components = Components(*np.maximum(np.mean(found, axis=0), 0))
+            components, labels = Components(*np.maximum(np.mean(found, axis=0), 0)), known[0][number].labels
             n_classes = len(np.unique(labels))
-            images = len(labels) / n_classes
             if part.kind == GROUPS:
-                groups = [int(group.mask(self.target.evaluation.species).sum()) for group in part.between]
-                error = difference_error(components, self.n_seeds, *groups, images)
+                species = species_of(part, self.target.evaluation)
+                groups = [int(group.mask(species).sum()) for group in part.between]
+                error = difference_error(components, self.n_seeds, *groups, len(labels) / n_classes)
             else:
-                error = design_error(components, self.n_seeds, n_classes, images, classes="fixed")
+                error = design_error(components, self.n_seeds, n_classes, len(labels) / n_classes, classes="fixed")
             sizes.append(smallest_margin(*error) if part.test == EQUAL else smallest_detectable(*error))
         return sizes
 
