@@ -145,11 +145,8 @@ class Controls:
             row = {"domain": domain, "top1": target.top1} | vars(target.liability)
             for name, studies in {"real": [real], "simulated": drawn}.items():
                 found = np.mean([difference_components(correct, labels) for correct in studies], axis=0)
-                row |= zip(
-                    [f"{name}_{part}" for part in ("seed", "class", "seed_class", "image", "residual")],
-                    found,
-                    strict=True,
-                )
+                parts = [f"{name}_{part}" for part in ("seed", "class", "seed_class", "image", "residual")]
+                row |= zip(parts, found, strict=True)
             yield row
 
     def estimators(self, name: str) -> list[Row]:
