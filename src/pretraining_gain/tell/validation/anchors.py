@@ -76,7 +76,8 @@ class AnchorView(Parameters):
         species over showing families only (`<target>_planted`); in how many anchors the simulation varies as networks do."""
         study = load_study(STUDY)
         faithful = table["se"].between(table["se_low"], table["se_high"])
-        found = {"n_seeds": len(study.seeds), "n_anchors": len(table), "n_faithful": int(faithful.sum())}
+        found: dict[str, float | int] = {}
+        found |= {"n_seeds": len(study.seeds), "n_anchors": len(table), "n_faithful": int(faithful.sum())}
         for row in table.to_dict("records"):
             design = row["arm"].removeprefix(study.everything).removeprefix("-") or "species_full"
             key = f"{row['target'].replace(' ', '_')}_{design}"

@@ -16,7 +16,7 @@ from scipy.optimize import brentq
 
 from pretraining_gain.errors import InputError
 from pretraining_gain.plan.studies import Study
-from pretraining_gain.tell.claims.declarations import ARMS, EQUAL, GREATER, GROUPS, SHARE, SPREAD, Arm, Claim, Part
+from pretraining_gain.tell.claims.declarations import ARMS, EQUAL, GREATER, SHARE, SPREAD, Arm, Claim, Part
 from pretraining_gain.tell.claims.evidence import Evidence, Outcome, evaluate, species_of
 from pretraining_gain.tell.results.evaluation import Evaluation
 from pretraining_gain.tell.statistics.power import (
@@ -86,7 +86,8 @@ class Experiment:
     def draw(self, simulator: Simulator, rng: np.random.Generator) -> list[Outcome]:
         """Simulate one study and test the claim's parts on it."""
         real = Relabelled.of(self.target.evaluation, self.target.evaluation.species)
-        seeds, by_downstream = list(range(simulator.n_seeds)), {}
+        seeds = list(range(simulator.n_seeds))
+        by_downstream: dict[str, dict[str, np.ndarray]] = {}
         for name, correct in simulator.draw(rng).items():
             by_downstream.setdefault(self.arms[name].downstream, {})[self.arms[name].name] = correct
         evaluations = {
@@ -118,7 +119,7 @@ class Experiment:
         gains = np.full(len(species), next((effect for part, effect in planted if part.kind == SHARE), GAIN))
         rest = np.ones(len(species), dtype=bool)
         for part, effect in planted:
-            if part.kind == GROUPS:
+            if part.between:
                 first = part.between[0].mask(species)
                 gains += effect * (first - first.mean())
                 rest &= ~first
@@ -190,10 +191,10 @@ class Experiment:
             found = [unbiased_components(outcomes[number].values, outcomes[number].labels) for outcomes in known]
             components, labels = Components(*np.maximum(np.mean(found, axis=0), 0)), known[0][number].labels
             n_classes = len(np.unique(labels))
-            if part.kind == GROUPS:
+            if part.between:
                 species = species_of(part, self.target.evaluation)
-                groups = [int(group.mask(species).sum()) for group in part.between]
-                error = difference_error(components, self.n_seeds, *groups, len(labels) / n_classes)
+                first, second = (int(group.mask(species).sum()) for group in part.between)
+                error = difference_error(components, self.n_seeds, first, second, len(labels) / n_classes)
             else:
                 error = design_error(components, self.n_seeds, n_classes, len(labels) / n_classes, classes="fixed")
             sizes.append(smallest_margin(*error) if part.test == EQUAL else smallest_detectable(*error))
