@@ -8,9 +8,9 @@ import nbformat
 import pytest
 from conftest import ROOT
 
+from pretraining_gain.datasets.inat2021.official import OFFICIAL_COUNTS
 from pretraining_gain.errors import InputError
 from pretraining_gain.execute import execute
-from pretraining_gain.plan.inat2021 import OFFICIAL_COUNTS
 from pretraining_gain.plan.representation import annotations_path, load_annotations
 from pretraining_gain.tell.figures.audit import UNKNOWN, VOTE_CUTS, AuditView
 

@@ -22,8 +22,8 @@ from pretraining_gain.bench.growth import _IMAGES, _PLANS, PARTS, SIZES
 from pretraining_gain.bench.growth_checkout import Page, pages_of
 from pretraining_gain.bench.growth_tasks import TASKS, Clock
 from pretraining_gain.bench.growth_world import INAT, Size, species_table, write_results, write_study
+from pretraining_gain.datasets.inat2021.official import OFFICIAL_COUNTS
 from pretraining_gain.execute import execute
-from pretraining_gain.plan.inat2021 import OFFICIAL_COUNTS
 from pretraining_gain.plan.representation import annotations_path, imagenet_birds
 from pretraining_gain.plan.runs import finetuning_runs
 from pretraining_gain.plan.studies import load_study

@@ -242,7 +242,7 @@ print(*(run.fingerprint for run in runs))
         ("compute/training.py", "optimizer.step()", "optimizer.step(None)", (True, True, True, True)),
         ("compute/pretrain.py", "len(rows), run.seed", "len(rows), run.seed + 0", (True, True, True, False)),
         ("compute/evaluation.py", "argmax(1)", "argmax(-1)", (False, True, True, True)),
-        ("compute/datasets/caltech101.py", "sorted(chosen)", "sorted(set(chosen))", (False, True, False, False)),
+        ("datasets/caltech101.py", "sorted(chosen)", "sorted(set(chosen))", (False, True, False, False)),
         ("compute/evaluation.py", "No randomness.", "None is random.", (False, False, False, False)),
         ("compute/progress.py", "starting", "begins", (False, False, False, False)),
         ("tell/statistics/bootstrap.py", "draws: int = 2000", "draws: int = 3000", (False, False, False, False)),

@@ -13,7 +13,7 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image, ImageOps
 
-from pretraining_gain.compute.datasets.image_folder import decode
+from pretraining_gain.compute.images.decoding import decode
 
 Decode = Callable[[bytes], np.ndarray]
 

@@ -127,7 +127,7 @@ def _write_files(n: int) -> None:
 
 
 def _read_files(clock: Clock, n: int) -> None:
-    from pretraining_gain.compute.datasets.image_folder import list_images, load_files
+    from pretraining_gain.compute.images.folder import list_images, load_files
 
     root = data_root() / f"{n}"
     with clock.running():
@@ -138,7 +138,7 @@ def _read_files(clock: Clock, n: int) -> None:
 
 def packs(clock: Clock, n: str) -> None:
     """Prepared packs opened: the index of every image, and none decoded."""
-    from pretraining_gain.compute.datasets.prepared import INDEX, load_packs, pack_path
+    from pretraining_gain.compute.images.packs import INDEX, load_packs, pack_path
 
     keys = [f"{number:05d}" for number in range(int(n) // _PER_CLASS)]
     jpegs = _jpegs(int(n))
@@ -159,7 +159,8 @@ def packs(clock: Clock, n: str) -> None:
 
 def start(clock: Clock) -> None:
     """Nothing but what tasks on images import: what of their memory is Python's and torch's own."""
-    from pretraining_gain.compute.datasets import image_folder, prepared
+    from pretraining_gain.compute.images import folder as image_folder
+    from pretraining_gain.compute.images import packs as prepared
 
     with clock.running():
         clock.found["of"] = [image_folder.__name__, prepared.__name__]

@@ -22,8 +22,8 @@ import numpy as np
 import pandas as pd
 import yaml
 
+from pretraining_gain.datasets.inat2021.official import N_ANIMAL_CLASSES, OFFICIAL_COUNTS
 from pretraining_gain.paths import project_root, write_atomically
-from pretraining_gain.plan.inat2021 import N_ANIMAL_CLASSES, OFFICIAL_COUNTS
 from pretraining_gain.plan.pools import SCRATCH
 from pretraining_gain.plan.representation import imagenet_birds
 from pretraining_gain.plan.runs import Run, finetuning_runs, pretraining_runs

@@ -20,15 +20,15 @@ from PIL import Image
 from tqdm import tqdm
 
 from pretraining_gain.bench.threads import n_cores, one_thread
-from pretraining_gain.compute.datasets import load_images, toy
-from pretraining_gain.compute.datasets.prepared import load_packs, pack_path
+from pretraining_gain.compute.images import load_images
+from pretraining_gain.compute.images.packs import load_packs, pack_path
 from pretraining_gain.compute.pipeline import ImageSet
+from pretraining_gain.datasets import toy
 from pretraining_gain.errors import InputError
 from pretraining_gain.paths import cache_root, data_root, make_writable, prepared_root, write_atomically
 from pretraining_gain.plan.studies import Images
 from pretraining_gain.plan.taxonomy import load_class_table
-from pretraining_gain.prepare import Part
-from pretraining_gain.prepare import _pack as pack_of
+from pretraining_gain.prepare import Part, make_pack
 
 _TABLE = "caltech101_animals"
 _DRAWN_PX = (300, 225)
@@ -64,7 +64,7 @@ class Task:
         with one_thread(), ThreadPoolExecutor(n_cores()) as pool, tqdm(disable=True) as bar:
             for label, key in enumerate(self.rows["key"]):
                 files = sorted((self.folder / _FOLDERS[split] / f"{label:03d}").iterdir())
-                content = pack_of(part, [(file.name, file) for file in files], {}, pool, bar)
+                content = make_pack(part, [(file.name, file) for file in files], {}, pool, bar)
                 write_atomically(pack_path("bench", split, size_px, key), content)
 
 

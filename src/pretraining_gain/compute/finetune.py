@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from pretraining_gain.compute.datasets import load_images
 from pretraining_gain.compute.evaluation import evaluate
+from pretraining_gain.compute.images import load_images
 from pretraining_gain.compute.launch import launch
 from pretraining_gain.compute.machine import stoppable, this_machine
 from pretraining_gain.compute.models import build_model, load_backbone

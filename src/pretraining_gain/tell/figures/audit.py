@@ -13,8 +13,8 @@ import pandas as pd
 import plotly.graph_objects as go
 from pydantic import Field
 
+from pretraining_gain.datasets.inat2021.official import N_ANIMAL_CLASSES, OFFICIAL_COUNTS
 from pretraining_gain.paths import public
-from pretraining_gain.plan.inat2021 import N_ANIMAL_CLASSES, OFFICIAL_COUNTS
 from pretraining_gain.plan.parameters import Parameters
 from pretraining_gain.plan.representation import annotations_path, correct_images, imagenet_birds, load_annotations
 from pretraining_gain.plan.taxonomy import load_class_table
