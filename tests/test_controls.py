@@ -15,7 +15,7 @@ from pretraining_gain.errors import InputError
 from pretraining_gain.plan.code import PACKAGE, inputs_of
 from pretraining_gain.tell.claims.declarations import CLAIMS, SHARE, SPREAD, claim_named
 from pretraining_gain.tell.claims.evidence import Evidence
-from pretraining_gain.tell.figures.beyond import figure_power
+from pretraining_gain.tell.figures.controls import figure_power
 from pretraining_gain.tell.validation import controls as controls_module
 from pretraining_gain.tell.validation.calibration import GAIN, calibrate, scenarios
 from pretraining_gain.tell.validation.controls import Controls, Effort, Finished, difference_components
@@ -156,7 +156,7 @@ def test_tables_are_written_and_read_back(controls, tmp_path, monkeypatch):
     assert len(tables.permutation_table()) == 1
     assert tables.numbers()["n_scenarios"] == len(tables.errors)
     assert set(tables.estimator_table()["measure"]) == {"coverage", "false positive rate", "power"}
-    menu = figure_power(tables.curves).layout.updatemenus[0]
+    menu = figure_power(tables).layout.updatemenus[0]
     assert [button["label"] for button in menu.buttons] == ["C2", "C13"]
     assert list(ControlTables(claim="C13").curves["claim"].unique()) == ["C13"]
 

@@ -16,7 +16,7 @@ import plotly.graph_objects as go
 from pretraining_gain.errors import InputError
 from pretraining_gain.paths import results_of
 from pretraining_gain.plan.pools import starts
-from pretraining_gain.tell.figures.taxa import LAYOUT
+from pretraining_gain.tell.figures.style import LAYOUT
 
 PARTS = ("plans", "images", "sizes", "analysis", "book")
 #: What the book may weigh and take: seconds to build, MB of the first page as sent with all that it loads, MB of a page's HTML.
