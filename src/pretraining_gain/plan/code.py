@@ -137,8 +137,13 @@ def _tree_of(notebook: Path) -> ast.Module:
 
 
 def _imports(tree: ast.Module) -> list[str]:
+    """List the modules that the code imports when it runs, not those that only type annotations name."""
+    blocks = [node for node in ast.walk(tree) if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"]
+    for_types = {id(inner) for block in blocks for node in block.body for inner in ast.walk(node)}
     names = []
     for node in ast.walk(tree):
+        if id(node) in for_types:
+            continue
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:

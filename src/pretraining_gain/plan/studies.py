@@ -210,6 +210,12 @@ class Study(Given):
         """Name of the arm that pretrains on all source classes."""
         return f"all-k{self.source.n_classes}"
 
+    @property
+    def animal_share(self) -> float:
+        """Return the expected share of animals in a random subset of the source (the paper's 0.398, Appendix F)."""
+        table = load_class_table(self.source.class_table or "")
+        return float(table["animal"].mean())
+
     def design(self, name: str) -> Design:
         for design in self.designs:
             if design.name == name:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -44,8 +44,7 @@ class Evaluation:
 
     `correct[arm]` is (S, N) bool: seed by image, whether the top-1 prediction was right. All arms have the same N
     images in the same order, and those of the paper's design the study's S seeds, so any two can be compared pairwise.
-    `seeds_of[arm]` are an arm's seeds, `labels` (N,) int class ids, `image_ids` (N,) texts. `contrasted` are the arms that
-    contrasts were made of so far: what the tests of a claim read.
+    `seeds_of[arm]` are an arm's seeds, `labels` (N,) int class ids, `image_ids` (N,) texts.
     """
 
     study: Study
@@ -57,7 +56,6 @@ class Evaluation:
     runs: pd.DataFrame
     vote_cut: float = 0.0
     well_represented: int = 40
-    contrasted: set[str] = field(default_factory=set, repr=False, compare=False)
 
     @property
     def seeds(self) -> list[int]:
@@ -75,7 +73,6 @@ class Evaluation:
             raise InputError(f"no results of {missing[0]!r} for {self.downstream.name!r}; there are: {there}")
         seeds = sorted(set.intersection(*(set(self.seeds_of[arm]) for arm in weights)))
         rows = {arm: [self.seeds_of[arm].index(seed) for seed in seeds] for arm in weights}
-        self.contrasted.update(weights)
         return sum(weight * self.correct[arm][rows[arm]].astype(float) for arm, weight in weights.items())
 
     def difference(self, arm: str, other: str = SCRATCH) -> np.ndarray:
