@@ -114,9 +114,10 @@ class Ledger(_Record):
     @classmethod
     def from_parameters(cls, parameters: Mapping[str, Any]) -> Ledger:
         """Build from a notebook's `globals()`: study, vote_cut, well_represented and variances_from."""
-        names = [name for name in ("study", "vote_cut", "well_represented") if name in parameters]
-        view = View.from_parameters(plain_parameters(parameters, names) | {"draws": 1})
-        return cls.of(view, View(study=parameters.get("variances_from", view.study), draws=1).study)
+        names = ("study", "vote_cut", "well_represented", "variances_from")
+        given = plain_parameters(parameters, [name for name in names if name in parameters])
+        variances_from = given.pop("variances_from", given["study"])
+        return cls.of(View.from_parameters(given | {"draws": 1}), View(study=variances_from, draws=1).study)
 
     @classmethod
     def of(cls, view: View, variances_from: str = "") -> Ledger:

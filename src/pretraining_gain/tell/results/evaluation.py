@@ -17,7 +17,7 @@ from pretraining_gain.plan.parameters import Parameters, plain_parameters
 from pretraining_gain.plan.pools import SCRATCH
 from pretraining_gain.plan.representation import correct_images, load_annotations, representation
 from pretraining_gain.plan.runs import finetuning_runs, pretraining_runs
-from pretraining_gain.plan.studies import Downstream, Study, load_study
+from pretraining_gain.plan.studies import Downstream, Study, check_name, load_study
 from pretraining_gain.plan.taxonomy import TAXON_COLUMNS, load_class_table
 from pretraining_gain.tell.results.correctness import HitsReader
 from pretraining_gain.tell.results.stored import read_results
@@ -118,7 +118,7 @@ class View(Parameters):
         """From a notebook's `globals()`; raises `InputError` for unknown names, studies, downstreams and arms."""
         names = [name for name in cls.model_fields if name in parameters]
         view = cls(**plain_parameters(parameters, names))
-        study = load_study(view.study)
+        study = check_name(view.study)
         view = view.model_copy(update={"arm": view.arm or study.everything})
         accepted = [run.arm for run in pretraining_runs(study, view.study)]
         if view.arm not in accepted:
