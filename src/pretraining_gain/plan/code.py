@@ -53,8 +53,8 @@ def inputs_of(notebook: Path) -> list[Path]:
     These are modules that it imports, transitively, modules that declare its figures, and the tables of `metadata/` that
     they name. The class tables of a study follow from the study.
     """
-    figures = [path for path in Path(PACKAGE, "tell", "figures").glob("*.py") if notebook.stem in _strings(path)]
-    drawn = [f"{_NAME}.tell.figures.{path.stem}" for path in figures]
+    figures = Path(PACKAGE, "tell", "figures").glob("*.py") if notebook.suffix == ".ipynb" else ()
+    drawn = [f"{_NAME}.tell.figures.{path.stem}" for path in figures if notebook.stem in _strings(path)]
     sources = [*_reached([*_imports(_tree_of(notebook)), *drawn], within=f"{_NAME}.").values()]
     sources += [notebook] if notebook.suffix == ".py" else []
     tables = {table for path in sources for table in _read(path, path.stat().st_mtime_ns)[2]}
@@ -113,7 +113,7 @@ def _read(path: Path, _mtime_ns: int) -> tuple[str, list[str], list[str], set[st
     tree = ast.parse(source)
     strings = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
     loads = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and "load_class_table" in ast.unparse(node.func)]
-    strings |= {f"{argument.value}.csv" for call in loads for argument in call.args if isinstance(argument, ast.Constant)}
+    strings |= {f"{argument.value!s}.csv" for call in loads for argument in call.args if isinstance(argument, ast.Constant)}
     tables = [table.name for table in (PACKAGE / "metadata").glob("*.csv") if table.name in strings]
     return normalised(_without_declaration(source, tree)), _imports(tree), tables, strings
 

@@ -168,7 +168,7 @@ class Controls:
     def _state(self) -> str:
         """Hash what the rows depend on: effort, code, and results."""
         digest = hashlib.sha256(repr(astuple(self.effort)).encode())
-        for path in [Path(__file__), *inputs_of(Path(__file__))]:
+        for path in inputs_of(Path(__file__)):
             source = path.read_text(encoding="utf-8")
             digest.update((normalised(source) if path.suffix == ".py" else source).encode())
         for evaluation in self.evidence.evaluations.values():
