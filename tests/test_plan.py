@@ -14,7 +14,7 @@ from conftest import ROOT
 from pretraining_gain.errors import InputError
 from pretraining_gain.plan.code import normalised
 from pretraining_gain.plan.costs import Plan, device_hours
-from pretraining_gain.plan.recipes import ASSUMED, CHOSEN, PAPER, PAPER_RECIPES, Recipe, RecipeChoice, lr_at
+from pretraining_gain.plan.recipes import ASSUMED, CHOSEN, PAPER, PAPER_RECIPES, Recipe, RecipeChoice
 from pretraining_gain.plan.runs import Run, finetuning_runs, pretraining_runs
 from pretraining_gain.plan.studies import load_study, study_names
 
@@ -26,14 +26,6 @@ def test_plan_and_tell_import_no_torch():
         "sys.exit('torch' in sys.modules or any(m.startswith('pretraining_gain.compute') for m in sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
-
-
-def test_learning_rate_follows_the_papers_schedule():
-    pretrain = load_study("paper").pretrain.resolve()
-    assert [lr_at(pretrain, epoch) for epoch in (0, 29, 30, 60, 89)] == pytest.approx([0.1, 0.1, 0.01, 0.001, 0.001])
-    inat, imagenet = (downstream.recipe.resolve() for downstream in load_study("paper").downstreams[:2])
-    assert [lr_at(inat, epoch) for epoch in (0, 19, 20, 59)] == pytest.approx([0.1, 0.1, 0.01, 0.001])
-    assert [lr_at(imagenet, epoch) for epoch in (0, 4, 5, 14)] == pytest.approx([0.1, 0.1, 0.01, 0.001])
 
 
 def test_papers_recipes_are_the_papers():

@@ -17,7 +17,7 @@ from pretraining_gain.bench.scale import Setting
 from pretraining_gain.compute.machine import Machine
 from pretraining_gain.compute.models import build_model
 from pretraining_gain.compute.pipeline import ImageSet, training_batches
-from pretraining_gain.compute.training import train
+from pretraining_gain.compute.training import build_optimizer, train
 from pretraining_gain.plan.recipes import Recipe
 
 LIMIT, OURS, AT_LEAST = "one batch in memory", "ours", 0.97
@@ -75,8 +75,7 @@ def _data(setting: Setting, given: Given) -> ImageSet:
 def steps_on_one_batch(model: torch.nn.Module, data: ImageSet, recipe: Recipe, machine: Machine) -> Callable[[], None]:
     """The step of training with all that is not the network taken away: a function that takes it once."""
     model = model.to(machine.accelerator.device).train()
-    settings = {"lr": recipe.lr, "momentum": recipe.momentum, "weight_decay": recipe.weight_decay}
-    optimizer = machine.optimizer(model.parameters(), **settings)
+    optimizer = build_optimizer(model.parameters(), recipe, machine.device)
     model, optimizer = machine.prepare(model, optimizer)
     images, labels, _ = next(iter(training_batches(data, recipe, 0, 0, machine.device)))
 
