@@ -130,12 +130,12 @@ rule book:
         "book/executed/22_growth.ipynb",
         [str(path) for path in Path("book").glob("*.*")],
         [str(path) for path in Path("book/_static").glob("*.*")],
-        [str(path) for path in Path("book/_templates").rglob("*.html")],
+        [str(path) for path in Path("book/_templates").rglob("*.*")],
         "_config.yml",
         "_toc.yml",
         PAGES,
     output:
-        "_build/html/index.html",
+        update("_build/html/index.html"),  # a failed build leaves the last good book
     shell:
         f"{PYTHON} -m pretraining_gain.tell.book.build"
 

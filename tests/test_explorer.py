@@ -19,10 +19,10 @@ from playwright.sync_api import Page
 from pretraining_gain.errors import InputError
 from pretraining_gain.plan.representation import annotations_path, correct_images, load_annotations, representation
 from pretraining_gain.plan.studies import load_study
-from pretraining_gain.tell.book.paste import explorer_html
+from pretraining_gain.tell.figures import explorer
+from pretraining_gain.tell.figures.applications import application
 from pretraining_gain.tell.figures.audit import VOTE_CUTS
 from pretraining_gain.tell.figures.explorer import UNIT, explorer_numbers, explorer_tables, facts, plain_table
-from pretraining_gain.tell.figures.taxa import explorer
 from pretraining_gain.tell.results.evaluation import Evaluation, View, load_evaluation
 from pretraining_gain.tell.results.gains import arm_accuracy, group_accuracy, species_gains
 
@@ -136,7 +136,7 @@ def put_page(folder: Path, *studies: dict[str, Any]) -> Path:
     """A page with the explorer of these studies, as the book's theme frames it; returns its path."""
     shutil.copytree(ROOT / "book" / "_static", folder / "_static", dirs_exist_ok=True)
     shutil.copy(str(files("plotly") / "package_data" / "plotly.min.js"), folder / "_static")
-    parts = [explorer_html("explorer", one, plain_table(one), facts(one)) for one in studies]
+    parts = [application("gain-explorer", "explorer", one, plain_table(one), facts(one)).html for one in studies]
     parts = [
         f'{part}<p class="provenance">of study {one["study"]}</p>' for part, one in zip(parts, studies, strict=True)
     ]

@@ -8,8 +8,8 @@ from conftest import simulate_results
 from refusal import refused
 
 from pretraining_gain.plan.studies import load_study
+from pretraining_gain.tell.results import correctness as hits
 from pretraining_gain.tell.results.correctness import HitsReader
-from pretraining_gain.tell.results.evaluation import correctness as hits
 from pretraining_gain.tell.results.evaluation import load_evaluation, load_runs
 from pretraining_gain.tell.results.stored import read_predictions
 

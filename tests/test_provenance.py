@@ -9,13 +9,12 @@ import pytest
 from conftest import change_study, simulate_results
 
 from pretraining_gain.paths import results_of, results_root
-from pretraining_gain.plan.pools import shown_in
 from pretraining_gain.plan.runs import Run
 from pretraining_gain.plan.studies import load_study
 from pretraining_gain.tell.book.paste import paste_figure
 from pretraining_gain.tell.book.provenance_pages import provenance_of
-from pretraining_gain.tell.results.evaluation import load_costs, load_evaluation
-from pretraining_gain.tell.results.gains import arm_accuracy
+from pretraining_gain.tell.figures.registry import FIGURES
+from pretraining_gain.tell.results.evaluation import load_costs
 from pretraining_gain.tell.results.provenance import Provenance
 from pretraining_gain.tell.results.stored import write_checksums
 
@@ -31,48 +30,52 @@ def change_costs(**values: object) -> None:
     write_checksums(results_root() / "toy", {name: (results_root() / "toy" / name).read_bytes() for name in names})
 
 
-def test_a_figures_runs_are_those_that_it_shows(results):
+def of_toy(key: str) -> Provenance:
+    return Provenance.of_figure(FIGURES[key], "toy")
+
+
+@pytest.mark.parametrize(
+    ("key", "targets", "pools"),
+    [
+        ("figure_3", ["field"], ["all", "animal", "non_animal", "random", "scratch"]),
+        ("figure_4", ["clean"], ["all", "animal", "non_animal", "random", "scratch"]),
+        ("figure_6", ["field", "clean"], ["all", "animal", "random"]),
+    ],
+)
+def test_a_figures_runs_are_those_that_it_shows(results, key, targets, pools):
     simulate_results("toy")
-    assert (
-        Provenance.of_arms("toy", ["field"], ["all-k24", "scratch"]).runs
-        == Provenance.of_figure("toy", "figure 1 and 2").runs
-    )
     costs = load_costs(load_study("toy"))
-    for figure, targets, pools in (
-        ("figure 3", ["field"], shown_in("3")),
-        ("figure 4", ["clean"], shown_in("4")),
-        ("figure 6", ["field", "clean"], ["all", "animal", "random"]),
-    ):
-        tables = [arm_accuracy(load_evaluation("toy", name), 10) for name in targets]
-        drawn = pd.concat(tables)
-        drawn = drawn[drawn["pool"].isin(pools)]
-        found = Provenance.of_figure("toy", figure)
-        assert found == Provenance.of_arms("toy", targets, drawn["arm"]) and found.seeds == [0, 1, 2]
-        assert {run.split(".")[0] for run in found.runs} <= set(costs["run_id"])
-    assert len(Provenance.of_figure("toy").runs) == len(costs)
+    shown = costs[costs["downstream"].isin(targets) & costs["arm"].str.split("-").str[0].isin(pools)]
+    wanted = {*shown["run_id"], *filter(None, shown["pretraining"])}
+    assert {run.split(".")[0] for run in of_toy(key).runs} == wanted
+
+
+def test_the_explorer_shows_every_run(results):
+    simulate_results("toy")
+    assert len(of_toy("explorer").runs) == len(load_costs(load_study("toy")))
 
 
 def test_the_line_says_what_was_not_clean(results):
     simulate_results("toy")
     study = load_study("toy")
-    clean = Provenance.of_figure("toy").line("figure_costs")
+    clean = of_toy("figure_costs").line("figure_costs")
     assert f"66 runs · commit ccccccc · configuration {study.config_hash} · drawn at commit" in clean
     assert "uncommitted" not in clean.split("drawn at")[0] and "changed since" not in clean
     assert '<span data-provenance="toy-figure_costs"></span>' in clean
     change_costs(changed="yes")
-    line = Provenance.of_figure("toy").line("figure_costs")
+    line = of_toy("figure_costs").line("figure_costs")
     assert "commit ccccccc with uncommitted changes · commit ccccccc · " in line
     change_costs(commit="d" * 40, changed="no", config_hash="0" * 12)
-    line = Provenance.of_figure("toy").line("figure_costs")
+    line = of_toy("figure_costs").line("figure_costs")
     assert "commit ddddddd · commit ccccccc" in line
     assert f"configurations 000000000000, {study.config_hash} (study file changed since)" in line
 
 
 def test_a_study_file_changed_after_its_runs_is_told(results, small_study):
     simulate_results(small_study)
-    before = Provenance.of_figure(small_study)
+    before = Provenance.of_figure(FIGURES["figure_1"], small_study)
     change_study(small_study, {"title: procedural world": "title: another world"})
-    after = Provenance.of_figure(small_study)
+    after = Provenance.of_figure(FIGURES["figure_1"], small_study)
     assert not before.study_file_changed and after.study_file_changed
     assert after.config_hashes == before.config_hashes and "study file changed since" in after.line("figure_1")
 
@@ -89,7 +92,7 @@ def test_files_are_named_with_their_hash_and_a_missing_one_is_not(tmp_path):
 
 def test_a_comparison_that_a_study_lacks_says_so(results):
     simulate_results("toy")
-    assert "no runs for this comparison" in Provenance.of_arms("toy", ["field"], []).line("figure_assigned")
+    assert "no runs for this comparison" in of_toy("figure_assigned").line("figure_assigned")
 
 
 def test_one_run_is_the_provenance_of_its_own_figure():
@@ -102,7 +105,7 @@ def test_one_run_is_the_provenance_of_its_own_figure():
 
 def test_the_book_reads_provenance_from_the_outputs_of_an_executed_notebook(results, tmp_path):
     simulate_results("toy")
-    origin = Provenance.of_figure("toy", "figure 3")
+    origin = of_toy("figure_3")
     shown = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("pretraining_gain.tell.book.paste.display", shown.append)

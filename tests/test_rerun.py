@@ -29,7 +29,7 @@ from pretraining_gain.tell.book.rerun import (
     parameters_of,
     repeatable_runs,
 )
-from pretraining_gain.tell.results.evaluation import compare
+from pretraining_gain.tell.results import compare
 
 STUDIES = {"mini": 238, "toy": 66, "anchors": 140, "paper": 399}
 RUN = "field--animal-k4-s0-resnet10_w16"
@@ -189,7 +189,8 @@ def test_a_run_without_a_record_is_planned_and_one_whose_record_is_lost_is_an_er
 
 
 def executed_pages() -> list[str]:
-    return re.findall(r"book/executed/[\w/]+", (ROOT / "_toc.yml").read_text())
+    pages = ["mini/10_taxa", "mini/13_claims", "toy/02_finetune", "toy/12_samples", "paper/11_subsets", "14_audit", "16_controls"]
+    return [f"book/executed/{page}" for page in pages]
 
 
 @cache

@@ -26,6 +26,7 @@ from pretraining_gain.tell.results.gains import (
     subset_numbers,
     taxa_numbers,
 )
+from pretraining_gain.tell.results.study import StudyResults
 from pretraining_gain.tell.results.tables import class_counts, write_tables
 from pretraining_gain.tell.software.readme import results_mark
 from pretraining_gain.tell.statistics.estimates import bootstrap_means
@@ -119,15 +120,11 @@ def test_group_accuracies_add_up(evaluation):
 
 
 def test_numbers_agree_with_the_tables(evaluation):
-    species, groups = (
-        species_gains(evaluation, "all-k10", 50),
-        group_accuracy(evaluation, "all-k10", "supercategory", 50),
-    )
-    numbers = taxa_numbers(species, groups, evaluation, "all-k10", 50)
+    shown = StudyResults(View.from_parameters({"study": "mini", "draws": 50}))
+    numbers = taxa_numbers(shown)
     assert numbers["n_species"] == numbers["n_represented"] + numbers["n_unrepresented"] == 36
     assert numbers["gain"] == pytest.approx(numbers["top1_pretrained"] - numbers["top1_scratch"])
-    inside = load_evaluation("mini", "cifar10_animals")
-    numbers = subset_numbers(evaluation, inside, arm_accuracy(evaluation, 50), arm_accuracy(inside, 50), 50)
+    numbers = subset_numbers(shown)
     assert numbers["animal_share"] == animal_share(evaluation) == 0.6
     assert numbers["out_top1_animal_k4"] == pytest.approx(evaluation.correct["animal-k4"].mean())
 

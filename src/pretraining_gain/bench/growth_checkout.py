@@ -97,7 +97,7 @@ class Checkout:
 
     def pages(self) -> list[tuple[str, str]]:
         """(study, or nothing, page) of each executed notebook of the book."""
-        toc = yaml.safe_load((self.project / "_toc.yml").read_text(encoding="utf-8"))
+        toc = yaml.safe_load((self.project / "_build" / "_toc.yml").read_text(encoding="utf-8"))
         files = [chapter["file"] for part in toc["parts"] for chapter in part["chapters"]]
         found = [re.fullmatch(r"book/executed/(?:(\w+)/)?(\w+)", file) for file in files]
         return [(match[1] or "", match[2]) for match in found if match]

@@ -46,7 +46,8 @@ class Page:
 
 def pages_of(root: Path) -> list[Page]:
     """The pages of the book in its order."""
-    toc = yaml.safe_load((root / "_toc.yml").read_text(encoding="utf-8"))
+    written = root / "_build" / "_toc.yml"
+    toc = yaml.safe_load((written if written.exists() else root / "_toc.yml").read_text(encoding="utf-8"))
     parts = [(part["caption"], chapter) for part in toc["parts"] for chapter in part["chapters"]]
     return [Page(toc["root"], ""), *(Page(one["file"], part, one.get("title", "")) for part, one in parts)]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import html
 import json
-from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -12,6 +11,9 @@ import plotly.graph_objects as go
 from IPython.display import HTML, display
 from myst_nb import glue
 
+from pretraining_gain.plan.costs import Plan, device_hours
+from pretraining_gain.plan.studies import load_study
+from pretraining_gain.tell.figures.registry import FIGURES, Html, figures_of
 from pretraining_gain.tell.results.provenance import Provenance
 
 
@@ -51,61 +53,38 @@ def paste_figure(key: str, figure: go.Figure | str, description: str, provenance
 
     A text in place of a figure says why there is none.
     """
-    forms = _note(figure) if isinstance(figure, str) else _forms_of(figure, key, description)
-    _paste(key, Shown(key, provenance, forms))
+    _show(key, figure, description, provenance)
 
 
-def paste_explorer(
-    key: str, tables: dict[str, Any], plain: pd.DataFrame, description: str, provenance: Provenance
-) -> None:
-    """Make the explorer's tables of a study available to chapters as `key`; the book's `explorer.js` shows them.
+def show_figures(notebook: str, source: Any, study: str = "", downstream: str = "", arm: str = "") -> None:
+    """Draw every figure that is declared for `notebook` from `source`, with its provenance, and hand it to the chapters.
 
-    `plain` is what a page without JavaScript shows, and `description` what it is of.
+    `study`, and the `downstream` and `arm` that the reader chose, say which runs a figure of a study shows.
     """
-    _paste_application("gain-explorer", key, tables, plain, description, provenance)
+    for figure in figures_of(notebook):
+        origin = Provenance.of_figure(figure, study, source, downstream, arm)
+        title = f"{figure.title}, study {load_study(study).name}" if figure.of_a_study else figure.title
+        _show(figure.key, figure.draw(source), title, origin)
 
 
-def paste_tweak(
-    key: str, tables: dict[str, Any], plain: pd.DataFrame, description: str, provenance: Provenance
-) -> None:
-    """As `paste_explorer`, for the page that recomputes: the book's `tweak.js` shows it."""
-    _paste_application("gain-tweak", key, tables, plain, description, provenance)
+def show_not_run(study: str) -> None:
+    """Say in the place of every figure that needs runs what this study would cost."""
+    plan = Plan.of(study)
+    for figure in FIGURES.values():
+        if runs := figure.runs(plan):
+            alone = f" {figure.label} alone takes {len(runs):,} runs and {sum(map(device_hours, runs)):,.0f} hours."
+            text = plan.not_run() + (alone if len(runs) < len(plan.runs()) else "")
+            _show(figure.key, text, "Not run here", Provenance.of_study_file(study, "not run, planned"))
 
 
-def _paste_application(
-    kind: str, key: str, tables: dict[str, Any], plain: pd.DataFrame, description: str, provenance: Provenance
-) -> None:
-    forms = {"text/html": explorer_html(key, tables, plain, description, kind), "text/plain": description}
-    _paste(key, Shown(key, provenance, forms))
-
-
-def explorer_html(
-    key: str, tables: dict[str, Any], plain: pd.DataFrame, description: str, kind: str = "gain-explorer"
-) -> str:
-    """The tables as inert JSON, so that they need no request, and what is shown in their place without JavaScript."""
-    inert = json.dumps(tables, separators=(",", ":"), ensure_ascii=False).replace("<", "\\u003c")
-    rows = plain.to_html(border=0, index=False, float_format="{:,.1f}".format)
-    return (
-        f'<div class="{kind}" data-key="{key}" data-study="{html.escape(tables["study"])}">'
-        f'<script type="application/json">{inert}</script><noscript><p>{html.escape(description)}</p>{rows}</noscript></div>'
-    )
-
-
-def paste_samples(key: str, samples: Sequence[Any] | str, provenance: Provenance) -> None:
-    """Show sample images, a row a species with the source's on the left, and make them available to chapters as `key`.
-
-    Each has `species`, `domain`, `label`, `png_base64`, `image_id` and `credit`; a text in their place says why there are none.
-    """
-    forms = _note(samples) if isinstance(samples, str) else {"text/html": _sample_grid(samples), "text/plain": _species_of(samples)}
-    _paste(key, Shown(key, provenance, forms))
-
-
-def _species_of(samples: Sequence[Any]) -> str:
-    names = ", ".join(dict.fromkeys(sample.species for sample in samples))
-    return f"Sample images of {names} in each domain"
-
-
-def _paste(key: str, shown: Any) -> None:
+def _show(key: str, drawn: go.Figure | Html | str, description: str, provenance: Provenance) -> None:
+    if isinstance(drawn, str):
+        forms = _note(drawn)
+    elif isinstance(drawn, Html):
+        forms = {"text/html": drawn.html, "text/plain": drawn.text}
+    else:
+        forms = _forms_of(drawn, key, description)
+    shown = Shown(key, provenance, forms)
     glue(key, shown, display=False)
     display(shown)
 
@@ -113,30 +92,6 @@ def _paste(key: str, shown: Any) -> None:
 def _note(text: str) -> dict[str, Any]:
     """A remark in place of a result."""
     return {"text/html": f'<div class="not-run"><p>{html.escape(text)}</p></div>', "text/plain": text}
-
-
-def _sample_grid(samples: Sequence[Any]) -> str:
-    rows = []
-    for species in dict.fromkeys(sample.species for sample in samples):
-        cells = []
-        for domain in dict.fromkeys(sample.domain for sample in samples):
-            images = [_sample(sample) for sample in samples if (sample.species, sample.domain) == (species, domain)]
-            labels = dict.fromkeys(s.label for s in samples if (s.species, s.domain) == (species, domain))
-            caption = html.escape(", ".join(label for label in labels if label != species))
-            cells.append(f'<td data-domain="{domain}">{"".join(images)}<div>{caption}</div></td>')
-        rows.append(f'<tr><th scope="row">{html.escape(species)}</th>{"".join(cells)}</tr>')
-    heads = "".join(f'<th scope="col">{domain}</th>' for domain in dict.fromkeys(sample.domain for sample in samples))
-    credits = "; ".join(html.escape(text) for text in dict.fromkeys(sample.credit for sample in samples))
-    head = f'<thead><tr><th scope="col">species</th>{heads}</tr></thead>'
-    return (
-        f'<table class="samples">{head}<tbody>{"".join(rows)}</tbody></table><p class="credits">Images: {credits}.</p>'
-    )
-
-
-def _sample(sample: Any) -> str:
-    shown = f"{sample.label}, {sample.domain}: {sample.image_id} ({sample.credit})"
-    text = html.escape(shown, quote=True)
-    return f'<img src="data:image/png;base64,{sample.png_base64}" alt="{text}" title="{text}">'
 
 
 def show_table(table: pd.DataFrame, key: str = "") -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import posixpath
 import re
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,8 +25,7 @@ logger = logging.getLogger(__name__)
 FOLDER = "_static/provenance"
 #: The page that has the command of every figure, each at an anchor of its name.
 RERUN = "book/rerun"
-_PASTED = re.compile(r"^:doc: *(\S+)\.ipynb", flags=re.MULTILINE)
-_PLACE = re.compile(r'<span data-provenance="([^"]+)"></span>')
+_PLACE = re.compile(r'<span (?:data-notebook="([^"]+)" )?data-provenance="([^"]+)"></span>')
 
 
 class ProvenancePages:
@@ -54,14 +52,12 @@ class ProvenancePages:
 
     def _link(self, app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: object) -> None:
         if body := context.get("body"):
-            context["body"] = _PLACE.sub(lambda place: self._links(app, page, place.group(1)), body)
+            context["body"] = _PLACE.sub(lambda place: self._links(app, page, place[1] or page, place[2]), body)
 
-    def _links(self, app: Sphinx, page: str, name: str) -> str:
-        pages = self.figures.get(name, {})
-        if not pages:
+    def _links(self, app: Sphinx, page: str, notebook: str, name: str) -> str:
+        if notebook not in self.figures.get(name, {}):
             logger.warning("figure %r has no provenance in any executed notebook", name, location=page)
             return ""
-        notebook = _source_of(app, page, pages)
         here = app.builder.get_target_uri(page)
         uris = {
             "executed notebook": relative_uri(here, app.builder.get_target_uri(notebook)) or here.rpartition("/")[2],
@@ -84,13 +80,6 @@ class ProvenancePages:
 
 def _json_of(page: str, name: str) -> str:
     return f"{FOLDER}/{posixpath.basename(page)}-{name}.json"
-
-
-def _source_of(app: Sphinx, page: str, pages: Iterable[str]) -> str:
-    """Which of these executed notebooks `page` shows: itself, or one that it pastes from."""
-    pasted = _PASTED.findall(Path(app.env.doc2path(page)).read_text(encoding="utf-8"))
-    shown = [page, *(posixpath.normpath(posixpath.join(posixpath.dirname(page), one)) for one in pasted)]
-    return next((one for one in pages if one in shown), page)
 
 
 def provenance_of(path: Path) -> dict[str, dict[str, Any]]:

@@ -18,6 +18,7 @@ from pretraining_gain.plan.inat2021 import N_ANIMAL_CLASSES, OFFICIAL_COUNTS
 from pretraining_gain.plan.parameters import Parameters
 from pretraining_gain.plan.representation import annotations_path, correct_images, imagenet_birds, load_annotations
 from pretraining_gain.plan.taxonomy import load_class_table
+from pretraining_gain.tell.figures.declare import Files, figure
 from pretraining_gain.tell.figures.taxa import LAYOUT
 
 UNKNOWN = "(not known here)"
@@ -211,3 +212,30 @@ _FORTY = {
 
 def _percent(condition: pd.Series) -> str:
     return f"{condition.mean():.2%}"
+
+
+_ANNOTATIONS = Files("audit", "Bird annotations of Luccioni and Rolnick (2023)", lambda _: [annotations_path()])
+
+
+@figure(
+    key="figure_thresholds",
+    number="A1",
+    title="Well represented bird classes by threshold",
+    notebook="14_audit",
+    needs=_ANNOTATIONS,
+)
+def thresholds(audit: Audit) -> go.Figure | str:
+    """Draw how many bird classes are well represented."""
+    return audit.figure_thresholds()
+
+
+@figure(
+    key="figure_classes",
+    number="A2",
+    title="Correct images of each bird class",
+    notebook="14_audit",
+    needs=_ANNOTATIONS,
+)
+def classes(audit: Audit) -> go.Figure | str:
+    """Draw the correct images of each bird class."""
+    return audit.figure_classes()

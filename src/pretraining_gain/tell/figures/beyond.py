@@ -2,15 +2,102 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from pretraining_gain.plan.pools import POOLS
+from pretraining_gain.paths import results_of
+from pretraining_gain.plan.pools import POOLS, SCRATCH
+from pretraining_gain.tell.figures.declare import Files, Runs, figure
+from pretraining_gain.tell.figures.subsets import DOMAINS, SCALED
 from pretraining_gain.tell.figures.taxa import LAYOUT, interval_bars
-from pretraining_gain.tell.statistics.estimates import Estimate
+
+if TYPE_CHECKING:
+    from pretraining_gain.tell.results.study import StudyResults
+    from pretraining_gain.tell.statistics.estimates import Estimate
+    from pretraining_gain.tell.validation.control_tables import ControlTables
 
 _AS_PUBLISHED = "as published"
+
+
+@figure(
+    key="figure_designs",
+    number="B1",
+    title="Classes, images or steps",
+    notebook="15_beyond",
+    needs=Runs(DOMAINS[:1], designs="compared"),
+)
+def designs(results: StudyResults) -> go.Figure | str:
+    """Draw the curves of the study's other designs beside the published ones."""
+    return results.absent if results.designs.empty else figure_designs(results.designs)
+
+
+@figure(
+    key="figure_freezing",
+    number="B2",
+    title="Each target finetuned with and without a frozen backbone",
+    notebook="15_beyond",
+    needs=Runs(
+        DOMAINS,
+        ("all", "animal", "non_animal", SCRATCH),
+        designs="published",
+        both_ways=True,
+        largest_shared_k=True,
+    ),
+)
+def freezing(results: StudyResults) -> go.Figure | str:
+    """Draw gain and contrast of both targets, finetuned both ways."""
+    return results.absent if results.freezing.empty else figure_freezing(results.freezing)
+
+
+@figure(
+    key="figure_realised",
+    number="B4",
+    title="Expected and realised animal classes",
+    notebook="15_beyond",
+    needs=SCALED,
+)
+def realised(results: StudyResults) -> go.Figure:
+    """Draw Figure 6 at the animal classes that each random subset really holds."""
+    return figure_realised(results.arms_by_target, results.animal_share)
+
+
+@figure(
+    key="figure_assigned",
+    number="B3",
+    title="Representation assigned by chance",
+    notebook="15_beyond",
+    needs=Runs(DOMAINS, ("half_animal",)),
+)
+def assigned(results: StudyResults) -> go.Figure | str:
+    """Draw the effect of representation that chance decides."""
+    return figure_assigned(results.assigned) if results.assigned else results.absent
+
+
+@figure(
+    key="figure_power",
+    number="K1",
+    title="How often each verdict is reached",
+    notebook="16_controls",
+    needs=Files("controls", "Simulated studies", lambda controls: [controls.path("power")]),
+)
+def power(controls: ControlTables) -> go.Figure:
+    """Draw the power curves of the controls."""
+    return figure_power(controls.curves)
+
+
+@figure(
+    key="figure_anchors",
+    number="K2",
+    title="Trained networks with a known answer",
+    notebook="17_anchors",
+    needs=Files("anchors", "Study anchors", lambda _: [results_of("anchors") / "runs.csv"]),
+)
+def anchors(table: pd.DataFrame) -> go.Figure:
+    """Draw the anchors of the controls."""
+    return figure_anchors(table)
 
 
 def figure_designs(curves: pd.DataFrame) -> go.Figure:

@@ -28,7 +28,6 @@ from pretraining_gain.plan.taxonomy import TAXON_COLUMNS
 from pretraining_gain.tell.figures.audit import VOTE_CUTS
 from pretraining_gain.tell.figures.taxa import BEST_STYLE, REPRESENTATION_STYLE
 from pretraining_gain.tell.results.evaluation import Evaluation, View, load_evaluation
-from pretraining_gain.tell.statistics.bootstrap import bootstrap_means
 
 UNIT = 0.0001
 FORM = 1
@@ -150,6 +149,8 @@ def _ends(
     evaluation: Evaluation, values: np.ndarray, group_of_class: pd.Series, draws: int, *, resample_classes: bool
 ) -> dict[str, list[int | None]]:
     """Ends of the groups' intervals in units, groups sorted; None where there is none, as with a single seed."""
+    from pretraining_gain.tell.statistics.bootstrap import bootstrap_means
+
     found = bootstrap_means(values, evaluation.labels, group_of_class, resample_classes=resample_classes, draws=draws)
     found = found.sort_values("group")
     return {end: [None if np.isnan(value) else round(value / UNIT) for value in found[end]] for end in ("low", "high")}

@@ -2,13 +2,59 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pandas as pd
 import plotly.graph_objects as go
 
+from pretraining_gain.paths import results_of
+from pretraining_gain.tell.figures.declare import Files, Runs, figure
 from pretraining_gain.tell.figures.taxa import LAYOUT
+
+if TYPE_CHECKING:
+    from pretraining_gain.tell.software.costs import Costs
+    from pretraining_gain.tell.software.performance import PerformanceView
 
 _STYLE = {"met": ("#0072B2", "circle"), "missed": ("#D55E00", "diamond")}
 _ROW_PX = 30
+
+
+@figure(
+    key="figure_costs",
+    number="L1",
+    title="Cost of each run",
+    notebook="18_costs",
+    needs=Runs(),
+)
+def costs_of_runs(costs: Costs) -> go.Figure:
+    """Draw what each run of a study cost."""
+    return costs.figure()
+
+
+@figure(
+    key="figure_targets",
+    number="P1",
+    title="Speed against what it is compared with",
+    notebook="21_performance",
+    needs=Files("bench", "Benchmark", lambda view: [results_of("bench", "cpu.json") / f"{view.device}.json"]),
+)
+def targets(view: PerformanceView) -> go.Figure:
+    """Draw the aims of the benchmark and what was reached."""
+    return figure_targets(view.performance().targets())
+
+
+@figure(
+    key="figure_growth",
+    number="G1",
+    title="Time by number of species",
+    notebook="22_growth",
+    needs=Files("growth", "Simulated results of study paper", lambda _: [results_of("bench", "growth.json") / "growth.json"]),
+)
+def growth(_: None) -> go.Figure:
+    """Draw how the analysis grows with species."""
+    from pretraining_gain.tell.software.growth import figure_species
+
+    return figure_species()
 
 
 def figure_targets(targets: pd.DataFrame) -> go.Figure:

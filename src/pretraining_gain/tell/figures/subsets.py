@@ -7,14 +7,21 @@ trace, and the book's `figures.js` makes a switch of them. The first is the one 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from pretraining_gain.plan.pools import SCRATCH, Pool, shown_in, starts
+from pretraining_gain.tell.figures.declare import Runs, figure
 from pretraining_gain.tell.figures.taxa import LAYOUT, interval_bars
+
+if TYPE_CHECKING:
+    from pretraining_gain.tell.results.study import StudyResults
+
+DOMAINS = ("out_of_domain", "in_domain")
+SCALED = Runs(DOMAINS, pools_of="6", designs="published")
 
 
 @dataclass(frozen=True)
@@ -34,6 +41,42 @@ AXES = (
     Axis("realised animals", "realised animal classes", "animal_classes"),
 )
 FIGURE_6_AXES = AXES[3:] + AXES[:1]
+
+
+@figure(
+    key="figure_3",
+    number="3",
+    title="Top-1 out of domain by number of pretraining classes",
+    notebook="11_subsets",
+    needs=Runs(DOMAINS[:1], pools_of="3", designs="published"),
+)
+def figure_3(results: StudyResults) -> go.Figure:
+    """Draw Figure 3 of the paper."""
+    return subset_curves(results.arms("out_of_domain"))
+
+
+@figure(
+    key="figure_4",
+    number="4",
+    title="Top-1 in domain by number of pretraining classes",
+    notebook="11_subsets",
+    needs=Runs(DOMAINS[1:], pools_of="4", designs="published"),
+)
+def figure_4(results: StudyResults) -> go.Figure:
+    """Draw Figure 4 of the paper."""
+    return subset_curves(results.arms("in_domain"))
+
+
+@figure(
+    key="figure_6",
+    number="6",
+    title="Top-1 by expected number of animal classes",
+    notebook="11_subsets",
+    needs=SCALED,
+)
+def figure_6(results: StudyResults) -> go.Figure:
+    """Draw Figure 6 of the paper."""
+    return figure6_scaled_curves(results.arms_by_target)
 
 
 def subset_curves(arms: pd.DataFrame) -> go.Figure:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
@@ -9,6 +11,10 @@ from plotly.subplots import make_subplots
 from pretraining_gain.plan.pools import FROM_SCRATCH, POOLS, SCRATCH
 from pretraining_gain.plan.representation import NONE, SOME
 from pretraining_gain.plan.taxonomy import TAXON_COLUMNS
+from pretraining_gain.tell.figures.declare import Runs, figure
+
+if TYPE_CHECKING:
+    from pretraining_gain.tell.results.study import StudyResults
 
 REPRESENTATION_STYLE = {SOME: ("#009E73", "square"), NONE: ("#D55E00", "diamond")}
 BEST_STYLE = ("#0072B2", "circle")  # of what the source represents best, whatever the study calls it
@@ -21,6 +27,27 @@ LAYOUT = {
     "font": {"size": 14},
     "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
 }
+
+
+OF_ALL_CLASSES = Runs(domains=("out_of_domain",), pools_of="1", designs="published", chosen=True)
+
+
+@figure(key="figure_1", number="1", title="Pretraining gain of each species", notebook="10_taxa", needs=OF_ALL_CLASSES)
+def figure_1(results: StudyResults) -> go.Figure:
+    """Draw Figure 1 of the paper."""
+    return figure1_gain_by_taxon(results.figure1_species)
+
+
+@figure(
+    key="figure_2",
+    number="2",
+    title="Top-1 with and without pretraining by supercategory",
+    notebook="10_taxa",
+    needs=OF_ALL_CLASSES,
+)
+def figure_2(results: StudyResults) -> go.Figure:
+    """Draw Figure 2 of the paper."""
+    return figure2_supercategories(results.supercategories)
 
 
 def figure1_gain_by_taxon(species: pd.DataFrame) -> go.Figure:

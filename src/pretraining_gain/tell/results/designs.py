@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -12,6 +12,9 @@ from pretraining_gain.plan.runs import design_runs
 from pretraining_gain.plan.taxonomy import load_class_table
 from pretraining_gain.tell.results.evaluation import Evaluation, load_evaluation
 from pretraining_gain.tell.statistics.estimates import Estimate, estimate_mean
+
+if TYPE_CHECKING:
+    from pretraining_gain.tell.results.study import StudyResults
 
 HALF = "half_animal"
 #: The comparison that tells Figures 3 and 4 apart, at the largest k that both pools have.
@@ -125,23 +128,18 @@ def _row(estimate: Estimate) -> dict[str, float]:
     return {"mean": estimate.mean, "low": low, "high": high} | sizes
 
 
-def design_numbers(
-    curves: pd.DataFrame, freezing: pd.DataFrame, assigned: dict[str, tuple[pd.DataFrame, Estimate]]
-) -> dict[str, Any]:
-    """What the chapter states: top-1 of each arm of each design, the 2×2 table's cells, and the effect of assignment.
-
-    `assigned` as from `assigned_effects`.
-    """
+def design_numbers(results: StudyResults) -> dict[str, Any]:
+    """Return top-1 of each arm of each design, the cells of the 2×2 table, and the effect of assignment."""
     numbers: dict[str, Any] = {}
-    for row in curves.to_dict("records"):
+    for row in results.designs.to_dict("records"):
         way = "published" if row["way"] == "as published" else "changed"
         key = f"{row['panel']}_{way}_{row['pool']}_k{row['k']}"
         numbers |= {key: row["mean"], f"{key}_low": row["low"], f"{key}_high": row["high"]}
-    for row in freezing.to_dict("records"):
+    for row in results.freezing.to_dict("records"):
         quantity = "gain" if row["quantity"].startswith("gain") else "contrast"
         key = "_".join([row["domain"].split()[0], "frozen" if "frozen" in row["way"] else "full", quantity])
         numbers |= {key: row["mean"], f"{key}_low": row["low"], f"{key}_high": row["high"]}
-    for domain, (_, estimate) in assigned.items():
+    for domain, (_, estimate) in results.assigned.items():
         low, high = estimate.interval()
         key = f"{domain.split()[0]}_assigned"
         numbers |= {key: estimate.mean, f"{key}_low": low, f"{key}_high": high}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from itertools import combinations
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -20,6 +21,9 @@ from pretraining_gain.plan.representation import (
 from pretraining_gain.plan.taxonomy import load_class_table
 from pretraining_gain.tell.results.evaluation import Evaluation
 from pretraining_gain.tell.statistics.estimates import bootstrap_means, estimate_correlation
+
+if TYPE_CHECKING:
+    from pretraining_gain.tell.results.study import StudyResults
 
 
 def species_gains(evaluation: Evaluation, arm: str, draws: int) -> pd.DataFrame:
@@ -115,10 +119,10 @@ def animal_share(evaluation: Evaluation) -> float:
     return float(table["animal"].mean())
 
 
-def taxa_numbers(
-    species: pd.DataFrame, groups: pd.DataFrame, evaluation: Evaluation, arm: str, draws: int
-) -> dict[str, float | int | str]:
-    """What the chapter on individual taxa states, as plain values: fractions, counts and names."""
+def taxa_numbers(results: StudyResults) -> dict[str, float | int | str]:
+    """Return what the chapter on individual taxa states: fractions, counts and names."""
+    species, groups, evaluation = results.species, results.supercategories, results.out_of_domain
+    arm, draws = results.view.arm, results.view.draws
     overall = arm_accuracy(evaluation, draws, {arm, SCRATCH}).set_index(["arm", "quantity"])
     gains = groups[groups["quantity"] == "gain"].sort_values("mean")
     by_representation = group_accuracy(evaluation, arm, "representation", draws)
@@ -170,26 +174,24 @@ def _with_correct_images(evaluation: Evaluation, arm: str, species: pd.DataFrame
     return {"count_correlation": found.mean, "count_correlation_low": low, "count_correlation_high": high}
 
 
-def subset_numbers(
-    out_of_domain: Evaluation, in_domain: Evaluation, out_arms: pd.DataFrame, in_arms: pd.DataFrame, draws: int
-) -> dict[str, float | int | str]:
-    """What the chapter on specialised pretraining data states; the tables of arms as from `arm_accuracy`.
+def subset_numbers(results: StudyResults) -> dict[str, float | int | str]:
+    """Return what the chapter on specialised pretraining data states.
 
     For each domain (`out`, `in`): by arm, e.g. `out_top1_animal_k4`, `out_gain_animal_k4`, and by pair of pools, e.g.
     `out_animal_minus_random_k4`; each with `_low` and `_high`.
     """
     numbers: dict[str, float | int | str] = {
-        "study": out_of_domain.study.name,
-        "n_seeds": len(out_of_domain.seeds),
-        "animal_share": animal_share(out_of_domain),
+        "study": results.study.name,
+        "n_seeds": len(results.out_of_domain.seeds),
+        "animal_share": results.animal_share,
     }
-    for prefix, evaluation, arms in (("out", out_of_domain, out_arms), ("in", in_domain, in_arms)):
+    for prefix, evaluation in (("out", results.out_of_domain), ("in", results.in_domain)):
         numbers[f"{prefix}_n_images"] = len(evaluation.labels)
         numbers[f"{prefix}_n_species"] = len(evaluation.classes)
-        for row in arms.to_dict("records"):
+        for row in results.arms(f"{prefix}_{'of_' * (prefix == 'out')}domain").to_dict("records"):
             key = f"{prefix}_{row['quantity']}_{row['arm'].replace('-', '_')}"
             numbers |= {key: row["mean"], f"{key}_low": row["low"], f"{key}_high": row["high"]}
-        for row in pool_contrasts(evaluation, draws).to_dict("records"):
+        for row in pool_contrasts(evaluation, results.view.draws).to_dict("records"):
             key = f"{prefix}_{row['first']}_minus_{row['second']}_k{row['k']}"
             numbers |= {key: row["mean"], f"{key}_low": row["low"], f"{key}_high": row["high"]}
     return numbers

@@ -19,8 +19,8 @@ from pretraining_gain.plan.costs import Plan
 from pretraining_gain.plan.runs import Run
 from pretraining_gain.plan.studies import Study, load_study
 from pretraining_gain.revision import revision
+from pretraining_gain.tell.figures.declare import Figure, Files, StudyFile
 from pretraining_gain.tell.results.evaluation import load_costs
-from pretraining_gain.tell.software.costs import runs_read
 
 
 class _Record(BaseModel):
@@ -56,18 +56,22 @@ class Provenance(_Record):
     drawn_at: Version = Field(default_factory=_present, description="the code that drew the figure")
 
     @classmethod
-    def of_arms(cls, study_name: str, downstreams: Iterable[str], arms: Iterable[str]) -> Provenance:
-        """Of a figure that shows these arms on these downstreams of a study."""
-        study = load_study(study_name)
-        return cls._of_costs(study, runs_read(load_costs(study), downstreams, arms))
+    def of_figure(
+        cls, figure: Figure, study_name: str, source: Any = None, downstream: str = "", arm: str = ""
+    ) -> Provenance:
+        """Return that of a declared figure: of the runs, files or study file that it needs.
 
-    @classmethod
-    def of_figure(cls, study_name: str, figure: str = "") -> Provenance:
-        """Of a figure whose runs the plan knows by name, such as `figure 3`; without a name: of all runs of the study."""
+        `source` is what the figure is drawn from; `downstream` and `arm` are the reader's choice.
+        """
+        needs = figure.needs
+        if isinstance(needs, Files):
+            return cls.of_files(needs.origin, needs.title, *needs.paths(source))
+        if isinstance(needs, StudyFile):
+            return cls.of_study_file(study_name, needs.note)
         plan = Plan.of(study_name)
-        needed = plan.figure_runs()[figure] if figure else plan.runs()
+        needed = [run.run_id for run in figure.runs(plan, downstream, arm)]
         costs = load_costs(plan.study)
-        return cls._of_costs(plan.study, costs[costs["run_id"].isin([run.run_id for run in needed])])
+        return cls._of_costs(plan.study, costs[costs["run_id"].isin(needed)])
 
     @classmethod
     def of_run(cls, run: Run, record: Mapping[str, Any]) -> Provenance:

@@ -87,7 +87,7 @@ class ReadingTime:
 
     def _time(self, app: Sphinx, page: str, quoted: str) -> str:
         part = html.unescape(quoted)
-        parts = parts_of(yaml.safe_load(Path(app.srcdir, "_toc.yml").read_text(encoding="utf-8")))
+        parts = parts_of(yaml.safe_load(Path(app.srcdir, "_build", "_toc.yml").read_text(encoding="utf-8")))
         if part not in parts:
             logger.warning("no part %r to read; accepted: %s", part, ", ".join(parts), location=page)
         time = minutes(sum(_counts(app.env).get(one, 0) for one in parts.get(part, [])))

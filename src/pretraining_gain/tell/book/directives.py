@@ -1,0 +1,260 @@
+"""The roles and directives of the chapters: numbers, verdicts, tables, figures and claims, by key.
+
+`book/authors.md` documents them. All read the executed notebooks and ledgers; a wrong name fails the build in one line.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from docutils import nodes
+from docutils.parsers.rst import directives
+from docutils.statemachine import StringList
+from sphinx import addnodes
+from sphinx.util import logging
+from sphinx.util.docutils import SphinxDirective, SphinxRole
+from sphinx_design.shared import create_component
+
+from pretraining_gain.errors import InputError
+from pretraining_gain.tell.book.executed import Executed, find_executed, has_executed, short_name
+from pretraining_gain.tell.book.formats import format_number
+from pretraining_gain.tell.book.shown import own_studies
+from pretraining_gain.tell.claims.ledger import Verdict, ledger_path, read_ledger
+from pretraining_gain.tell.figures.registry import FIGURES, Figure
+
+if TYPE_CHECKING:
+    from sphinx.application import Sphinx
+    from sphinx.environment import BuildEnvironment
+
+logger = logging.getLogger(__name__)
+_STUDY = "pretraining_gain_study"
+
+
+def studies_here(env: BuildEnvironment) -> list[str]:
+    """Return the studies that a page shows, main study first: the book's, or the one that `{study}` names on the page."""
+    named = env.temp_data.get(_STUDY)
+    return [named] if named else list(env.config.book_studies)
+
+
+def executed_for(env: BuildEnvironment, notebook: str, study: str) -> Executed:
+    """Find an executed notebook and make the page depend on it. Raises `InputError`."""
+    found = find_executed(Path(env.srcdir), notebook, study)
+    env.note_dependency(str(found.path))
+    return found
+
+
+class NumberRole(SphinxRole):
+    """{n}`NOTEBOOK.KEY FORMAT [STUDY]`: a number of an executed notebook, with sign and unit as the format says."""
+
+    def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
+        try:
+            text = self._formatted()
+        except InputError as error:
+            logger.warning("%s", error, location=self.get_location())
+            text = "?"
+        return [nodes.inline(self.rawtext, text, classes=["pasted-text"])], []
+
+    def _formatted(self) -> str:
+        name, *form = self.text.split()
+        known = [*self.env.config.book_studies, *studies_here(self.env)]
+        study = form.pop() if form and form[-1] in known else studies_here(self.env)[0]
+        notebook, _, key = name.partition(".")
+        return format_number(executed_for(self.env, notebook, study).value, key, " ".join(form))
+
+
+class VerdictRole(SphinxRole):
+    """{verdict}`CLAIM WORDS [in STUDY]`: WORDS, linked to the claim. Warns when the ledger holds another verdict."""
+
+    def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
+        claim, _, rest = self.text.partition(" ")
+        said, _, named = rest.partition(" in ")
+        study = named or studies_here(self.env)[0]
+        self.env.note_dependency(str(ledger_path(study)))
+        try:
+            found = {verdict.claim: verdict.verdict for verdict in read_ledger(study).verdicts}.get(
+                claim, "no such claim"
+            )
+        except InputError as error:
+            found = str(error)
+        if said != found:
+            text = "a sentence rests on %s being %r in study %s, but the ledger says: %s"
+            logger.warning(text, claim, said, study, found, location=self.get_location())
+        link = addnodes.pending_xref(
+            "", refdomain="std", reftype="ref", reftarget=f"claim-{claim.lower()}", refexplicit=True
+        )
+        link += nodes.inline("", said)
+        return [link], []
+
+
+class BookDirective(SphinxDirective):
+    """A directive that turns an `InputError` into an error of the chapter, with its line."""
+
+    def run(self) -> list[nodes.Node]:
+        try:
+            return self.make()
+        except InputError as error:
+            raise self.error(str(error)) from None
+
+    def make(self) -> list[nodes.Node]:
+        raise NotImplementedError
+
+    def parse(self, text: str, parent: nodes.Element) -> nodes.Element:
+        """Parse Markdown into `parent` and return it."""
+        self.state.nested_parse(StringList(text.splitlines(), source=self.env.docname), 0, parent)
+        return parent
+
+    def parse_for(self, study: str, text: str, parent: nodes.Element) -> None:
+        """Parse Markdown whose numbers are those of `study`."""
+        before = self.env.temp_data.get(_STUDY)
+        self.env.temp_data[_STUDY] = study
+        self.parse(text, parent)
+        self.env.temp_data[_STUDY] = before
+
+    def output(self, notebook: Executed, key: str) -> nodes.Element:
+        """Return a figure or table as the notebook shows it, marked with the notebook that it comes from."""
+        text = notebook.html(key).replace(
+            "<span data-provenance=", f'<span data-notebook="{notebook.page}" data-provenance='
+        )
+        return nodes.container("", nodes.raw("", text, format="html"), is_div=True, classes=["output", "text_html"])
+
+
+class Study(SphinxDirective):
+    """{study} NAME: what follows on this page is about study NAME alone."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        self.env.temp_data[_STUDY] = self.arguments[0]
+        return []
+
+
+class Output(BookDirective):
+    """{output} NOTEBOOK.KEY [STUDY]: a table or another output of an executed notebook; of every study for STUDY `all`."""
+
+    required_arguments = 1
+    optional_arguments = 1
+
+    def make(self) -> list[nodes.Node]:
+        notebook, _, key = self.arguments[0].partition(".")
+        root = Path(self.env.srcdir)
+        studies = self.arguments[1:] or studies_here(self.env)[:1]
+        if studies == ["all"]:
+            studies = [
+                study for study in [*studies_here(self.env), *own_studies(root)] if has_executed(root, notebook, study)
+            ]
+        return [self.output(executed_for(self.env, notebook, study), key) for study in studies]
+
+
+class FigureOf(BookDirective):
+    """{figure-of} KEY: a figure with one tab per study that has it, and the content as its caption.
+
+    `:each:` is a line under each tab, with that study's numbers; `:again:` names the chapter that shows the figure first.
+    """
+
+    required_arguments = 1
+    has_content = True
+    option_spec: ClassVar = {"each": directives.unchanged, "again": directives.unchanged}
+
+    def make(self) -> list[nodes.Node]:
+        key = self.arguments[0]
+        if key not in FIGURES:
+            raise InputError(f"unknown figure {key!r}; accepted: {', '.join(FIGURES)}")
+        figure, alone = FIGURES[key], len(studies_here(self.env)) == 1
+        made = nodes.container("", is_div=True, classes=["figure"])
+        made += self._panels(figure)
+        again, caption = self.options.get("again"), "\n".join(self.content) or f"{figure.title}."
+        if not again and not alone:
+            self._label(made, figure)
+        more = f", shown again in []({again}.md)" if again else f", study {studies_here(self.env)[0]}" if alone else ""
+        return [self.parse(f"**Figure {figure.number}{more}.** {caption}", made)]
+
+    def _panels(self, figure: Figure) -> nodes.Element:
+        """Return one tab per study that has the figure, run studies first; no tabs where there is only one panel."""
+        studies = studies_here(self.env)
+        found = {study: executed_for(self.env, short_name(Path(figure.notebook)), study) for study in studies}
+        shown = [study for study in studies if found[study].has_figure(figure.key)]
+        shown += [study for study in studies if not found[study].was_run]
+        if len({one.page for one in found.values()}) == 1 or not shown:
+            return self.output(found[studies[0]], figure.key)
+        tabs = create_component("tab-set", classes=["sd-tab-set"])
+        for study in shown:
+            label = f"{study}: {self.config.book_studies[study]}"
+            content = create_component("tab-content", classes=["sd-tab-content"])
+            content += self.output(found[study], figure.key)
+            self.parse_for(study, self._line(study, found[study].was_run), content)
+            panel = [nodes.rubric(label, label, classes=["sd-tab-label"]), content]
+            tabs += create_component("tab-item", classes=["sd-tab-item"], selected=False, children=panel)
+        return tabs
+
+    def _line(self, study: str, was_run: bool) -> str:
+        if not was_run:
+            return f"The runs and their price are listed in the [plan](/{executed_for(self.env, 'plan', study).page}.ipynb)."
+        return f"Study {study}: {self.options['each']}" if "each" in self.options else ""
+
+    def _label(self, made: nodes.Element, figure: Figure) -> None:
+        name = f"fig-{figure.number.lower()}"
+        made["ids"].append(name)
+        self.env.get_domain("std").note_hyperlink_target(name, self.env.docname, name, f"Figure {figure.number}")
+
+
+class Claims(BookDirective):
+    """{claims}: every claim with its verdict in the studies of the page; where there are several, a section per claim."""
+
+    def make(self) -> list[nodes.Node]:
+        studies = studies_here(self.env)
+        for study in studies:
+            self.env.note_dependency(str(ledger_path(study)))
+        ledgers = {study: read_ledger(study) for study in studies}
+        claims = [claim.claim for claim in ledgers[studies[0]].verdicts]
+        words = {study: ledger.numbers() for study, ledger in ledgers.items()}
+        links = {claim: f"[{claim}](claim-{claim.lower()})" for claim in claims}
+        if len(studies) == 1:
+            rows = [[links[claim], *_facts(words[studies[0]], claim)] for claim in claims]
+            return self.parse(_table(["claim", *_FACTS], rows), nodes.container()).children
+        rows = [[links[claim], *(str(words[study][claim]) for study in studies)] for claim in claims]
+        overview = self.parse(_table(["claim", *studies], rows), nodes.container()).children
+        return [
+            *overview,
+            *(self._section(claim, ledgers[studies[0]].study, words) for claim in ledgers[studies[0]].verdicts),
+        ]
+
+    def _section(self, claim: Verdict, main: str, words: dict[str, dict[str, str | float]]) -> nodes.Node:
+        """Return the section of one claim, with a row per study."""
+        name, title = f"claim-{claim.claim.lower()}", f"{claim.claim}. {claim.text}"
+        section = nodes.section("", nodes.title("", title), ids=[name], names=[name])
+        self.env.get_domain("std").note_hyperlink_target(name, self.env.docname, name, title)
+        figure = FIGURES[claim.figure.replace("fig-", "figure_")]
+        rows = []
+        for study, texts in words.items():
+            pages = [executed_for(self.env, short_name(Path(one)), study).page for one in (_CLAIMS, figure.notebook)]
+            tests, drawn = (f"[{label}](/{page}.ipynb)" for label, page in zip(("tests", "figure"), pages, strict=True))
+            rows.append([f"{study}: {tests}, {drawn}", *_facts(texts, claim.claim)])
+        where = f"section {claim.section}" if claim.section[0].isdigit() else f"Appendix {claim.section}"
+        before = f"Paper, {where}; [Figure {figure.number}](fig-{figure.number.lower()}). Estimated: {claim.estimand}."
+        rule = f"Rule in *{main}*: {claim.rule}."
+        return self.parse("\n\n".join([before, _table(["study", *_FACTS], rows), rule]), section)
+
+
+_CLAIMS = "13_claims"
+_FACTS = ["verdict", "effect, 95\u00a0% interval", "detectable", "evidence"]
+
+
+def _facts(words: dict[str, str | float], claim: str) -> list[str]:
+    return [str(words[name]) for name in (claim, *(f"{claim}_{what}" for what in ("effect", "detectable", "evidence")))]
+
+
+def _table(head: list[str], rows: list[list[str]]) -> str:
+    """Return a Markdown table."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Register the roles and directives, and the setting `book_studies`."""
+    app.add_config_value("book_studies", {}, "env", dict)
+    app.add_role("n", NumberRole())
+    app.add_role("verdict", VerdictRole())
+    for name, directive in {"study": Study, "output": Output, "figure-of": FigureOf, "claims": Claims}.items():
+        app.add_directive(name, directive)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

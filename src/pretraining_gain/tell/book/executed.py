@@ -1,0 +1,102 @@
+"""Read what executed notebooks hand to chapters: figures, tables and numbers, each under its key."""
+
+from __future__ import annotations
+
+import ast
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from pretraining_gain.errors import InputError
+
+EXECUTED = "book/executed"
+_PREFIX = "application/papermill.record/"
+
+
+@dataclass(frozen=True)
+class Executed:
+    """One executed notebook: its page in the book, and by key its numbers and texts (`values`) and its HTML (`shown`)."""
+
+    page: str
+    path: Path
+    was_run: bool
+    title: str
+    values: Mapping[str, Any] = field(repr=False)
+    shown: Mapping[str, str] = field(repr=False)
+
+    def value(self, key: str) -> Any:
+        """Return the number or text `key`. Raises `InputError` with the accepted keys."""
+        return self._get(self.values, key, "number or text")
+
+    def html(self, key: str) -> str:
+        """Return the figure or table `key`. Raises `InputError` with the accepted keys."""
+        return self._get(self.shown, key, "figure or table")
+
+    def has_figure(self, key: str) -> bool:
+        """Tell whether the notebook drew `key` instead of saying why it could not."""
+        return key in self.shown and 'class="not-run"' not in self.shown[key]
+
+    def _get(self, found: Mapping[str, Any], key: str, kind: str) -> Any:
+        if key not in found:
+            raise InputError(f"{self.page} has no {kind} {key!r}; accepted: {', '.join(found) or 'none'}")
+        return found[key]
+
+
+def short_name(path: Path) -> str:
+    """Return the name by which chapters call a notebook: `taxa` for `10_taxa.ipynb`."""
+    return path.stem.split("_", 1)[-1]
+
+
+def notebooks_of(root: Path, study: str = "") -> list[Path]:
+    """List the executed notebooks of `study`, or of no study, whose template still exists."""
+    found = sorted((root / EXECUTED / study).glob("[0-9][0-9]_*.ipynb"))
+    return [path for path in found if "." not in path.stem and (root / "notebooks" / path.name).exists()]
+
+
+def find_executed(root: Path, notebook: str, study: str) -> Executed:
+    """Return the executed `notebook` (short name) of `study`, or the one of no study. Raises `InputError`."""
+    paths = {short_name(path): path for path in [*notebooks_of(root), *notebooks_of(root, study)]}
+    if notebook not in paths:
+        raise InputError(
+            f"no executed notebook {notebook!r} of study {study!r}; accepted: {', '.join(paths) or 'none'}"
+        )
+    return read_executed(root, paths[notebook])
+
+
+def has_executed(root: Path, notebook: str, study: str) -> bool:
+    """Tell whether `notebook` (short name) was executed for `study`."""
+    return notebook in map(short_name, notebooks_of(root, study))
+
+
+def read_executed(root: Path, path: Path) -> Executed:
+    """Read an executed notebook, with a cache that notices a changed file."""
+    return _read(root, path, path.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=128)
+def _read(root: Path, path: Path, _changed: int) -> Executed:
+    notebook = json.loads(path.read_text(encoding="utf-8"))
+    template = Path(notebook["metadata"].get("papermill", {}).get("input_path") or path)
+    values, shown = {}, {}
+    for output in (output for cell in notebook["cells"] for output in cell.get("outputs", [])):
+        if key := output.get("metadata", {}).get("scrapbook", {}).get("name"):
+            forms = {kind.removeprefix(_PREFIX): "".join(text) for kind, text in output["data"].items()}
+            if "text/html" in forms:
+                shown[key] = forms["text/html"]
+            else:
+                values[key] = _value(forms["text/plain"])
+    first = "".join(json.loads((root / "notebooks" / path.name).read_text(encoding="utf-8"))["cells"][0]["source"])
+    page = path.relative_to(root).with_suffix("").as_posix()
+    title = first.splitlines()[0].removeprefix("# ")
+    return Executed(page, path, template.name == path.name, title, values, shown)
+
+
+def _value(text: str) -> Any:
+    """Parse the `repr` of a number or text; `nan` and `inf` are no Python literals."""
+    try:
+        return ast.literal_eval(text)
+    except ValueError:
+        return float(text)

@@ -1,0 +1,55 @@
+"""The book's Sphinx extension: it connects the roles and directives, provenance, re-running and the reader's features."""
+
+from __future__ import annotations
+
+import zlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pretraining_gain.paths import project_root
+from pretraining_gain.tell.book import launch
+from pretraining_gain.tell.book.provenance_pages import ProvenancePages
+from pretraining_gain.tell.book.rerun_pages import RerunFigures, RerunRuns, add_header, publish_runs
+
+if TYPE_CHECKING:
+    from sphinx.application import Sphinx
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Connect everything to Sphinx."""
+    app.setup_extension("pretraining_gain.tell.book.directives")
+    ProvenancePages().connect(app)
+    app.add_directive("rerun-figures", RerunFigures)
+    app.add_directive("rerun-runs", RerunRuns)
+    app.connect("doctree-read", add_header)
+    app.connect("doctree-resolved", publish_runs)
+    app.add_css_file("rerun.css")
+    launch.connect(app)
+    app.setup_extension("pretraining_gain.tell.book.reader")
+    app.connect("html-page-context", _without_thebe, priority=900)
+    app.connect("html-page-context", _citations_are_no_list)
+    return {"parallel_read_safe": True, "parallel_write_safe": True, "env_version": _version()}
+
+
+def _version() -> int:
+    """Return a number that changes with the code that makes pages and with the static files: then Sphinx re-makes all pages.
+
+    Without it Sphinx does not even copy a changed stylesheet while no page has changed.
+    """
+    folders = (Path(__file__).parent, project_root() / "book" / "_static")
+    sources = [path for folder in folders for path in sorted(folder.rglob("*.*")) if path.suffix != ".pyc"]
+    return zlib.crc32(b"".join(path.read_bytes() for path in sources))
+
+
+def _without_thebe(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: object) -> None:
+    """Remove the scripts of remote kernels: Jupyter Book and its theme both add them, and declare the same names twice."""
+    scripts = context.get("script_files", [])
+    context["script_files"] = [
+        script for script in scripts if "thebe" not in f"{script.filename} {script.attributes.get('body', '')}".lower()
+    ]
+
+
+def _citations_are_no_list(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: object) -> None:
+    """Remove the role `list` from the references: docutils marks none as an item, so a screen reader finds an empty list."""
+    if body := context.get("body"):
+        context["body"] = body.replace('<div role="list" class="citation-list">', '<div class="citation-list">')

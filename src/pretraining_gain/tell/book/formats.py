@@ -1,0 +1,58 @@
+"""Format numbers for prose: each format fixes sign, unit and decimals."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from pretraining_gain.errors import InputError
+
+LEVEL = "95\u00a0% interval"
+_PLAIN = re.compile(r"\.\df")
+
+
+def format_number(value: Callable[[str], Any], key: str, form: str) -> str:
+    """Return `value(key)` in prose; an interval also reads `value(key + "_low")` and `..._high`.
+
+    Raises `InputError` for an unknown format or a value that the format cannot show.
+    """
+    if form not in FORMATS and not _PLAIN.fullmatch(form):
+        raise InputError(f"unknown format {form!r} of {key}; accepted: {', '.join(FORMATS)}, or .2f and the like")
+    unit, _, extent = form.partition(" ")
+    try:
+        text = format(value(key), form) if unit not in _UNITS else _UNITS[unit](value(key))
+        if not extent:
+            return text
+        low, high = (_UNITS[unit](value(f"{key}_{end}")) for end in ("low", "high"))
+    except (TypeError, ValueError):
+        raise InputError(f"{key} is {value(key)!r}, which format {form!r} cannot show; accepted: a number") from None
+    low, high = (end.removesuffix("\u00a0%").removesuffix("\u00a0points") for end in (low, high))
+    if not low.startswith("−"):
+        low, high = low.removeprefix("+"), high.removeprefix("+")
+    return f"{text} ({LEVEL} {low} to {high})" if extent == "interval" else f"{text} ({low} to {high})"
+
+
+def points(value: float) -> str:
+    """Format a difference of shares in percentage points, with its sign: 0.12 -> `+12.0 points`."""
+    return f"{round(100 * value, 1) + 0.0:+.1f}\u00a0points".replace("-", "−")
+
+
+def percent(value: float, decimals: int = 1) -> str:
+    """Format a share in percent: 0.463 -> `46.3 %`."""
+    return f"{100 * value:.{decimals}f}\u00a0%".replace("-", "−")
+
+
+def _text(value: Any) -> str:
+    return str(value)
+
+
+_UNITS: dict[str, Callable[[Any], str]] = {
+    "points": points,
+    "percent": percent,
+    "whole-percent": lambda value: percent(value, 0),
+    "count": lambda value: f"{int(value):,}",
+    "text": _text,
+}
+#: What a chapter may ask for; `interval` names its level, `range` gives the ends only.
+FORMATS = [*_UNITS, *(f"{unit} {extent}" for unit in ("points", "percent") for extent in ("interval", "range"))]

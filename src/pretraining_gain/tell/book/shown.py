@@ -1,0 +1,81 @@
+"""Decide which studies the book shows, and write the table of contents that depends on them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pretraining_gain.paths import make_writable, results_of, write_atomically
+from pretraining_gain.tell.book.executed import EXECUTED, Executed, notebooks_of, read_executed, short_name
+from pretraining_gain.tell.figures.registry import FIGURES
+
+#: Pages that the build writes, one per study of a reader.
+PAGES = "book/studies"
+
+
+def book_studies(root: Path) -> dict[str, str]:
+    """Return the studies of the chapters' tabs, main study first, with the tabs' labels: one setting of `_config.yml`."""
+    config = yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8"))
+    return dict(config["sphinx"]["config"]["book_studies"])
+
+
+def own_studies(root: Path) -> list[str]:
+    """Return every other study that has results and executed notebooks: a reader's own."""
+    folders = sorted(path.name for path in (root / EXECUTED).iterdir() if notebooks_of(root, path.name))
+    shown = book_studies(root)
+    return [name for name in folders if name not in shown and (results_of(name) / "runs.csv").exists()]
+
+
+def write_contents(root: Path) -> Path:
+    """Write `_build/_toc.yml`: what `_toc.yml` lists, one part per study of a reader, and all executed notebooks.
+
+    Also writes the page of each study of a reader, and removes the pages of studies that are gone.
+    """
+    toc = yaml.safe_load((root / "_toc.yml").read_text(encoding="utf-8"))
+    own = own_studies(root)
+    folder = make_writable(root / PAGES)
+    for left in folder.glob("*.md"):
+        if left.stem not in own:
+            left.unlink()
+    for study in own:
+        _write_changed(folder / f"{study}.md", study_page(root, study))
+        toc["parts"].append(
+            {"caption": f"Study {study}", "chapters": [{"file": f"{PAGES}/{study}"}, *_chapters(root, study)]}
+        )
+    ours = [chapter for study in [*book_studies(root), ""] for chapter in _chapters(root, study)]
+    toc["parts"].append({"caption": "Executed notebooks", "chapters": ours})
+    path = make_writable(root / "_build") / "_toc.yml"
+    _write_changed(path, yaml.safe_dump(toc, sort_keys=False, allow_unicode=True))
+    return path
+
+
+def _chapters(root: Path, study: str) -> list[dict[str, Any]]:
+    found = [read_executed(root, path) for path in notebooks_of(root, study)]
+    return [{"file": one.page, "title": f"{study}: {one.title}" if study else one.title} for one in found]
+
+
+def _write_changed(path: Path, text: str) -> None:
+    """Leave a file with the same content alone: a new time stamp would make Sphinx read it again."""
+    if not path.exists() or path.read_text(encoding="utf-8") != text:
+        write_atomically(path, text.encode())
+
+
+def study_page(root: Path, study: str) -> str:
+    """Write the page of one study from the template: what every notebook of the study hands over, in their order."""
+    notebooks = {short_name(path): read_executed(root, path) for path in notebooks_of(root, study)}
+    sections = "\n".join(_section(name, one) for name, one in notebooks.items() if name != "claims" and one.shown)
+    template = (root / "book" / "_templates" / "study.md").read_text(encoding="utf-8")
+    return template.replace("$study", study).replace("$sections", sections)
+
+
+def _section(name: str, notebook: Executed) -> str:
+    """Write the section of one notebook: its figures by number, its tables by key."""
+    lines = [f"## {notebook.title}\n", f"From the [executed notebook](/{notebook.page}.ipynb).\n"]
+    for key in notebook.shown:
+        if key in FIGURES and FIGURES[key].number:
+            lines.append(f"```{{figure-of}} {key}\n```\n")
+        else:
+            lines.append(f"**{key.replace('_', ' ').capitalize()}**\n\n```{{output}} {name}.{key}\n```\n")
+    return "\n".join(lines)

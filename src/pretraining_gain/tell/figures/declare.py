@@ -1,0 +1,159 @@
+"""What a figure declares: its key, number, title, notebook, and the runs or files that it shows.
+
+Price, re-run command, provenance line, "not run" page and the book's figure directive follow from the declaration.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pretraining_gain.errors import InputError
+from pretraining_gain.plan.pools import SCRATCH, shown_in
+from pretraining_gain.plan.runs import Run, finetuning_runs
+from pretraining_gain.plan.studies import Study
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+    from pretraining_gain.plan.costs import Plan
+
+
+@dataclass(frozen=True)
+class Runs:
+    """The finetunings that a figure shows; `Runs()` means every run of the study.
+
+    `domains`: of the targets, the study's first target of each; empty: all targets. `pools`: empty: all pools, or
+    those whose declaration names the figure number `pools_of`.
+    `designs`: `published`: the paper's design only; `compared`: each design that has two arms or more, and the published
+    arms of the same pools and sizes; `all`. `both_ways`: also the target with the same images that is finetuned the
+    other way. `largest_shared_k`: of `animal` and `non_animal`, only the largest size that both have. `chosen`: the
+    notebook's parameters `downstream` and `arm` take the place of `domains` and of all pools but scratch.
+    """
+
+    domains: tuple[str, ...] = ()
+    pools: tuple[str, ...] = ()
+    pools_of: str = ""
+    designs: Literal["published", "compared", "all"] = "all"
+    both_ways: bool = False
+    largest_shared_k: bool = False
+    chosen: bool = False
+
+    def finetunings(self, study: Study, name: str, downstream: str = "", arm: str = "") -> list[Run]:
+        """Return the finetunings in the study's order; `downstream` and `arm` count where `chosen` is set."""
+        targets = self._targets(study, downstream if self.chosen else "")
+        runs = [run for run in finetuning_runs(study, name) if run.downstream in targets]
+        if self.chosen and arm:
+            return [run for run in runs if run.arm in (arm, SCRATCH)]
+        if pools := self.pools or shown_in(self.pools_of):
+            runs = [run for run in runs if run.pool in pools]
+        if self.designs == "published":
+            runs = [run for run in runs if not run.design]
+        elif self.designs == "compared":
+            runs = [run for run in runs if run.arm in _compared_arms(study, runs)]
+        if self.largest_shared_k:
+            shared = set(study.arms.get("animal", [])) & set(study.arms.get("non_animal", []))
+            pair = ("animal", "non_animal")
+            runs = [run for run in runs if run.pool not in pair or run.k == max(shared, default=0)]
+        return runs
+
+    def _targets(self, study: Study, downstream: str) -> list[str]:
+        if downstream:
+            return [downstream]
+        if not self.domains:
+            return [target.name for target in study.downstreams]
+        targets = [study.downstream_in(domain) for domain in self.domains]
+        if not self.both_ways:
+            return [target.name for target in targets]
+        pairs = [(target, study.finetuned_the_other_way(target)) for target in targets]
+        return [one.name for target, other in pairs if other for one in (target, other)]
+
+
+def _compared_arms(study: Study, runs: list[Run]) -> set[str]:
+    """Return the arms of designs with two arms or more, and the published arms of the same pools and sizes."""
+    own = {design.name: {run.arm for run in runs if run.design == design.name} for design in study.designs}
+    compared = [design for design in study.designs if sum(map(len, design.arms.values())) > 1 and own[design.name]]
+    published = {f"{pool}-k{k}" for design in compared for pool, ks in design.arms.items() for k in ks}
+    return published.union(*(own[design.name] for design in compared))
+
+
+@dataclass(frozen=True)
+class Files:
+    """Files of no single study that a figure shows. `paths` receives what the figure is drawn from."""
+
+    origin: str
+    title: str
+    paths: Callable[[Any], list[Path]]
+
+
+@dataclass(frozen=True)
+class StudyFile:
+    """A figure that follows from the study file, without any run; `note` says from what else."""
+
+    note: str
+
+
+@dataclass(frozen=True)
+class Html:
+    """A figure that is no plot: HTML for the page and its text alternative."""
+
+    html: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure of the book. `number` is empty for applications such as the gain explorer."""
+
+    key: str
+    number: str
+    title: str
+    notebook: str
+    needs: Runs | Files | StudyFile
+    draw: Callable[[Any], go.Figure | Html | str]
+
+    @property
+    def label(self) -> str:
+        """The name of the figure in tables: `Figure 3`, or the title of an unnumbered one."""
+        return f"Figure {self.number}" if self.number else self.title
+
+    @property
+    def of_a_study(self) -> bool:
+        """Whether each study has this figure."""
+        return not isinstance(self.needs, Files)
+
+    def runs(self, plan: Plan, downstream: str = "", arm: str = "") -> list[Run]:
+        """Return the runs that the figure needs, each once: pretrainings first, then finetunings.
+
+        `downstream` and `arm` are those of a notebook that lets the reader choose them.
+        """
+        if not isinstance(self.needs, Runs):
+            return []
+        if self.needs == Runs():
+            return plan.runs()
+        finetunings = self.needs.finetunings(plan.study, plan.name, downstream, arm)
+        return [*dict.fromkeys(run.pretraining for run in finetunings if run.pretraining), *finetunings]
+
+
+#: Every declared figure by its key; import `FIGURES` from `registry`, which imports all modules that declare one.
+DECLARED: dict[str, Figure] = {}
+
+
+def figure(
+    *, key: str, number: str, title: str, notebook: str, needs: Runs | Files | StudyFile
+) -> Callable[[Callable[[Any], Any]], Callable[[Any], Any]]:
+    """Declare the decorated function as the one that draws a figure.
+
+    The function takes what its notebook prepares (a `StudyResults`, an `Audit`, …) and returns a plotly figure, `Html`,
+    or a sentence that says why there is nothing to show. Raises `InputError` for a key that is taken.
+    """
+
+    def declare(draw: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        if key in DECLARED and DECLARED[key].draw.__module__ != draw.__module__:
+            raise InputError(f"figure {key!r} is declared twice; accepted: one function per key")
+        DECLARED[key] = Figure(key, number, title, notebook, needs, draw)
+        return draw
+
+    return declare

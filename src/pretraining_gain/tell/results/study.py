@@ -1,0 +1,98 @@
+"""Everything that the figure notebooks show of one study, each table computed once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any
+
+import pandas as pd
+
+from pretraining_gain.plan.studies import load_study
+from pretraining_gain.tell.results.designs import assigned_effects, design_curves, freezing_by_domain
+from pretraining_gain.tell.results.evaluation import Evaluation, View
+from pretraining_gain.tell.results.gains import (
+    animal_share,
+    arm_accuracy,
+    figure1_species,
+    group_accuracy,
+    species_gains,
+)
+from pretraining_gain.tell.statistics.estimates import Estimate
+
+
+class StudyResults:
+    """Results of one study under the choices of a notebook (`View`). Raises `InputError` when they are missing."""
+
+    def __init__(self, view: View) -> None:
+        self.view = view
+        self.study = load_study(view.study)
+        self.absent = f"Study {self.study.name} has no runs for this comparison."
+
+    @classmethod
+    def from_parameters(cls, parameters: Mapping[str, Any]) -> StudyResults:
+        """Build from a notebook's `globals()`; raise `InputError` for an unknown name, study, downstream or arm."""
+        return cls(View.from_parameters(parameters))
+
+    def describe(self) -> pd.DataFrame:
+        """Return the finished runs of the study: seeds and mean top-1 of each arm on each target."""
+        return self.view.describe()
+
+    @cached_property
+    def out_of_domain(self) -> Evaluation:
+        return self.view.evaluation("out_of_domain")
+
+    @cached_property
+    def in_domain(self) -> Evaluation:
+        return self.view.evaluation("in_domain")
+
+    @cached_property
+    def animal_share(self) -> float:
+        return animal_share(self.out_of_domain)
+
+    @cached_property
+    def species(self) -> pd.DataFrame:
+        """Gain of each species (see `species_gains`)."""
+        return species_gains(self.out_of_domain, self.view.arm, self.view.draws)
+
+    @cached_property
+    def figure1_species(self) -> pd.DataFrame:
+        return figure1_species(self.species, self.out_of_domain)
+
+    @cached_property
+    def supercategories(self) -> pd.DataFrame:
+        """Top-1 and gain of each supercategory (see `group_accuracy`)."""
+        return group_accuracy(self.out_of_domain, self.view.arm, "supercategory", self.view.draws)
+
+    def arms(self, domain: str) -> pd.DataFrame:
+        """Return top-1 and gain of each arm on the target of a domain (see `arm_accuracy`)."""
+        return self._out_arms if domain == "out_of_domain" else self._in_arms
+
+    @cached_property
+    def _out_arms(self) -> pd.DataFrame:
+        return arm_accuracy(self.out_of_domain, self.view.draws)
+
+    @cached_property
+    def _in_arms(self) -> pd.DataFrame:
+        return arm_accuracy(self.in_domain, self.view.draws)
+
+    @cached_property
+    def arms_by_target(self) -> dict[str, pd.DataFrame]:
+        """Title of each of the paper's two targets -> its table of arms."""
+        targets = {"out_of_domain": self.out_of_domain, "in_domain": self.in_domain}
+        return {target.downstream.title: self.arms(domain) for domain, target in targets.items()}
+
+    @cached_property
+    def designs(self) -> pd.DataFrame:
+        """Curves of the study's other designs (see `design_curves`)."""
+        return design_curves(self.out_of_domain, self.view.study, self.arms("out_of_domain"))
+
+    @cached_property
+    def freezing(self) -> pd.DataFrame:
+        """Both targets finetuned both ways (see `freezing_by_domain`)."""
+        return freezing_by_domain(self.view.study, [self.out_of_domain, self.in_domain])
+
+    @cached_property
+    def assigned(self) -> dict[str, tuple[pd.DataFrame, Estimate]]:
+        """Effect of representation assigned by chance (see `assigned_effects`)."""
+        return assigned_effects([self.out_of_domain, self.in_domain])

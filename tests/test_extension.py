@@ -1,0 +1,196 @@
+"""The roles and directives of the chapters, in a tiny Sphinx project: what they show, and the errors of wrong names."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from bs4 import BeautifulSoup
+from conftest import ROOT
+from sphinx.application import Sphinx
+from sphinx.util.docutils import docutils_namespace, patch_docutils
+
+from pretraining_gain.tell.book.formats import format_number
+
+FIGURE = '<div class="gain-figure">drawn</div><p class="provenance">made<span data-provenance="x-figure_1"></span></p>'
+NOTE = '<div class="not-run"><p>Not run here: 399 runs</p></div>'
+NUMBERS = {"gain": 0.1199, "gain_low": 0.0870, "gain_high": 0.1555, "n_seeds": 3, "name": "Insects"}
+
+
+def write_notebook(path: Path, template: str, shown: dict[str, str], numbers: dict[str, object]) -> None:
+    """Write an executed notebook that hands over `shown` and `numbers`, and the template that it was made from."""
+    forms = {key: {"text/html": text, "text/plain": "described"} for key, text in shown.items()}
+    forms |= {key: {"text/plain": repr(value)} for key, value in numbers.items()}
+    prefix = "application/papermill.record/"
+    outputs = [
+        {"output_type": "display_data", "metadata": {"scrapbook": {"name": key, "mime_prefix": prefix}},
+         "data": {f"{prefix}{kind}": text for kind, text in one.items()}}
+        for key, one in forms.items()
+    ]  # fmt: skip
+    cells = [{"cell_type": "markdown", "source": "# A title"}, {"cell_type": "code", "source": "", "outputs": outputs}]
+    content = {"cells": cells, "metadata": {"papermill": {"input_path": f"notebooks/{template}.ipynb"}}}
+    root = path.parents[3]
+    for place in (path, root / "notebooks" / path.name):
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(json.dumps(content))
+
+
+@pytest.fixture
+def project(tmp_path: Path, results: Path) -> Path:
+    """A book with studies `mini` and `toy`, which ran, and `paper`, which did not."""
+    root = tmp_path / "project"
+    for study in ("mini", "toy"):
+        write_notebook(root / f"book/executed/{study}/10_taxa.ipynb", "10_taxa", {"figure_1": FIGURE, "figure_2": NOTE}, NUMBERS)
+        write_notebook(root / f"book/executed/{study}/13_claims.ipynb", "13_claims", {}, {})
+    write_notebook(root / "book/executed/mini/15_beyond.ipynb", "15_beyond", {"figure_freezing": FIGURE}, {})
+    for page in ("10_taxa", "13_claims", "00_plan"):
+        write_notebook(root / f"book/executed/paper/{page}.ipynb", "19_not_run", {"figure_1": NOTE, "figure_2": NOTE}, {})
+    for study in ("mini", "toy", "paper"):
+        (results / study).mkdir(parents=True)
+        ledger = json.loads((ROOT / "results" / "mini" / "claims.json").read_text()) | {"study": study}
+        ledger["verdicts"] = ledger["verdicts"][:2]
+        (results / study / "claims.json").write_text(json.dumps(ledger))
+    return root
+
+
+def render(root: Path, text: str, fresh: bool = True) -> tuple[BeautifulSoup, str]:
+    """Build `text` as the only page; return it and what Sphinx warned of. Not `fresh`: build on what is there."""
+    if fresh:
+        (root / "index.md").write_text(f"# Page\n\n{text}\n")
+    studies = {"mini": "real photographs", "toy": "known answer", "paper": "the original design"}
+    extensions = ["myst_parser", "sphinx_design", "pretraining_gain.tell.book.directives"]
+    config = {"extensions": extensions, "book_studies": studies, "html_theme": "basic", "exclude_patterns": ["book", "notebooks"]}
+    config["suppress_warnings"] = ["myst.xref_missing"]
+    warnings = StringIO()
+    with patch_docutils(), docutils_namespace():
+        app = Sphinx(root, None, root / "out", root / "trees", "html", config, status=None, warning=warnings, freshenv=fresh)
+        app.build()
+    said = re.sub(r"\x1b\[[\d;]*m", "", warnings.getvalue())
+    return BeautifulSoup((root / "out" / "index.html").read_text(encoding="utf-8"), "html.parser"), said
+
+
+@pytest.mark.parametrize(
+    ("form", "text"),
+    [
+        ("points", "+12.0 points"),
+        ("points interval", "+12.0 points (95 % interval 8.7 to 15.6)"),
+        ("points range", "+12.0 points (8.7 to 15.6)"),
+        ("percent", "12.0 %"),
+        ("percent interval", "12.0 % (95 % interval 8.7 to 15.6)"),
+        ("whole-percent", "12 %"),
+        (".2f", "0.12"),
+        ("text", "0.1199"),
+    ],
+)
+def test_a_format_fixes_sign_and_unit(form, text):
+    assert format_number(NUMBERS.__getitem__, "gain", form).replace("\u00a0", " ") == text
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "text"),
+    [
+        (-0.056, 0.031, "−1.3 points (−5.6 to +3.1)"),
+        (-0.056, -0.001, "−1.3 points (−5.6 to −0.1)"),
+    ],
+)
+def test_the_ends_of_an_interval_have_signs_where_one_is_negative(low, high, text):
+    values = {"d": -0.013, "d_low": low, "d_high": high}
+    assert format_number(values.__getitem__, "d", "points range").replace("\u00a0", " ") == text
+
+
+def test_a_difference_that_rounds_to_nothing_has_no_minus():
+    assert format_number({"d": -0.0001}.__getitem__, "d", "points") == "+0.0\u00a0points"
+
+
+def test_a_number_is_that_of_the_main_study_or_of_the_one_named(project):
+    taxa = project / "book" / "executed" / "toy" / "10_taxa.ipynb"
+    taxa.write_text(taxa.read_text().replace("0.1199", "0.25"))
+    page, said = render(project, "{n}`taxa.gain points` and {n}`taxa.gain points toy`")
+    assert page.find("p").text.replace("\u00a0", " ") == "+12.0 points and +25.0 points"
+    assert said == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ("{n}`taxa.no_such points`", "has no number or text 'no_such'; accepted: gain, gain_low, gain_high, n_seeds, name"),
+        ("{n}`taxa.gain pints`", "unknown format 'pints' of gain; accepted: points, percent, whole-percent, count, text"),
+        ("{n}`taxa.name points`", "name is 'Insects', which format 'points' cannot show; accepted: a number"),
+        ("{n}`taxes.gain points`", "no executed notebook 'taxes' of study 'mini'; accepted: taxa, claims, beyond"),
+        ("{verdict}`C1 contradicted`", "C1 being 'contradicted' in study mini, but the ledger says: supported"),
+        ("{verdict}`C99 supported`", "but the ledger says: no such claim"),
+        ("```{figure-of} figure_99\n```", "unknown figure 'figure_99'; accepted: figure_1, figure_2"),
+        ("```{output} taxa.table_9\n```", "has no figure or table 'table_9'; accepted: figure_1, figure_2"),
+    ],
+)  # fmt: skip
+def test_a_wrong_name_is_an_error_with_chapter_line_and_what_is_accepted(project, text, error):
+    _, said = render(project, f"One.\n\n{text}")
+    lines = [line for line in said.splitlines() if error in line]
+    assert len(lines) == 1, said
+    assert f"{project / 'index.md'}:5" in lines[0]
+
+
+def test_a_verdict_that_the_ledger_holds_is_a_link_to_the_claim(project):
+    page, said = render(project, "It is {verdict}`C1 supported`, also {verdict}`C1 supported in toy`.\n\n```{claims}\n```")
+    assert [link["href"] for link in page.select("p a.reference")[:2]] == ["#claim-c1", "#claim-c1"]
+    assert page.find("p").text == "It is supported, also supported."
+    assert said == ""
+
+
+def test_a_figure_has_a_tab_per_study_with_those_not_run_last(project):
+    text = "```{figure-of} figure_1\n:each: {n}`taxa.n_seeds count` seeds.\n\nA caption.\n```\n\nSee [](fig-1)."
+    page, said = render(project, text)
+    figure = page.select_one("div.figure#fig-1")
+    assert [label.text.strip() for label in figure.select(".sd-tab-label")] == [
+        "mini: real photographs", "toy: known answer", "paper: the original design"
+    ]  # fmt: skip
+    assert [bool(panel.select(".gain-figure")) for panel in figure.select(".sd-tab-content")] == [True, True, False]
+    assert "Study toy: 3 seeds." in figure.text
+    assert figure.find_all("p")[-1].text == "Figure 1. A caption."
+    assert page.select_one("a[href='#fig-1']").text == "Figure 1"
+    assert said == ""
+
+
+def test_a_tab_marks_the_notebook_that_its_provenance_is_of(project):
+    page, _ = render(project, "```{figure-of} figure_1\n```")
+    marked = [span["data-notebook"] for span in page.select("span[data-provenance]")]
+    assert marked == ["book/executed/mini/10_taxa", "book/executed/toy/10_taxa"]
+
+
+def test_a_study_that_ran_without_a_figure_has_no_tab(project):
+    taxa = project / "book" / "executed" / "toy" / "10_taxa.ipynb"
+    write_notebook(taxa, "10_taxa", {"figure_1": NOTE}, NUMBERS)
+    page, _ = render(project, "```{figure-of} figure_1\n```")
+    assert [label.text.split(":")[0].strip() for label in page.select(".sd-tab-label")] == ["mini", "paper"]
+
+
+def test_a_page_of_one_study_shows_that_study_alone(project):
+    page, said = render(project, "```{study} toy\n```\n\n```{figure-of} figure_1\n```\n\n```{claims}\n```")
+    assert page.select(".sd-tab-label") == []
+    assert "Figure 1, study toy. Pretraining gain of each species" in page.text
+    assert [cell.text for cell in page.select("table th")][:2] == ["claim", "verdict"]
+    assert page.select("section[id^=claim-]") == []
+    assert said == ""
+
+
+def test_claims_have_an_overview_and_a_section_each(project):
+    page, said = render(project, "```{claims}\n```")
+    assert [cell.text for cell in page.select_one("table").select("th")] == ["claim", "mini", "toy", "paper"]
+    assert [section["id"] for section in page.select("section[id^=claim-]")] == ["claim-c1", "claim-c2"]
+    section = page.select_one("#claim-c1")
+    assert section.h2.text.startswith("C1. Pretraining helps a majority of species.")
+    assert [row.td.text.partition(":")[0] for row in section.select("tbody tr")] == ["mini", "toy", "paper"]
+    assert said == ""
+
+
+def test_a_changed_notebook_changes_the_page_in_the_next_build(project):
+    render(project, "{n}`taxa.gain points`")
+    taxa = project / "book" / "executed" / "mini" / "10_taxa.ipynb"
+    taxa.write_text(taxa.read_text().replace("0.1199", "0.25"))
+    os.utime(taxa, (taxa.stat().st_atime, taxa.stat().st_mtime + 10))
+    page, _ = render(project, "{n}`taxa.gain points`", fresh=False)
+    assert page.find("p").text == "+25.0\u00a0points"
