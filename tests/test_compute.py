@@ -17,8 +17,8 @@ from pretraining_gain.compute.machine import this_machine
 from pretraining_gain.compute.models import BACKBONES, build_model, freeze_backbone, load_backbone
 from pretraining_gain.compute.pipeline import ImageSet, augment, draw_crops, evaluation_batches, training_batches
 from pretraining_gain.compute.pretrain import pretrain
-from pretraining_gain.compute.weights import read_weights
 from pretraining_gain.compute.training import train
+from pretraining_gain.compute.weights import read_weights
 from pretraining_gain.errors import InputError
 from pretraining_gain.plan import studies
 from pretraining_gain.plan.recipes import Recipe, lr_at

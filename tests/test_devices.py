@@ -24,8 +24,8 @@ from pretraining_gain.compute.launch import launch
 from pretraining_gain.compute.machine import this_machine
 from pretraining_gain.compute.models import build_model
 from pretraining_gain.compute.pretrain import pretrain
-from pretraining_gain.compute.weights import read_weights
 from pretraining_gain.compute.training import train
+from pretraining_gain.compute.weights import read_weights
 from pretraining_gain.errors import InputError, Interrupted
 from pretraining_gain.plan.runs import Run
 
