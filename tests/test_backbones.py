@@ -10,7 +10,7 @@ import torch
 from conftest import change_study, same
 
 from pretraining_gain.compute.finetune import finetune
-from pretraining_gain.compute.models import build_model, features_of, freeze_backbone, head_of, load_backbone
+from pretraining_gain.compute.models import build_model, features_of, freeze_backbone, head_of, load_backbone, measure
 from pretraining_gain.compute.pretrain import pretrain
 from pretraining_gain.errors import InputError
 from pretraining_gain.plan.backbones import BACKBONES, Backbone, find_backbone
@@ -107,11 +107,7 @@ def test_a_study_with_a_network_of_timm_is_trained_and_frozen(results, small_stu
 
 def test_listed_numbers_agree_with_those_measured_on_the_network():
     for name in ("resnet50", "resnet18"):
-        entry = BACKBONES.pop(name)
-        try:
-            found = find_backbone(name)
-        finally:
-            BACKBONES[name] = entry
+        entry, found = BACKBONES[name], measure(name)
         assert found.n_features == entry.n_features
         assert found.weights_mb == pytest.approx(entry.weights_mb, rel=0.01)
         assert found.cost == pytest.approx(entry.cost, rel=0.3)
@@ -132,7 +128,7 @@ def test_one_entry_is_priced_offered_and_accepted(monkeypatch, small_study):
     run = Run.from_parameters({"study": small_study, "backbone": "my_net"})
     assert device_hours(run) == pytest.approx(2000 * device_hours(Run(study=small_study)))
     assert resources_of(run).mem_mb > 7 * 9000
-    with pytest.raises(InputError, match="accepted: resnet50, .*, my_net, or a classifier"):
+    with pytest.raises(InputError, match=r"accepted: .*, my_net, or a classifier"):
         Run(study=small_study, backbone="my_nett")
     assert same(build_model("my_net", 3, 0).state_dict(), build_model("resnet34", 3, 0).state_dict())
     assert others == [Run(study=small_study).fingerprint, Run(study=small_study, backbone="resnet18").fingerprint]
