@@ -93,7 +93,7 @@ def named(wildcards):
 
 
 # Only training is worth a job on a cluster; the rest takes seconds to a minute each and runs where snakemake does.
-localrules: all, results, book, pdf, tables, show_runs, figures, claims, samples, audit, controls, anchors, reliability, performance, growth, plan
+localrules: all, results, book, pdf, tables, show_runs, figures, claims, samples, audit, controls, anchors, reliability, performance, plan
 
 
 wildcard_constraints:
@@ -127,7 +127,6 @@ rule book:
         "book/executed/17_anchors.ipynb",
         "book/executed/20_reliability.ipynb",
         "book/executed/21_performance.ipynb",
-        "book/executed/22_growth.ipynb",
         [str(path) for path in Path("book").glob("*.*")],
         [str(path) for path in Path("book/_static").glob("*.*")],
         [str(path) for path in Path("book/_templates").rglob("*.*")],
@@ -323,17 +322,6 @@ rule performance:
         template="notebooks/21_performance.ipynb",
     output:
         "book/executed/21_performance.ipynb",
-    shell:
-        f"{EXECUTE} {{input.template}} {{output}}"
-
-
-rule growth:
-    input:
-        f"{results_of('bench', 'growth.json')}/growth.json",
-        TELL,
-        template="notebooks/22_growth.ipynb",
-    output:
-        "book/executed/22_growth.ipynb",
     shell:
         f"{EXECUTE} {{input.template}} {{output}}"
 

@@ -21,7 +21,7 @@ import pytest
 import torch
 from playwright.sync_api import Page, sync_playwright
 
-from pretraining_gain.compute.datasets import load_images
+from pretraining_gain.compute.images import load_images
 from pretraining_gain.compute.pipeline import ImageSet
 from pretraining_gain.plan.recipes import Recipe
 from pretraining_gain.plan.runs import Run, finetuning_runs

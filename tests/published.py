@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import http.server
+import importlib
 import io
 import pickle
 import re
@@ -11,12 +12,14 @@ import tarfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from pretraining_gain import data
+from pretraining_gain.datasets import find_dataset
 
 
 class Server(http.server.BaseHTTPRequestHandler):
@@ -78,7 +81,15 @@ def official_cifar() -> tuple[bytes, np.ndarray]:
 
 def serve(monkeypatch, server: str, content: bytes, dataset: str = "cifar10", checksum: str | None = None) -> None:
     monkeypatch.setattr(Server, "content", content)
-    known = data.ARCHIVES[dataset]
     found = checksum or "md5:" + hashlib.md5(content).hexdigest()
-    archive = data.Archive(f"{server}/archive", found, known.folder, known.unpack)
-    monkeypatch.setitem(data.ARCHIVES, dataset, archive)
+    served = {"url": f"{server}/archive", "checksum": found}
+    if dataset == "annotations":
+        monkeypatch.setattr(data, "ANNOTATIONS_DOWNLOAD", replace(data.ANNOTATIONS_DOWNLOAD, **served))
+        return
+    module, known = importlib.import_module(f"pretraining_gain.datasets.{dataset}"), find_dataset(dataset)
+    monkeypatch.setattr(module, "DATASET", replace(known, download=replace(known.download, **served)))
+
+
+def fetch(dataset: str) -> Path:
+    """Fetch a dataset, or the annotations; return its folder."""
+    return data.fetch_annotations() if dataset == "annotations" else Path(data.fetch_dataset(dataset))

@@ -8,11 +8,11 @@ import nbformat
 import pytest
 from conftest import ROOT
 
+from pretraining_gain.datasets.inat2021.official import OFFICIAL_COUNTS
 from pretraining_gain.errors import InputError
 from pretraining_gain.execute import execute
-from pretraining_gain.plan.inat2021 import OFFICIAL_COUNTS
 from pretraining_gain.plan.representation import annotations_path, load_annotations
-from pretraining_gain.tell.figures.audit import UNKNOWN, VOTE_CUTS, AuditView
+from pretraining_gain.tell.figures.audit import UNKNOWN, VOTE_CUTS, AuditView, figure_classes, figure_thresholds
 
 COUNTED_WITHOUT_THE_FILE = {
     "n_animal": "398", "n_non_animal": "602", "n_wild": "269", "n_domestic": "127", "n_accounted": "396", "n_extinct": "2",
@@ -52,14 +52,14 @@ def test_both_thresholds_move_the_count(photographs, vote_cut, well, n_well):
 
 
 def test_figures_draw_every_class_at_every_cut(photographs):
-    thresholds = {trace.name: dict(zip(trace.x, trace.y, strict=True)) for trace in audit().figure_thresholds().data}
+    thresholds = {trace.name: dict(zip(trace.x, trace.y, strict=True)) for trace in figure_thresholds(audit()).data}
     assert set(thresholds) == set(VOTE_CUTS)
     assert all(
         line[0] == 57 and list(line.values()) == sorted(line.values(), reverse=True) for line in thresholds.values()
     )
     assert thresholds["majority (above 0)"][40] == 51 and thresholds["unanimous (1)"][40] == 48
     assert thresholds["any vote (−1 or more)"][50] == 57
-    figure = audit().figure_classes()
+    figure = figure_classes(audit())
     [bars] = figure.data
     assert len(bars.y) == len(set(bars.y)) == 57 and list(bars.x) == sorted(bars.x)
     menu = figure.layout.updatemenus[0]

@@ -21,8 +21,8 @@ from PIL import Image
 from refusal import refused
 
 from pretraining_gain import prepare
-from pretraining_gain.compute.datasets import load_images
-from pretraining_gain.compute.datasets.prepared import load_packs, pack_path
+from pretraining_gain.compute.images import load_images
+from pretraining_gain.compute.images.packs import load_packs, pack_path
 from pretraining_gain.compute.pipeline import ImageSet
 from pretraining_gain.plan.studies import load_study
 from pretraining_gain.plan.taxonomy import load_class_table
@@ -95,7 +95,7 @@ BAD_FILES: dict[str, tuple[Damage, str]] = {
     "a broken link": (instead(lambda path: path.symlink_to("/nowhere.png")), "a link that leads nowhere, to /nowhere.png"),
     "a link to itself": (instead(lambda path: path.symlink_to(path)), "a link that leads nowhere"),
 }  # fmt: skip
-FETCH = "fetch it with `python -m pretraining_gain.data mini`, or set PRETRAINING_GAIN_DATA to where the data are"
+FETCH = "fetch it with `python -m pretraining_gain.data STUDY`, or set PRETRAINING_GAIN_DATA to where the data are"
 #: How to break the folder `bird`, and what the line says beside its name.
 BAD_FOLDERS: dict[str, tuple[Damage, str]] = {
     "missing": (shutil.rmtree, f"is missing; {FETCH}"),

@@ -16,7 +16,7 @@ from PIL import Image
 from refusal import assert_one_line, listing, refused
 
 from pretraining_gain import data, execute, prepare
-from pretraining_gain.compute.datasets import load_images
+from pretraining_gain.compute.images import load_images
 from pretraining_gain.compute.machine import this_machine
 from pretraining_gain.compute.pretrain import pretrain
 from pretraining_gain.compute.samples import SampleView
@@ -247,7 +247,7 @@ def photographs_of_one_class() -> None:
 
 #: Variable -> what writes there.
 WRITERS: dict[str, Callable[[], object]] = {
-    "DATA": lambda: data.fetch("cifar10"),
+    "DATA": lambda: data.fetch_dataset("cifar10"),
     "RESULTS": lambda: pretrain(Run(study="toy")),
     "CACHE": photographs_of_one_class,
     "PREPARED": lambda: prepare.prepare("paper", workers=1),

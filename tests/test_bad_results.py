@@ -127,7 +127,7 @@ BAD_PREDICTIONS: dict[str, tuple[Damage, str]] = {
     "a class with a fraction": (cell("prediction", "1.5"), "column 'prediction' holds what is no class id"),
     "no class": (cell("label", ""), "column 'label' holds what is no class id"),
     "a class beyond all numbers": (cell("label", "9" * 30), "column 'label' holds what is no class id"),
-    "an image twice": (cell("image_id", "0/1"), "image '0/1' stands twice; accepted: each image once"),
+    "an image twice": (cell("image_id", "0/1"), "image '0/1' appears twice; accepted: each image once"),
     "one more right": (cell("prediction", "0"), "its checksum is"),
     "fewer images": (signed(table(lambda rows: rows[1:])), "was evaluated on other images than the rest"),
     "another label": (signed(cell("label", "1")), "was evaluated on other images than the rest"),

@@ -127,7 +127,7 @@ def test_no_value_is_none(tmp_path, path):
 
 NAN, INF = float("nan"), float("inf")
 LONG = 2**63
-ONCE = "stands twice; accepted: each value once"
+ONCE = "appears twice; accepted: each value once"
 #: Path, value, what is said beside the path.
 OUT_OF_RANGE: list[tuple[str, Any, str]] = [
     ("name", "Toy World", "should match pattern '^[a-z][a-z0-9_]*$'"),
@@ -175,13 +175,13 @@ OUT_OF_RANGE: list[tuple[str, Any, str]] = [
     ("arms.all", [10], "k=10 is not possible; accepted: 24"),
     ("pretrain.based_on", "pretraining", "'pretrain', 'finetune_inat' or 'finetune_imagenet'"),
     ("downstreams", [], "at least 1 item"),
-    ("downstreams.1.name", "field", "downstreams: 'field' stands twice"),
+    ("downstreams.1.name", "field", "downstreams: 'field' appears twice"),
     ("downstreams.0.domain", "inside", "'out_of_domain' or 'in_domain'"),
     ("downstreams.0.images.eval_images_per_class", 0, "eval_images_per_class is 0; accepted: 1 or more"),
     ("downstreams.0.pools", ["none"], "pool 'none' is unknown; accepted: animal, non_animal, random, all, half_animal, scratch"),
     ("downstreams.0.pools", ["all", "all"], f"'all' {ONCE}"),
     ("designs.0.name", "", "should match pattern"),
-    ("designs", [WHOLE["designs"][0]] * 2, "'matched' stands twice"),
+    ("designs", [WHOLE["designs"][0]] * 2, "'matched' appears twice"),
     ("designs.0.arms", {}, "at least 1 item"),
     ("designs.0.arms", {"animal": []}, "at least 1 item"),
     ("designs.0.arms.half_animal", [6], "designs.matched.arms.half_animal: k=6 is not possible; accepted: 18"),

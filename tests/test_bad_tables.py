@@ -12,10 +12,10 @@ import torch
 from official import make_annotations, make_inat
 from refusal import in_json, refused
 
-from pretraining_gain.compute.datasets import load_images
+from pretraining_gain.compute.images import load_images
 from pretraining_gain.compute.models import build_model, load_backbone
 from pretraining_gain.compute.weights import read_weights, write_weights
-from pretraining_gain.plan.inat2021 import read_listing
+from pretraining_gain.datasets.inat2021.official import read_listing
 from pretraining_gain.plan.representation import annotations_path, load_annotations
 from pretraining_gain.plan.runs import Run
 from pretraining_gain.plan.studies import load_study
@@ -56,7 +56,7 @@ CSV_FORM = "accepted: CSV saved as UTF-8"
 BAD_TABLES: dict[str, tuple[Damage, str]] = {
     "a column is missing": (text("class_id,key", "class_id,kee"), "column(s) missing: key; accepted: a CSV file with class_id"),
     "semicolons": (lambda path: path.write_text(TABLE.replace(",", ";")), "column(s) missing: class_id, key"),
-    "a column twice": (text("order,family", "family,family"), "column 'family' stands twice; accepted: each column once"),
+    "a column twice": (text("order,family", "family,family"), "column 'family' appears twice; accepted: each column once"),
     "empty": (whole(b""), "column(s) missing: class_id"),
     "only a header": (whole(TABLE.split("\n")[0].encode()), "has a header and no rows; accepted: one row or more"),
     "an id twice": (text("\n2,", "\n1,"), "class_id 1 stands where 2 should; accepted: 0, 1, 2"),
@@ -65,7 +65,7 @@ BAD_TABLES: dict[str, tuple[Damage, str]] = {
     "an id that is no number": (text("\n2,", "\ntwo,"), "column 'class_id' has 'two'; accepted: whole numbers"),
     "an id with a fraction": (text("\n2,", "\n2.0,"), "column 'class_id' has '2.0'; accepted: whole numbers"),
     "a negative id": (text("\n0,", "\n-1,"), "column 'class_id' has '-1'; accepted: whole numbers"),
-    "a key twice": (text("00002_Milvus", "00001_Eristalis"), "key '00001_Eristalis' stands twice; accepted: each key once"),
+    "a key twice": (text("00002_Milvus", "00001_Eristalis"), "key '00001_Eristalis' appears twice; accepted: each key once"),
     "no key": (text("00002_Milvus", ""), "line 4: column 'key' has no value"),
     "a key that is missing by name": (text("00002_Milvus", "NA"), "line 4: column 'key' has no value"),
     "a key leads elsewhere": (text("00002_Milvus", "../../etc"), "'../../etc' is not the name of one folder; accepted"),
@@ -145,7 +145,7 @@ BAD_ANNOTATIONS: dict[str, tuple[Damage, str]] = {
     "an infinite vote": (text(",1.0,", ",inf,"), "column 'Correct ID' has 'inf'; accepted: numbers from -1 to 1"),
     "an image that is not there": (added("50001,Bird,x,1,1,1,1,1,1"), "50001 is not in ImageNet's validation set (1 to 50000)"),
     "a number with a fraction": (added("1.5,Bird,x,1,1,1,1,1,1"), "column 'Image Number' has '1.5'; accepted: whole numbers"),
-    "an image twice": (lambda path: added(path.read_text().split("\n")[1])(path), "stands twice; accepted: each image once"),
+    "an image twice": (lambda path: added(path.read_text().split("\n")[1])(path), "appears twice; accepted: each image once"),
     "a line cut off": (lambda path: path.write_bytes(path.read_bytes()[:-12]), "7 fields; accepted: 9, as in the header"),
 }  # fmt: skip
 
@@ -168,10 +168,10 @@ BAD_LISTINGS: dict[str, tuple[Damage, str]] = {
     "UTF-16": (recoded("utf-16"), "cannot be read as JSON"),
     "a list": (whole(b"[1, 2]"), "is not an iNaturalist 2021 file"),
     "a list of images in place of them": (in_json(lambda c: c.update(images=[[1]])), "is not an iNaturalist 2021 file"),
-    "an image twice": (in_json(lambda c: c["images"].append(c["images"][0])), "id 0 stands twice in 'images'; accepted: each"),
-    "a file twice": (in_json(lambda c: c["images"][0].update(c["images"][1] | {"id": 0})), "stands twice in"),
+    "an image twice": (in_json(lambda c: c["images"].append(c["images"][0])), "id 0 appears twice in 'images'; accepted: each"),
+    "a file twice": (in_json(lambda c: c["images"][0].update(c["images"][1] | {"id": 0})), "appears twice in"),
     "an image of two classes": (in_json(lambda c: c["annotations"].append({"image_id": 0, "category_id": 1})), "image_id 0"),
-    "a category twice": (in_json(lambda c: c["categories"].append(c["categories"][0])), "id 0 stands twice in 'categories'"),
+    "a category twice": (in_json(lambda c: c["categories"].append(c["categories"][0])), "id 0 appears twice in 'categories'"),
     "a file elsewhere": (in_json(lambda c: c["images"][0].update(file_name="train_mini/../../x.jpg")), ODD_NAME),
     "an absolute file": (in_json(lambda c: c["images"][0].update(file_name="/etc/a/x.jpg")), ODD_NAME),
     "a file of another split": (in_json(lambda c: c["images"][0].update(file_name="val/a/x.jpg")), ODD_NAME),

@@ -12,7 +12,7 @@ from scipy.stats import t as t_distribution
 
 from pretraining_gain.errors import InputError
 from pretraining_gain.tell.claims.declarations import CLAIMS
-from pretraining_gain.tell.figures.beyond import figure_power
+from pretraining_gain.tell.figures.controls import power_curves
 from pretraining_gain.tell.statistics.crossed import Sources
 from pretraining_gain.tell.statistics.estimates import holm
 from pretraining_gain.tell.validation.control_tables import ControlTables
@@ -170,7 +170,7 @@ def test_tables_are_written_and_read_back(controls, tmp_path, monkeypatch):
     assert list(tables.false_positive_table().index) == list(tables.promised_table().index) == ["C2", "C13"]
     assert set(tables.curves["n_seeds"]) == {3, 5, 10} and len(tables.permutation_table()) == 1
     assert set(tables.promised["repetitions"]) == {10, 4}
-    figure = figure_power(tables.curves)
+    figure = power_curves(tables.curves)
     assert len(figure.data) == 2 * 2 * 3 and sum(trace.visible for trace in figure.data) == 6
     assert [button["label"] for button in figure.layout.updatemenus[0].buttons] == ["C2", "C13"]
     assert figure.layout.shapes[0].x0 == pytest.approx(0.03)

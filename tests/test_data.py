@@ -9,10 +9,10 @@ import zipfile
 import numpy as np
 import pytest
 from PIL import Image
-from published import Server, official_cifar, publishing, serve, tar_of
+from published import Server, fetch, official_cifar, publishing, serve, tar_of
 
 from pretraining_gain import data
-from pretraining_gain.compute.datasets import cifar10
+from pretraining_gain.datasets import cifar10
 from pretraining_gain.errors import InputError
 from pretraining_gain.plan.representation import annotations_path
 from pretraining_gain.plan.studies import load_study
@@ -27,7 +27,7 @@ def server(monkeypatch, tmp_path):
 def test_cifar_is_fetched_unpacked_and_read(server, monkeypatch, tmp_path):
     content, pixels = official_cifar()
     serve(monkeypatch, server, content)
-    folder = data.fetch("cifar10")
+    folder = fetch("cifar10")
     assert len(list((folder / "train" / "bird").iterdir())) == 5 and len(list((folder / "test").iterdir())) == 2
     assert np.array_equal(np.asarray(Image.open(folder / "train" / "bird" / "0001.png")), pixels[2].transpose(1, 2, 0))
     monkeypatch.setenv("PRETRAINING_GAIN_CACHE", str(tmp_path / "cache"))
@@ -35,7 +35,7 @@ def test_cifar_is_fetched_unpacked_and_read(server, monkeypatch, tmp_path):
     loaded = cifar10.load_class(images, {"key": "cat"}, "train", 32)[0]
     assert np.array_equal(loaded[0], pixels[1].transpose(1, 2, 0))
     requests = len(Server.ranges)
-    assert data.fetch("cifar10") == folder and len(Server.ranges) == requests
+    assert fetch("cifar10") == folder and len(Server.ranges) == requests
 
 
 def test_caltech_is_fetched_and_unpacked(server, monkeypatch):
@@ -44,11 +44,11 @@ def test_caltech_is_fetched_and_unpacked(server, monkeypatch):
     with zipfile.ZipFile(buffer, "w") as archive:
         archive.writestr("caltech-101/101_ObjectCategories.tar.gz", inner)
     serve(monkeypatch, server, buffer.getvalue(), "caltech101")
-    assert (data.fetch("caltech101") / "101_ObjectCategories/emu/image_0001.jpg").read_bytes() == b"picture"
+    assert (fetch("caltech101") / "101_ObjectCategories/emu/image_0001.jpg").read_bytes() == b"picture"
 
 
 def test_data_in_place_are_used(photographs):
-    assert data.fetch("cifar10") == photographs.resolve() / "cifar-10"
+    assert fetch("cifar10") == photographs.resolve() / "cifar-10"
 
 
 def test_data_that_must_be_asked_for_are_named_with_their_place(photographs):
@@ -68,4 +68,4 @@ def test_annotations_are_fetched_by_checksum_and_read_in_place(server, monkeypat
 
 def test_the_annotations_checksum_is_that_of_the_file_in_use(photographs):
     found = hashlib.sha256(annotations_path().read_bytes()).hexdigest()
-    assert data.ARCHIVES["annotations"].checksum == f"sha256:{found}"
+    assert data.ANNOTATIONS_DOWNLOAD.checksum == f"sha256:{found}"

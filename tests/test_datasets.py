@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from pretraining_gain.compute.datasets import caltech101, cifar10, image_folder, load_images
-from pretraining_gain.plan.datasets import dataset_names
+from pretraining_gain.compute.images import decoding, load_images
+from pretraining_gain.compute.images import folder as image_folder
+from pretraining_gain.datasets import caltech101, cifar10, dataset_names
 from pretraining_gain.plan.studies import load_study
 from pretraining_gain.plan.taxonomy import load_class_table
 
@@ -62,14 +63,14 @@ def test_odd_files_become_upright_rgb_squares(tmp_path):
     wide[:, 20:40] = 255  # the central square is white
     for mode in ("RGB", "L", "CMYK"):
         Image.fromarray(wide).convert(mode).save(tmp_path / f"{mode}.jpg", quality=95)
-        pixels = image_folder.decode((tmp_path / f"{mode}.jpg").read_bytes(), 16)
+        pixels = decoding.decode((tmp_path / f"{mode}.jpg").read_bytes(), 16)
         assert pixels.shape == (16, 16, 3) and pixels[:, 2:-2].min() > 220
     half = np.zeros((32, 32, 3), dtype=np.uint8)
     half[:16] = 255  # white above; stored turned by 90 degrees, as EXIF says
     exif = Image.Exif()
     exif[0x0112] = 6
     Image.fromarray(half).rotate(90).save(tmp_path / "turned.jpg", exif=exif, quality=95)
-    pixels = image_folder.decode((tmp_path / "turned.jpg").read_bytes(), 16)
+    pixels = decoding.decode((tmp_path / "turned.jpg").read_bytes(), 16)
     assert pixels[:6].min() > 200 and pixels[-6:].max() < 55
 
 
@@ -83,7 +84,7 @@ def test_a_jpeg_decoded_at_a_fraction_of_its_size_looks_as_pillow_has_it(size_px
     for image, mean in ((colour, 1), (colour.convert("L"), 1), (colour.crop((0, 0, 96, 128)), 1), (odd, 8)):
         file = io.BytesIO()
         image.save(file, "JPEG", quality=92)
-        fast, wanted = image_folder.decode(file.getvalue(), size_px), ImageOps.fit(
+        fast, wanted = decoding.decode(file.getvalue(), size_px), ImageOps.fit(
             Image.open(file).convert("RGB"), (size_px, size_px), method=Image.Resampling.BICUBIC
         )  # fmt: skip
         difference = np.abs(fast.astype(int) - np.asarray(wanted))
@@ -101,11 +102,11 @@ def test_what_the_fast_decoder_does_not_take_is_left_to_pillow():
     upright = Image.Exif()
     upright[0x0112] = 1
     left = {"cut": jpeg()[:300], "CMYK": jpeg(mode="CMYK"), "turned": jpeg(exif=turned), "none": b"\xff\xd8\xff"}
-    assert all(image_folder._decode_jpeg(content, 16) is None for content in left.values())
+    assert all(decoding._decode_jpeg(content, 16) is None for content in left.values())
     taken = [jpeg(), jpeg(exif=upright), jpeg(mode="L"), jpeg(progressive=True)]
-    assert all(image_folder._decode_jpeg(content, 16).shape == (20, 25, 3) for content in taken)
+    assert all(decoding._decode_jpeg(content, 16).shape == (20, 25, 3) for content in taken)
     with pytest.raises(OSError, match="Truncated"):
-        image_folder.decode(left["cut"], 16)
+        decoding.decode(left["cut"], 16)
 
 
 def test_caltechs_split_is_twenty_to_train_and_up_to_fifty_of_the_rest(photographs, tmp_path, monkeypatch):

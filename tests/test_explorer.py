@@ -20,9 +20,8 @@ from pretraining_gain.errors import InputError
 from pretraining_gain.plan.representation import annotations_path, correct_images, load_annotations, representation
 from pretraining_gain.plan.studies import load_study
 from pretraining_gain.tell.figures import explorer
-from pretraining_gain.tell.figures.applications import application
 from pretraining_gain.tell.figures.audit import VOTE_CUTS
-from pretraining_gain.tell.figures.explorer import UNIT, explorer_numbers, explorer_tables, facts, plain_table
+from pretraining_gain.tell.figures.explorer import UNIT, describe, explorer_numbers, explorer_tables, plain_table
 from pretraining_gain.tell.results.evaluation import Evaluation, View, load_evaluation
 from pretraining_gain.tell.results.gains import arm_accuracy, group_accuracy, species_gains
 
@@ -90,7 +89,7 @@ def test_the_plain_table_and_the_chapters_numbers_are_of_the_first_target(mini):
     numbers = explorer_numbers(mini)
     assert numbers["most_gain"] == pytest.approx(published["mean"].max()) and numbers["n_species"] == 36
     assert numbers["n_gains"] == sum(len(arm["net"]) for target in mini["targets"] for arm in target["arms"])
-    assert "seeds 0, 1, 2" in facts(mini) and f"{DRAWS} draws" in facts(mini)
+    assert "seeds 0, 1, 2" in describe(mini) and f"{DRAWS} draws" in describe(mini)
 
 
 def test_missing_results_are_named(results):
@@ -126,7 +125,7 @@ def simulated_world(n_species: int, n_arms: int = 1, annotated: bool = True) -> 
     evaluation = Evaluation(study, study.downstreams[0], {arm: [0, 1] for arm in correct}, labels, labels, correct, runs)
     evaluation.__dict__["classes"] = classes
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(explorer, "_arms", lambda *_: arms)
+        patch.setattr(explorer, "finetuning_runs", lambda *_: [SimpleNamespace(arm=arm) for arm in correct])
         patch.setattr(explorer, "load_study", lambda _: study)
         patch.setattr(explorer, "load_evaluation", lambda *_: evaluation)
         return explorer_tables(View(study="paper", draws=20))
@@ -136,7 +135,7 @@ def put_page(folder: Path, *studies: dict[str, Any]) -> Path:
     """A page with the explorer of these studies, as the book's theme frames it; returns its path."""
     shutil.copytree(ROOT / "book" / "_static", folder / "_static", dirs_exist_ok=True)
     shutil.copy(str(files("plotly") / "package_data" / "plotly.min.js"), folder / "_static")
-    parts = [application("gain-explorer", "explorer", one, plain_table(one), facts(one)).html for one in studies]
+    parts = [explorer.explorer(one).html for one in studies]
     parts = [
         f'{part}<p class="provenance">of study {one["study"]}</p>' for part, one in zip(parts, studies, strict=True)
     ]
@@ -337,9 +336,8 @@ def test_thousands_of_species_are_drawn(browser, tmp_path):
 
 
 def test_an_interval_that_there_is_none_of_is_published_as_none(monkeypatch):
-    """One seed and one species a group: no interval, and the plain table leaves it empty."""
+    """A single seed has no interval; its place stays empty."""
     found = pd.DataFrame({"group": ["a", "b"], "low": [np.nan, -0.01234], "high": [np.nan, 0.5]})
-    monkeypatch.setattr(explorer, "bootstrap_means", lambda *_, **__: found)
-    evaluation = SimpleNamespace(labels=np.array([0, 1]))
-    ends = explorer._ends(evaluation, np.zeros((1, 2)), pd.Series(["a", "b"]), 10, resample_classes=True)
-    assert ends == {"low": [None, -123], "high": [None, 5000]}
+    monkeypatch.setattr("pretraining_gain.tell.statistics.estimates.bootstrap_means", lambda *_, **__: found)
+    evaluation = load_evaluation("mini", "caltech101_animals")
+    assert explorer._arm(evaluation, "all-k10", 10)["all"] == {"low": [None, -123], "high": [None, 5000]}

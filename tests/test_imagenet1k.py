@@ -11,7 +11,8 @@ import torch
 from official import ODD, first_validation_image, make_devkit, make_imagenet, patches, put
 
 from pretraining_gain import prepare
-from pretraining_gain.compute.datasets import imagenet1k, load_images
+from pretraining_gain.compute.images import load_images
+from pretraining_gain.datasets import imagenet1k
 from pretraining_gain.errors import InputError
 from pretraining_gain.plan.studies import load_study
 from pretraining_gain.plan.taxonomy import load_class_table

@@ -13,9 +13,11 @@ import pytest
 from official import SPECIES, make_inat, make_inat_study
 
 from pretraining_gain import prepare
-from pretraining_gain.compute.datasets import inat2021, load_images
+from pretraining_gain.compute.images import load_images
+from pretraining_gain.datasets import inat2021
+from pretraining_gain.datasets.inat2021 import manifest as manifests
+from pretraining_gain.datasets.inat2021 import official
 from pretraining_gain.errors import InputError
-from pretraining_gain.plan import inat2021 as official
 from pretraining_gain.plan.studies import Images, load_study
 from pretraining_gain.plan.taxonomy import load_class_table
 
@@ -165,10 +167,10 @@ def test_a_file_with_the_content_of_a_training_image_is_not_drawn_and_the_short_
 
 def test_the_draw_is_a_function_of_the_seed(inat):
     train, mini = (official.read_listing(inat / f"{split}.json") for split in ("train", "train_mini"))
-    draws = [official.draw_manifest(train, mini, 3, seed, lambda some: [False] * len(some)) for seed in (0, 0, 1)]
+    draws = [manifests.draw_manifest(train, mini, 3, seed, lambda some: [False] * len(some)) for seed in (0, 0, 1)]
     assert draws[0] == draws[1] and draws[0]["images"] != draws[2]["images"]
     fewer = {number: rows[:5] for number, rows in train.images.items()}
-    one_left = official.draw_manifest(replace(train, images=fewer), mini, 3, 0, lambda some: [False] * len(some))
+    one_left = manifests.draw_manifest(replace(train, images=fewer), mini, 3, 0, lambda some: [False] * len(some))
     assert set(one_left["short"].values()) == {1} and len(one_left["short"]) == 12
 
 
@@ -177,7 +179,7 @@ def change_manifest(target: Images, /, sign: bool = True, **changes: object) -> 
     path = inat2021.manifest_path(target)
     manifest = json.loads(path.read_text()) | changes
     if sign:
-        manifest["checksum"] = official._checksum(manifest["images"])
+        manifest["checksum"] = manifests.checksum(manifest["images"])
     path.write_text(json.dumps(manifest))
 
 
@@ -248,10 +250,10 @@ def test_a_training_image_whose_ids_differ_between_the_files_is_found_by_file(in
     train, mini = (official.read_listing(inat / f"{split}.json") for split in ("train", "train_mini"))
     renumbered = {n: [image | {"id": image["id"] + 10_000_000} for image in rows] for n, rows in mini.images.items()}
     other = replace(mini, images=renumbered)
-    drawn = official.draw_manifest(train, other, 3, 0, lambda some: [False] * len(some))
+    drawn = manifests.draw_manifest(train, other, 3, 0, lambda some: [False] * len(some))
     assert all(int(i) % 100 >= 4 for ids in drawn["images"].values() for i in ids)
     with pytest.raises(InputError, match="first 400"):
-        official.verify_manifest({"images": WITH_A_TRAINING_IMAGE}, Path("m.json"), train, other)
+        manifests.verify_manifest({"images": WITH_A_TRAINING_IMAGE}, Path("m.json"), train, other)
 
 
 def test_the_official_val_can_be_evaluated_on_instead(inat, tmp_path, capsys):
@@ -263,16 +265,16 @@ def test_the_official_val_can_be_evaluated_on_instead(inat, tmp_path, capsys):
     held_out = evaluation_set(images)
     assert len(held_out) == 24 and {name.split("/")[0] for name in held_out.image_ids} == {"val"}
     assert "1 image(s) equal training images, first val/" in capsys.readouterr().out  # as published: said, not refused
-    assert "official validation images, up to 10 a class" in official.describe_evaluation(images)
+    assert "official validation images, up to 10 per class" in inat2021.describe_evaluation(images)
     assert not inat2021.manifest_path(images).exists()
 
 
 def test_the_book_says_what_was_evaluated_on(inat, tmp_path):
     images = load_study(make_inat_study(tmp_path / "study.yml")).downstreams[0].images
-    assert official.describe_evaluation(images).startswith("3 images a class drawn from the full training set (seed 0)")
+    assert inat2021.describe_evaluation(images).startswith("3 images per class drawn from the full training set (seed 0)")
     wrong = images.model_copy(update={"options": {"evaluate_on": "test"}})
     with pytest.raises(InputError, match=r"evaluate_on='test'; accepted: train, val"):
-        official.evaluate_on(wrong)
+        inat2021.evaluate_on(wrong)
 
 
 def test_two_numbers_of_evaluation_images_do_not_share_their_packs(inat, tmp_path):
@@ -284,11 +286,8 @@ def test_two_numbers_of_evaluation_images_do_not_share_their_packs(inat, tmp_pat
 def test_an_image_names_its_rights_holder_and_licence(inat, tmp_path):
     images = prepared(tmp_path / "study.yml")
     image_id = load_images(images, load_class_table("inat2021_animals")[4:5], "train", 36).image_ids[1]
-    assert inat2021.credit(image_id) == {
-        "rights_holder": "Observer 401",
-        "licence": "Attribution License",
-        "url": "http://creativecommons.org/licenses/by/4.0/",
-    }
+    said = "© Observer 401, Attribution License, http://creativecommons.org/licenses/by/4.0/"
+    assert inat2021.credit_image(image_id) == said
 
 
 def test_reading_a_listing_keeps_of_an_image_only_what_is_used(inat):

@@ -110,7 +110,7 @@ def test_the_notebooks_hold_what_chapters_paste(study):
     assert there["13_claims"]["C13"]["text/plain"] == "'not run'"  # it has no random subsets
     assert there["13_claims"]["C5"]["text/plain"].strip("'") in ("supported", "contradicted", "not resolvable at this scale")
     said = there["00_plan"]["evaluated_on"]["text/plain"]
-    assert "3 images a class drawn from the full training set (seed 0), none of them in train_mini" in said
+    assert "3 images per class drawn from the full training set (seed 0), none of them in train_mini" in said
 
 
 def test_samples_show_both_domains_with_the_credit_of_each_image(study):

@@ -19,7 +19,7 @@ from filelock import FileLock
 from official import SPECIES, make_imagenet, make_inat, make_inat_study, make_study
 
 from pretraining_gain import prepare
-from pretraining_gain.compute.datasets import load_images
+from pretraining_gain.compute.images import load_images
 from pretraining_gain.errors import InputError
 from pretraining_gain.plan.studies import load_study
 from pretraining_gain.plan.taxonomy import load_class_table
@@ -58,7 +58,7 @@ def test_an_estimate_makes_no_pack(study, tmp_path, capsys):
 
 def test_the_estimate_of_disk_is_near_what_is_used(study, tmp_path):
     parts = prepare.parts_of(load_study(study))
-    prepare._module(parts[0].images).set_up(parts[0].images)
+    parts[0].preparation.set_up(parts[0].images)
     expected = prepare.estimate(parts, workers=1)
     prepare.prepare(study, workers=1)
     made = [size for part in parts for key in part.rows()["key"] for size in prepare.read_pack(part.path(key))[1][:, 1]]

@@ -10,7 +10,9 @@ from conftest import ROOT
 
 from pretraining_gain.errors import InputError
 from pretraining_gain.plan.costs import Plan
-from pretraining_gain.tell.figures.registry import FIGURES, Runs, figure, figures_of
+from pretraining_gain.tell.figures import subsets
+from pretraining_gain.tell.figures.declare import declared_in
+from pretraining_gain.tell.figures.registry import FIGURES, Runs, figure
 
 
 def test_the_registry_imports_neither_torch_nor_statistics():
@@ -25,7 +27,8 @@ def test_the_registry_imports_neither_torch_nor_statistics():
 @pytest.mark.parametrize("key", list(FIGURES))
 def test_each_figure_names_a_notebook_that_draws_it(key):
     notebook = ROOT / "notebooks" / f"{FIGURES[key].notebook}.ipynb"
-    assert f'show_figures(\\"{FIGURES[key].notebook}\\"' in notebook.read_text()
+    module = FIGURES[key].draw.__module__.rpartition(".")[2]
+    assert f"from pretraining_gain.tell.figures import {module}" in notebook.read_text()
 
 
 def test_a_key_belongs_to_one_function():
@@ -47,5 +50,5 @@ def test_the_reader_may_choose_target_and_pretraining():
     assert {run.arm for run in runs if run.downstream == "clean"} == {"animal-k4", "scratch"}
 
 
-def test_figures_stand_in_the_order_of_their_declaration():
-    assert [one.key for one in figures_of("11_subsets")] == ["figure_3", "figure_4", "figure_6"]
+def test_a_notebook_shows_the_figures_of_its_module_in_their_order():
+    assert [one.key for one in declared_in(subsets)] == ["figure_3", "figure_4", "figure_6"]

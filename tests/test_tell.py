@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,12 +11,12 @@ from conftest import ROOT, simulate_results
 
 from pretraining_gain.errors import InputError
 from pretraining_gain.paths import results_of
-from pretraining_gain.tell.figures.subsets import figure6_scaled_curves, subset_curves
+from pretraining_gain.tell.figures.subsets import figure_6, subset_curves
 from pretraining_gain.tell.figures.taxa import (
     figure1_gain_by_taxon,
     figure2_supercategories,
-    learning_curve,
 )
+from pretraining_gain.tell.figures.training import learning_curve
 from pretraining_gain.tell.results.correctness import Hits
 from pretraining_gain.tell.results.evaluation import View, load_evaluation
 from pretraining_gain.tell.results.gains import (
@@ -141,7 +143,7 @@ def test_figures_draw_every_point(evaluation):
     arms = arm_accuracy(evaluation, 50)
     curves = {trace.name: trace for trace in subset_curves(arms).data if trace.name}
     assert list(curves["animal classes"].x) == [2, 4, 6] and list(curves["random classes"].x) == [2, 4, 6, 8]
-    scaled = figure6_scaled_curves({"a": arms, "b": arms})
+    scaled = figure_6(SimpleNamespace(arms_by_target={"a": arms, "b": arms}))
     random = next(trace for trace in scaled.data if trace.name == "random classes")
     assert list(random.x) == pytest.approx([1.2, 2.4, 3.6, 4.8, 6.0])
     assert len(learning_curve([{"epoch": 0, "loss": 1.0, "top1": 0.5}]).data) == 2

@@ -10,10 +10,10 @@ import pytest
 import yaml
 from conftest import ROOT
 
-from pretraining_gain.compute.datasets import load_images, toy
-from pretraining_gain.compute.shapes import ARTEFACTS, MARBLES, pattern
+from pretraining_gain.compute.images import load_images
+from pretraining_gain.datasets import options_of, toy
+from pretraining_gain.datasets.toy.shapes import ARTEFACTS, MARBLES, pattern
 from pretraining_gain.errors import InputError
-from pretraining_gain.plan.datasets import options_of
 from pretraining_gain.plan.studies import load_study
 from pretraining_gain.plan.taxonomy import load_class_table
 
@@ -77,7 +77,7 @@ def test_training_and_evaluation_pictures_differ():
 def test_the_dials_of_a_study_reach_the_pictures():
     source = load_study("toy").source.model_copy(update={"train_images_per_class": 4})
     turned = source.model_copy(update={"options": {"gap": 1, "shares": "generic", "strength": 0.5}})
-    pixels, ids, _ = toy.load_class(turned, ROWS[0], "train", 32)
+    pixels, ids, *_ = toy.load_class(turned, ROWS[0], "train", 32)
     expected = pictures(ROWS[0], range(4), table=SOURCE, gap=1, shares="generic", strength=0.5)
     assert np.array_equal(pixels, expected) and ids[3] == f"{ROWS[0]['key']}/3"
     assert not np.array_equal(pixels, toy.load_class(source, ROWS[0], "train", 32)[0])

@@ -17,8 +17,8 @@ from playwright.sync_api import Page
 from pretraining_gain.errors import InputError
 from pretraining_gain.tell.claims.declarations import CLAIMS
 from pretraining_gain.tell.claims.what_if import Settings, main, recompute
-from pretraining_gain.tell.claims.what_if_data import facts, plain_verdicts, tweak_tables
-from pretraining_gain.tell.figures.applications import application
+from pretraining_gain.tell.claims.what_if_data import plain_verdicts, tweak_tables
+from pretraining_gain.tell.figures.what_if import what_if
 
 pytestmark = pytest.mark.browser
 ALL = [claim.id for claim in CLAIMS]
@@ -47,7 +47,7 @@ def place(tmp_path_factory) -> Path:
         simulate_results("toy", gain=0.1)
         studies = [tweak_tables("mini"), tweak_tables("toy")]
     shutil.copytree(ROOT / "book" / "_static", folder / "_static")
-    parts = [application("gain-tweak", "tweak", one, plain_verdicts(one), facts(one)).html for one in studies]
+    parts = [what_if(one).html for one in studies]
     parts = [f'{part}<p class="provenance">of {one["study"]}</p>' for part, one in zip(parts, studies, strict=True)]
     colours = "--pst-color-text-base:#222832;--pst-color-text-muted:#48566b;--pst-color-surface:#f3f4f5;--pst-color-border:#c9c9c9"
     (folder / "tweak.html").write_text(

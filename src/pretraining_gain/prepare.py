@@ -1,14 +1,13 @@
 """Make the compact form that training reads from: `python -m pretraining_gain.prepare STUDY [--estimate | --check]`
 
 For the large datasets of a study (ImageNet-1K, iNaturalist 2021). Each image is decoded once, set upright, reduced to
-the square that the recipe wants, and kept as a JPEG in the pack of its class. Before anything is written, time and disk
-are estimated on a sample, and too small a disk is refused. What is there is kept, so a killed preparation goes on.
+the square that the recipe needs, and kept as a JPEG in the pack of its class. A sample gives an estimate of time and disk
+first; too small a disk is refused. Existing packs are kept, so a killed preparation goes on.
 """
 
 from __future__ import annotations
 
 import hashlib
-import importlib
 import io
 import json
 import os
@@ -20,8 +19,8 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pandas as pd
@@ -31,34 +30,37 @@ from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from pretraining_gain.commands import CommandLine, answer, whole_number
-from pretraining_gain.compute.datasets.image_folder import BROKEN, decode, read_file, why_broken
-from pretraining_gain.compute.datasets.prepared import DAMAGED, INDEX, damaged, pack_path, read_pack
+from pretraining_gain.compute.images.decoding import BROKEN, decode, read_file, why_broken
+from pretraining_gain.compute.images.packs import DAMAGED, INDEX, damaged, pack_path, read_pack
+from pretraining_gain.datasets import Drawing, Preparation, find_dataset
 from pretraining_gain.errors import InputError
 from pretraining_gain.paths import make_writable, prepared_root, write_atomically
 from pretraining_gain.plan.studies import Images, Study, load_study
 from pretraining_gain.plan.taxonomy import load_class_table
 
 QUALITY = 95
-_SAMPLE = 24
+_SAMPLE = 24  # images to estimate from
 _MARGIN = 1.1  # of free disk space over the estimate
+_bar = partial(tqdm, mininterval=2, smoothing=0.05)
 
 
 @dataclass(frozen=True)
 class Part:
-    """One split of the classes of one table at one size: what a preparation makes."""
+    """One split of the classes of one table at one size, as packs."""
 
     images: Images
     split: str
     size_px: int
 
     @property
-    def module(self) -> ModuleType:
-        return _module(self.images)
+    def preparation(self) -> Preparation:
+        return find_dataset(self.images.dataset).preparation or Preparation(lambda images, rows, split: [])
 
     @property
-    def is_drawn(self) -> bool:
-        """Whether the images are drawn by the preparation, and not given by the dataset."""
-        return self.split == "eval" and hasattr(self.module, "is_drawn") and self.module.is_drawn(self.images)
+    def drawing(self) -> Drawing | None:
+        """How the preparation draws these images; None if the dataset provides them."""
+        drawing = self.preparation.drawing
+        return drawing if drawing and self.split == "eval" and drawing.wanted(self.images) else None
 
     @property
     def training(self) -> Part:
@@ -68,33 +70,28 @@ class Part:
         return load_class_table(self.images.class_table or "")
 
     def path(self, key: str) -> Path:
-        return pack_path(self.images.dataset, self.module.part_name(self.images, self.split), self.size_px, key)
+        return pack_path(self.images.dataset, self.preparation.part_name(self.images, self.split), self.size_px, key)
 
     def missing(self) -> pd.DataFrame:
         rows = self.rows()
-        return rows[rows["key"].isin([key for key in rows["key"] if not self.path(key).exists()])]
+        return rows.loc[[not self.path(key).exists() for key in rows["key"]]]
 
-    def indexed(self) -> Iterator[list[str]]:
-        """Name, image id and SHA-256 of the original of each image in the packs."""
-        for key in self.rows()["key"]:
-            yield from read_pack(self.path(key))[0]["images"]
-
-    def hashes(self) -> set[str]:
-        return {sha256 for _, _, sha256 in self.indexed()}
+    def hashes(self) -> dict[str, str]:
+        """Return SHA-256 of the original -> image id, for all images in the packs."""
+        packs = [read_pack(self.path(key))[0] for key in self.rows()["key"]]
+        return {sha256: image_id for pack in packs for _, image_id, sha256 in pack["images"]}
 
     def __str__(self) -> str:
         return f"{self.images.class_table} {self.split} at {self.size_px} px"
 
 
 def parts_of(study: Study) -> list[Part]:
-    """What the study reads in prepared form, each once. A source is only trained on; a target is also evaluated on."""
+    """List the parts that a study reads as packs, each once. A source is trained on only, a target also evaluated on."""
     wanted = [Part(study.source, "train", study.pretrain.resolve().resize_px)]
     for target in study.downstreams:
-        size_px = target.recipe.resolve().resize_px
-        wanted += [Part(target.images, split, size_px) for split in ("train", "eval")]
-    large = [part for part in wanted if hasattr(part.module, "list_originals")]
-    once = {(str(part), part.images.dataset): part for part in large}
-    return list(once.values())
+        wanted += [Part(target.images, split, target.recipe.resolve().resize_px) for split in ("train", "eval")]
+    large = [part for part in wanted if find_dataset(part.images.dataset).preparation]
+    return list({(str(part), part.images.dataset): part for part in large}.values())
 
 
 def prepare(study_name: str, workers: int, only_estimate: bool = False) -> None:
@@ -104,15 +101,14 @@ def prepare(study_name: str, workers: int, only_estimate: bool = False) -> None:
         print(f"study {study_name!r} needs no preparation")
         return
     with _alone():
-        for images in {part.images.dataset: part.images for part in parts if hasattr(part.module, "set_up")}.values():
-            _module(images).set_up(images)
+        for part in {part.images.dataset: part for part in parts}.values():
+            part.preparation.set_up(part.images)
         estimate(parts, workers)
         if only_estimate:
             return
-        # training first: the evaluation set is kept apart from it
-        for part in sorted(parts, key=lambda part: part.split == "eval"):
-            if part.is_drawn:
-                _draw(part, workers)
+        for part in sorted(parts, key=lambda part: part.split == "eval"):  # a drawn evaluation set avoids training images
+            if part.drawing:
+                _draw(part, part.drawing, workers)
             _make_packs(part, workers)
             if part.split == "eval":
                 _look_for_leaks(part)
@@ -120,7 +116,7 @@ def prepare(study_name: str, workers: int, only_estimate: bool = False) -> None:
 
 @contextmanager
 def _alone() -> Iterator[None]:
-    """Hold the folder of prepared data, so that what another process left unfinished can be told from what it is making."""
+    """Lock the folder of prepared data, so that unfinished files in it belong to no other process."""
     root = make_writable(prepared_root())
     try:
         with FileLock(root / ".lock", timeout=0):
@@ -130,21 +126,21 @@ def _alone() -> Iterator[None]:
 
 
 def estimate(parts: list[Part], workers: int) -> int:
-    """Print images, disk and time still to be spent, from a sample; returns the bytes. Refuses a disk that is too small.
+    """Print images, disk and time still needed, from a sample; return the bytes. Raises `InputError` for too small a disk.
 
-    Lists all images on the way, so that missing classes are found before hours are spent.
+    Lists all images on the way, so missing classes are found before hours are spent.
     """
     total_bytes, total_s, counted = 0, 0.0, set()
     for part in parts:
         missing = part.missing()
-        todo = missing[~missing["key"].isin([key for key in missing["key"] if part.path(key) in counted])]
+        todo = missing.loc[[part.path(key) not in counted for key in missing["key"]]]
         counted |= {part.path(key) for key in todo["key"]}
         if todo.empty:
             print(f"{part}: nothing to do")
             continue
-        like = part.training if part.is_drawn else part  # what is still to be drawn will be like what is trained on
-        listed = part.module.list_originals(like.images, todo, like.split)
-        n = len(todo) * part.images.eval_images_per_class if part.is_drawn else sum(map(len, listed))
+        like = part.training if part.drawing else part  # images still to be drawn are like those trained on
+        listed = like.preparation.list_originals(like.images, todo, like.split)
+        n = len(todo) * part.images.eval_images_per_class if part.drawing else sum(map(len, listed))
         size, seconds = _measure([paths[0][1] for paths in listed], part.size_px)
         total_bytes, total_s = total_bytes + int(n * size), total_s + n * seconds / workers
         print(f"{part}: {len(todo)} classes, {n:,} images, about {_disk(n * size)} and {_time(n * seconds / workers)}")
@@ -165,7 +161,7 @@ def _time(seconds: float) -> str:
 
 
 def _measure(paths: list[Path], size_px: int) -> tuple[float, float]:
-    """Bytes and seconds an image, of a sample spread over `paths`, of those that can be decoded."""
+    """Return bytes and seconds per image, from a sample spread over the `paths` that can be decoded."""
     started, sizes = time.perf_counter(), []
     for path in paths[:: max(1, len(paths) // _SAMPLE)]:
         try:
@@ -176,15 +172,18 @@ def _measure(paths: list[Path], size_px: int) -> tuple[float, float]:
 
 
 def encode(path: Path, size_px: int) -> tuple[bytes, str]:
-    """The image as the JPEG of a pack, and the SHA-256 of the original file."""
+    """Return an image as the JPEG of a pack, and the SHA-256 of the original file."""
     content = read_file(path)
     square = np.ascontiguousarray(decode(content, size_px))
     return simplejpeg.encode_jpeg(square, QUALITY, colorsubsampling="444"), hashlib.sha256(content).hexdigest()
 
 
-def _draw(part: Part, workers: int) -> None:
-    with ThreadPoolExecutor(workers) as pool, _bar(f"{part}: drawing", len(part.rows()), "class") as bar:
-        short = part.module.make_manifest(part.images, part.training.hashes, pool.map, bar.update)
+def _draw(part: Part, drawing: Drawing, workers: int) -> None:
+    def known() -> set[str]:
+        return set(part.training.hashes())
+
+    with ThreadPoolExecutor(workers) as pool, _bar(desc=f"{part}: drawing", total=len(part.rows()), unit="class") as bar:
+        short = drawing.draw(part.images, known, pool.map, bar.update)
     for key, n in short.items():
         print(f"{part}: only {n} of {part.images.eval_images_per_class} images are left for {key}")
 
@@ -195,21 +194,27 @@ def _make_packs(part: Part, workers: int) -> None:
         return
     for unfinished in make_writable(part.path("any").parent).glob(".*.tmp"):
         unfinished.unlink()  # of a killed preparation
-    originals = part.module.list_originals(part.images, todo, part.split)
-    mark = {"manifest": part.module.manifest_checksum(part.images)} if part.is_drawn else {}
-    with ThreadPoolExecutor(workers) as pool, _bar(str(part), sum(map(len, originals)), "image") as bar:
+    originals = part.preparation.list_originals(part.images, todo, part.split)
+    mark = {"manifest": part.drawing.checksum(part.images)} if part.drawing else {}
+    with ThreadPoolExecutor(workers) as pool, _bar(desc=str(part), total=sum(map(len, originals)), unit="image") as bar:
         for key, paths in zip(todo["key"], originals, strict=True):
-            write_atomically(part.path(key), _pack(part, paths, mark, pool, bar))
+            write_atomically(part.path(key), make_pack(part, paths, mark, pool, bar))
 
 
-def _pack(
-    part: Part, paths: list[tuple[str, Path]], mark: dict[str, str], pool: ThreadPoolExecutor, bar: tqdm
-) -> bytes:
-    """The pack of one class; its index also holds `mark`."""
+def make_pack(part: Part, paths: list[tuple[str, Path]], mark: dict[str, str], pool: ThreadPoolExecutor, bar: tqdm) -> bytes:
+    """Return the pack of one class, made of images (id, path); its index also holds `mark`."""
+
+    def encoded(item: tuple[str, Path]) -> tuple[bytes, str] | None:
+        try:
+            return encode(item[1], part.size_px)
+        except BROKEN as error:
+            if part.images.broken_images == "skip":
+                return None
+            raise InputError(why_broken(item[1], error)) from None
+
     buffer, listed, skipped = io.BytesIO(), [], []
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as pack:
-        jobs = pool.map(lambda item: _encoded(item[1], part), paths)
-        for (image_id, _), made in zip(paths, jobs, strict=True):
+        for (image_id, _), made in zip(paths, pool.map(encoded, paths), strict=True):
             bar.update()
             if made is None:
                 skipped.append(image_id)
@@ -221,21 +226,11 @@ def _pack(
     return buffer.getvalue()
 
 
-def _encoded(path: Path, part: Part) -> tuple[bytes, str] | None:
-    try:
-        return encode(path, part.size_px)
-    except BROKEN as error:
-        if part.images.broken_images == "skip":
-            return None
-        raise InputError(why_broken(path, error)) from None
-
-
 def _look_for_leaks(part: Part) -> None:
-    """Images of the evaluation set that equal, in content, one that is trained on: an error where the set was drawn here,
-    a remark where the dataset is published so."""
+    """Compare evaluation with training images by content. A match is an error in a set drawn here, a remark in a published one."""
     training = part.training.hashes()
-    leaked = [image_id for _, image_id, sha256 in part.indexed() if sha256 in training]
-    if leaked and part.is_drawn:
+    leaked = [image_id for sha256, image_id in part.hashes().items() if sha256 in training]
+    if leaked and part.drawing:
         raise InputError(
             f"{part}: {len(leaked)} image(s) of the evaluation set equal training images, first {leaked[0]}; "
             f"delete {part.path('any').parent} and its manifest, and draw it again"
@@ -246,11 +241,9 @@ def _look_for_leaks(part: Part) -> None:
 
 def check(study_name: str) -> None:
     """Read every pack of a study and compare its checksums. Raises `InputError` naming what is missing or damaged."""
-    packs = list(
-        dict.fromkeys(part.path(key) for part in parts_of(load_study(study_name)) for key in part.rows()["key"])
-    )
+    packs = list({part.path(key): None for part in parts_of(load_study(study_name)) for key in part.rows()["key"]})
     wrong = []
-    for path in tqdm(packs, desc="checking", unit="pack", mininterval=2):
+    for path in _bar(packs, desc="checking", unit="pack"):
         try:
             check_pack(path)
         except InputError as error:
@@ -261,7 +254,7 @@ def check(study_name: str) -> None:
 
 
 def check_pack(path: Path) -> None:
-    """Raises `InputError` for a pack that is missing or damaged, anywhere in it."""
+    """Raise `InputError` for a pack that is missing or damaged, anywhere in it."""
     if not path.exists():
         raise InputError(f"pack {path} is missing")
     read_pack(path)
@@ -274,14 +267,6 @@ def check_pack(path: Path) -> None:
         raise InputError(damaged(path, f"checksum of {first}"))
 
 
-def _bar(title: str, total: int, unit: str) -> tqdm:
-    return tqdm(total=total, desc=title, unit=unit, mininterval=2, smoothing=0.05)
-
-
-def _module(images: Images) -> ModuleType:
-    return importlib.import_module(f"pretraining_gain.compute.datasets.{images.dataset}")
-
-
 def main(arguments: list[str] | None = None) -> int:
     parser = CommandLine("prepare", __doc__ or "")
     parser.add_argument("study", help="name in notebooks/studies/, or the path of a .yml file")
@@ -290,7 +275,7 @@ def main(arguments: list[str] | None = None) -> int:
     what.add_argument("--estimate", action="store_true", help="print time and disk, and stop")
     what.add_argument("--check", action="store_true", help="compare the checksums of all packs, and stop")
     given = parser.parse_args(arguments)
-    torch.set_num_threads(1)  # each worker decodes and resizes on its own
+    torch.set_num_threads(1)  # each worker decodes and resizes on one thread
     if given.check:
         return answer("prepare", lambda: check(given.study))
     return answer("prepare", lambda: prepare(given.study, given.workers, only_estimate=given.estimate))

@@ -1,6 +1,11 @@
-"""BENCH: how fast this is, against the limit of the machine and against what one would take otherwise.
+"""BENCH: measure how fast training, decoding and evaluation are, against plain loops and against the network alone.
 
-It uses the other packages, and none of them uses it. `python -m pretraining_gain.bench` writes `results/bench/<device>.json`.
+Imports the other packages; none of them imports it. `python -m pretraining_gain.bench` writes `results/bench/<device>.json`.
+
+    measure   interleave contestants, pair their ratios      images   the JPEG files that all contestants read
+    scale     how much each part does                        loops    our training beside torchvision's and timm's
+    parts     limit, loaders, evaluation, parity, frozen     decoding JPEG decoders and augmentation
+    study     the toy study, shared or figure by figure      growth   the analysis up to the paper's size
 """
 
 import pretraining_gain.compute.models  # noqa: F401 - lets torchvision be imported beside a CPU build of torch

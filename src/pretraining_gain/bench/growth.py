@@ -1,164 +1,161 @@
-"""How time and memory grow, up to the paper's size, with simulated results: `python -m pretraining_gain.bench.growth`
+"""Measure how the analysis grows with species, images, seeds and subset sizes: `python -m pretraining_gain.bench.growth`
 
-Everything is measured alone in a fresh process, in a copy of the project that is thrown away. Takes about a quarter of an hour
-on two cores and three gigabytes of disk. `results/bench/growth.json` is written after each part; `--only` makes one anew.
+Simulate results of the study `paper` at several sizes, and run the book's own tables, figures and claims on them, each step in
+a fresh process, so that its peak memory is its own. Takes about five minutes and writes `results/bench/growth.json`.
 """
 
 from __future__ import annotations
 
+import gzip
+import hashlib
 import json
+import multiprocessing
 import os
-import platform
+import resource  # not on Windows
 import sys
 import tempfile
+import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import psutil
+import numpy as np
+import pandas as pd
+import yaml
 
-from pretraining_gain.bench.growth_checkout import Checkout, pages_of
-from pretraining_gain.bench.growth_world import Size
+from pretraining_gain.bench.measure import this_computer
 from pretraining_gain.commands import CommandLine, answer
 from pretraining_gain.paths import make_writable, project_root, write_atomically
+from pretraining_gain.plan.pools import SCRATCH
+from pretraining_gain.plan.runs import Run, finetuning_runs, pretraining_runs
+from pretraining_gain.plan.studies import load_study
+from pretraining_gain.plan.taxonomy import SUPERCATEGORIES, made_table_path
 from pretraining_gain.revision import revision
-from pretraining_gain.tell.software.growth import FIELDS, STEPS
+from pretraining_gain.tell.claims.ledger import Ledger
+from pretraining_gain.tell.figures.registry import FIGURES
+from pretraining_gain.tell.results.study import StudyResults
+from pretraining_gain.tell.results.tables import write_tables
 
-Rows = list[dict[str, Any]]
-OUTPUT = Path("results", "bench", "growth.json")
-STUDY = "paper"
-#: What is varied, everything else staying as it is.
-SIZES = {
-    "species": [Size(species=n) for n in (36, 200, 1000, 5388)],
-    "seeds": [Size(1000, seeds=n) for n in (3, 5, 10)],
-    "images a class": [Size(1000, images=n) for n in (10, 50)],
+DRAWS = 2000
+
+
+@dataclass(frozen=True)
+class Size:
+    """The size of a simulated study: target species, evaluation images per species, seeds, and subset sizes k per pool."""
+
+    species: int = 1000
+    images: int = 50
+    seeds: int = 3
+    ks: int = 5
+
+
+#: What varies, one quantity at a time, up to the paper's size and beyond; the rest stays as in `Size()`.
+VALUES = {"species": (36, 200, 1000, 5388), "images": (10, 50, 200), "seeds": (3, 5, 10), "ks": (1, 5, 20)}
+
+
+def simulate(folder: Path, size: Size) -> str:
+    """Write a study of this size with its species, records and predictions; return the study file's path."""
+    _keep_everything_in(folder)
+    content = yaml.safe_load((project_root() / "notebooks" / "studies" / "paper.yml").read_text(encoding="utf-8"))
+    most = {"animal": 398, "non_animal": 602, "random": 602}
+    arms = {pool: np.linspace(0, n, size.ks + 1)[1:].astype(int).tolist() for pool, n in most.items()}
+    content |= {"name": "growth", "seeds": list(range(size.seeds)), "arms": arms | {"all": [1000]}}
+    content |= {"designs": [], "downstreams": content["downstreams"][:2], "representation": "named"}
+    content["downstreams"][0]["images"] |= {"n_classes": size.species, "eval_images_per_class": size.images}
+    path = folder / "growth.yml"
+    path.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+    number = np.arange(size.species)
+    table = pd.DataFrame({"class_id": number, "key": [f"species_{i:05d}" for i in number], "animal": "true"})
+    table["name"], table["category_id"] = table["key"], number
+    table["represented_by"] = np.where(number % 50, "", "n01440764")
+    table["supercategory"] = np.array(SUPERCATEGORIES)[number % len(SUPERCATEGORIES)]
+    table["order"], table["family"] = (np.char.add(name, (number // n).astype(str)) for name, n in (("o", 30), ("f", 6)))
+    made = made_table_path("inat2021_animals")
+    make_writable(made.parent)
+    write_atomically(made, table.to_csv(index=False).encode())
+    study = load_study(str(path))
+    for run in [*pretraining_runs(study, str(path)), *finetuning_runs(study, str(path))]:
+        _write_run(run)
+    return str(path)
+
+
+def _keep_everything_in(folder: Path) -> None:
+    """Point this process to results, cache and prepared data in `folder`."""
+    os.environ |= {f"PRETRAINING_GAIN_{place}": str(folder / place) for place in ("RESULTS", "CACHE", "PREPARED")}
+
+
+def _write_run(run: Run) -> None:
+    """Write a record and, for a finetuning, predictions with made-up accuracy, in the form that real runs leave."""
+    rng, n_classes, eval_images = np.random.default_rng([run.seed, run.k]), run.images.n_classes, 0
+    outcome: dict[str, Any] = {"source_class_ids": [] if run.pool == SCRATCH else list(run.subset.class_ids)}
+    run.folder.mkdir(parents=True, exist_ok=True)
+    if run.downstream:
+        labels = np.repeat(np.arange(n_classes), run.images.eval_images_per_class)
+        eval_images, right = len(labels), rng.random(len(labels)) < 0.3 + 0.05 * np.log1p(run.k)
+        guesses = np.where(right, labels, (labels + 1) % n_classes)
+        rows = pd.DataFrame({"image_id": np.arange(eval_images).astype(str), "label": labels, "prediction": guesses})
+        predictions = gzip.compress(rows.to_csv(index=False).encode(), 1, mtime=0)
+        run.predictions_path.write_bytes(predictions)
+        outcome |= {"sha256": {"predictions": hashlib.sha256(predictions).hexdigest()}, "eval_content_hash": "e" * 16}
+        outcome |= {"eval_images": eval_images, "top1": float(right.mean())}
+    cost = dict.fromkeys(("train_wall_time_s", "eval_wall_time_s", "device_time_s", "peak_memory_mb"), 1.0)
+    cost |= {"train_images_seen": 1000, "eval_images_seen": eval_images, "device_peak_memory_mb": None, "starts": 1}
+    record = {"train_images": 1000, "recipe": run.recipe.model_dump(), "history": [{}], "train_content_hash": "a" * 16}
+    record |= {"cost": cost | {"from_cache": None}, "machine": {"device": "simulated", "name": "simulated", "devices": 1}}
+    record |= {"provenance": {"commit": "0" * 40, "changed": False, "config_hash": run.plan.config_hash}}
+    run.record_path.write_text(json.dumps(record | outcome), encoding="utf-8")
+
+
+def draw_figures(study: str) -> None:
+    """Read both targets' results, estimate every interval, and draw Figures 1, 2, 3, 4 and 6."""
+    results = StudyResults.from_parameters({"study": study, "draws": DRAWS})
+    for one in FIGURES.values():
+        if one.notebook in ("10_taxa", "11_subsets"):
+            one.draw(results).to_json()
+
+
+STEPS: dict[str, Callable[[str], object]] = {
+    "tables": write_tables,
+    "figures": draw_figures,
+    "claims": lambda study: Ledger.from_parameters({"study": study, "vote_cut": 0.0, "well_represented": 40}),
 }
-_IMAGES = {"folder": (1000, 10_000, 50_000), "cached": (1000, 10_000, 50_000), "packs": (1000, 10_000, 100_000)}
-_PLANS = {"as published": 1, "3 × as many seeds": 3, "10 × as many seeds": 10}
 
 
-def analysis(checkout: Checkout) -> Rows:
-    """From predictions to executed notebooks at the paper's size: each step, alone."""
-    _, took = simulate(checkout, STUDY)
-    rows = [{"step": "simulating the results", **took.row()}]
-    for what in ("tables, first time", "tables, nothing new"):
-        _, took = checkout.run("-m", "pretraining_gain.tell.results.tables", STUDY)
-        rows.append({"step": what, **took.row()})
-    for study, page in checkout.pages():
-        if study == STUDY:
-            path, took = checkout.execute(study, page)
-            rows.append({"step": f"notebook {page}", **took.row(), "mb": round(path.stat().st_size / 1e6, 2)})
-    return rows
+def measure(step: str, study: str) -> dict[str, float]:
+    """Run one step; return its wall time and processor time in seconds and this process's peak memory in MB."""
+    _keep_everything_in(Path(study).parent)
+    wall, busy = time.perf_counter(), time.process_time()
+    STEPS[step](study)
+    seconds, cpu_s = time.perf_counter() - wall, time.process_time() - busy
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+    return {"seconds": round(seconds, 3), "cpu_s": round(cpu_s, 3), "peak_mb": round(peak)}
 
 
-def book(checkout: Checkout) -> dict[str, Any]:
-    """The book with the paper's results in it, built from nothing, and what its pages weigh."""
-    if not (checkout.project / "book" / "executed" / STUDY).exists():
-        analysis(checkout)
-    simulate(checkout, "toy")
-    checkout.run("-m", "pretraining_gain.tell.results.tables", "toy")
-    with ThreadPoolExecutor(2) as side_by_side:
-        list(side_by_side.map(lambda one: checkout.execute(*one), [one for one in checkout.pages() if one[0] != STUDY]))
-    took = checkout.build()
-    pages = pages_of(checkout.project / "_build" / "html")
-    first = next(page for page in pages if page.path == "book/index.html")
-    weights = first.weight()
-    heaviest = sorted((page.row() for page in pages), key=lambda row: -row["html_mb"])
-    return {
-        **took.row(),
-        "pages": len(pages),
-        "heaviest": heaviest[:12],
-        "first_page_gzip_mb": sum(weights.values()),
-        "first_page": [{"file": name, "gzip_mb": size} for name, size in weights.items()][:8],
-    }
-
-
-def simulate(checkout: Checkout, study: str, size: Size | None = None) -> tuple[str, Any]:
-    """Results of a study, or of one like `paper` of another size, whose path `study` then is."""
-    sized = f"write_study(Path({study!r}), {size!r})" if size else f"species_file({(size or Size()).species})"
-    code = "from pathlib import Path; from pretraining_gain.bench.growth_world import *"
-    return checkout.run("-c", f"{code}; {sized}; write_results({study!r}, {os.cpu_count() or 1})")
-
-
-def sizes(checkout: Checkout) -> Rows:
-    """The steps of the analysis, at several sizes of a study of the paper's own arms, on its own two targets."""
-    rows = []
-    measured: dict[Size, Rows] = {}
-    for varied, some in SIZES.items():
-        for size in some:
+def grow(values: dict[str, tuple[int, ...]], out: Path, **usual: int) -> None:
+    """Measure every step at every size and write the rows; `usual` replaces fields of `Size()` that do not vary."""
+    rows: list[dict[str, Any]] = []
+    measured: dict[Size, list[dict[str, Any]]] = {}
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), max_tasks_per_child=1) as fresh:
+        for varied, size in [(name, replace(Size(**usual), **{name: n})) for name, some in values.items() for n in some]:
             if size not in measured:
-                path = checkout.root / f"s{size.species}_{size.seeds}_{size.images}.yml"
-                simulate(checkout, str(path), size)
-                measured[size] = [{"step": step, **checkout.task(step, study=path)} for step in STEPS]
-            value = vars(size)[FIELDS[varied]]
-            rows += [{"varied": varied, "value": value} | vars(size) | row for row in measured[size]]
-    return rows
-
-
-def images(checkout: Checkout) -> Rows:
-    """Reading image sets: decoded for the first time, decoded before, and prepared."""
-    data = make_writable(checkout.root / "data")
-    rows = [{"step": "start", "images": 0, **checkout.task("start", data=data)}]
-    for step, numbers in _IMAGES.items():
-        rows += [{"step": step, **checkout.task(step, data=data, n=n)} for n in numbers]
-    return rows
-
-
-def plans(checkout: Checkout) -> Rows:
-    """Planning, and Snakemake finding out that there is nothing left to do but what is missing, by number of runs."""
-    rows = []
-    for name, times in _PLANS.items():
-        path = checkout.root / f"plan{times}.yml"
-        code = "from pathlib import Path; from pretraining_gain.bench.growth_world import *"
-        checkout.run("-c", f"{code}; write_study(Path({str(path)!r}), Size(seeds={3 * times}), lean=False)")
-        planned = checkout.task("plan", study=path)
-        rows.append({"step": "plan", "study": name, **planned})
-        dry = ("-m", "snakemake", "--cores", "1", "--dry-run", "--quiet", "--config", f"study={path}")
-        rows.append(
-            {"step": "dry run of the workflow", "study": name, "runs": planned["runs"], **checkout.run(*dry)[1].row()}
-        )
-    return rows
-
-
-PARTS: dict[str, Callable[[Checkout], Any]] = {part.__name__: part for part in (plans, images, sizes, analysis, book)}
-
-
-def machine() -> dict[str, Any]:
-    """What it was measured on."""
-    names = [line.split(":")[1].strip() for line in _cpu_lines() if line.startswith("model name")]
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    facts = {"processor": (names or [platform.processor() or platform.machine()])[0], "cores": cores}
-    return facts | {"memory_gb": round(psutil.virtual_memory().total / 1e9), "python": platform.python_version()}
-
-
-def _cpu_lines() -> list[str]:
-    path = Path("/proc/cpuinfo")
-    return path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-
-
-def measure(only: list[str], output: Path) -> None:
-    """Make the parts and write each when it is done; parts that were not asked for stay as they are."""
-    state = json.loads(output.read_text(encoding="utf-8")) if output.exists() else {}
-    make_writable(output.parent)
-    with tempfile.TemporaryDirectory(prefix="growth-") as folder:
-        checkout = Checkout.make(Path(folder))
-        for name in only:
-            print(f"{name} …", flush=True)
-            others = os.getloadavg()[0] if hasattr(os, "getloadavg") else None  # processes at work in the last minute
-            made = {"machine": machine(), "at": datetime.now(UTC).date().isoformat(), "repetitions": 1, "load_before": others}
-            state[name] = {"made": made | revision(), "found": PARTS[name](checkout)}
-            write_atomically(output, (json.dumps(state, indent=1) + "\n").encode())
-    print(output)
+                print(f"{size} …", flush=True)
+                with tempfile.TemporaryDirectory(prefix="growth-") as folder:
+                    study = fresh.submit(simulate, Path(folder), size).result()
+                    measured[size] = [{"step": step} | fresh.submit(measure, step, study).result() for step in STEPS]
+            rows += [{"varied": varied, **asdict(size), **row} for row in measured[size]]
+    content = {"schema_version": 2, "machine": this_computer(), "repetitions": 1, **revision(), "rows": rows}
+    write_atomically(out, (json.dumps(content, indent=1) + "\n").encode())
+    print(out)
 
 
 def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; return its exit status."""
     parser = CommandLine("bench.growth", __doc__ or "")
-    parser.add_argument("--only", action="append", choices=list(PARTS), help="this part; may be given several times")
-    parser.add_argument("--out", type=Path, default=project_root() / OUTPUT)
+    parser.add_argument("--out", type=Path, default=project_root() / "results" / "bench" / "growth.json")
     given = parser.parse_args(arguments)
-    return answer("bench.growth", lambda: measure(given.only or list(PARTS), given.out))
+    return answer("bench.growth", lambda: grow(VALUES, given.out))
 
 
 if __name__ == "__main__":

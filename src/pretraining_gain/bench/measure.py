@@ -1,144 +1,160 @@
-"""The one way in which this benchmark compares: contestants take turns, and ratios are taken within each round.
+"""Compare contestants in interleaved rounds, so that machine noise affects all of them alike, and pair ratios within rounds.
 
-A machine that others use, too, is fast in one minute and slow in the next. Contestants that take turns share its moods.
+Results are plain dictionaries in the form of `results/bench/<device>.json`, which `tell.software.performance` reads.
 """
 
 from __future__ import annotations
 
+import cProfile
+import os
+import platform
+import pstats
 import statistics
 import sys
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
 
-import torch
+import psutil
+from scipy.special import stdtrit
 
-from pretraining_gain.bench.profiles import by_function
-from pretraining_gain.bench.records import Comparison, Cost, Goal, Outcome, Spread, Target
 from pretraining_gain.errors import InputError
 
-LEAST_ROUNDS = 2
+_PROFILE_LINES = 12
+#: Packages whose version may change a result.
+PACKAGES = (
+    "torch", "torchvision", "accelerate", "numpy", "pillow", "simplejpeg", "timm", "opencv-python-headless", "pyvips",
+    "scipy", "pandas", "plotly", "snakemake", "jupyter-book",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Contestant:
-    """`work` does one repetition on `items`; `before` makes things ready for it, and is not timed. `explain` says where the
-    time of a repetition goes; without it, one more repetition is profiled."""
+    """`work` does one repetition on `items`; `prepare` runs before each and is not timed."""
 
     name: str
     work: Callable[[], object]
     items: int
-    before: Callable[[], object] = field(default=lambda: None)
-    explain: Callable[[], list[Cost]] | None = None
-
-    def profile(self) -> list[Cost]:
-        return self.explain() if self.explain else by_function(self.work, self.before)
+    prepare: Callable[[], object] = lambda: None
 
 
 @dataclass(frozen=True)
 class Effort:
-    """How long a comparison may take and how often each contestant runs in it, if that fits. At least two rounds are done,
-    however long they take."""
+    """At most `rounds` rounds, none that would exceed `budget_s`, at least two; `synchronize` waits for the device."""
 
-    budget_s: float
     rounds: int = 5
+    budget_s: float = 60
     warm_up: bool = True
+    synchronize: Callable[[], object] = lambda: None
 
 
 def compare(
     name: str,
+    setting: str,
     contestants: Sequence[Contestant],
+    reference: str,
     effort: Effort,
     *,
-    setting: str,
-    reference: str,
-    device: str = "cpu",
+    aims: Sequence[tuple[str, str, float]] = (),
     unit: str = "images",
-    goals: Sequence[Goal] = (),
-    absent: dict[str, str] | None = None,
+    absent: Mapping[str, str] | None = None,
     notes: Sequence[str] = (),
-) -> Comparison:
-    """Let contestants take turns, in an order that shifts by one each round, after one warm-up each; a goal missed is
-    explained by a profile. Raises `InputError` for fewer than two rounds, which give no spread."""
-    if effort.rounds < LEAST_ROUNDS:
-        raise InputError(f"rounds={effort.rounds}; accepted: {LEAST_ROUNDS} or more, as one repetition gives no ratio")
-    started = time.perf_counter()
+) -> dict[str, Any]:
+    """Time the contestants in turns, in an order that shifts by one each round; profile those of a missed aim.
+
+    An aim is (contestant, reference, how many times as fast in the median). Raise `InputError` for fewer than two rounds.
+    """
+    if effort.rounds < 2:
+        raise InputError(f"rounds={effort.rounds}; accepted: 2 or more, as one repetition gives no ratio")
+    started, done, slowest = time.perf_counter(), 0, 0.0
     for contestant in contestants if effort.warm_up else ():
-        timed(contestant, device)
+        timed(contestant, effort.synchronize)
     seconds: dict[str, list[float]] = {contestant.name: [] for contestant in contestants}
-    done, slowest = 0, 0.0
-    while done < LEAST_ROUNDS or (done < effort.rounds and time.perf_counter() - started + slowest < effort.budget_s):
+    while done < 2 or (done < effort.rounds and time.perf_counter() - started + slowest < effort.budget_s):
         begun, turn = time.perf_counter(), done % len(contestants)
         for contestant in [*contestants[turn:], *contestants[:turn]]:
-            seconds[contestant.name].append(timed(contestant, device))
+            seconds[contestant.name].append(timed(contestant, effort.synchronize))
         done, slowest = done + 1, max(slowest, time.perf_counter() - begun)
-    items = {contestant.name: contestant.items for contestant in contestants}
-    outcomes = [outcome(one, items, seconds, reference) for one in seconds]
-    targets = [judged(goal, items, seconds) for goal in goals if {goal.contestant, goal.reference} <= seconds.keys()]
-    missed = {one for target in targets if not target.met for one in (target.contestant, target.reference)}
-    _say(name, setting, outcomes, done, time.perf_counter() - started)
-    return Comparison(
-        name=name,
-        setting=setting,
-        unit=unit,
-        reference=reference,
-        rounds=done,
-        outcomes=outcomes,
-        targets=targets,
-        absent=absent or {},
-        notes=list(notes),
-        profiles={one.name: one.profile() for one in contestants if one.name in missed},
-    )
+    print(f"bench: {name}, {setting}: {done} rounds, {time.perf_counter() - started:.0f} s", file=sys.stderr)
+    speeds = {one.name: [one.items / second for second in seconds[one.name]] for one in contestants}
+    outcomes = [
+        {"contestant": one.name, "items": one.items, "seconds": seconds[one.name], "items_per_s": spread(speeds[one.name])}
+        | {"ratio": paired_ratio(speeds[one.name], speeds[reference])}
+        for one in contestants
+    ]
+    targets = [
+        {"contestant": own, "reference": other, "at_least": at_least, "ratio": ratio, "met": ratio["median"] >= at_least}
+        for own, other, at_least in aims
+        if {own, other} <= speeds.keys() and (ratio := paired_ratio(speeds[own], speeds[other]))
+    ]
+    missed = {one for target in targets if not target["met"] for one in (target["contestant"], target["reference"])}
+    found = {"name": name, "setting": setting, "unit": unit, "reference": reference, "rounds": done, "outcomes": outcomes}
+    profiles = {one.name: profile(one) for one in contestants if one.name in missed}
+    return found | {"targets": targets, "absent": dict(absent or {}), "notes": list(notes), "profiles": profiles}
 
 
-def timed(contestant: Contestant, device: str) -> float:
-    """Seconds of one repetition, to the end of what it started on the device."""
-    contestant.before()
-    _synchronise(device)
+def timed(contestant: Contestant, synchronize: Callable[[], object]) -> float:
+    """Return the seconds of one repetition, up to the end of the work that it started on the device."""
+    contestant.prepare()
+    synchronize()
     started = time.perf_counter()
     contestant.work()
-    _synchronise(device)
+    synchronize()
     return time.perf_counter() - started
 
 
-def _synchronise(device: str) -> None:
-    if device == "cuda":
-        torch.cuda.synchronize()
+def paired_ratio(speeds: Sequence[float], reference: Sequence[float]) -> dict[str, float]:
+    """Return the spread over rounds of the ratio within each round."""
+    return spread([own / other for own, other in zip(speeds, reference, strict=True)])
 
 
-def outcome(name: str, items: dict[str, int], seconds: dict[str, list[float]], reference: str) -> Outcome:
-    speeds = [items[name] / second for second in seconds[name]]
-    ratio = paired_ratio(name, reference, items, seconds)
-    return Outcome(contestant=name, items=items[name], seconds=seconds[name], items_per_s=spread(speeds), ratio=ratio)
+def spread(values: Sequence[float]) -> dict[str, float]:
+    """Return median, smallest and largest of two or more values."""
+    return {"median": statistics.median(values), "low": min(values), "high": max(values)}
 
 
-def judged(goal: Goal, items: dict[str, int], seconds: dict[str, list[float]]) -> Target:
-    ratio = paired_ratio(goal.contestant, goal.reference, items, seconds)
-    return Target(**goal.model_dump(), ratio=ratio, met=ratio.median >= goal.at_least)
+def paired_difference(values: Sequence[float], reference: Sequence[float]) -> dict[str, float]:
+    """Return the mean difference over two or more seeds with its 95 % t interval."""
+    paired = [own - other for own, other in zip(values, reference, strict=True)]
+    mean, se = statistics.mean(paired), statistics.stdev(paired) / len(paired) ** 0.5
+    reach = float(stdtrit(len(paired) - 1, 0.975)) * se
+    return {"mean": mean, "low": mean - reach, "high": mean + reach}
 
 
-def paired_ratio(name: str, reference: str, items: dict[str, int], seconds: dict[str, list[float]]) -> Spread:
-    """Speed against the reference's in the same round. Raises `InputError` for a single repetition."""
-    mine, theirs = seconds[name], seconds[reference]
-    if min(len(mine), len(theirs)) < LEAST_ROUNDS or len(mine) != len(theirs):
-        raise InputError(
-            f"no ratio of {name!r} to {reference!r} from {len(mine)} and {len(theirs)} repetitions; "
-            f"accepted: {LEAST_ROUNDS} or more of each, in the same rounds"
-        )
-    pairs = zip(mine, theirs, strict=True)
-    return spread([items[name] / own / (items[reference] / other) for own, other in pairs])
+def profile(contestant: Contestant) -> list[dict[str, Any]]:
+    """Return the functions in which the calling thread spent most of one repetition; waiting is a function, too."""
+    contestant.prepare()
+    measured = cProfile.Profile()
+    measured.runcall(contestant.work)
+    entries = sorted(pstats.Stats(measured).stats.items(), key=lambda item: -item[1][2])
+    whole = sum(entry[2] for _, entry in entries) or 1e-9
+    named = [(name if file == "~" else f"{Path(file).name}:{line} {name}", entry[2]) for (file, line, name), entry in entries]
+    return [{"what": what, "share": seconds / whole, "seconds": seconds} for what, seconds in named[:_PROFILE_LINES]]
 
 
-def spread(values: Sequence[float]) -> Spread:
-    if len(values) < LEAST_ROUNDS:
-        raise InputError(f"no spread of {len(values)} repetition(s); accepted: {LEAST_ROUNDS} or more")
-    return Spread(median=statistics.median(values), low=min(values), high=max(values))
+def n_cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _say(name: str, setting: str, outcomes: Sequence[Outcome], rounds: int, wall_s: float) -> None:
-    print(f"bench: {name}, {setting} ({rounds} rounds, {wall_s:.0f} s)", file=sys.stderr)
-    for one in outcomes:
-        shown = (
-            f"{one.items_per_s.median:10,.1f}/s  {one.ratio.median:6.2f} ({one.ratio.low:.2f} to {one.ratio.high:.2f})"
-        )
-        print(f"  {one.contestant:<40} {shown}", file=sys.stderr)
+def this_computer() -> dict[str, Any]:
+    """Return processor, cores, memory in GB, system and Python version."""
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    facts = {"processor": names[0] if names else platform.processor() or platform.machine(), "cores": n_cores()}
+    facts |= {"memory_gb": round(psutil.virtual_memory().total / 1e9, 1), "system": f"{platform.system()} {platform.machine()}"}
+    return facts | {"python": platform.python_version()}
+
+
+def versions() -> dict[str, str]:
+    """Return the version of each of `PACKAGES` that is installed."""
+    found = {}
+    for name in PACKAGES:
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found

@@ -1,26 +1,33 @@
-"""How much each part of the benchmark does: the full form, and a tiny one that only shows that it works."""
+"""How much each part of the benchmark does: on a CPU, on CUDA, and a tiny form that only shows that it works."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from typing import Any
 
-from pretraining_gain.bench.threads import n_cores
+from pretraining_gain.plan.recipes import Recipe, RecipeChoice
 
 
 @dataclass(frozen=True)
 class Setting:
-    """A network at an image size, with so many images in all, in batches, for so many epochs."""
+    """A backbone at an image size in pixels, with how many images in all, per batch, and for how many epochs."""
 
     backbone: str
     image_size_px: int
     images: int
     batch_size: int
-    epochs: int
+    epochs: int = 1
 
     @property
-    def resize_px(self) -> int:
-        """What images are decoded to: with room for crops at 224 pixels, as is usual for ImageNet."""
-        return 256 if self.image_size_px == 224 else self.image_size_px
+    def is_large(self) -> bool:
+        """Tell whether our runs keep images of this size on disk, prepared, and not in memory."""
+        return self.image_size_px >= 224
+
+    def recipe(self, based_on: str = "pretrain", **changes: Any) -> Recipe:
+        """Return one of the paper's recipes at this setting; large images leave room for crops, as is usual for ImageNet."""
+        sizes = {"image_size_px": self.image_size_px, "resize_px": 256 if self.is_large else self.image_size_px}
+        usual = {"epochs": self.epochs, "lr_step_epochs": max(1, self.epochs // 3), "batch_size": self.batch_size}
+        return RecipeChoice(based_on=based_on, changes=usual | sizes | changes).resolve()
 
     def __str__(self) -> str:
         return f"{self.backbone}, {self.image_size_px} px"
@@ -28,128 +35,43 @@ class Setting:
 
 @dataclass(frozen=True)
 class Scale:
-    """`*_s` are seconds that one comparison of a part may take."""
+    """Settings of the parts, rounds and seconds per comparison, and classes, seeds and epochs of those over seeds."""
 
     name: str
-    rounds: int
     limits: list[Setting]
-    limit_s: float
     loaders: list[Setting]
-    loaders_s: float
     evaluations: list[Setting]
-    evaluation_s: float
-    decoded: int
-    decode_sizes_px: list[int]
-    decode_s: float
-    parity: Setting
-    parity_classes: int
-    parity_seeds: int
+    parity: list[Setting]
     frozen: list[Setting]
-    frozen_seeds: int
-    frozen_views: int
-    pretrain_epochs: int
-    study_s: float
-    study_changes: dict[str, str]
-    draws: int
-    analysis_s: float
-    drawn_per_class: int
-    slow_analysis: bool = True
-    worker_counts: list[int] = field(default_factory=lambda: sorted({0, 1, 2, n_cores()}))
-
-    def for_cuda(self) -> Scale:
-        """More images in larger batches, as a GPU is many times faster."""
-        if self.name != "full":
-            return self
-        limits = [
-            Setting("resnet10_w16", 32, 100_000, 256, 1),
-            Setting("resnet18", 32, 50_000, 256, 1),
-            Setting("resnet50", 64, 25_600, 256, 1),
-            Setting("resnet50", 224, 1_280, 128, 1),
-        ]
-        loaders = [
-            Setting("resnet10_w16", 32, 320, 64, 30),
-            Setting("resnet18", 32, 320, 64, 15),
-            Setting("resnet50", 64, 320, 64, 15),
-            Setting("resnet50", 224, 320, 64, 5),
-        ]
-        return replace(self, limits=limits, loaders=loaders, evaluations=loaders[1:])
+    rounds: int = 5
+    budget_s: float = 60
+    seeds: int = 5
+    classes: int = 12
+    pretrain_epochs: int = 45
+    decoded: int = 64
+    decode_px: tuple[int, ...] = (32, 64, 256)
+    drawn_per_class: int = 60
+    study_epochs: int = 0  # 0: the toy study's own
 
 
-FULL = Scale(
-    name="full",
-    rounds=5,
-    limits=[
-        Setting("resnet10_w16", 32, 2560, 128, 1),
-        Setting("resnet18", 32, 512, 64, 1),
-        Setting("resnet50", 64, 128, 32, 1),
-        Setting("resnet50", 224, 32, 16, 1),
-    ],
-    limit_s=60,
-    loaders=[
-        Setting("resnet10_w16", 32, 320, 64, 15),
-        Setting("resnet18", 32, 320, 64, 5),
-        Setting("resnet50", 64, 96, 32, 5),
-        Setting("resnet50", 224, 32, 16, 1),
-    ],
-    loaders_s=80,
-    evaluations=[
-        Setting("resnet18", 32, 320, 64, 1),
-        Setting("resnet50", 64, 160, 64, 1),
-        Setting("resnet50", 224, 48, 16, 1),
-    ],
-    evaluation_s=20,
-    decoded=64,
-    decode_sizes_px=[32, 64, 256],
-    decode_s=12,
-    parity=Setting("resnet10_w16", 32, 240, 32, 15),
-    parity_classes=12,
-    parity_seeds=6,
+_SMALL = Setting("resnet10_w16", 32, 16, 8)
+TINY = Scale("tiny", [_SMALL], [_SMALL, replace(_SMALL, image_size_px=224)], [_SMALL], [_SMALL], [_SMALL], rounds=2, budget_s=0,
+             seeds=2, classes=4, pretrain_epochs=1, decoded=4, decode_px=(32,), drawn_per_class=8, study_epochs=1)  # fmt: skip
+CPU = Scale(
+    "full",
+    limits=[Setting("resnet10_w16", 32, 2560, 128), Setting("resnet18", 32, 512, 64), Setting("resnet50", 64, 128, 32),
+            Setting("resnet50", 224, 32, 16)],
+    loaders=[Setting("resnet10_w16", 32, 320, 64, 15), Setting("resnet18", 32, 320, 64, 5), Setting("resnet50", 64, 96, 32, 5),
+             Setting("resnet50", 224, 32, 16)],
+    evaluations=[Setting("resnet18", 32, 320, 64), Setting("resnet50", 64, 160, 64), Setting("resnet50", 224, 48, 16)],
+    parity=[Setting("resnet10_w16", 32, 240, 32, 15)],
     frozen=[Setting("resnet10_w16", 32, 480, 32, 15), Setting("resnet18", 32, 480, 32, 15)],
-    frozen_seeds=5,
-    frozen_views=2,
-    pretrain_epochs=45,
-    study_s=240,
-    study_changes={"seeds: [0, 1, 2]": "seeds: [0]"},
-    draws=2000,
-    analysis_s=30,
-    drawn_per_class=60,
-)
-
-_SMALL = Setting("resnet10_w16", 32, 16, 8, 1)
-TINY = Scale(
-    name="tiny",
-    rounds=2,
-    limits=[_SMALL],
-    limit_s=0,
-    loaders=[_SMALL, Setting("resnet10_w16", 224, 8, 4, 1)],
-    loaders_s=0,
-    evaluations=[_SMALL],
-    evaluation_s=0,
-    decoded=4,
-    decode_sizes_px=[32],
-    decode_s=0,
-    parity=_SMALL,
-    parity_classes=4,
-    parity_seeds=2,
-    frozen=[Setting("resnet10_w16", 32, 16, 8, 2)],
-    frozen_seeds=2,
-    frozen_views=2,
-    pretrain_epochs=1,
-    study_s=0,
-    study_changes={
-        "seeds: [0, 1, 2]": "seeds: [0]",
-        "  animal: [4, 12]\n  non_animal: [4, 12]\n  random: [12]\n": "  animal: [4]\n",
-        "train_images_per_class: 50": "train_images_per_class: 4",
-        "train_images_per_class: 20": "train_images_per_class: 4",
-        "eval_images_per_class: 30": "eval_images_per_class: 2",
-        "epochs: 12, lr_step_epochs: 4": "epochs: 1, lr_step_epochs: 1",
-        "epochs: 15, lr_step_epochs: 5": "epochs: 1, lr_step_epochs: 1",
-    },
-    draws=20,
-    analysis_s=0,
-    drawn_per_class=8,
-    slow_analysis=False,
-    worker_counts=[0],
-)
-
-SCALES = {scale.name: scale for scale in (FULL, TINY)}
+)  # fmt: skip
+CUDA = replace(
+    CPU,
+    limits=[Setting("resnet10_w16", 32, 100_000, 256), Setting("resnet18", 32, 50_000, 256), Setting("resnet50", 64, 25_600, 256),
+            Setting("resnet50", 224, 1280, 128)],
+    loaders=[Setting("resnet10_w16", 32, 320, 64, 30), Setting("resnet18", 32, 320, 64, 15), Setting("resnet50", 64, 320, 64, 15),
+             Setting("resnet50", 224, 320, 64, 5)],
+    evaluations=[Setting("resnet18", 32, 320, 64), Setting("resnet50", 64, 320, 64), Setting("resnet50", 224, 320, 64)],
+)  # fmt: skip

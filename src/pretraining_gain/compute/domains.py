@@ -13,7 +13,7 @@ import pandas as pd
 import torch
 
 from pretraining_gain.commands import about_a_study
-from pretraining_gain.compute.datasets import load_images
+from pretraining_gain.compute.images import load_images
 from pretraining_gain.compute.pipeline import StoredImages
 from pretraining_gain.errors import InputError
 from pretraining_gain.paths import make_writable, public, results_of, results_root, write_atomically

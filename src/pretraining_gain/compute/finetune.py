@@ -6,8 +6,8 @@ import time
 from typing import Any
 
 from pretraining_gain.compute.checkpoints import checkpoint_of
-from pretraining_gain.compute.datasets import load_images
 from pretraining_gain.compute.evaluation import evaluate
+from pretraining_gain.compute.images import load_images
 from pretraining_gain.compute.launch import launch
 from pretraining_gain.compute.machine import defer_sigterm, this_machine
 from pretraining_gain.compute.models import build_model, load_backbone

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pretraining_gain.compute.checkpoints import checkpoint_of
-from pretraining_gain.compute.datasets import load_images
+from pretraining_gain.compute.images import load_images
 from pretraining_gain.compute.launch import launch
 from pretraining_gain.compute.machine import defer_sigterm, this_machine
 from pretraining_gain.compute.models import build_model

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import importlib
 import io
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +12,8 @@ import torch
 from PIL import Image
 from pydantic import Field
 
-from pretraining_gain.compute.datasets import load_images
+from pretraining_gain.compute.images import load_images
+from pretraining_gain.datasets import find_dataset
 from pretraining_gain.errors import InputError
 from pretraining_gain.paths import public
 from pretraining_gain.plan.parameters import Parameters
@@ -21,13 +21,6 @@ from pretraining_gain.plan.pools import Seed
 from pretraining_gain.plan.studies import Images, Study, load_study
 from pretraining_gain.plan.taxonomy import load_class_table
 
-#: Source and licence of datasets that state one for all images; a dataset whose images have their own has `credit`.
-CREDITS = {
-    "toy": "drawn by this project",
-    "cifar10": "CIFAR-10, Krizhevsky 2009, no licence stated",
-    "caltech101": "Caltech-101, Li, Andreeto, Ranzato & Perona, CC BY 4.0",
-    "imagenet1k": "ImageNet, for research only; rights remain with the photographers",
-}
 _SHOWN_PX = 128
 
 
@@ -87,7 +80,7 @@ class SampleView(Parameters):
         few = images.model_copy(update={"train_images_per_class": self.n_images, "broken_images": "skip"})
         rows = load_class_table(images.class_table or "")
         data = load_images(few, rows[rows["key"] == row["key"]], "train", size_px)
-        module = importlib.import_module(f"pretraining_gain.compute.datasets.{images.dataset}")
+        dataset = find_dataset(images.dataset)
         positions = torch.arange(min(self.n_images, len(data)))
         return [
             Sample(
@@ -96,17 +89,10 @@ class SampleView(Parameters):
                 row["name"],
                 _png(pixels.permute(1, 2, 0).numpy()),
                 image_id,
-                _credit(module, images, image_id),
+                dataset.credit_image(image_id) if dataset.credit_image else dataset.credit,
             )
             for pixels, image_id in zip(data.images[positions], data.image_ids, strict=False)
         ]
-
-
-def _credit(module: Any, images: Images, image_id: str) -> str:
-    if not hasattr(module, "credit"):
-        return CREDITS[images.dataset]
-    facts = module.credit(image_id)
-    return ", ".join(filter(None, [f"© {facts['rights_holder']}", facts["licence"], facts["url"]]))
 
 
 def _png(pixels: np.ndarray) -> str:

@@ -26,11 +26,12 @@ _BLOCKS = {tokenize.INDENT: "<", tokenize.DEDENT: ">", tokenize.NEWLINE: "\n"}
 
 
 def code_hash(*modules: str) -> str:
-    """Hash modules of the package (e.g. `compute.pretrain`) and all `compute` modules that they import, transitively.
+    """Hash modules of the package (e.g. `compute.pretrain`) and all modules of `compute` and `datasets` that they import.
 
-    Modules in `NOT_HASHED` do not count, nor does code outside `compute`: what the plan decides is in a fingerprint as data.
+    Modules in `NOT_HASHED` do not count, nor does other code: what the plan decides is in a fingerprint as data.
     """
-    state = tuple((str(path), path.stat().st_mtime_ns) for path in sorted(Path(PACKAGE, "compute").rglob("*.py")))
+    paths = sorted(path for room in ("compute", "datasets") for path in Path(PACKAGE, room).rglob("*.py"))
+    state = tuple((str(path), path.stat().st_mtime_ns) for path in paths)
     return _hash(modules, state)
 
 
@@ -41,7 +42,8 @@ def _hash(modules: tuple[str, ...], _state: tuple[tuple[str, int], ...]) -> str:
 
 def hashed_modules(*modules: str) -> dict[str, Path]:
     """Return the modules that `code_hash` covers: full name -> source file."""
-    found = _reached([f"{_NAME}.{module}" for module in modules], within=f"{_NAME}.compute.")
+    within = (f"{_NAME}.compute.", f"{_NAME}.datasets.")
+    found = _reached([f"{_NAME}.{module}" for module in modules], within)
     return {name: path for name, path in found.items() if name not in NOT_HASHED}
 
 
@@ -86,7 +88,7 @@ def _digest(files: dict[str, Path]) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
-def _reached(modules: list[str], within: str) -> dict[str, Path]:
+def _reached(modules: list[str], within: str | tuple[str, ...]) -> dict[str, Path]:
     """Follow imports from `modules` to every module whose name starts with `within`."""
     found: dict[str, Path] = {}
     waiting = list(modules)
@@ -109,7 +111,16 @@ def _read(path: Path, _mtime_ns: int) -> tuple[str, list[str], list[str]]:
     loads = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and "load_class_table" in ast.unparse(node.func)]
     strings |= {f"{argument.value}.csv" for call in loads for argument in call.args if isinstance(argument, ast.Constant)}
     tables = [table.name for table in (PACKAGE / "metadata").glob("*.csv") if table.name in strings]
-    return normalised(source), _imports(tree), tables
+    return normalised(_without_declaration(source, tree)), _imports(tree), tables
+
+
+def _without_declaration(source: str, tree: ast.Module) -> str:
+    """Cut `DATASET = …` out of a dataset's module: it changes no image, and its options are in a fingerprint as data."""
+    lines = source.splitlines(keepends=True)
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "DATASET":
+            lines[node.lineno - 1 : node.end_lineno] = []
+    return "".join(lines)
 
 
 def _tree_of(notebook: Path) -> ast.Module:

@@ -8,16 +8,13 @@ from typing import Any
 
 import pandas as pd
 
+from pretraining_gain.datasets import find_dataset
 from pretraining_gain.plan.backbones import find_backbone
-from pretraining_gain.plan.inat2021 import describe_evaluation
 from pretraining_gain.plan.parameters import StudyName
 from pretraining_gain.plan.pools import shown_in
 from pretraining_gain.plan.recipes import RecipeChoice
 from pretraining_gain.plan.runs import Run, design_runs, finetuning_runs, pretraining_runs
 from pretraining_gain.plan.studies import Study, load_study
-
-#: Datasets that are prepared before they are trained on (see `pretraining_gain.prepare`).
-PREPARED = ("imagenet1k", "inat2021")
 
 # A forward pass is about a third of a training step; a frozen backbone and evaluation need no more.
 _FORWARD_SHARE = 1 / 3
@@ -100,7 +97,7 @@ class Plan:
             (self.study.source, self.study.pretrain),
             *((d.images, d.recipe) for d in self.study.downstreams),
         ]:
-            if images.dataset in PREPARED:
+            if find_dataset(images.dataset).preparation:
                 bytes_each = recipe.resolve().resize_px ** 2 * _BYTES_PER_PIXEL
                 for split, n in (("train", images.train_images_per_class), ("eval", images.eval_images_per_class)):
                     gigabytes = images.n_classes * n * bytes_each / 1e9
@@ -142,7 +139,7 @@ class Plan:
 
     def numbers(self) -> dict[str, Any]:
         """Totals for the chapters."""
-        table = self.run_table()
+        table, target = self.run_table(), self.study.downstreams[0].images
         return {
             "study": self.study.name,
             "n_pretrainings": int((table["stage"] == "pretrain").sum()),
@@ -151,7 +148,7 @@ class Plan:
             "n_seeds": len(self.study.seeds),
             "images_seen": int(table["images_seen"].sum()),
             "device": self.study.throughput.device,
-            "evaluated_on": describe_evaluation(self.study.downstreams[0].images),
+            "evaluated_on": find_dataset(target.dataset).describe_evaluation(target),
             "disk_gb": float(self.disk_table().at["all", "GB"]),
             "device_hours": float(table["device_hours"].sum()),
             "images_per_s": self.study.throughput.train_images_per_s,

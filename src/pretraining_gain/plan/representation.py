@@ -7,12 +7,14 @@ votes from -1 to 1; the paper calls a species well represented when at least 40 
 from __future__ import annotations
 
 import json
+import shutil
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
 import pandas as pd
 
+from pretraining_gain.datasets import Download
 from pretraining_gain.errors import InputError
 from pretraining_gain.paths import data_root
 from pretraining_gain.plan.tables import read_table, whole_numbers
@@ -32,6 +34,11 @@ _COLUMNS = (
     "Other animals present",
 )
 VOTES = _COLUMNS[3:]
+ANNOTATIONS_DOWNLOAD = Download(
+    "https://raw.githubusercontent.com/RolnickLab/ImageNetBiodiversity/5cc900ff96ed473063144140e6fb2c85ce507bbf/" + ANNOTATIONS,
+    "sha256:cae4d02d648353769fbff81c164b33d0812db3cdc20a158a98ff4d15c3706966",
+    lambda file, folder: shutil.copy(file, folder / ANNOTATIONS),
+)
 
 
 def representation(table: pd.DataFrame, correct: pd.Series | None = None, well: int = 40) -> pd.Series:
@@ -90,7 +97,7 @@ def load_annotations() -> pd.DataFrame:
     table["image_number"] = whole_numbers(path, table, "Image Number")
     if table["image_number"].duplicated().any():
         twice = table.loc[table["image_number"].duplicated(), "image_number"].iloc[0]
-        raise InputError(f"{path}: image number {twice} stands twice; accepted: each image once")
+        raise InputError(f"{path}: image number {twice} appears twice; accepted: each image once")
     for vote in VOTES:
         table[vote] = _votes(path, table[vote])
     classes = validation_classes()

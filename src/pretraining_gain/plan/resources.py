@@ -10,9 +10,10 @@ import math
 import os
 from dataclasses import dataclass
 
+from pretraining_gain.datasets import find_dataset
 from pretraining_gain.errors import InputError
 from pretraining_gain.plan.backbones import find_backbone
-from pretraining_gain.plan.costs import PREPARED, device_hours
+from pretraining_gain.plan.costs import device_hours
 from pretraining_gain.plan.runs import Run
 
 _SAFETY = 2  # a device at half the study's throughput, or a file system that feeds it half as fast
@@ -60,7 +61,7 @@ def _data_mb(run: Run, on_gpu: bool, devices: int) -> float:
     recipe, images, network = run.recipe, run.images, find_backbone(run.backbone)
     classes = images.n_classes if run.downstream else run.k
     n_images = classes * (images.train_images_per_class + (images.eval_images_per_class if run.downstream else 0))
-    held = n_images * (_INDEX_BYTES if images.dataset in PREPARED else 3 * recipe.resize_px**2)
+    held = n_images * (_INDEX_BYTES if find_dataset(images.dataset).preparation else 3 * recipe.resize_px**2)
     batch_pixels = recipe.batch_size / devices * recipe.resize_px**2
     activations = 0 if on_gpu else batch_pixels * network.kept_kb_per_pixel * 1000
     n_views = classes * images.train_images_per_class * min(recipe.frozen_views, recipe.epochs)

@@ -10,11 +10,11 @@ from typing import Any
 import pandas as pd
 from pydantic import Field, model_validator
 
+from pretraining_gain.datasets import options_of
 from pretraining_gain.errors import InputError
 from pretraining_gain.paths import results_root
 from pretraining_gain.plan.backbones import builder_of, own_modules
 from pretraining_gain.plan.code import code_hash
-from pretraining_gain.plan.datasets import options_of
 from pretraining_gain.plan.parameters import Parameters
 from pretraining_gain.plan.pools import POOLS, SCRATCH, ClassSubset, Seed, known_pool, known_start, sample_classes
 from pretraining_gain.plan.recipes import SIZES_PX, Recipe
@@ -142,7 +142,7 @@ class Run(Parameters):
             "images": self.images.model_dump(exclude={"n_classes", "options"}),
             "options": options_of(self.images.dataset, self.images.options).model_dump(),
             "classes": self._class_rows(),
-            "code": code_hash(f"compute.{self.stage}", f"compute.datasets.{self.images.dataset}", *own_modules(self.backbone)),
+            "code": code_hash(f"compute.{self.stage}", f"datasets.{self.images.dataset}", *own_modules(self.backbone)),
             "pretraining": start.fingerprint if start else None,
         }
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]

@@ -10,20 +10,20 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
+from pretraining_gain.datasets import check_columns, options_of
 from pretraining_gain.errors import Given, InputError, one_line
 from pretraining_gain.paths import project_root, whole_path
 from pretraining_gain.plan.backbones import known_backbone
-from pretraining_gain.plan.datasets import check_columns, check_dataset, options_of
 from pretraining_gain.plan.pools import POOLS, PoolName, Seed, StartName
 from pretraining_gain.plan.recipes import Recipe, RecipeChoice
-from pretraining_gain.plan.taxonomy import MADE_TABLES, has_class_table, load_class_table
+from pretraining_gain.plan.taxonomy import has_class_table, load_class_table, made_tables
 from pretraining_gain.plan.yamlfile import read_yaml
 
 
 def _each_once(values: list[Any]) -> list[Any]:
     for place, value in enumerate(values):
         if value in values[:place]:
-            raise ValueError(f"{value!r} stands twice; accepted: each value once")
+            raise ValueError(f"{value!r} appears twice; accepted: each value once")
     return values
 
 
@@ -42,7 +42,7 @@ def _named_once(things: list[Any]) -> list[Any]:
 
 
 class Images(Given):
-    """Which images of which classes: `dataset` is a module of `compute/datasets`, `options` are its own."""
+    """Which images of which classes: `dataset` is a module of `datasets/`, `options` are its own."""
 
     dataset: Slug
     class_table: str | None = None
@@ -55,10 +55,9 @@ class Images(Given):
 
     @model_validator(mode="after")
     def _dataset_and_table_agree(self) -> Images:
-        check_dataset(self.dataset)
         options_of(self.dataset, self.options)
         name = self.class_table
-        if not name or (name in MADE_TABLES and not has_class_table(name)):
+        if not name or (name in made_tables() and not has_class_table(name)):
             return self  # listed and priced without the data; a run asks for the table
         table = load_class_table(name)
         check_columns(self.dataset, name, table.columns)
@@ -193,6 +192,11 @@ class Study(Given):
         """Twelve hex digits over all that the study file says; its comments and the order of its fields do not count."""
         content = json.dumps(self.model_dump(mode="json"), sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()[:12]
+
+    @property
+    def datasets(self) -> list[str]:
+        """Names of the datasets that the study reads, each once, the source's first."""
+        return list(dict.fromkeys(images.dataset for images in (self.source, *(d.images for d in self.downstreams))))
 
     @property
     def everything(self) -> str:

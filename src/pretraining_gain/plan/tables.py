@@ -30,7 +30,7 @@ def read_table(path: Path, required: Sequence[str]) -> pd.DataFrame:
         )
     twice = [column for column in header if header.count(column) > 1]
     if twice:
-        raise InputError(f"{path}: column {twice[0]!r} stands twice; accepted: each column once")
+        raise InputError(f"{path}: column {twice[0]!r} appears twice; accepted: each column once")
     if not rows:
         raise InputError(f"{path} has a header and no rows; accepted: one row or more")
     for number, row in rows:

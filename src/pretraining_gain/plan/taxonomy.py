@@ -8,14 +8,15 @@ from pathlib import Path
 
 import pandas as pd
 
+from pretraining_gain.datasets import dataset_names, find_dataset
 from pretraining_gain.errors import InputError
 from pretraining_gain.paths import prepared_root
 from pretraining_gain.plan.tables import read_table, whole_numbers
 
 REQUIRED_COLUMNS = ["class_id", "key", "name", "animal"]
 TAXON_COLUMNS = ["supercategory", "order", "family"]
-#: Made by the preparation from the reader's own data, so not in the package.
-MADE_TABLES = ("inat2021_animals",)
+#: Folders with class tables; the package's own first.
+TABLE_FOLDERS = [Path(str(files("pretraining_gain") / "metadata"))]
 #: Tables of the package that are about classes but do not list a dataset's classes.
 NOT_CLASSES = ("imagenet_birds",)
 SUPERCATEGORIES = (
@@ -31,24 +32,25 @@ SUPERCATEGORIES = (
 )
 
 
-@cache
-def _folder() -> Path:
-    return Path(str(files("pretraining_gain") / "metadata"))
-
-
-@cache
 def table_names() -> list[str]:
-    """The class tables that come with the package."""
-    return sorted(path.stem for path in _folder().glob("*.csv") if path.stem not in NOT_CLASSES)
+    """Return the names of the class tables that come with the package."""
+    found = {path.stem for folder in TABLE_FOLDERS for path in folder.glob("*.csv")}
+    return sorted(found - {*NOT_CLASSES})
+
+
+def made_tables() -> list[str]:
+    """Return the names of the class tables that preparations make from the reader's data."""
+    made = [find_dataset(name).makes_table for name in dataset_names()]
+    return [name for name in made if name]
 
 
 def has_class_table(name: str) -> bool:
     """Whether the table is there. One that is made from the reader's data is there only after the preparation."""
-    return name in table_names() or made_table_path(name).exists()
+    return _packaged(name) is not None or made_table_path(name).exists()
 
 
 def made_table_path(name: str) -> Path:
-    """Where the preparation writes a class table that comes from the data themselves (see `MADE_TABLES`)."""
+    """Where the preparation writes a class table that comes from the data themselves (see `made_tables`)."""
     return prepared_root() / "class_tables" / f"{name}.csv"
 
 
@@ -72,14 +74,20 @@ def rows_deciding_images(name: str) -> list[dict[str, str]]:
 
 def _table_file(name: str) -> tuple[Path, int]:
     """Its path, and when it was changed: 0 for a table of the package."""
-    if name in table_names():
-        return _folder() / f"{name}.csv", 0
+    packaged = _packaged(name)
+    if packaged:
+        return packaged, 0
     path = made_table_path(name)
-    if name not in MADE_TABLES:
-        raise InputError(f"class table {name!r} is unknown; accepted: {', '.join([*table_names(), *MADE_TABLES])}")
+    if name not in made_tables():
+        raise InputError(f"class table {name!r} is unknown; accepted: {', '.join([*table_names(), *made_tables()])}")
     if not path.exists():
         raise InputError(f"class table {path} is missing; make it with `python -m pretraining_gain.prepare STUDY`")
     return path, path.stat().st_mtime_ns
+
+
+def _packaged(name: str) -> Path | None:
+    paths = [folder / f"{name}.csv" for folder in TABLE_FOLDERS if name not in NOT_CLASSES]
+    return next((path for path in paths if path.is_file()), None)
 
 
 @cache
@@ -107,7 +115,7 @@ def _read_table(path: Path, _mtime_ns: int) -> pd.DataFrame:
 def _check_keys(path: Path, keys: pd.Series) -> None:
     """A key is the name of a folder or a pack, so it must be one, and must not lead out of the dataset."""
     if keys.duplicated().any():
-        raise InputError(f"{path}: key {keys[keys.duplicated()].iloc[0]!r} stands twice; accepted: each key once")
+        raise InputError(f"{path}: key {keys[keys.duplicated()].iloc[0]!r} appears twice; accepted: each key once")
     for key in keys:
         if key in (".", "..") or "/" in key or "\\" in key:
             raise InputError(f"{path}: key {key!r} is not the name of one folder; accepted: a name without slashes")

@@ -1,4 +1,4 @@
-"""YAML, read strictly: a field that stands twice is an error, and not silently the last of the two."""
+"""YAML, read strictly: a field that appears twice is an error, and not silently the last of the two."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class _Loader(yaml.SafeLoader):
             if isinstance(key, yaml.ScalarNode):
                 name = (key.tag, key.value)
                 if name in lines:
-                    problem = f"{key.value!r} stands twice, first on line {lines[name]}; accepted: each field once"
+                    problem = f"{key.value!r} appears twice, first on line {lines[name]}; accepted: each field once"
                     raise yaml.MarkedYAMLError(problem=problem, problem_mark=key.start_mark)
                 lines[name] = key.start_mark.line + 1
         return node

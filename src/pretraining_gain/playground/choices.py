@@ -8,7 +8,7 @@ from typing import Literal
 import yaml
 from pydantic import Field
 
-from pretraining_gain.data import ARCHIVES, ASK_FOR
+from pretraining_gain.datasets import find_dataset
 from pretraining_gain.errors import InputError
 from pretraining_gain.paths import data_root, make_writable, prepared_root, public, results_root, write_atomically
 from pretraining_gain.plan.parameters import Parameters
@@ -96,16 +96,16 @@ def scratch_partner(run: Run) -> Run | None:
 
 def missing_data(study: Study) -> str:
     """One line that says why nothing of the study can be trained here; empty when its data are there."""
-    images = [study.source, *(target.images for target in study.downstreams)]
-    for dataset in dict.fromkeys(one.dataset for one in images):
-        places = [data_root() / dataset, prepared_root() / dataset]
-        places += [data_root() / ARCHIVES[dataset].folder] if dataset in ARCHIVES else []
-        if dataset == "toy" or any(place.is_dir() for place in places):
+    for name in study.datasets:
+        dataset = find_dataset(name)
+        folder = data_root() / dataset.folder
+        if not dataset.folder or folder.is_dir() or (prepared_root() / name).is_dir():
             continue
-        how = f"make data STUDY={study.name}" if dataset in ARCHIVES else f"make prepare STUDY={study.name}"
-        where = ASK_FOR.get(dataset, "it belongs in {}").format(public(str(data_root())))
-        fetch = f"fetch it with `{how}`" if dataset in ARCHIVES else f"{where}, then `{how}`"
-        return f"Study {study.name} cannot be trained here, as dataset {dataset} is missing: {fetch}."
+        fetch = f"fetch it with `make data STUDY={study.name}`"
+        if not dataset.download:
+            what = dataset.on_request or "it has no download"
+            fetch = f"{what}; put it in {public(str(folder))}, then `make prepare STUDY={study.name}`"
+        return f"Study {study.name} cannot be trained here, as dataset {name} is missing: {fetch}."
     return ""
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import html
 import json
+from collections.abc import Iterable
+from types import ModuleType
 from typing import Any
 
 import pandas as pd
@@ -13,7 +15,7 @@ from myst_nb import glue
 
 from pretraining_gain.plan.costs import Plan, device_hours
 from pretraining_gain.plan.studies import load_study
-from pretraining_gain.tell.figures.registry import FIGURES, Html, figures_of
+from pretraining_gain.tell.figures.declare import Figure, Html, declared_in
 from pretraining_gain.tell.results.provenance import Provenance
 
 
@@ -56,21 +58,21 @@ def paste_figure(key: str, figure: go.Figure | str, description: str, provenance
     _show(key, figure, description, provenance)
 
 
-def show_figures(notebook: str, source: Any, study: str = "", downstream: str = "", arm: str = "") -> None:
-    """Draw every figure that is declared for `notebook` from `source`, with its provenance, and hand it to the chapters.
+def show_figures(module: ModuleType, source: Any, study: str = "", downstream: str = "", arm: str = "") -> None:
+    """Draw every figure that `module` declares from `source`, with its provenance, and hand it to the chapters.
 
     `study`, and the `downstream` and `arm` that the reader chose, say which runs a figure of a study shows.
     """
-    for figure in figures_of(notebook):
+    for figure in declared_in(module):
         origin = Provenance.of_figure(figure, study, source, downstream, arm)
         title = f"{figure.title}, study {load_study(study).name}" if figure.of_a_study else figure.title
         _show(figure.key, figure.draw(source), title, origin)
 
 
-def show_not_run(study: str) -> None:
-    """Say in the place of every figure that needs runs what this study would cost."""
+def show_not_run(study: str, figures: Iterable[Figure]) -> None:
+    """Say in the place of every one of `figures` that needs runs what this study would cost."""
     plan = Plan.of(study)
-    for figure in FIGURES.values():
+    for figure in figures:
         if runs := figure.runs(plan):
             alone = f" {figure.label} alone takes {len(runs):,} runs and {sum(map(device_hours, runs)):,.0f} hours."
             text = plan.not_run() + (alone if len(runs) < len(plan.runs()) else "")

@@ -5,9 +5,12 @@ Price, re-run command, provenance line, "not run" page and the book's figure dir
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
 
 from pretraining_gain.errors import InputError
@@ -16,6 +19,7 @@ from pretraining_gain.plan.runs import Run, finetuning_runs
 from pretraining_gain.plan.studies import Study
 
 if TYPE_CHECKING:
+    import pandas as pd
     import plotly.graph_objects as go
 
     from pretraining_gain.plan.costs import Plan
@@ -137,7 +141,7 @@ class Figure:
         return [*dict.fromkeys(run.pretraining for run in finetunings if run.pretraining), *finetunings]
 
 
-#: Every declared figure by its key; import `FIGURES` from `registry`, which imports all modules that declare one.
+#: Every figure declared so far, by its key. `registry` imports all modules that declare figures.
 DECLARED: dict[str, Figure] = {}
 
 
@@ -157,3 +161,25 @@ def figure(
         return draw
 
     return declare
+
+
+def declared_in(module: ModuleType) -> list[Figure]:
+    """Return the figures that a module declares, in their order. Raises `InputError` where it declares none."""
+    found = [one for one in DECLARED.values() if one.draw.__module__ == module.__name__]
+    if not found:
+        raise InputError(f"{module.__name__} declares no figure; accepted: a module with a function under `@figure`")
+    return found
+
+
+def in_browser(kind: str, key: str, tables: dict[str, Any], plain: pd.DataFrame, description: str) -> Html:
+    """Embed `tables` as inert JSON, which a script of the book reads without a request.
+
+    `kind` is the class that the script looks for. A browser without JavaScript shows `description` and the table `plain`.
+    """
+    inert = json.dumps(tables, separators=(",", ":"), ensure_ascii=False).replace("<", "\\u003c")
+    rows = plain.to_html(border=0, index=False, float_format="{:,.1f}".format)
+    return Html(
+        f'<div class="{kind}" data-key="{key}" data-study="{escape(tables["study"])}">'
+        f'<script type="application/json">{inert}</script><noscript><p>{escape(description)}</p>{rows}</noscript></div>',
+        description,
+    )

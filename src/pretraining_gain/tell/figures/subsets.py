@@ -1,7 +1,7 @@
 """Figures 3, 4 and 6: top-1 by what the network was pretrained on, against an axis that the reader chooses.
 
-Pure functions. The axes are prepared here: `layout.meta["axes"]` holds, for each, its name, its title and the x of every
-trace, and the book's `figures.js` makes a switch of them. The first is the one that is drawn.
+`layout.meta["axes"]` of each figure holds, per axis, its name, title and the x of every trace; the book's `figures.js`
+makes a switch of them and draws the first one first.
 """
 
 from __future__ import annotations
@@ -15,18 +15,15 @@ from plotly.subplots import make_subplots
 
 from pretraining_gain.plan.pools import SCRATCH, Pool, shown_in, starts
 from pretraining_gain.tell.figures.declare import Runs, figure
-from pretraining_gain.tell.figures.taxa import LAYOUT, interval_bars
+from pretraining_gain.tell.figures.style import LAYOUT, interval_bars, panels_layout
 
 if TYPE_CHECKING:
     from pretraining_gain.tell.results.study import StudyResults
 
-DOMAINS = ("out_of_domain", "in_domain")
-SCALED = Runs(DOMAINS, pools_of="6", designs="published")
-
 
 @dataclass(frozen=True)
 class Axis:
-    """What an arm is drawn at: `column` of the table from `arm_accuracy`, single seeds at their own where it has them."""
+    """An x axis: its name in the switch, its title, and the column of the table from `arm_accuracy`."""
 
     name: str
     title: str
@@ -41,6 +38,7 @@ AXES = (
     Axis("realised animals", "realised animal classes", "animal_classes"),
 )
 FIGURE_6_AXES = AXES[3:] + AXES[:1]
+Curves = list[tuple[go.Scatter, dict[str, list[float]]]]
 
 
 @figure(
@@ -48,11 +46,11 @@ FIGURE_6_AXES = AXES[3:] + AXES[:1]
     number="3",
     title="Top-1 out of domain by number of pretraining classes",
     notebook="11_subsets",
-    needs=Runs(DOMAINS[:1], pools_of="3", designs="published"),
+    needs=Runs(("out_of_domain",), pools_of="3", designs="published"),
 )
 def figure_3(results: StudyResults) -> go.Figure:
     """Draw Figure 3 of the paper."""
-    return subset_curves(results.arms("out_of_domain"))
+    return subset_curves(results.arms("out_of_domain"), "3")
 
 
 @figure(
@@ -60,11 +58,24 @@ def figure_3(results: StudyResults) -> go.Figure:
     number="4",
     title="Top-1 in domain by number of pretraining classes",
     notebook="11_subsets",
-    needs=Runs(DOMAINS[1:], pools_of="4", designs="published"),
+    needs=Runs(("in_domain",), pools_of="4", designs="published"),
 )
 def figure_4(results: StudyResults) -> go.Figure:
     """Draw Figure 4 of the paper."""
-    return subset_curves(results.arms("in_domain"))
+    return subset_curves(results.arms("in_domain"), "4")
+
+
+def subset_curves(arms: pd.DataFrame, number: str = "3") -> go.Figure:
+    """Draw top-1 against the number of pretraining classes, or another axis. `arms` as from `arm_accuracy`.
+
+    Lines join the means over seeds, bands and bars are 95 % intervals, small points single seeds; scratch is level.
+    """
+    drawn = go.Figure()
+    curves = _curves(published(arms, number), AXES)
+    for trace, _ in curves:
+        drawn.add_trace(trace)
+    xaxis, yaxis = {"title": AXES[0].title, "rangemode": "tozero"}, {"title": "top-1", "tickformat": ".0%"}
+    return drawn.update_layout(**LAYOUT, meta={"axes": _switch(AXES, curves)}, xaxis=xaxis, yaxis=yaxis)
 
 
 @figure(
@@ -72,114 +83,85 @@ def figure_4(results: StudyResults) -> go.Figure:
     number="6",
     title="Top-1 by expected number of animal classes",
     notebook="11_subsets",
-    needs=SCALED,
+    needs=Runs(("out_of_domain", "in_domain"), pools_of="6", designs="published"),
 )
 def figure_6(results: StudyResults) -> go.Figure:
-    """Draw Figure 6 of the paper."""
-    return figure6_scaled_curves(results.arms_by_target)
-
-
-def subset_curves(arms: pd.DataFrame) -> go.Figure:
-    """Figures 3 and 4: top-1 against the number of pretraining classes, or another axis. `arms` as from `arm_accuracy`.
-
-    Lines join the means over seeds, bands and bars are 95 % intervals, small points single seeds; scratch is level.
-    """
-    figure = go.Figure()
-    curves = _add_curves(figure, _as_published(arms, "3"), AXES)
-    figure.update_layout(
-        **LAYOUT,
-        meta={"axes": _switch(AXES, curves)},
-        xaxis={"title": AXES[0].title, "rangemode": "tozero"},
-        yaxis={"title": "top-1", "tickformat": ".0%"},
-    )
-    return figure
-
-
-def figure6_scaled_curves(arms: dict[str, pd.DataFrame]) -> go.Figure:
-    """Figure 6: the animal curve, and the random curve drawn at its expected number of animal classes, per target.
-
-    `arms` maps a target's title to its table from `arm_accuracy`; `all` belongs to the random curve, at its end.
-    """
-    figure = make_subplots(cols=len(arms), subplot_titles=list(arms), horizontal_spacing=0.12)
-    curves = []
+    """Draw Figure 6 of the paper: each curve at its expected number of animal classes, one panel per target."""
+    arms = results.arms_by_target
+    drawn = make_subplots(cols=len(arms), subplot_titles=list(arms), horizontal_spacing=0.12)
+    curves: Curves = []
     for column, table in enumerate(arms.values(), start=1):
-        top1 = _as_published(table, "6").replace({"pool": {"all": "random"}})
-        curves += _add_curves(figure, top1, FIGURE_6_AXES, column)
-    figure.update_layout(**LAYOUT | {"margin": {"l": 60, "r": 15, "t": 80, "b": 60}})
-    figure.update_layout(legend={"y": 1.1}, meta={"axes": _switch(FIGURE_6_AXES, curves)})
-    figure.update_xaxes(title="expected animal classes", rangemode="tozero")
-    figure.update_yaxes(tickformat=".0%")
-    figure.update_yaxes(title="top-1", col=1)
-    return figure
+        panel = _curves(random_with_all(published(table, "6")), FIGURE_6_AXES)
+        for trace, _ in panel:
+            drawn.add_trace(trace.update(showlegend=trace.showlegend and column == 1), row=1, col=column)
+        curves += panel
+    drawn.update_layout(**panels_layout(80, legend_y=1.1), meta={"axes": _switch(FIGURE_6_AXES, curves)})
+    drawn.update_xaxes(title=FIGURE_6_AXES[0].title, rangemode="tozero")
+    drawn.update_yaxes(tickformat=".0%")
+    return drawn.update_yaxes(title="top-1", col=1)
 
 
-def _as_published(arms: pd.DataFrame, figure: str) -> pd.DataFrame:
+def published(arms: pd.DataFrame, number: str) -> pd.DataFrame:
     """Return top-1 of the arms of the paper's own design whose pool the figure of this number shows."""
-    return arms[(arms["quantity"] == "top1") & (arms["design"] == "") & arms["pool"].isin(shown_in(figure))]
+    return arms[(arms["quantity"] == "top1") & (arms["design"] == "") & arms["pool"].isin(shown_in(number))]
 
 
-def _switch(axes: tuple[Axis, ...], curves: list[dict[str, list[float]]]) -> list[dict[str, Any]]:
-    """`curves` are the traces' x by axis."""
-    return [{"name": axis.name, "title": axis.title, "x": [xs[axis.name] for xs in curves]} for axis in axes]
+def random_with_all(top1: pd.DataFrame) -> pd.DataFrame:
+    """Put the arm of all classes at the end of the random curve: it is the random subset of every class."""
+    return top1.replace({"pool": {"all": "random"}})
 
 
-def _add_curves(
-    figure: go.Figure, top1: pd.DataFrame, axes: tuple[Axis, ...], column: int | None = None
-) -> list[dict[str, list[float]]]:
-    """Draw a band, a line and single seeds of each pool; returns the x of each trace added, by axis."""
-    place = {} if column is None else {"row": 1, "col": column}
-    added = []
+def _switch(axes: tuple[Axis, ...], curves: Curves) -> list[dict[str, Any]]:
+    return [{"name": axis.name, "title": axis.title, "x": [xs[axis.name] for _, xs in curves]} for axis in axes]
+
+
+def _curves(top1: pd.DataFrame, axes: tuple[Axis, ...]) -> Curves:
+    """Return the traces of each pool (band, line, single seeds), each with its x by axis and drawn at the first axis."""
+    curves: Curves = []
     for name, pool in starts().items():
         part = top1[top1["pool"] == name].sort_values("k")
         if part.empty:
             continue
-        if name == SCRATCH:
+        if name == SCRATCH:  # a level line over the whole width
             part = pd.concat([part, part.assign(**{axis.column: top1[axis.column].max() for axis in axes})])
         means = {axis.name: part[axis.column].astype(float).tolist() for axis in axes}
-        traces = [(_band(part, pool), {name: x + x[::-1] for name, x in means.items()}), (_line(part, pool), means)]
+        curves.append((_band(part, pool), {axis: x + x[::-1] for axis, x in means.items()}))
+        curves.append((_line(part, pool), means))
         if name != SCRATCH:
-            traces.append((_seeds(part, pool), {axis.name: _by_seed(part, axis) for axis in axes}))
-        for trace, xs in traces:
-            shown = trace.showlegend is not False and column in (None, 1)
-            figure.add_trace(trace.update(x=xs[axes[0].name], legendgroup=name, showlegend=shown), **place)
-            added.append(xs)
-    return added
+            curves.append((_seeds(part, pool), {axis.name: _by_seed(part, axis.column) for axis in axes}))
+    for trace, xs in curves:
+        trace.update(x=xs[axes[0].name])
+    return curves
 
 
 def _band(part: pd.DataFrame, pool: Pool) -> go.Scatter:
-    return go.Scatter(
-        y=[*part["high"], *part["low"][::-1]],
-        fill="toself",
-        fillcolor=_faint(pool.colour),
-        line={"width": 0},
-        mode="lines",
-        hoverinfo="skip",
-        showlegend=False,
-    )
-
-
-def _faint(colour: str) -> str:
-    return f"rgba({', '.join(str(int(colour[at : at + 2], 16)) for at in (1, 3, 5))}, 0.15)"
+    rgb = ", ".join(str(int(pool.colour[at : at + 2], 16)) for at in (1, 3, 5))
+    outline = [*part["high"], *part["low"][::-1]]
+    return go.Scatter(y=outline, fill="toself", fillcolor=f"rgba({rgb}, 0.15)", line={"width": 0}, mode="lines",
+                      hoverinfo="skip", showlegend=False, legendgroup=pool.name)  # fmt: skip
 
 
 def _line(part: pd.DataFrame, pool: Pool) -> go.Scatter:
-    made_of = part[["low", "high", "k", "animal_classes", "pretrain_images", "pretrain_steps"]]
     scratch = pool.name == SCRATCH
-    of = "" if scratch else ", k = %{customdata[2]}"
-    more = "<br>%{customdata[3]:.1f} animal classes, %{customdata[4]:,.0f} images, %{customdata[5]:,.0f} steps"
-    seeds = f"<br>{len(part['by_seed'].iloc[0])} seeds"
+    source = "%{customdata[3]:.1f} animal classes, %{customdata[4]:,.0f} images, %{customdata[5]:,.0f} steps"
+    lines = [
+        f"<b>{pool.label}</b>" + ("" if scratch else ", k = %{customdata[2]}"),
+        "top-1 %{y:.1%}, interval %{customdata[0]:.1%} to %{customdata[1]:.1%}",
+        *([] if scratch else [source]),
+        f"{len(part['by_seed'].iloc[0])} seeds<extra></extra>",
+    ]
     return go.Scatter(
         y=part["mean"],
         name=pool.label,
+        legendgroup=pool.name,
+        showlegend=True,
         mode="lines" if scratch else "lines+markers",
         cliponaxis=False,
         error_y=interval_bars(part, thickness=1),
         line={"color": pool.colour, "dash": pool.dash},
         marker={"symbol": pool.marker, "size": 10},
-        customdata=made_of,
-        hovertemplate=f"<b>{pool.label}</b>{of}<br>top-1 %{{y:.1%}}, interval %{{customdata[0]:.1%}} to %{{customdata[1]:.1%}}"
-        + ("" if scratch else more)
-        + f"{seeds}<extra></extra>",
+        customdata=part[["low", "high", "k", "animal_classes", "pretrain_images", "pretrain_steps"]],
+        hovertemplate="<br>".join(lines),
     )
 
 
@@ -189,17 +171,14 @@ def _seeds(part: pd.DataFrame, pool: Pool) -> go.Scatter:
         cliponaxis=False,
         mode="markers",
         showlegend=False,
+        legendgroup=pool.name,
         marker={"color": pool.colour, "size": 5, "opacity": 0.6},
         hovertemplate="one seed: %{y:.1%}<extra></extra>",
     )
 
 
-def _by_seed(part: pd.DataFrame, axis: Axis) -> list[float]:
-    """The x of single seeds: their own, or, where all of an arm's are alike, the arm's."""
-    own = f"{axis.column}_by_seed"
-    lists = (
-        part[own]
-        if own in part
-        else [[x] * len(seeds) for x, seeds in zip(part[axis.column], part["by_seed"], strict=True)]
-    )
-    return [float(x) for xs in lists for x in xs]
+def _by_seed(part: pd.DataFrame, column: str) -> list[float]:
+    """Return the x of single seeds: their own values where the table has them, else the arm's."""
+    if f"{column}_by_seed" in part:
+        return [float(x) for xs in part[f"{column}_by_seed"] for x in xs]
+    return [float(x) for x, seeds in zip(part[column], part["by_seed"], strict=True) for _ in seeds]

@@ -50,7 +50,7 @@ def _problem_of(table: pd.DataFrame, n_classes: int) -> str:
         if least < 0 or most >= n_classes:
             return f"column {column!r} has class id {least if least < 0 else most}; accepted: 0 to {n_classes - 1}"
     twice = table.loc[table["image_id"].duplicated(), "image_id"]
-    return f"image {twice.iloc[0]!r} stands twice; accepted: each image once" if len(twice) else ""
+    return f"image {twice.iloc[0]!r} appears twice; accepted: each image once" if len(twice) else ""
 
 
 def read_results(

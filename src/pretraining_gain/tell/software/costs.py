@@ -19,7 +19,7 @@ from pretraining_gain.plan.pools import starts
 from pretraining_gain.plan.runs import Run
 from pretraining_gain.plan.sharing import ALONE, AS_RUN, figures_as_run, further_scratch
 from pretraining_gain.tell.claims.declarations import CLAIMS, Evidence
-from pretraining_gain.tell.figures.taxa import LAYOUT
+from pretraining_gain.tell.figures.style import LAYOUT
 from pretraining_gain.tell.results.evaluation import load_costs
 
 ALL = "all runs"

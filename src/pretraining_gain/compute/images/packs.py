@@ -1,9 +1,8 @@
-"""Large datasets in the compact form that training reads: one pack a class, made once by `pretraining_gain.prepare`.
+"""Packs: the compact form of large datasets that training reads, made once by `pretraining_gain.prepare`.
 
-A pack is an ordinary zip file of JPEGs, stored uncompressed, each a decoded, upright, RGB square of S pixels; its last
-member `index.json` lists for each image its id and the SHA-256 of the original file. A pack appears under its name only
-when it is whole. Shared by the datasets that are prepared: each offers `load_set`, as any large dataset, `part_name`,
-which names the folder of a split's packs by all that decides what is in them, and `list_originals` for the preparation.
+A pack holds one class. It is a zip file of JPEGs, stored uncompressed, each a decoded, upright, RGB square of S pixels;
+its last member `index.json` lists each image's id and the SHA-256 of the original file. A pack gets its name only when
+it is complete.
 """
 
 from __future__ import annotations
@@ -23,33 +22,35 @@ import simplejpeg
 import torch
 from torch import Tensor
 
-from pretraining_gain.compute.datasets.image_folder import BROKEN
+from pretraining_gain.compute.images.decoding import BROKEN
 from pretraining_gain.compute.pipeline import ImageSet
 from pretraining_gain.errors import InputError
 from pretraining_gain.paths import prepared_root
 
 INDEX = "index.json"
 DAMAGED = (*BROKEN, zipfile.BadZipFile, zlib.error, RuntimeError)  # what reading a zip file raises
-_PARTS_FOR_EACH = 4  # of a batch for each worker: handing over single images costs a tenth, large parts leave some waiting
+_PARTS_PER_WORKER = 4  # of a batch: single images cost a tenth more, large parts leave workers idle
 _HEADER_BYTES = 30  # of a zip member, before its name; the preparation writes no extra field
 
 
 def pack_path(dataset: str, part_name: str, size_px: int, key: str) -> Path:
-    """Where the pack of one class is."""
+    """Return the path of the pack of one class."""
     return prepared_root() / dataset / f"{size_px}px" / part_name / f"{key}.zip"
 
 
 def n_workers() -> int:
-    """Threads that decode: one for each core that this process may use, shared with the other processes of its run.
-    Decoding lets go of Python's lock, and it is not arithmetic, so torch's threads do not limit it."""
+    """Return the number of decoding threads: one per core that this process may use, shared within its run.
+
+    Decoding releases Python's lock and is no arithmetic, so torch's number of threads does not limit it.
+    """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
 
 
 @dataclass(frozen=True)
 class Packs:
-    """Images of many packs, decoded when asked for. Image i lies in `paths[files[i]]`; `places` (N, 3) int64 has for
-    each its byte offset, bytes and CRC-32."""
+    """Images of many packs, decoded on access. Image i is in `paths[files[i]]`; `places` (N, 3) int64 has its byte
+    offset, bytes and CRC-32."""
 
     paths: list[Path]
     files: np.ndarray
@@ -65,9 +66,9 @@ class Packs:
         return ThreadPoolExecutor(n_workers())
 
     def __getitem__(self, positions: Tensor) -> Tensor:
-        """(B,) int64 -> (B, 3, S, S) uint8, in that order. Raises `InputError` naming a pack that is damaged."""
+        """Decode images at positions (B,) int64 to (B, 3, S, S) uint8. Raises `InputError` naming a damaged pack."""
         batch = np.empty((len(positions), self.size_px, self.size_px, 3), dtype=np.uint8)
-        parts = _PARTS_FOR_EACH * n_workers()
+        parts = _PARTS_PER_WORKER * n_workers()
         list(self._workers.map(self._decode_all, np.array_split(positions.numpy(), parts), np.array_split(batch, parts)))
         return torch.from_numpy(batch).permute(0, 3, 1, 2)
 
@@ -82,7 +83,7 @@ class Packs:
         path = self.paths[self.files[position]]
         offset, size, crc = self.places[position].tolist()
         try:
-            with open(path, "rb", buffering=0) as file:  # a twentieth of what decoding takes, so none is kept open
+            with open(path, "rb", buffering=0) as file:  # a twentieth of the decoding time, so no file stays open
                 file.seek(offset)
                 content = file.read(size)
         except OSError as error:
@@ -100,7 +101,7 @@ class Packs:
 
 
 def load_packs(dataset: str, part_name: str, size_px: int, keys: list[str], limit: int) -> ImageSet:
-    """The first `limit` images of each pack in `keys`, label i for the i-th. Raises `InputError` for missing packs."""
+    """Load the first `limit` images of each pack in `keys`, label i for the i-th. Raises `InputError` for missing packs."""
     paths = [pack_path(dataset, part_name, size_px, key) for key in keys]
     missing = [path for path in paths if not path.exists()]
     if missing:
@@ -122,8 +123,8 @@ def load_packs(dataset: str, part_name: str, size_px: int, keys: list[str], limi
 
 
 def read_pack(path: Path) -> tuple[dict[str, Any], np.ndarray]:
-    """A pack's index, `images` (name, image id, SHA-256 of the original) and `skipped`; and (N, 3) int64: for each image
-    its byte offset, bytes and CRC-32. Raises `InputError` for a pack that is damaged."""
+    """Read a pack's index, `images` (name, image id, SHA-256 of the original) and `skipped`; and (N, 3) int64: byte
+    offset, bytes and CRC-32 of each image. Raises `InputError` for a damaged pack."""
     try:
         with zipfile.ZipFile(path) as pack:
             index = json.loads(pack.read(INDEX))

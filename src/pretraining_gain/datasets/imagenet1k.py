@@ -8,38 +8,35 @@ Classes are found by wnid, never by the order of folders.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
-from scipy.io import loadmat
-from scipy.io.matlab import MatReadError
 
-from pretraining_gain.compute.datasets.image_folder import image_files
-from pretraining_gain.compute.datasets.prepared import load_packs
-from pretraining_gain.compute.pipeline import ImageSet
+from pretraining_gain.datasets import Dataset, Originals, Preparation
 from pretraining_gain.errors import InputError
 from pretraining_gain.paths import data_root
 from pretraining_gain.plan.representation import validation_classes
-from pretraining_gain.plan.studies import Images
 from pretraining_gain.plan.taxonomy import load_class_table
+
+if TYPE_CHECKING:
+    from pretraining_gain.compute.pipeline import ImageSet
+    from pretraining_gain.plan.studies import Images
 
 #: The official training set: its smallest class, its largest classes, and all of it.
 SMALLEST_CLASS, LARGEST_CLASS, ALL_TRAINING_IMAGES = 732, 1300, 1_281_167
 GROUND_TRUTH = "ILSVRC2012_validation_ground_truth.txt"
-Originals = list[tuple[str, Path]]
 
 
 def load_set(images: Images, rows: pd.DataFrame, split: str, size_px: int) -> ImageSet:
-    """The packs of the classes in `rows`, up to the study's number of images a class, label i for the i-th row."""
+    """Load the packs of the classes in `rows`, up to the study's number of images per class, label i for the i-th row."""
+    from pretraining_gain.compute.images.packs import load_packs
+
     limit = images.train_images_per_class if split == "train" else images.eval_images_per_class
-    return load_packs("imagenet1k", part_name(images, split), size_px, rows["key"].tolist(), limit)
-
-
-def part_name(images: Images, split: str) -> str:
-    return split
+    return load_packs("imagenet1k", split, size_px, rows["key"].tolist(), limit)
 
 
 def list_originals(images: Images, rows: pd.DataFrame, split: str) -> list[Originals]:
-    """Id and path of the images of each class in `rows`. Raises `InputError` listing classes that are missing or short."""
+    """List id and path of the images of each class in `rows`. Raises `InputError` naming classes that are missing or short."""
     root = data_root() / "imagenet1k"
     devkit = _devkit(root)
     if split == "train":
@@ -61,11 +58,13 @@ def list_originals(images: Images, rows: pd.DataFrame, split: str) -> list[Origi
 
 
 def _in_folder(root: Path, folder: Path) -> Originals:
+    from pretraining_gain.compute.images.folder import image_files
+
     return [(path.relative_to(root).as_posix(), path) for path in image_files(folder)]
 
 
 def _check_total(root: Path, images: Images, found: list[Originals], devkit: pd.DataFrame | None) -> None:
-    """Without the devkit nothing says how large each class is, only how large all of them are together."""
+    """Raise `InputError` for too few training images in all. Without the devkit, the size of each class is not known."""
     total, n_classes = sum(map(len, found)), len(load_class_table("imagenet1k"))
     checkable = devkit is None and len(found) == n_classes and images.train_images_per_class >= LARGEST_CLASS
     if checkable and min(map(len, found)) >= SMALLEST_CLASS and total < ALL_TRAINING_IMAGES:
@@ -89,7 +88,7 @@ def _validation(root: Path, rows: pd.DataFrame, devkit: pd.DataFrame | None) -> 
 
 
 def _flat_classes(root: Path, devkit: pd.DataFrame | None) -> dict[str, str]:
-    """Image number as in the file name -> wnid."""
+    """Return the class of each validation image: its number as in the file name -> wnid."""
     if devkit is None:
         wnids = load_class_table("imagenet1k")["key"]
         return {f"{number:08d}": wnids[label] for number, label in validation_classes().items()}
@@ -106,7 +105,10 @@ def _devkit_folder(root: Path) -> Path | None:
 
 
 def _devkit(root: Path) -> pd.DataFrame | None:
-    """The devkit's own numbering of classes: `wnid` and `n_train` (official training images) by ILSVRC2012_ID; or None."""
+    """Read the devkit's table of classes: `wnid` and `n_train` (official training images) by ILSVRC2012_ID, or None."""
+    from scipy.io import loadmat
+    from scipy.io.matlab import MatReadError
+
     folder = _devkit_folder(root)
     if folder is None:
         return None
@@ -116,3 +118,12 @@ def _devkit(root: Path) -> pd.DataFrame | None:
     except (OSError, KeyError, ValueError, TypeError, MatReadError) as error:
         raise InputError(f"devkit {folder / 'meta.mat'} cannot be read: {type(error).__name__} {error}") from None
     return pd.DataFrame(rows, columns=["id", "wnid", "n_train"]).set_index("id")
+
+
+DATASET = Dataset(
+    credit="ImageNet, for research only; rights remain with the photographers",
+    folder="imagenet1k",
+    load_set=load_set,
+    on_request="ImageNet-1K is given to researchers on request at image-net.org",
+    preparation=Preparation(list_originals),
+)

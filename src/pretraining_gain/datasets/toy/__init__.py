@@ -26,19 +26,30 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
 import pandas as pd
+from pydantic import Field
 
-from pretraining_gain.compute.shapes import ARTEFACTS, MARBLES, PATTERNS, outline, pattern
-from pretraining_gain.plan.datasets import Dials, options_of
-from pretraining_gain.plan.studies import Images
+from pretraining_gain.datasets import Dataset, Options, options_of
+from pretraining_gain.datasets.toy.shapes import ARTEFACTS, MARBLES, PATTERNS, outline, pattern
 from pretraining_gain.plan.taxonomy import load_class_table
+
+if TYPE_CHECKING:
+    from pretraining_gain.plan.studies import Images
 
 _FIRST_EVAL_INDEX = 1_000_000
 _Field = np.ndarray  # (N, S, S) float32
 T = TypeVar("T")
+
+
+class Dials(Options):
+    """The options of the toy world; the module's text says what they do."""
+
+    gap: float = Field(default=0, ge=0, le=1, description="a number from 0 (close-up) to 1 (field)")
+    shares: Literal["generic", "family", "species"] = Field(default="species", description="generic, family, species")
+    strength: float = Field(default=1, ge=0, le=1, description="a number from 0 to 1")
 
 
 class Look(NamedTuple):
@@ -52,7 +63,7 @@ class Look(NamedTuple):
 
 def load_class(
     images: Images, row: dict[str, Any], split: str, size_px: int
-) -> tuple[np.ndarray, list[str], list[str]]:
+) -> tuple[np.ndarray, list[str], list[str], None]:
     """Draw the class in `row`: pixels (N, S, S, 3) uint8, ids `key/index`, and no broken files.
 
     Evaluation images have indices of their own. Randomness: (class key, index, `split_seed`) only. Raises `InputError`
@@ -64,7 +75,7 @@ def load_class(
     indices = range(first, first + n)
     shown = looks(row, load_class_table(images.class_table or ""), indices, images.split_seed, turned)
     pixels = draw(row["key"], shown, indices, size_px, images.split_seed, turned.gap)
-    return pixels, [f"{row['key']}/{index}" for index in indices], []
+    return pixels, [f"{row['key']}/{index}" for index in indices], [], None
 
 
 def looks(row: dict[str, Any], table: pd.DataFrame, indices: range, seed: int, turned: Dials) -> list[Look | None]:
@@ -196,3 +207,11 @@ def _blurred(canvas: np.ndarray, weight: _Field) -> np.ndarray:
     height, width = canvas.shape[1:3]
     near = sum(padded[:, i : i + height, j : j + width] for i in range(3) for j in range(3)) / 9
     return canvas + (near - canvas) * weight
+
+
+DATASET = Dataset(
+    credit="drawn by this project",
+    load_class=load_class,
+    options=Dials,
+    columns=("draw_body", "draw_girth", "draw_head", "draw_pattern"),
+)

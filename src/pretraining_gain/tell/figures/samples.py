@@ -1,42 +1,12 @@
-"""Figures that are no plots: pages that compute in the browser, and sample images."""
+"""Figure 5: the same species as the source and as the target show them."""
 
 from __future__ import annotations
 
 import html
-import json
 from collections.abc import Sequence
 from typing import Any
 
-import pandas as pd
-
-from pretraining_gain.tell.figures.declare import Html, Runs, StudyFile, figure
-
-
-@figure(key="explorer", number="", title="Gain explorer", notebook="23_explorer", needs=Runs())
-def explorer(tables: dict[str, Any]) -> Html:
-    """Embed the explorer's tables; `explorer.js` shows them."""
-    from pretraining_gain.tell.figures.explorer import facts, plain_table
-
-    return application("gain-explorer", "explorer", tables, plain_table(tables), facts(tables))
-
-
-@figure(key="tweak", number="", title="Change the analysis", notebook="24_tweak", needs=Runs())
-def what_if(tables: dict[str, Any]) -> Html:
-    """Embed the tables of the page that recomputes verdicts; `tweak.js` shows them."""
-    from pretraining_gain.tell.claims.what_if_data import facts, plain_verdicts
-
-    return application("gain-tweak", "tweak", tables, plain_verdicts(tables), facts(tables))
-
-
-def application(kind: str, key: str, tables: dict[str, Any], plain: pd.DataFrame, description: str) -> Html:
-    """Return `tables` as inert JSON, which needs no request, with the table `plain` for readers without JavaScript."""
-    inert = json.dumps(tables, separators=(",", ":"), ensure_ascii=False).replace("<", "\\u003c")
-    rows = plain.to_html(border=0, index=False, float_format="{:,.1f}".format)
-    return Html(
-        f'<div class="{kind}" data-key="{key}" data-study="{html.escape(tables["study"])}">'
-        f'<script type="application/json">{inert}</script><noscript><p>{html.escape(description)}</p>{rows}</noscript></div>',
-        description,
-    )
+from pretraining_gain.tell.figures.declare import Html, StudyFile, figure
 
 
 @figure(
@@ -46,7 +16,7 @@ def application(kind: str, key: str, tables: dict[str, Any], plain: pd.DataFrame
     notebook="12_samples",
     needs=StudyFile("images of the data at hand"),
 )
-def samples(images: Sequence[Any] | str) -> Html | str:
+def figure_5(images: Sequence[Any] | str) -> Html | str:
     """Show sample images, one row per species, the source's on the left.
 
     Each image has `species`, `domain`, `label`, `png_base64`, `image_id` and `credit`.

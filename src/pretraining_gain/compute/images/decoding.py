@@ -1,0 +1,94 @@
+"""Decode one image file to a uint8 square, and say what is wrong with a broken one."""
+
+from __future__ import annotations
+
+import io
+import os
+import struct
+import warnings
+from pathlib import Path
+
+import numpy as np
+import simplejpeg
+import torch
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from torch.nn import functional as F
+
+#: Formats by content, whatever the name says: ImageNet has a PNG among its .JPEG. Pillow can read more, some through
+#: other programs (Ghostscript), which a file that claims to be a photograph should not start.
+FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP")
+#: Accepted sizes, read from the header. Smaller images are placeholders; larger ones take gigabytes to decode.
+SMALLEST_SIDE_PX, LARGEST_PX = 4, 100_000_000
+#: What Pillow raises for a file that is cut off, empty, far too large or no image. The second line is for damaged camera
+#: data, found by changing bytes of good files at random.
+BROKEN = (OSError, SyntaxError, ValueError, Image.DecompressionBombError,
+          struct.error, TypeError, ArithmeticError, LookupError, EOFError)  # fmt: skip
+ACCEPTED = f"{', '.join(FORMATS)} of {SMALLEST_SIDE_PX} pixels a side to {LARGEST_PX // 10**6} megapixels"
+# Pillow warns from 89 megapixels on; the limit above stops shortly after.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+
+
+def read_file(path: Path) -> bytes:
+    """Read a file. Raises `OSError` for a broken link and for anything but a file (reading a pipe would wait)."""
+    if path.is_file():
+        return path.read_bytes()
+    if path.is_symlink() and not path.exists():
+        raise OSError(f"a link that leads nowhere, to {os.readlink(path)}")
+    raise OSError("is no file" if path.exists() else "is missing")
+
+
+def decode(content: bytes, size_px: int) -> np.ndarray:
+    """Decode one image to (S, S, 3) uint8: upright, RGB, central square resized to S, antialiased. Raises one of `BROKEN`.
+
+    libjpeg-turbo decodes a complete, upright JPEG in colour or grey, at the smallest of its scales with S pixels or more;
+    torch resizes the square. Pillow decodes everything else and decides what is broken.
+    """
+    pixels = _decode_jpeg(content, size_px)
+    if pixels is not None:
+        height, width = pixels.shape[:2]
+        side = min(height, width)
+        top, left = (height - side) // 2, (width - side) // 2
+        square = pixels[top : top + side, left : left + side]
+        if side == size_px:
+            return square
+        image = torch.from_numpy(square).permute(2, 0, 1)[None]
+        return F.interpolate(image, (size_px, size_px), mode="bicubic", antialias=True)[0].permute(1, 2, 0).numpy()
+    with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+        width, height = image.size
+        if _is_odd_size(width, height):
+            raise ValueError(f"{width}x{height} pixels; accepted: {ACCEPTED}")
+        if image.mode.startswith(("I", "F")):  # 16 bits per channel would turn white
+            raise ValueError(f"pixels of mode {image.mode}; accepted: 8 bits a channel")
+        upright = ImageOps.exif_transpose(image).convert("RGB")
+        return np.asarray(ImageOps.fit(upright, (size_px, size_px), method=Image.Resampling.BICUBIC))
+
+
+def _decode_jpeg(content: bytes, size_px: int) -> np.ndarray | None:
+    """Decode a usual JPEG to (H, W, 3) uint8, each side S or more where the image has as many; None for any other file."""
+    if not content.startswith(b"\xff\xd8"):
+        return None
+    if b"Exif\0\0" in content[:65536]:  # camera data come first
+        with Image.open(io.BytesIO(content), formats=("JPEG",)) as image:
+            if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
+                return None
+    try:
+        height, width, colours, _ = simplejpeg.decode_jpeg_header(content)
+        if colours not in ("YCbCr", "Gray") or _is_odd_size(width, height):
+            return None
+        return simplejpeg.decode_jpeg(content, min_height=size_px, min_width=size_px)
+    except ValueError:
+        return None
+
+
+def _is_odd_size(width: int, height: int) -> bool:
+    return min(width, height) < SMALLEST_SIDE_PX or width * height > LARGEST_PX
+
+
+def why_broken(path: Path, error: Exception) -> str:
+    """Say in one line which file cannot be decoded, why, and what to do."""
+    reason = " ".join(str(error).split())
+    if path.is_file() and path.stat().st_size == 0:
+        reason = "zero bytes"
+    elif isinstance(error, UnidentifiedImageError):
+        reason = f"no image; accepted: {ACCEPTED}"
+    return f"image {path} cannot be decoded ({reason}); repair or delete it, or set broken_images: skip in the study file"

@@ -1,0 +1,115 @@
+"""Folders of image files, decoded once into a uint8 cache.
+
+A folder or a file may be a link. An image's id in the results is its path in the dataset's own folder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import zipfile
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from pretraining_gain.compute.images.decoding import ACCEPTED, BROKEN, decode, read_file, why_broken
+from pretraining_gain.errors import InputError
+from pretraining_gain.paths import cache_root, make_writable, write_atomically
+from pretraining_gain.plan.code import code_hash
+from pretraining_gain.plan.studies import Images
+
+SUFFIXES = {".jpg", ".jpeg", ".png"}
+
+
+class Decoded(NamedTuple):
+    """Images of a class: (N, S, S, 3) uint8, N ids, the broken files left out, and whether they came from the cache."""
+
+    pixels: np.ndarray
+    image_ids: list[str]
+    skipped: list[str]
+    from_cache: bool
+
+
+def image_files(folder: Path) -> list[Path]:
+    """List files in `folder` with an image's suffix, sorted by name; none if there is no folder.
+
+    Raises `InputError` for a name that cannot be written into a table of results.
+    """
+    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES) if folder.is_dir() else []
+    for path in paths:
+        if not path.name.isprintable():  # line ends; bytes that are not UTF-8
+            raise InputError(f"image {path.name!r} in {folder} has an odd name; accepted: printable UTF-8, rename it")
+    return paths
+
+
+def list_images(folder: Path) -> list[Path]:
+    """List image files in `folder`, sorted by name. Raises `InputError` when it is missing, no folder, or has none."""
+    paths = image_files(folder)
+    if paths:
+        return paths
+    what = "is a file" if folder.exists() else "is missing"
+    if folder.is_dir():
+        what = f"has no images ({', '.join(sorted(SUFFIXES))})"
+    elif folder.is_symlink() and not folder.exists():
+        what = f"is a link that leads nowhere, to {os.readlink(folder)}"
+    raise InputError(
+        f"data folder {folder} {what}; fetch it with `python -m pretraining_gain.data STUDY`, "
+        "or set PRETRAINING_GAIN_DATA to where the data are"
+    )
+
+
+def check_enough(paths: list[Path], images: Images, where: str) -> None:
+    """Raise `InputError` if a class has fewer images than the study trains on: its folder is incomplete."""
+    n = images.train_images_per_class
+    if len(paths) < n:
+        raise InputError(f"{where} has {len(paths)} images, train_images_per_class is {n}; accepted: 1 to {len(paths)}")
+
+
+def load_files(paths: list[Path], root: Path, size_px: int, broken_images: str) -> Decoded:
+    """Decode `paths` to (N, S, S, 3) uint8, or read them from the cache if these very files were decoded before.
+
+    Ids are paths below `root`. A file that cannot be decoded stops with its path, or, when `broken_images` is
+    `skip`, is left out and listed.
+    """
+    ids = [path.relative_to(root).as_posix() for path in paths]
+    listing = [f"{name} {_state(path)}" for name, path in zip(ids, paths, strict=True)]
+    how = [str(size_px), broken_images, code_hash("compute.images.decoding")]
+    key = hashlib.sha256("\n".join([*listing, *how]).encode(errors="surrogateescape")).hexdigest()[:24]
+    cached = cache_root() / "decoded" / f"{key}.npz"
+    try:
+        with np.load(cached) as stored:
+            return Decoded(stored["pixels"], stored["ids"].tolist(), stored["skipped"].tolist(), True)
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):  # missing or damaged: decode again
+        pass
+    decoded = _decode_all(paths, ids, size_px, broken_images)
+    buffer = io.BytesIO()
+    skipped = np.array(decoded.skipped, dtype=str)
+    np.savez(buffer, pixels=decoded.pixels, ids=np.array(decoded.image_ids, dtype=str), skipped=skipped)
+    write_atomically(make_writable(cached.parent) / cached.name, buffer.getvalue())
+    return decoded
+
+
+def _state(path: Path) -> str:
+    """Return size and time of a file, which change when its content does."""
+    try:
+        state = path.stat()
+    except OSError as error:
+        return str(error.strerror)
+    return f"{state.st_size} {state.st_mtime_ns}"
+
+
+def _decode_all(paths: list[Path], ids: list[str], size_px: int, broken_images: str) -> Decoded:
+    pixels, kept, skipped = [], [], []
+    for path, name in zip(paths, ids, strict=True):
+        try:
+            pixels.append(decode(read_file(path), size_px))
+            kept.append(name)
+        except BROKEN as error:
+            if broken_images != "skip":
+                raise InputError(why_broken(path, error)) from None
+            skipped.append(name)
+    if paths and not kept:
+        raise InputError(f"no image in {paths[0].parent} can be decoded, first {paths[0].name}; accepted: {ACCEPTED}")
+    return Decoded(np.array(pixels, dtype=np.uint8).reshape(-1, size_px, size_px, 3), kept, skipped, False)

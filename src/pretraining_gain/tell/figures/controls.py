@@ -1,0 +1,76 @@
+"""Figure K1: how often the verdict of a claim is right and wrong, against the effect that is planted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from pretraining_gain.tell.figures.declare import Files, figure
+from pretraining_gain.tell.figures.style import BLUE, DOTTED_RULE, GREEN, ORANGE, panels_layout
+
+if TYPE_CHECKING:
+    from pretraining_gain.tell.validation.control_tables import ControlTables
+
+VERDICTS = ("supported", "contradicted")
+_SEED_STYLES = [(ORANGE, "square"), (BLUE, "circle"), (GREEN, "diamond")]
+
+
+@figure(
+    key="figure_power",
+    number="K1",
+    title="How often each verdict is reached",
+    notebook="16_controls",
+    needs=Files("controls", "Simulated studies", lambda controls: [controls.path("power")]),
+)
+def figure_power(controls: ControlTables) -> go.Figure:
+    """Draw the share of simulated studies that support and contradict a claim, by planted effect; a menu chooses the claim."""
+    return power_curves(controls.curves)
+
+
+def power_curves(curves: pd.DataFrame) -> go.Figure:
+    """Draw `curves`: one row per claim, number of seeds and effect, with shares of `repetitions`, `test` and `margin`.
+
+    A dotted line marks the bound, 0 or the margin: to its right a claim of the test `greater` is true, one of `equal` false.
+    """
+    claims, seeds = list(dict.fromkeys(curves["claim"])), sorted(set(curves["n_seeds"]))
+    drawn = make_subplots(cols=2, subplot_titles=list(VERDICTS))
+    for claim, n_seeds, column in ((c, s, v) for c in claims for s in seeds for v in (1, 2)):
+        verdict, (colour, symbol) = VERDICTS[column - 1], _SEED_STYLES[seeds.index(n_seeds)]
+        part = curves[(curves["claim"] == claim) & (curves["n_seeds"] == n_seeds)].sort_values("effect")
+        trace = go.Scatter(
+            x=100 * part["effect"],
+            y=part[verdict],
+            name=f"{n_seeds} seeds",
+            legendgroup=str(n_seeds),
+            showlegend=column == 1,
+            visible=claim == claims[0],
+            mode="lines+markers",
+            line={"color": colour},
+            marker={"symbol": symbol, "size": 9},
+            customdata=part[["repetitions"]],
+            hovertemplate=f"<b>{claim}, {n_seeds} seeds</b><br>planted %{{x:+.1f}} points: {verdict} in %{{y:.0%}} "
+            "of %{customdata[0]} repetitions<extra></extra>",
+        )
+        drawn.add_trace(trace, row=1, col=column)
+    bounds = {claim: _bound(curves[curves["claim"] == claim].iloc[0]) for claim in claims}
+    buttons = [
+        {"label": claim, "method": "update",
+         "args": [{"visible": [one == claim for one in claims for _ in range(2 * len(seeds))]}, {"shapes": bounds[claim]}]}
+        for claim in claims
+    ]  # fmt: skip
+    drawn.update_layout(**panels_layout(110, legend_y=1.14), shapes=bounds[claims[0]])
+    menu = {"buttons": buttons, "x": 0, "xanchor": "left", "y": 1.3, "yanchor": "top"}
+    drawn.update_layout(legend_x=0.2, updatemenus=[menu])
+    drawn.update_xaxes(title="planted effect on top-1, points", tickformat="+.0f")
+    drawn.update_yaxes(tickformat=".0%", range=[-0.03, 1.03])
+    return drawn.update_yaxes(title="share of repetitions", col=1)
+
+
+def _bound(row: pd.Series) -> list[dict[str, Any]]:
+    """Return the dotted lines of one claim, one per panel."""
+    at = 100 * float(row["margin"]) if row["test"] == "equal" else 0.0
+    line = {"type": "line", "x0": at, "x1": at, "y0": 0, "y1": 1, "line": DOTTED_RULE}
+    return [line | {"xref": x, "yref": f"{y} domain"} for x, y in (("x", "y"), ("x2", "y2"))]
