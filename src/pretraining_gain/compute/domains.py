@@ -17,7 +17,7 @@ from pretraining_gain.compute.images import load_images
 from pretraining_gain.compute.pipeline import StoredImages
 from pretraining_gain.errors import InputError
 from pretraining_gain.paths import make_writable, public, results_of, results_root, write_atomically
-from pretraining_gain.plan.studies import Images, load_study
+from pretraining_gain.plan.studies import Images, check_name, load_study
 from pretraining_gain.plan.taxonomy import load_class_table
 
 TABLE = "domains.csv"
@@ -106,7 +106,7 @@ def domain_table(study_name: str) -> pd.DataFrame:
 
 
 def publish(study_name: str) -> str:
-    folder = make_writable(results_root() / load_study(study_name).name)
+    folder = make_writable(results_root() / check_name(study_name).name)
     text = measure(study_name).to_csv(float_format="%.4f", lineterminator="\n")
     write_atomically(folder / TABLE, text.encode())
     return f"wrote {folder / TABLE}"

@@ -46,7 +46,12 @@ def made_tables() -> list[str]:
 
 def has_class_table(name: str) -> bool:
     """Whether the table is there. One that is made from the reader's data is there only after the preparation."""
-    return _packaged(name) is not None or made_table_path(name).exists()
+    return class_table_path(name).exists()
+
+
+def class_table_path(name: str) -> Path:
+    """Return where a class table is, or where the preparation would write it."""
+    return _packaged(name) or made_table_path(name)
 
 
 def made_table_path(name: str) -> Path:

@@ -18,11 +18,15 @@ _PREFIX = "application/papermill.record/"
 
 @dataclass(frozen=True)
 class Executed:
-    """One executed notebook: its page in the book, and by key its numbers and texts (`values`) and its HTML (`shown`)."""
+    """One executed notebook: its page in the book, and by key its numbers and texts (`values`) and its HTML (`shown`).
+
+    `study_file` is the parameter `study` that it was given: a name, or the path of a reader's file.
+    """
 
     page: str
     path: Path
     was_run: bool
+    study_file: str
     title: str
     values: Mapping[str, Any] = field(repr=False)
     shown: Mapping[str, str] = field(repr=False)
@@ -79,7 +83,8 @@ def read_executed(root: Path, path: Path) -> Executed:
 @lru_cache(maxsize=128)
 def _read(root: Path, path: Path, _changed: int) -> Executed:
     notebook = json.loads(path.read_text(encoding="utf-8"))
-    template = Path(notebook["metadata"].get("papermill", {}).get("input_path") or path)
+    made = notebook["metadata"].get("papermill", {})
+    template, study_file = Path(made.get("input_path") or path), made.get("parameters", {}).get("study", "")
     values, shown = {}, {}
     for output in (output for cell in notebook["cells"] for output in cell.get("outputs", [])):
         if key := output.get("metadata", {}).get("scrapbook", {}).get("name"):
@@ -91,7 +96,7 @@ def _read(root: Path, path: Path, _changed: int) -> Executed:
     first = "".join(json.loads((root / "notebooks" / path.name).read_text(encoding="utf-8"))["cells"][0]["source"])
     page = path.relative_to(root).with_suffix("").as_posix()
     title = first.splitlines()[0].removeprefix("# ")
-    return Executed(page, path, template.name == path.name, title, values, shown)
+    return Executed(page, path, template.name == path.name, study_file, title, values, shown)
 
 
 def _value(text: str) -> Any:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pretraining_gain.paths import project_root
-from pretraining_gain.tell.book import launch
 from pretraining_gain.tell.book.provenance_pages import ProvenancePages
 from pretraining_gain.tell.book.rerun_pages import RerunFigures, RerunRuns, add_header, publish_runs
 
@@ -24,7 +23,6 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("doctree-read", add_header)
     app.connect("doctree-resolved", publish_runs)
     app.add_css_file("rerun.css")
-    launch.connect(app)
     app.setup_extension("pretraining_gain.tell.book.reader")
     app.connect("html-page-context", _without_thebe, priority=900)
     app.connect("html-page-context", _citations_are_no_list)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -17,7 +17,7 @@ from pretraining_gain.plan.parameters import Parameters, plain_parameters
 from pretraining_gain.plan.pools import SCRATCH
 from pretraining_gain.plan.representation import correct_images, load_annotations, representation
 from pretraining_gain.plan.runs import finetuning_runs, pretraining_runs
-from pretraining_gain.plan.studies import Downstream, Study, load_study
+from pretraining_gain.plan.studies import Downstream, Study, check_name, load_study
 from pretraining_gain.plan.taxonomy import TAXON_COLUMNS, load_class_table
 from pretraining_gain.tell.results.correctness import HitsReader
 from pretraining_gain.tell.results.stored import read_results
@@ -44,8 +44,7 @@ class Evaluation:
 
     `correct[arm]` is (S, N) bool: seed by image, whether the top-1 prediction was right. All arms have the same N
     images in the same order, and those of the paper's design the study's S seeds, so any two can be compared pairwise.
-    `seeds_of[arm]` are an arm's seeds, `labels` (N,) int class ids, `image_ids` (N,) texts. `contrasted` are the arms that
-    contrasts were made of so far: what the tests of a claim read.
+    `seeds_of[arm]` are an arm's seeds, `labels` (N,) int class ids, `image_ids` (N,) texts.
     """
 
     study: Study
@@ -57,7 +56,6 @@ class Evaluation:
     runs: pd.DataFrame
     vote_cut: float = 0.0
     well_represented: int = 40
-    contrasted: set[str] = field(default_factory=set, repr=False, compare=False)
 
     @property
     def seeds(self) -> list[int]:
@@ -75,7 +73,6 @@ class Evaluation:
             raise InputError(f"no results of {missing[0]!r} for {self.downstream.name!r}; there are: {there}")
         seeds = sorted(set.intersection(*(set(self.seeds_of[arm]) for arm in weights)))
         rows = {arm: [self.seeds_of[arm].index(seed) for seed in seeds] for arm in weights}
-        self.contrasted.update(weights)
         return sum(weight * self.correct[arm][rows[arm]].astype(float) for arm, weight in weights.items())
 
     def difference(self, arm: str, other: str = SCRATCH) -> np.ndarray:
@@ -121,7 +118,7 @@ class View(Parameters):
         """From a notebook's `globals()`; raises `InputError` for unknown names, studies, downstreams and arms."""
         names = [name for name in cls.model_fields if name in parameters]
         view = cls(**plain_parameters(parameters, names))
-        study = load_study(view.study)
+        study = check_name(view.study)
         view = view.model_copy(update={"arm": view.arm or study.everything})
         accepted = [run.arm for run in pretraining_runs(study, view.study)]
         if view.arm not in accepted:

@@ -115,8 +115,7 @@ def pool_contrasts(evaluation: Evaluation, draws: int) -> pd.DataFrame:
 
 def animal_share(evaluation: Evaluation) -> float:
     """Expected share of animals in a random subset of the source (the paper's 0.398, Appendix F)."""
-    table = load_class_table(evaluation.study.source.class_table)
-    return float(table["animal"].mean())
+    return evaluation.study.animal_share
 
 
 def taxa_numbers(results: StudyResults) -> dict[str, float | int | str]:

@@ -21,7 +21,7 @@ from pretraining_gain.errors import InputError
 from pretraining_gain.paths import results_root, write_atomically
 from pretraining_gain.plan.record import read_record
 from pretraining_gain.plan.runs import Run, finetuning_runs, pretraining_runs
-from pretraining_gain.plan.studies import load_study
+from pretraining_gain.plan.studies import check_name
 from pretraining_gain.plan.taxonomy import load_class_table
 from pretraining_gain.tell.results.correctness import Hits, HitsReader
 from pretraining_gain.tell.results.evaluation import how_to_make
@@ -35,7 +35,7 @@ _YES_OR_NO = {True: "yes", False: "no", None: ""}
 
 def write_tables(study_name: str) -> Path:
     """Write the tables of a study; returns their folder. Raises `InputError` when a run is missing."""
-    study = load_study(study_name)
+    study = check_name(study_name)
     starts, runs = pretraining_runs(study, study_name), finetuning_runs(study, study_name)
     missing = [run.run_id for run in runs if not (run.record_path.exists() and run.predictions_path.exists())]
     missing += [run.run_id for run in starts if not run.record_path.exists()]

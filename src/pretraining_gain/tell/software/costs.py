@@ -18,7 +18,7 @@ from pretraining_gain.plan.costs import DOMAINS, Plan
 from pretraining_gain.plan.pools import starts
 from pretraining_gain.plan.runs import Run
 from pretraining_gain.plan.sharing import ALONE, AS_RUN, figures_as_run, further_scratch
-from pretraining_gain.tell.claims.declarations import CLAIMS, Evidence
+from pretraining_gain.tell.claims.declarations import CLAIMS
 from pretraining_gain.tell.figures.style import LAYOUT
 from pretraining_gain.tell.results.evaluation import load_costs
 
@@ -42,18 +42,6 @@ def runs_read(costs: pd.DataFrame, downstreams: Iterable[str], arms: Iterable[st
 
 def _with_pretrainings(costs: pd.DataFrame, finetunings: pd.Series) -> pd.DataFrame:
     return costs[finetunings | costs["run_id"].isin(costs.loc[finetunings, "pretraining"])]
-
-
-def arms_read(evidence: Evidence) -> dict[str, dict[str, set[str]]]:
-    """Claim -> downstream -> the arms that the claim's tests compare, found by asking the claim."""
-    targets = [evidence.out, evidence.inside, *filter(None, [evidence.out_other_way])]
-    read = {}
-    for claim in CLAIMS:
-        for target in targets:
-            target.contrasted.clear()
-        list(claim.parts(evidence))
-        read[claim.id] = {target.downstream.name: set(target.contrasted) for target in targets}
-    return read
 
 
 @dataclass(frozen=True)
@@ -88,15 +76,13 @@ class Costs:
         shared = {"counted more than once": twice} if twice["runs"] else {}
         return _frame(rows | shared | {ALL: everything.to_dict()}).drop(columns="peak memory, MB")
 
-    def by_claim(self, read: Mapping[str, Mapping[str, Iterable[str]]]) -> pd.DataFrame:
-        """One row a claim: the runs that its tests compare, pretrainings included. `read` as from `arms_read`."""
+    def by_claim(self) -> pd.DataFrame:
+        """Return one row per claim: the runs that it compares, pretrainings included."""
         rows = {}
         for claim in CLAIMS:
-            pairs = [
-                (self.runs["downstream"] == name) & self.runs["arm"].isin(list(arms))
-                for name, arms in read[claim.id].items()
-            ]
-            rows[claim.id] = _sums(_with_pretrainings(self.runs, pd.concat(pairs, axis=1).any(axis=1)))
+            arms = claim.arms(self.plan.study)
+            compared = [pair in arms for pair in zip(self.runs["downstream"], self.runs["arm"], strict=True)]
+            rows[claim.id] = _sums(_with_pretrainings(self.runs, pd.Series(compared, self.runs.index)))
         table = _frame(rows | {ALL: _sums(self.runs)}).drop(columns="peak memory, MB")
         return table.assign(share=table["device time, min"] / table.at[ALL, "device time, min"])
 

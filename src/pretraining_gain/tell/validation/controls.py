@@ -24,8 +24,8 @@ from tqdm import tqdm
 from pretraining_gain.commands import CommandLine, answer
 from pretraining_gain.errors import InputError
 from pretraining_gain.paths import make_writable, results_root, write_atomically
-from pretraining_gain.plan.studies import load_study
-from pretraining_gain.tell.claims.declarations import EQUAL, Evidence
+from pretraining_gain.tell.claims.declarations import EQUAL
+from pretraining_gain.tell.claims.evidence import Evidence
 from pretraining_gain.tell.claims.ledger import ALPHA, CONTRADICTED, SUPPORTED, decide
 from pretraining_gain.tell.statistics.estimates import components
 from pretraining_gain.tell.validation.detectable import at_detectable
@@ -75,7 +75,7 @@ class Controls:
 
     @classmethod
     def of(cls, study: str = STUDY, effort: Effort | None = None) -> Controls:
-        return cls(Evidence(load_study(study), study), effort or Effort())
+        return cls(Evidence.load(study), effort or Effort())
 
     @cached_property
     def measured(self) -> dict[str, Measured]:
@@ -99,7 +99,7 @@ class Controls:
         something makes no difference, with the margin its design can show, where the test can pass at all."""
         stage = Stage.of(claim, self.evidence.study, self.measured, len(self.evidence.study.seeds))
         stages = {"the study's margin": stage}
-        if any(part.test == EQUAL for part in stage.parts):
+        if any(part.part.test == EQUAL for part in stage.parts):
             stages["the margin that the design can show"] = at_detectable(stage).stage
         rows = []
         for margin, one in stages.items():
@@ -124,7 +124,7 @@ class Controls:
     def power(self, claim: str, n_seeds: int) -> list[Row]:
         """Rates of verdicts against planted effect, and where the design says that an effect is found with power 0.8."""
         stage = Stage.of(claim, self.evidence.study, self.measured, n_seeds)
-        equal = all(part.test == EQUAL for part in stage.parts)
+        equal = all(part.part.test == EQUAL for part in stage.parts)
         planted = [
             (POWER, stage, stage.planted(effect), effect) for effect in (EQUAL_EFFECTS if equal else GREATER_EFFECTS)
         ]
@@ -153,7 +153,7 @@ class Controls:
     def _rates(self, stage: Stage, scene: Scene, repetitions: int) -> dict[str, float]:
         # The same deviates for every effect: curves are smooth, and differ by what is planted.
         rng = np.random.default_rng([self.effort.seed, int(stage.claim.id[1:]), stage.n_seeds])
-        verdicts = [decide(list(stage.draw(scene, rng)))[0] for _ in range(repetitions)]
+        verdicts = [decide(stage.draw(scene, rng))[0] for _ in range(repetitions)]
         return {verdict: verdicts.count(verdict) / repetitions for verdict in (SUPPORTED, CONTRADICTED)}
 
     def _effort(self, repetitions: int) -> Row:

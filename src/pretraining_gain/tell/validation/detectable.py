@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.optimize import brentq
 
-from pretraining_gain.plan.representation import NONE
-from pretraining_gain.tell.claims.declarations import EQUAL, Contrast, Part
+from pretraining_gain.tell.claims.declarations import ARMS, EQUAL, GROUPS, SHARE
+from pretraining_gain.tell.claims.evidence import Outcome
 from pretraining_gain.tell.statistics.estimates import (
     Components,
     design_error,
@@ -41,9 +41,9 @@ def at_detectable(stage: Stage) -> Detectable:
     """
     flat = stage.scene(stage.planted(0.0))
     sizes = _sizes(stage, flat)
-    margins = [size for part, size in zip(stage.parts, sizes, strict=True) if part.test == EQUAL]
-    effects = [0.0 if part.test == EQUAL else size for part, size in zip(stage.parts, sizes, strict=True)]
-    if stage.claim.id == "C1":
+    margins = [size for part, size in zip(stage.parts, sizes, strict=True) if part.part.test == EQUAL]
+    effects = [0.0 if part.part.test == EQUAL else size for part, size in zip(stage.parts, sizes, strict=True)]
+    if stage.parts[0].part.kind == SHARE:
         effects = [_gain_for_share(stage, 0.5 + sizes[0])]
     found = stage.with_margin(max(margins)) if margins else stage
     return Detectable(found, stage.closing(effects), max(sizes))
@@ -54,25 +54,25 @@ def _sizes(stage: Stage, scene: Scene) -> list[float]:
     rng = np.random.default_rng(0)
     many = replace(scene, n_seeds=MANY_SEEDS)
     known = Stage.of(stage.claim.id, stage.study, stage.measured, MANY_SEEDS)
-    drawn = [list(known.draw(many, rng)) for _ in range(DRAWS)]
+    drawn = [known.draw(many, rng) for _ in range(DRAWS)]
     sizes = []
     for number, part in enumerate(stage.parts):
-        if part.contrast:
-            parts = np.mean([_unbiased(one[number].contrast) for one in drawn], axis=0)
+        if part.part.kind == ARMS:
+            parts = np.mean([unbiased_components(one[number].values, one[number].labels) for one in drawn], axis=0)
             sizes.append(_size(part, *design_error(_cut(parts), *_plan(stage), classes="fixed")))
-        elif part.what.startswith("gain, "):
+        elif part.part.kind == GROUPS:
             sizes.append(_size(part, *_difference(stage, many, part)))
         else:
-            pilots = [list(stage.draw(scene, rng))[number].detectable for _ in range(PILOTS)]
+            pilots = [stage.draw(scene, rng)[number].detectable for _ in range(PILOTS)]
             sizes.append(float(np.median(pilots)))
     return sizes
 
 
-def _size(part: Part, se: float, df: float) -> float:
-    return smallest_margin(se, df) if part.test == EQUAL else smallest_detectable(se, df)
+def _size(part: Outcome, se: float, df: float) -> float:
+    return smallest_margin(se, df) if part.part.test == EQUAL else smallest_detectable(se, df)
 
 
-def _difference(stage: Stage, many: Scene, part: Part) -> tuple[float, float]:
+def _difference(stage: Stage, many: Scene, part: Outcome) -> tuple[float, float]:
     """Planned error of the difference of the gain of two groups of species."""
     rng, labels = np.random.default_rng(1), many.measured.evaluation.labels
     first, second = stage.arms
@@ -80,13 +80,9 @@ def _difference(stage: Stage, many: Scene, part: Part) -> tuple[float, float]:
     values = [draw[second].astype(float) - draw[first] for draw in draws]
     parts = np.mean([unbiased_components(one, labels) for one in values], axis=0)
     species = stage.evidence.out.species
-    chosen = species["supercategory"] == "Mammals" if "mammals" in part.what else species["representation"] != NONE
+    chosen = part.part.between[0].mask(species)
     n_first = int(chosen.sum())
     return difference_error(_cut(parts), stage.n_seeds, n_first, len(species) - n_first, _plan(stage)[2])
-
-
-def _unbiased(contrast: Contrast) -> np.ndarray:
-    return unbiased_components(contrast.values, contrast.labels)
 
 
 def _cut(parts: np.ndarray) -> Components:
@@ -104,6 +100,6 @@ def _gain_for_share(stage: Stage, share: float) -> float:
 
     def missing(gain: float) -> float:
         rng, scene = np.random.default_rng(2), stage.scene([gain])
-        return float(np.mean([next(stage.draw(scene, rng)).effect for _ in range(2 * PILOTS)])) - share
+        return float(np.mean([stage.draw(scene, rng)[0].effect for _ in range(2 * PILOTS)])) - share
 
     return float(brentq(missing, 0.0, 2 * CLEAR, xtol=5e-4))

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 from scipy.stats import kstest
 
 from pretraining_gain.plan.representation import NONE
-from pretraining_gain.tell.claims.declarations import Evidence, Part
+from pretraining_gain.tell.claims.evidence import Evidence, Outcome, evaluate
 from pretraining_gain.tell.claims.ledger import ALPHA, CONTRADICTED, SUPPORTED, decide
-from pretraining_gain.tell.results.evaluation import Evaluation
 from pretraining_gain.tell.statistics.estimates import estimate_difference, estimate_mean, group_spread
 from pretraining_gain.tell.validation.scenarios import BY_ID
 
@@ -25,21 +24,6 @@ SHUFFLED = {
     "C8": "pools within k, seed by seed",
     "C10": "pools within k, seed by seed",
 }
-
-
-@dataclass(frozen=True)
-class Shuffled(Evidence):
-    """A study's evidence with other names: evaluations as given."""
-
-    evaluations: tuple[Evaluation, Evaluation] = ()  # type: ignore[assignment]
-
-    @property
-    def out(self) -> Evaluation:  # type: ignore[override]
-        return self.evaluations[0]
-
-    @property
-    def inside(self) -> Evaluation:  # type: ignore[override]
-        return self.evaluations[1]
 
 
 def permutation_rows(claim: str, evidence: Evidence, shuffles: int, seed: int) -> list[dict[str, float | str | int]]:
@@ -59,7 +43,7 @@ def permutation_rows(claim: str, evidence: Evidence, shuffles: int, seed: int) -
         for _ in range(shuffles):
             shown = _shuffle_pools(evidence, rng, centred) if of_pools else _relabel(claim, evidence, rng)
             p_values += _two_sided(claim, shown)
-            verdicts.append(decide(list(BY_ID[claim].parts(shown)))[0])
+            verdicts.append(decide(evaluate(BY_ID[claim], shown))[0])
         rows.append({
             "claim": claim, "shuffled": SHUFFLED[claim], "values": values, "significant": np.mean(np.array(p_values) < ALPHA),
             "uniform_distance": kstest(p_values, "uniform").statistic, "supported": verdicts.count(SUPPORTED) / shuffles,
@@ -69,38 +53,36 @@ def permutation_rows(claim: str, evidence: Evidence, shuffles: int, seed: int) -
     return rows
 
 
-def _relabel(claim: str, evidence: Evidence, rng: np.random.Generator) -> Shuffled:
+def _relabel(claim: str, evidence: Evidence, rng: np.random.Generator) -> Evidence:
     """Species keep their results; their labels are dealt out anew."""
-    column = {"C2": "representation", "C3": "family", "C4": "supercategory"}[claim]
-    species = evidence.out.species
-    dealt = species.assign(**{column: rng.permutation(species[column].to_numpy())})
-    out = replace(evidence.out)
-    out.__dict__["species"] = dealt  # in the place of what the cached property would find
-    return Shuffled(evidence.study, evidence.name, evaluations=(out, evidence.inside))
+    out = evidence.out
+    ids, places = np.unique(out.labels, return_inverse=True)
+    dealt = replace(out, labels=rng.permutation(ids)[places])
+    return replace(evidence, evaluations={**evidence.evaluations, out.downstream.name: dealt})
 
 
-def _shuffle_pools(evidence: Evidence, rng: np.random.Generator, centred: bool) -> Shuffled:
+def _shuffle_pools(evidence: Evidence, rng: np.random.Generator, centred: bool) -> Evidence:
     """At each k and seed the arms of the pools change names. `centred`: each arm's mean over seeds and images taken off, so
     that what pools really differ by is not turned into a difference between seeds."""
-    shown = []
+    shown = dict(evidence.evaluations)
     for evaluation in (evidence.out, evidence.inside):
         correct = dict(evaluation.correct)
-        for k in sorted({k for pool in POOLS for k in evidence.ks(pool)}):
-            names = [f"{pool}-k{k}" for pool in POOLS if k in evidence.ks(pool)]
+        for k in sorted({k for pool in POOLS for k in evidence.study.arms.get(pool, [])}):
+            names = [f"{pool}-k{k}" for pool in POOLS if k in evidence.study.arms.get(pool, [])]
             arms = np.stack([correct[name].astype(float) for name in names])
             if centred:
                 arms = arms - arms.mean(axis=(1, 2), keepdims=True)
             order = rng.permuted(np.tile(np.arange(len(names)), (arms.shape[1], 1)), axis=1).T
             dealt = np.take_along_axis(arms, order[:, :, None], axis=0)
             correct |= dict(zip(names, dealt, strict=True))
-        shown.append(replace(evaluation, correct=correct))
-    return Shuffled(evidence.study, evidence.name, evaluations=(shown[0], shown[1]))
+        shown[evaluation.downstream.name] = replace(evaluation, correct=correct)
+    return replace(evidence, evaluations=shown)
 
 
 def _two_sided(claim: str, evidence: Evidence) -> list[float]:
     """p-values of *no difference*, one a test of the claim."""
     out = evidence.out
-    gains = None if SHUFFLED[claim].startswith("pools") else out.difference(evidence.everything)
+    gains = None if SHUFFLED[claim].startswith("pools") else out.difference(evidence.study.everything)
     if claim == "C2":
         return [_no_difference(gains, out.labels, out.species["representation"] != NONE)]
     if claim == "C3":
@@ -109,7 +91,7 @@ def _two_sided(claim: str, evidence: Evidence) -> list[float]:
         groups = out.species["supercategory"]
         spread = group_spread(gains, out.labels, groups, evidence.study.margin).p_different
         return [spread, _no_difference(gains, out.labels, groups == "Mammals")]
-    return [_of_contrast(part) for part in BY_ID[claim].parts(evidence)]
+    return [_of_contrast(part) for part in evaluate(BY_ID[claim], evidence)]
 
 
 def _no_difference(gains: np.ndarray, labels: np.ndarray, chosen: pd.Series) -> float:
@@ -117,6 +99,6 @@ def _no_difference(gains: np.ndarray, labels: np.ndarray, chosen: pd.Series) -> 
     return 2 * min(estimate.p_above(), estimate.p_below())
 
 
-def _of_contrast(part: Part) -> float:
-    estimate = estimate_mean(part.contrast.values, part.contrast.labels, classes="fixed")
+def _of_contrast(part: Outcome) -> float:
+    estimate = estimate_mean(part.values, part.labels, classes="fixed")
     return 2 * min(estimate.p_above(), estimate.p_below())

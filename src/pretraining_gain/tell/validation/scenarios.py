@@ -6,7 +6,7 @@ about species (C1 to C4): the gain of species, families or supercategories is pl
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -17,8 +17,9 @@ from pretraining_gain.errors import InputError
 from pretraining_gain.plan.pools import SCRATCH
 from pretraining_gain.plan.representation import NONE
 from pretraining_gain.plan.studies import Study
-from pretraining_gain.tell.claims.declarations import CLAIMS, EQUAL, FROZEN, GREATER, Claim, Part
-from pretraining_gain.tell.validation.worlds import Measured, Planted, Scene, SimulatedEvidence
+from pretraining_gain.tell.claims.declarations import ARMS, CLAIMS, EQUAL, GREATER, Arm, Claim
+from pretraining_gain.tell.claims.evidence import Outcome, evaluate
+from pretraining_gain.tell.validation.worlds import FROZEN, Measured, Planted, Scene, SimulatedEvidence
 
 BY_ID = {claim.id: claim for claim in CLAIMS}
 #: A part that is not in question holds by so much (`greater`) or is exactly equal.
@@ -45,7 +46,7 @@ class Stage:
 
     @cached_property
     def evidence(self) -> SimulatedEvidence:
-        return SimulatedEvidence(self.study, self.study.name, measured=self.measured)
+        return SimulatedEvidence.on(self.study, self.measured)
 
     @property
     def n_seeds(self) -> int:
@@ -56,28 +57,34 @@ class Stage:
         return self.measured[self.claim.domain]
 
     @cached_property
-    def parts(self) -> list[Part]:
+    def parts(self) -> list[Outcome]:
         """The claim's parts on one draw of any world: how many they are, of what kind, and of which arms."""
         flat = Planted({arm: self.target.top1 for arm in self.arms}, "random" if self.about_species else "fixed")
         return list(self.draw(Scene(self.target, flat, self.n_seeds), np.random.default_rng(0)))
 
     @property
     def about_species(self) -> bool:
-        return self.claim.id in ("C1", "C2", "C3", "C4")
+        return any(part.kind != ARMS for part in self.claim.parts(self.study))
 
     @property
     def arms(self) -> list[str]:
-        everything = self.evidence.everything
         if self.about_species:
-            return [SCRATCH, everything]
-        if self.claim.id == "C14":
-            return [everything, f"{FROZEN}{everything}"]
+            return [SCRATCH, self.study.everything]
+        names = [self.name(arm) for part in self.claim.parts(self.study) for arm in part.weights]
+        return names if any(name.startswith(FROZEN) for name in names) else self._all_arms()
+
+    def name(self, arm: Arm) -> str:
+        """What worlds call an arm."""
+        target = self.study.downstream_in(self.claim.domain).name
+        return arm.name if arm.downstream == target else f"{FROZEN}{arm.name}"
+
+    def _all_arms(self) -> list[str]:
         return [SCRATCH, *(f"{pool}-k{k}" for pool, ks in self.study.arms.items() for k in ks)]
 
-    def draw(self, scene: Scene, rng: np.random.Generator) -> Iterator[Part]:
+    def draw(self, scene: Scene, rng: np.random.Generator) -> list[Outcome]:
         """The claim's parts on predictions drawn anew."""
         self.evidence.redraw(scene, rng)
-        return self.claim.parts(self.evidence)
+        return evaluate(self.claim, self.evidence)
 
     def scene(self, effects: Sequence[float]) -> Scene:
         """The world where each part has this true effect. Raises `InputError` where no such world is."""
@@ -90,7 +97,7 @@ class Stage:
 
     def at_bound(self, part: int) -> list[float]:
         """Effects with this part at its bound and the others clearly true."""
-        clear = [CLEAR if one.test == GREATER else 0.0 for one in self.parts]
+        clear = [CLEAR if one.part.test == GREATER else 0.0 for one in self.parts]
         effects = [_bound(one) if i == part else clear[i] for i, one in enumerate(self.parts)]
         return self.closing(effects)
 
@@ -99,7 +106,7 @@ class Stage:
         if self.claim.id == "C11":
             chosen = [len(self.parts) - 2, len(self.parts) - 1]  # the gap that is smallest, and that gaps close
         else:
-            kinds = [(part.test, part.contrast is None and part.what) for part in self.parts]
+            kinds = [(part.part.test, part.part.kind != ARMS and part.part.what) for part in self.parts]
             chosen = [kinds.index(kind) for kind in dict.fromkeys(kinds)]
         return [self.at_bound(part) for part in chosen]
 
@@ -109,8 +116,8 @@ class Stage:
     def planted(self, effect: float) -> list[float]:
         """What power curves plant: every part has this effect; where a claim says both that something is greater and that
         something is equal, what is said to be equal is."""
-        mixed = len({part.test for part in self.parts}) > 1
-        return self.closing([0.0 if mixed and part.test == EQUAL else effect for part in self.parts])
+        mixed = len({part.part.test for part in self.parts}) > 1
+        return self.closing([0.0 if mixed and part.part.test == EQUAL else effect for part in self.parts])
 
     def closing(self, effects: list[float]) -> list[float]:
         """C11's first gap is its last one and what the gap closes by."""
@@ -120,13 +127,14 @@ class Stage:
         return replace(self, study=self.study.model_copy(update={"margin": margin}))
 
 
-def _bound(part: Part) -> float:
+def _bound(part: Outcome) -> float:
     # A share's world is planted as a mean gain: half of the species gain when it is 0.
-    return part.bound if part.test == EQUAL else 0.0
+    return part.bound if part.part.test == EQUAL else 0.0
 
 
 def _arms(stage: Stage, effects: np.ndarray) -> Planted:
-    weights = pd.DataFrame([dict(part.contrast.weights) for part in stage.parts]).fillna(0.0)
+    rows = [{stage.name(arm): weight for arm, weight in one.part.weights.items()} for one in stage.parts]
+    weights = pd.DataFrame(rows).fillna(0.0)
     shift = np.linalg.lstsq(weights.to_numpy(), effects, rcond=None)[0]
     if not np.allclose(weights.to_numpy() @ shift, effects):
         raise InputError(f"claim {stage.claim.id}: no arms have effects {list(effects)} in its {len(effects)} parts")
@@ -135,7 +143,7 @@ def _arms(stage: Stage, effects: np.ndarray) -> Planted:
 
 def _gains(stage: Stage, gains: float | np.ndarray) -> Planted:
     middle = stage.target.top1
-    everything = stage.evidence.everything
+    everything = stage.study.everything
     return Planted({SCRATCH: middle - np.mean(gains) / 2, everything: middle - np.mean(gains) / 2 + gains}, "random")
 
 

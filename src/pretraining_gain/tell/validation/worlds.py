@@ -18,10 +18,13 @@ from scipy.optimize import brentq
 from scipy.special import ndtr, ndtri, owens_t
 
 from pretraining_gain.plan.pools import SCRATCH
-from pretraining_gain.tell.claims.declarations import FROZEN, Evidence
+from pretraining_gain.plan.studies import Study
+from pretraining_gain.tell.claims.evidence import Evidence
 from pretraining_gain.tell.results.evaluation import Evaluation
 
 OUT, INSIDE = "out_of_domain", "in_domain"
+#: Before the name of an arm of the target finetuned the other way.
+FROZEN = "frozen "
 
 
 @dataclass(frozen=True)
@@ -197,32 +200,28 @@ class SimulatedEvidence(Evidence):
 
     measured: Mapping[str, Measured] = field(kw_only=True)
 
-    @cached_property
-    def out(self) -> Evaluation:
-        return self._empty(OUT)
-
-    @cached_property
-    def inside(self) -> Evaluation:
-        return self._empty(INSIDE)
-
-    @cached_property
-    def out_other_way(self) -> Evaluation:
-        return self._empty(OUT)
+    @classmethod
+    def on(cls, study: Study, measured: Mapping[str, Measured]) -> SimulatedEvidence:
+        target = study.downstream_in(OUT)
+        domains = {target.name: OUT, study.downstream_in(INSIDE).name: INSIDE}
+        if other := study.finetuned_the_other_way(target):
+            domains[other.name] = OUT
+        empty = {}
+        for name, domain in domains.items():
+            real = measured[domain].evaluation
+            facts = {SCRATCH: study.seeds}, real.labels, real.image_ids, {}, real.runs.iloc[:0]
+            empty[name] = Evaluation(study, study.downstream(name), *facts)
+        return cls(study, empty, measured=measured)
 
     def redraw(self, scene: Scene, rng: np.random.Generator) -> None:
         """Replace the predictions of the scene's arms on its target by newly drawn ones."""
-        inside = scene.measured is self.measured[INSIDE]
+        target = self.study.downstream_in(INSIDE if scene.measured is self.measured[INSIDE] else OUT)
         for arm, correct in scene.draw(rng).items():
-            other_way = arm.startswith(FROZEN)
-            evaluation = self.inside if inside else self.out_other_way if other_way else self.out
+            other = self.study.finetuned_the_other_way(target) if arm.startswith(FROZEN) else target
+            evaluation = self.evaluations[other.name]
             name = arm.removeprefix(FROZEN)
             evaluation.correct[name] = correct
             evaluation.seeds_of[name] = evaluation.seeds_of[SCRATCH]
-
-    def _empty(self, domain: str) -> Evaluation:
-        real = self.measured[domain].evaluation
-        facts = {SCRATCH: self.study.seeds}, real.labels, real.image_ids, {}, real.runs.iloc[:0]
-        return Evaluation(self.study, real.downstream, *facts)
 
 
 def liability_table(measured: Mapping[str, Measured]) -> list[dict[str, float | str]]:
