@@ -30,6 +30,8 @@ def _each_once(values: list[Any]) -> list[Any]:
 
 BackboneName = Annotated[str, AfterValidator(known_backbone)]
 #: Names become parts of file names, so they are short, and the same on every system.
+#: The first: another kind of images than the source; the second: the source's own.
+DOMAINS = ("out_of_domain", "in_domain")
 Slug = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=40)]
 Text = Annotated[str, Field(min_length=1)]
 Seeds = Annotated[list[Seed], AfterValidator(_each_once)]
