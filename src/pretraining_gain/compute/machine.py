@@ -118,7 +118,8 @@ class Machine:
     def describe(self) -> dict[str, str | int]:
         """Return what may change a number in its last digits, for the record."""
         name = torch.cuda.get_device_name() if self.device == "cuda" else platform.machine()
-        settings = {"devices": self.part[1], "precision": self.precision, "threads": self.threads, "compiled": self.compiles}
+        settings: dict[str, str | int] = {"devices": self.part[1], "precision": self.precision}
+        settings |= {"threads": self.threads, "compiled": self.compiles}
         versions = {library: version(library) for library in ("torch", "torchvision", "timm", "accelerate")}
         return {"device": self.device, "name": name, **settings, "python": platform.python_version(), **versions}
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping
 from importlib import import_module
-from typing import Literal, get_type_hints
+from typing import Any, Literal, get_type_hints
 
 import torch
 from torch import Tensor, nn
@@ -44,7 +44,8 @@ def build_model(backbone: str, n_classes: int, seed: int, image_size_px: int | N
 def head_of(model: nn.Module) -> tuple[str, nn.Linear]:
     """Return name and module of a network's head. Raises `InputError` where it is not one linear layer."""
     linear = {module: name for name, module in model.named_modules() if isinstance(module, nn.Linear)}
-    head = model.get_classifier() if hasattr(model, "get_classifier") else next(reversed(linear), None)
+    classifier = getattr(model, "get_classifier", None)
+    head = classifier() if classifier else next(reversed(linear), None)
     if head not in linear:
         raise InputError(f"{type(model).__name__} does not end in one linear layer; accepted: a classifier that does")
     return linear[head], head
@@ -113,7 +114,7 @@ def measure(name: str) -> Backbone:
     return Backbone(name, "", cost, kept_bytes / pixels / 1000, n_features, weights / 1e6)
 
 
-def _construct(name: str, image_size_px: int | None) -> nn.Module:
+def _construct(name: str, image_size_px: int | None) -> Any:
     """Call the builder of a backbone, and check that the network takes the images. Same randomness as its builder."""
     if name in BACKBONES:
         module, _, function = BACKBONES[name].builder.partition(":")

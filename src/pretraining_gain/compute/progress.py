@@ -37,7 +37,7 @@ class Progress:
         if self._bar is not None:
             self._bar.update(done - self._bar.n)
             self._bar.set_postfix_str(figures)
-        else:
+        elif self._line is not None:
             bar = f"<progress value={done} max={self._epochs} aria-label='epochs'></progress>"
             seconds = time.perf_counter() - self._started
             self._line.update(HTML(f"{bar} {self._title}: {done}/{self._epochs} epochs, {figures}, {seconds:.0f} s"))

@@ -105,7 +105,7 @@ def lr_at(recipe: Recipe, epoch: int) -> float:
 
 def _trained_part(
     model: nn.Module, data: ImageSet, recipe: Recipe, seed: int, machine: Machine
-) -> tuple[nn.Module, Callable[[int, int], Iterator[Batch]]]:
+) -> tuple[Any, Callable[[int, int], Iterator[Batch]]]:
     """Return the part of `model` that learns, and its batches as a function of (epoch, first batch)."""
     if recipe.freeze_backbone:
         freeze_backbone(model)
