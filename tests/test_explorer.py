@@ -166,7 +166,7 @@ def world() -> dict[str, Any]:
 def explore(browser, folder: Path, *studies: dict[str, Any], width: int = 1280, scheme: str = "light") -> Watched:
     watched = Watched(browser, width, scheme)
     watched.open(put_page(folder, *studies))
-    watched.page.locator(".explorer[data-drawn]").wait_for(timeout=30_000)
+    watched.page.locator(".explorer[data-drawn]").wait_for()
     return watched
 
 
@@ -174,7 +174,7 @@ def settle(page: Page, act: Callable[[], Any]) -> None:
     """Do something and wait until the chart has been drawn again."""
     before = int(page.locator(".explorer").get_attribute("data-drawn"))
     act()
-    page.wait_for_function(f"+document.querySelector('.explorer').dataset.drawn > {before}", timeout=30_000)
+    page.wait_for_function(f"+document.querySelector('.explorer').dataset.drawn > {before}")
 
 
 def table_of(page: Page) -> list[str]:

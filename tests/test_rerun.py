@@ -259,7 +259,7 @@ def test_every_figure_of_the_book_leads_to_its_command(book):
 def test_a_reader_finds_a_run_and_copies_its_command_by_key(book, browser):
     watched = Watched(browser)
     page = watched.open(book / "book" / "rerun.html")
-    page.locator(".rerun-runs[data-drawn]").wait_for(timeout=15_000)
+    page.locator(".rerun-runs[data-drawn]").wait_for()
     printed = dict(commands_in((book / "_static" / "rerun" / "mini.txt").read_text()))
     status, box = page.locator(".rerun-runs [role=status]"), page.locator(".rerun-box pre")
     assert status.inner_text() == "238 of 238 runs of study mini"
@@ -290,7 +290,7 @@ def test_a_reader_finds_a_run_and_copies_its_command_by_key(book, browser):
 def test_a_figures_runs_are_shown_and_taken_away(book, browser, tmp_path):
     watched = Watched(browser, width=360)
     page = watched.open(book / "book" / "rerun.html")
-    page.locator(".rerun-runs[data-drawn]").wait_for(timeout=15_000)
+    page.locator(".rerun-runs[data-drawn]").wait_for()
     page.locator("#rerun-toy-figure_3 a", has_text="its 39 runs").click()
     page.wait_for_function("document.querySelector('.rerun-runs [role=status]').textContent === '39 of 66 runs of study toy'")
     assert page.locator("select[name=figure] option:checked").inner_text().startswith("Figure 3. Top-1 out of domain")
