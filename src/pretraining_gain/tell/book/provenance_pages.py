@@ -63,8 +63,9 @@ class ProvenancePages:
             "executed notebook": relative_uri(here, app.builder.get_target_uri(notebook)) or here.rpartition("/")[2],
             "JSON": relative_uri(here, _json_of(notebook, name)),
         }
-        if RERUN in app.env.found_docs:
-            uris["re-run this figure"] = f"{relative_uri(here, app.builder.get_target_uri(RERUN))}#rerun-{name}"
+        if f"rerun-{name}" in (places := app.env.get_domain("std").anonlabels):
+            there = app.builder.get_target_uri(places[f"rerun-{name}"][0])
+            uris["re-run this figure"] = f"{relative_uri(here, there)}#rerun-{name}"
         return "".join(f' · <a href="{uri}">{label}</a>' for label, uri in uris.items())
 
     def _publish(self, app: Sphinx, failure: Exception | None) -> None:

@@ -174,18 +174,20 @@ class RerunRuns(_FromRecords):
     optional_arguments = 99
 
     def made(self) -> list[nodes.Node]:
+        studies = {load_study(one).name: one for one in self.arguments}
         for study in filter(was_run, self.arguments):
-            self.env.note_dependency(str(results_of(study) / "costs.csv"))
-        runs = [run for study in self.arguments for run in repeatable_runs(study)]
+            self.env.note_dependency(str(results_of(load_study(study).name) / "costs.csv"))
+        runs = [run for study in studies.values() for run in repeatable_runs(study)]
         first = next(run for run in runs if run.run.downstream)
-        links = [f'<a href="../{FOLDER}/{study}.txt">{study}</a>' for study in self.arguments]
+        up = "../" * self.env.docname.count("/")
+        links = [f'<a href="{up}{FOLDER}/{study}.txt">{study}</a>' for study in studies]
         plain = f'<p class="rerun-plain">All commands as plain text: {", ".join(links)}.</p>'
         caption = nodes.paragraph("", "", nodes.literal("", first.name), nodes.Text(f": {first.outcome}"))
         command = nodes.literal_block(first.command, first.command, language="bash")
         box = nodes.container("", caption, command, classes=["rerun-box"])
         table = nodes.raw("", '<div class="rerun-table"></div>', format="html")
         found = nodes.container("", nodes.raw("", plain, format="html"), box, table, classes=["rerun-runs"], ids=["rerun-runs"])
-        found["studies"] = self.arguments
+        found["studies"] = studies
         return [found]
 
 
@@ -193,8 +195,8 @@ def publish_runs(app: Sphinx, doctree: nodes.document, page: str) -> None:
     """Write the commands of all runs beside the book, as text and as what the table is drawn from."""
     for place in doctree.findall(lambda node: isinstance(node, nodes.container) and "studies" in node):
         folder = make_writable(Path(app.outdir, FOLDER))
-        for study in place["studies"]:
-            runs = list(repeatable_runs(study))
+        for study, given in place["studies"].items():
+            runs = list(repeatable_runs(given))
             figures = {name: one["runs"] for made in executed_in(app.env, study) for name, one in made.figures.items()}
             write_atomically(folder / f"{study}.txt", _as_text(study, runs).encode())
             write_atomically(folder / f"{study}.js", _as_data(study, runs, figures).encode())
