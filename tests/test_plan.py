@@ -17,6 +17,7 @@ from pretraining_gain.plan.costs import Plan, device_hours
 from pretraining_gain.plan.recipes import ASSUMED, CHOSEN, PAPER, PAPER_RECIPES, Recipe, RecipeChoice, lr_at
 from pretraining_gain.plan.runs import Run, finetuning_runs, pretraining_runs
 from pretraining_gain.plan.studies import load_study, study_names
+from pretraining_gain.tell.software.price import figure_table
 
 
 def test_plan_and_tell_import_no_torch():
@@ -138,10 +139,9 @@ def test_the_plan_of_mini_is_within_a_factor_of_two_of_what_it_took():
 
 def test_the_plan_of_paper_states_its_price_by_figure_and_its_disk():
     plan = Plan.of("paper")
-    figures = plan.figure_table()
-    papers = [f"figure {name}" for name in ("1 and 2", "3", "4", "6")]
-    beyond = ["finetuned the other way", "matched_images", "matched_steps", "independent", "assigned"]
-    assert list(figures.index) == [*papers, *(f"beyond: {name}" for name in beyond), "all"]
+    figures = figure_table(plan)
+    papers = [f"Figure {name}" for name in ("1 and 2", "3", "4", "6 and B4")]
+    assert list(figures.index) == [*papers, "Figure B1", "Figure B2", "Figure B3", "other comparisons", "all"]
     assert (figures["hours_on_8"] * 8 - figures["hours_on_1"]).abs().max() < 1e-9
     assert figures.at["all", "hours_on_1"] == pytest.approx(plan.numbers()["device_hours"])
     assert figures.loc[papers, "runs"].max() < figures.at["all", "runs"] == 399

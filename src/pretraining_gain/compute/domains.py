@@ -28,7 +28,7 @@ _CLASSES = 120
 _PLAIN, _COLOURLESS = 0.05, 0.02
 
 
-def measures(pixels: StoredImages) -> dict[str, float]:
+def measures(pixels: torch.Tensor | StoredImages) -> dict[str, float]:
     """Of images (N, 3, S, S) uint8: the shares with a plain ground and without colour; where their edges are; their detail.
 
     `edges in the middle`: median share of the changes between neighbouring pixels that lies in the middle quarter of the

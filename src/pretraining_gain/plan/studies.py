@@ -37,6 +37,8 @@ def _each_once(values: list[Any]) -> list[Any]:
 
 Backbone = Annotated[str, AfterValidator(_known_backbone)]
 #: Names become parts of file names, so they are short, and the same on every system.
+#: The first: another kind of images than the source; the second: the source's own.
+DOMAINS = ("out_of_domain", "in_domain")
 Slug = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=40)]
 Text = Annotated[str, Field(min_length=1)]
 Seeds = Annotated[list[Seed], AfterValidator(_each_once)]
@@ -235,7 +237,7 @@ class Study(Given):
         """The downstream that differs from `target` in one thing only: whether the backbone is frozen (and, being frozen,
         how many views are taken of an image)."""
         recipe = target.recipe.resolve()
-        wanted = {"freeze_backbone": not recipe.freeze_backbone}
+        wanted: dict[str, bool | int] = {"freeze_backbone": not recipe.freeze_backbone}
         for other in self.downstreams:
             wanted["frozen_views"] = other.recipe.resolve().frozen_views
             if other.images == target.images and other.recipe.resolve() == recipe.model_copy(update=wanted):

@@ -68,7 +68,8 @@ class Outcome:
 
     def row(self) -> dict[str, object]:
         """Of the table of all that was trained."""
-        run, values = self.run, {"top1": self.top1, "from_scratch": self.scratch_top1}
+        run = self.run
+        values: dict[str, float | None] = {"top1": self.top1, "from_scratch": self.scratch_top1}
         values |= {"gain": self.gain, "low": self.low, "high": self.high}
         facts = {"study": run.plan.name, "target": run.downstream, "pretrained on": run.arm, "seed": run.seed}
         facts |= {"backbone": run.backbone, "epochs": run.recipe.epochs}

@@ -6,12 +6,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from docutils import nodes
 from docutils.parsers.rst import directives
 from docutils.statemachine import StringList
 from sphinx import addnodes
+from sphinx.domains.std import StandardDomain
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective, SphinxRole
 from sphinx_design.shared import create_component
@@ -111,6 +112,10 @@ class BookDirective(SphinxDirective):
         self.parse(text, parent)
         self.env.temp_data[_STUDY] = before
 
+    def label(self, name: str, title: str) -> None:
+        """Let links such as `[](name)` find the node with the id `name` on this page."""
+        cast(StandardDomain, self.env.get_domain("std")).note_hyperlink_target(name, self.env.docname, name, title)
+
     def output(self, notebook: Executed, key: str) -> nodes.Element:
         """Return a figure or table as the notebook shows it, marked with the notebook that it comes from."""
         marked = f'<span data-notebook="{notebook.page}" data-provenance='
@@ -163,8 +168,8 @@ class FigureOf(BookDirective):
         made += self._panels(figure)
         again, caption = self.options.get("again"), "\n".join(self.content) or f"{figure.title}."
         if not again and not alone:
-            made["ids"].append(name := f"fig-{figure.number.lower()}")
-            self.env.get_domain("std").note_hyperlink_target(name, self.env.docname, name, f"Figure {figure.number}")
+            made["ids"].append(f"fig-{figure.number.lower()}")
+            self.label(made["ids"][0], f"Figure {figure.number}")
         more = f", shown again in []({again}.md)" if again else f", study {studies_here(self.env)[0]}" if alone else ""
         return [self.parse(f"**Figure {figure.number}{more}.** {caption}", made)]
 
@@ -217,7 +222,7 @@ class Claims(BookDirective):
         """Return the section of one claim, with a row per study."""
         name, title = f"claim-{claim.claim.lower()}", f"{claim.claim}. {claim.text}"
         section = nodes.section("", nodes.title("", title), ids=[name], names=[name])
-        self.env.get_domain("std").note_hyperlink_target(name, self.env.docname, name, title)
+        self.label(name, title)
         figure = FIGURES[claim.figure]
         rows = []
         for study, texts in words.items():

@@ -73,9 +73,9 @@ class ProvenancePages:
         for path in make_writable(Path(app.outdir, FOLDER)).glob("*.json"):
             if f"{FOLDER}/{path.name}" not in contents:
                 path.unlink()
-        for path, content in contents.items():
+        for name, content in contents.items():
             write_atomically(
-                Path(app.outdir, path), (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode()
+                Path(app.outdir, name), (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode()
             )
 
 

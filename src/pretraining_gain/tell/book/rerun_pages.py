@@ -13,10 +13,11 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from docutils import nodes
 from sphinx import addnodes
+from sphinx.domains.std import StandardDomain
 from sphinx.util.docutils import SphinxDirective
 
 from pretraining_gain.errors import InputError
@@ -145,7 +146,8 @@ class RerunFigures(_FromRecords):
         pages = [page for page in self.env.found_docs if page.endswith(f"/{one.path.stem}") and page != one.page]
         others = [Executed.of(self.env, page) for page in sorted(pages)]
         found = [other.figures for other in others if other.was_run] or [one.figures]
-        origin, shown = posixpath.dirname(one.place), {}
+        origin = posixpath.dirname(one.place)
+        shown: dict[str, dict[str, Any]] = {}
         for name, about in found[0].items():
             what = "" if _NUMBERED.search(name) else about["description"]
             shown[f"{origin}-{name.partition('-')[2]}"] = {"description": what, "runs": []}
@@ -163,7 +165,7 @@ class RerunFigures(_FromRecords):
 
     def _anchored(self, node: nodes.Element, name: str, title: str) -> nodes.Element:
         node["ids"].append(name)
-        self.env.get_domain("std").note_hyperlink_target(name, self.env.docname, name, title)
+        cast(StandardDomain, self.env.get_domain("std")).note_hyperlink_target(name, self.env.docname, name, title)
         return node
 
 

@@ -92,5 +92,5 @@ def _images_path(images: str) -> Path:
 
 def _write(path: Path, **arrays: np.ndarray) -> None:
     content = io.BytesIO()
-    np.savez(content, **arrays)
+    np.savez(content, **arrays)  # type: ignore[arg-type]
     write_atomically(path, content.getvalue())

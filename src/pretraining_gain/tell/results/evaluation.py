@@ -73,7 +73,7 @@ class Evaluation:
             raise InputError(f"no results of {missing[0]!r} for {self.downstream.name!r}; there are: {there}")
         seeds = sorted(set.intersection(*(set(self.seeds_of[arm]) for arm in weights)))
         rows = {arm: [self.seeds_of[arm].index(seed) for seed in seeds] for arm in weights}
-        return sum(weight * self.correct[arm][rows[arm]].astype(float) for arm, weight in weights.items())
+        return np.sum([weight * self.correct[arm][rows[arm]].astype(float) for arm, weight in weights.items()], axis=0)
 
     def difference(self, arm: str, other: str = SCRATCH) -> np.ndarray:
         """(S, N) in {-1, 0, 1}: `arm` minus `other` (scratch: the gain), same image, same seed. Raises when one is missing."""

@@ -28,7 +28,7 @@ from pretraining_gain.tell.results.evaluation import how_to_make
 from pretraining_gain.tell.results.stored import write_checksums
 
 #: What a record says of the cost of its run, as `costs.csv` has it; memory is that of the largest process.
-_COST = ("train_images_seen", "eval_images_seen", "train_wall_time_s", "eval_wall_time_s", "device_time_s")
+_COST: tuple[str, ...] = ("train_images_seen", "eval_images_seen", "train_wall_time_s", "eval_wall_time_s", "device_time_s")
 _COST += ("peak_memory_mb", "device_peak_memory_mb", "starts")
 _YES_OR_NO = {True: "yes", False: "no", None: ""}
 
