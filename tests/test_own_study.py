@@ -72,10 +72,12 @@ def test_every_page_lists_it_beside_its_executed_notebooks(own_book):
 def test_every_link_on_its_page_leads_somewhere(own_book):
     path = own_book / "book" / "studies" / "mine.html"
     page = BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser")
-    lost = []
-    for link in page.select("article a[href]"):
-        address, _, anchor = link["href"].split("?")[0].partition("#")
-        target = (path.parent / address).resolve() if address else path
-        if "://" not in address and not (target.exists() and (not anchor or f'id="{anchor}"' in target.read_text(encoding="utf-8"))):
-            lost.append(link["href"])
-    assert lost == []
+    links = [link["href"] for link in page.select("article a[href]") if "://" not in link["href"]]
+    assert [link for link in links if not leads_somewhere(path, link)] == []
+
+
+def leads_somewhere(page: Path, link: str) -> bool:
+    """Tell whether the file and the place in it that `link` names exist."""
+    address, _, anchor = link.partition("#")
+    target = (page.parent / address.partition("?")[0]).resolve() if address else page
+    return target.exists() and (not anchor or f'id="{anchor}"' in target.read_text(encoding="utf-8"))

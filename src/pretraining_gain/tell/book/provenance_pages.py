@@ -10,8 +10,9 @@ import json
 import posixpath
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
+from sphinx.domains.std import StandardDomain
 from sphinx.util import logging
 from sphinx.util.osutil import relative_uri
 
@@ -63,7 +64,7 @@ class ProvenancePages:
             "executed notebook": relative_uri(here, app.builder.get_target_uri(notebook)) or here.rpartition("/")[2],
             "JSON": relative_uri(here, _json_of(notebook, name)),
         }
-        if f"rerun-{name}" in (places := app.env.get_domain("std").anonlabels):
+        if f"rerun-{name}" in (places := cast(StandardDomain, app.env.get_domain("std")).anonlabels):
             there = app.builder.get_target_uri(places[f"rerun-{name}"][0])
             uris["re-run this figure"] = f"{relative_uri(here, there)}#rerun-{name}"
         return "".join(f' · <a href="{uri}">{label}</a>' for label, uri in uris.items())
