@@ -21,7 +21,7 @@ from pretraining_gain.compute.evaluation import evaluate
 from pretraining_gain.compute.machine import Machine, cpu_has_bf16
 from pretraining_gain.compute.models import build_model
 from pretraining_gain.compute.pipeline import training_batches
-from pretraining_gain.compute.training import train
+from pretraining_gain.compute.training import build_optimizer, train
 
 Comparison = dict[str, Any]
 OURS, TORCHVISION, TIMM, LIMIT = "ours", "torchvision loop", "timm loader", "one batch in memory"
@@ -73,7 +73,7 @@ def _limit(setting: Setting, given: Given) -> Comparison:
     def prepare_steps() -> None:
         build()
         model = held["model"].to(machine.accelerator.device).train()
-        optimizer = machine.optimizer(model.parameters(), lr=recipe.lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay)
+        optimizer = build_optimizer(model.parameters(), recipe, machine.device)
         held["prepared"] = machine.prepare(model, optimizer)
         held["batch"] = next(iter(training_batches(data, recipe, 0, 0, machine.device)))
 

@@ -58,11 +58,6 @@ class Recipe(Given):
         return self
 
 
-def lr_at(recipe: Recipe, epoch: int) -> float:
-    """Learning rate in `epoch` (counted from 0): divided by 10 every `lr_step_epochs` (paper, D.2)."""
-    return recipe.lr * 0.1 ** (epoch // recipe.lr_step_epochs)
-
-
 _SGD = {"momentum": (0.9, PAPER), "weight_decay": (1e-4, PAPER), "lr": (0.1, PAPER)}
 _IMAGES = {
     "image_size_px": (224, ASSUMED),

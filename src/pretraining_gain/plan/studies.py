@@ -13,19 +13,12 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 from pretraining_gain.datasets import check_columns, options_of
 from pretraining_gain.errors import Given, InputError, one_line
 from pretraining_gain.paths import project_root, results_root, whole_path
+from pretraining_gain.plan.backbones import known_backbone
 from pretraining_gain.plan.pools import POOLS, PoolName, Seed, StartName
 from pretraining_gain.plan.recipes import Recipe, RecipeChoice
 from pretraining_gain.plan.record import read_record
 from pretraining_gain.plan.taxonomy import has_class_table, load_class_table, made_tables
 from pretraining_gain.plan.yamlfile import read_yaml
-
-BACKBONES = ("resnet50", "resnet18", "resnet10_w32", "resnet10_w16")
-
-
-def _known_backbone(name: str) -> str:
-    if name not in BACKBONES:
-        raise ValueError(f"backbone {name!r} is unknown; accepted: {', '.join(BACKBONES)}")
-    return name
 
 
 def _each_once(values: list[Any]) -> list[Any]:
@@ -35,7 +28,7 @@ def _each_once(values: list[Any]) -> list[Any]:
     return values
 
 
-Backbone = Annotated[str, AfterValidator(_known_backbone)]
+BackboneName = Annotated[str, AfterValidator(known_backbone)]
 #: Names become parts of file names, so they are short, and the same on every system.
 #: The first: another kind of images than the source; the second: the source's own.
 DOMAINS = ("out_of_domain", "in_domain")
@@ -145,7 +138,7 @@ class Study(Given):
 
     name: Slug
     title: Text
-    backbone: Backbone
+    backbone: BackboneName
     seeds: Seeds = Field(min_length=1)
     source: Images
     arms: Arms = Field(description="pool -> how many classes; for `all` the number of all classes")

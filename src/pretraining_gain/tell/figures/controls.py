@@ -12,7 +12,7 @@ from pretraining_gain.tell.figures.declare import Files, figure
 from pretraining_gain.tell.figures.style import BLUE, DOTTED_RULE, GREEN, ORANGE, panels_layout
 
 if TYPE_CHECKING:
-    from pretraining_gain.tell.validation.control_tables import ControlTables
+    from pretraining_gain.tell.validation.tables import ControlTables
 
 VERDICTS = ("supported", "contradicted")
 _SEED_STYLES = [(ORANGE, "square"), (BLUE, "circle"), (GREEN, "diamond")]
