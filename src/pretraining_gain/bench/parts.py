@@ -135,7 +135,7 @@ def evaluation(given: Given) -> list[Comparison]:
 def _evaluation(setting: Setting, given: Given) -> Comparison:
     recipe, task = setting.recipe(), given.photographs.task(setting.images, N_CLASSES)
     model = build_model(setting.backbone, N_CLASSES, seed=0).to(given.device)
-    plain = build_model(setting.backbone, N_CLASSES, seed=0).to(given.device, memory_format=torch.contiguous_format)
+    plain = build_model(setting.backbone, N_CLASSES, seed=0).to(given.device, memory_format=torch.contiguous_format)  # type: ignore[call-overload]
 
     def ours(afresh: bool) -> None:
         evaluate(model, task.load("train", recipe.resize_px, afresh=afresh), recipe, given.machine)
