@@ -6,13 +6,13 @@ import json
 
 import pandas as pd
 import pytest
-from conftest import change_study, simulate_results
+from conftest import ROOT, change_study, simulate_results
 
 from pretraining_gain.paths import results_of, results_root
 from pretraining_gain.plan.runs import Run
 from pretraining_gain.plan.studies import load_study
+from pretraining_gain.tell.book.executed import read_executed
 from pretraining_gain.tell.book.paste import paste_figure
-from pretraining_gain.tell.book.provenance_pages import provenance_of
 from pretraining_gain.tell.figures.registry import FIGURES
 from pretraining_gain.tell.results.evaluation import load_costs
 from pretraining_gain.tell.results.provenance import Provenance
@@ -115,8 +115,10 @@ def test_the_book_reads_provenance_from_the_outputs_of_an_executed_notebook(resu
     assert forms["text/html"].endswith(origin.line("figure_3"))
     cell = {"outputs": [{"output_type": "display_data", "data": forms, "metadata": metadata}]}
     papermill = {"input_path": "notebooks/11_subsets.ipynb", "parameters": {"study": "toy"}}
-    path = tmp_path / "executed.ipynb"
+    path = tmp_path / "book" / "executed" / "toy" / "11_subsets.ipynb"
+    path.parent.mkdir(parents=True)
+    (tmp_path / "notebooks").symlink_to(ROOT / "notebooks")
     path.write_text(json.dumps({"cells": [cell, {}], "metadata": {"papermill": papermill}}))
-    [found] = provenance_of(path).values()
+    [found] = read_executed(tmp_path, path).provenance.values()
     assert found["figure"] == "toy-figure_3" and found["runs"] == origin.runs
     assert (found["template"], found["parameters"]) == ("notebooks/11_subsets.ipynb", {"study": "toy"})

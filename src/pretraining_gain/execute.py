@@ -68,7 +68,7 @@ def check_parameters(notebook: Path, parameters: dict[str, Any]) -> None:
         if name not in declared:
             raise InputError(f"{notebook.name}: unknown parameter {name!r}; accepted: {', '.join(declared)}")
         wanted = declared[name]["inferred_type_name"]
-        fits = isinstance(value, _TYPES.get(wanted, object))
+        fits = isinstance(value, _TYPES.get(wanted, object))  # type: ignore[arg-type]
         if not fits or (isinstance(value, bool) and wanted != "bool"):
             raise InputError(f"{notebook.name}: parameter {name}={value!r} is not of type {wanted}; accepted: {wanted}")
 

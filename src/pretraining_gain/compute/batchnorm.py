@@ -36,9 +36,9 @@ class SynchronisedBatchNorm(nn.BatchNorm2d):
         n, mean = sums[2, 0].detach(), sums[0] / sums[2]
         variance = sums[1] / sums[2] - mean.square()
         with torch.no_grad():
-            self.num_batches_tracked += 1
-            self.running_mean.lerp_(mean.to(images.dtype), self.momentum)
-            self.running_var.lerp_((variance * (n / (n - 1))).to(images.dtype), self.momentum)
+            self.num_batches_tracked += 1  # type: ignore[assignment, operator]
+            self.running_mean.lerp_(mean.to(images.dtype), self.momentum)  # type: ignore[arg-type, union-attr]
+            self.running_var.lerp_((variance * (n / (n - 1))).to(images.dtype), self.momentum)  # type: ignore[arg-type, union-attr]
         scale = self.weight.double() * (variance + self.eps).rsqrt()
         shift = self.bias.double() - mean * scale
         return torch.addcmul(shift.to(images.dtype)[:, None, None], images, scale.to(images.dtype)[:, None, None])

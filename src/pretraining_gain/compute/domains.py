@@ -26,7 +26,7 @@ _IMAGES, _CLASSES = 1200, 120  # of each domain, at most
 _PLAIN, _COLOURLESS = 0.05, 0.02
 
 
-def measures(pixels: StoredImages) -> dict[str, float]:
+def measures(pixels: torch.Tensor | StoredImages) -> dict[str, float]:
     """Measure images (N, 3, S, S) uint8: shares with a plain ground and without colour, place of edges, detail, light.
 
     `edges in the middle`: median share of the changes between neighbouring pixels inside the middle quarter of the area;

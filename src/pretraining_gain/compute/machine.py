@@ -68,7 +68,7 @@ class Machine:
         """Whether this is the process that writes files and shows progress."""
         return self.accelerator.is_main_process
 
-    def optimizer(self, parameters: Iterable[nn.Parameter], **settings: float) -> torch.optim.SGD:
+    def optimizer(self, parameters: Iterable[nn.Parameter], **settings: Any) -> torch.optim.SGD:
         """SGD, on CUDA as one fused kernel."""
         return torch.optim.SGD(parameters, fused=self.device == "cuda", **settings)
 
@@ -112,7 +112,7 @@ class Machine:
         name = torch.cuda.get_device_name() if self.device == "cuda" else platform.machine()
         versions = {"python": platform.python_version(), "torch": torch.__version__}
         versions |= {"torchvision": torchvision.__version__, "accelerate": accelerate.__version__}
-        settings = {
+        settings: dict[str, str | int] = {
             "devices": self.part[1],
             "precision": self.precision,
             "threads": self.threads,

@@ -33,7 +33,8 @@ Batch = tuple[Tensor, Tensor, int]
 class StoredImages(Protocol):
     """Images that stay on disk: indexed with positions (B,) int64 they give (B, 3, S, S) uint8."""
 
-    shape: tuple[int, ...]
+    @property
+    def shape(self) -> tuple[int, ...]: ...
 
     def __getitem__(self, positions: Tensor) -> Tensor: ...
 
@@ -56,8 +57,8 @@ class ImageSet:
 
     def content_hash(self) -> str:
         """Sixteen hex digits over pixels (of stored images: their checksums), labels and ids, for the run's record."""
-        in_memory = isinstance(self.images, Tensor)
-        digest = hashlib.sha256(self.images.cpu().numpy().tobytes() if in_memory else self.images.checksums())
+        pixels = self.images
+        digest = hashlib.sha256(pixels.cpu().numpy().tobytes() if isinstance(pixels, Tensor) else pixels.checksums())
         digest.update(self.labels.numpy().tobytes() + "\n".join(self.image_ids).encode())
         return digest.hexdigest()[:16]
 

@@ -37,7 +37,7 @@ class Progress:
         if self._bar is not None:
             self._bar.update(done - self._bar.n)
             self._bar.set_postfix_str(figures)
-        else:
+        elif self._line is not None:
             seconds = time.perf_counter() - self._started
             self._line.update(
                 HTML(

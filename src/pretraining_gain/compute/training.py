@@ -103,7 +103,7 @@ def train(
 
 def _what_is_trained(
     model: nn.Module, data: ImageSet, recipe: Recipe, seed: int, machine: Machine
-) -> tuple[nn.Module, Callable[[int, int], Iterator[Batch]]]:
+) -> tuple[Any, Callable[[int, int], Iterator[Batch]]]:
     """The part of `model` that learns, and its batches as a function of (epoch, first batch)."""
     if recipe.freeze_backbone:
         freeze_backbone(model)

@@ -29,7 +29,7 @@ class Parameters(Given):
         """
         given = cls(**plain_parameters(parameters, list(cls.model_fields)))
         if "study" in cls.model_fields:
-            check_name(given.study)
+            check_name(given.study)  # type: ignore[attr-defined]
         return given
 
 

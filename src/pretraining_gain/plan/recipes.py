@@ -117,4 +117,5 @@ class RecipeChoice(Given):
 
 def _changed(based_on: str, changes: dict[str, Any]) -> Recipe:
     """One of the paper's recipes with changes. Raises pydantic's error for an unknown or impossible one."""
-    return Recipe(**{field: value for field, (value, _) in PAPER_RECIPES[based_on].items()} | changes)
+    usual: dict[str, Any] = {field: value for field, (value, _) in PAPER_RECIPES[based_on].items()}
+    return Recipe(**usual | changes)

@@ -260,11 +260,11 @@ def _onto(target: Downstream, design: Design | None, start: Run) -> list[Run]:
 
 def _starts(study: Study, name: str) -> list[tuple[Design | None, Run]]:
     """What finetunings start from, in order: scratch, the paper's arms, the other designs' arms. None: the paper's."""
-    scratch = {"study": name, "pool": SCRATCH, "downstream": study.downstreams[0].name}
+    scratch: dict[str, Any] = {"study": name, "pool": SCRATCH, "downstream": study.downstreams[0].name}
     starts: list[tuple[Design | None, Run]] = [(None, Run(seed=seed, **scratch)) for seed in study.seeds]
     for design in (None, *study.designs):
         seeds = design.seeds if design and design.seeds else study.seeds
         for pool, ks in (design or study).arms.items():
-            given = {"study": name, "pool": pool, "design": design.name if design else ""}
+            given: dict[str, Any] = {"study": name, "pool": pool, "design": design.name if design else ""}
             starts += [(design, Run(k=k, seed=seed, **given)) for k in ks for seed in seeds]
     return starts

@@ -237,7 +237,7 @@ class Study(Given):
         """The downstream that differs from `target` in one thing only: whether the backbone is frozen (and, being frozen,
         how many views are taken of an image)."""
         recipe = target.recipe.resolve()
-        wanted = {"freeze_backbone": not recipe.freeze_backbone}
+        wanted: dict[str, bool | int] = {"freeze_backbone": not recipe.freeze_backbone}
         for other in self.downstreams:
             wanted["frozen_views"] = other.recipe.resolve().frozen_views
             if other.images == target.images and other.recipe.resolve() == recipe.model_copy(update=wanted):

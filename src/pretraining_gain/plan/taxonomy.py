@@ -50,14 +50,14 @@ def made_table_path(name: str) -> Path:
     return prepared_root() / "class_tables" / f"{name}.csv"
 
 
-def load_class_table(name: str) -> pd.DataFrame:
+def load_class_table(name: str | None) -> pd.DataFrame:
     """Load a class table of this package, or one made by the preparation: one row per class, sorted by `class_id`
     (contiguous from 0).
 
     Columns: `class_id` int, `key` str (unique: folder, wnid or slug), `name` str, `animal` bool, and what else the
     table states (all str). Callers share one copy: do not change it. Raises `InputError` for an unknown or broken table.
     """
-    return _read_table(*_table_file(name))
+    return _read_table(*_table_file(name or ""))
 
 
 def rows_deciding_images(name: str) -> list[dict[str, str]]:

@@ -68,7 +68,7 @@ class Settings(Parameters):
                 correct[arm] = evaluation.correct[arm][rows][:, images]
         labels, ids = evaluation.labels[images], evaluation.image_ids[images]
         study = self.changed(evaluation.study)
-        kept_too = {"vote_cut": evaluation.vote_cut, "well_represented": evaluation.well_represented}
+        kept_too: dict[str, Any] = {"vote_cut": evaluation.vote_cut, "well_represented": evaluation.well_represented}
         return Evaluation(study, evaluation.downstream, seeds_of, labels, ids, correct, evaluation.runs, **kept_too)
 
     def changed(self, study: Study) -> Study:
@@ -108,12 +108,12 @@ def recompute(settings: Settings) -> Answer:
 def _bootstrap(claim: Claim, outcomes: list[Outcome], evidence: Evidence, draws: int) -> pd.DataFrame:
     """Of each contrast (seeds and images resampled); or, of the claims about species, of the gain in each group (seeds and
     species resampled). In double precision, as the browser has it."""
-    options = {"draws": draws, "exact": True}
+    options: dict[str, Any] = {"draws": draws, "exact": True}
     parts = claim.parts(evidence.study)
     if parts and parts[0].kind != ARMS:
         evaluation = evidence.evaluations[parts[0].downstream]
         values, groups = evidence.contrast(parts[0].weights), species_of(parts[0], evaluation)[parts[0].column]
-        return bootstrap_means(values, evaluation.labels, groups, resample_classes=True, **options)
+        return bootstrap_means(values, evaluation.labels, groups, resample_classes=True, **options)  # type: ignore[arg-type]
     rows = []
     for outcome in outcomes:
         together = pd.Series(outcome.part.what, index=np.unique(outcome.labels))

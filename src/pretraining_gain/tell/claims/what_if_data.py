@@ -25,7 +25,8 @@ def tweak_tables(study_name: str) -> dict[str, Any]:
     """All that the page needs of a study. Raises `InputError` when results are missing."""
     evidence = Evidence.load(study_name)
     study = evidence.study
-    claims, arms = [], {}
+    claims: list[Any] = []
+    arms: dict[Any, Any] = {}
     for claim in CLAIMS:
         verdict = verdict_on(claim, evaluate(claim, evidence))
         if verdict.tests:

@@ -66,7 +66,7 @@ class Audit:
 
     def birds(self, vote_cut: float | None = None) -> pd.Series:
         """Count the correct images of each bird class at a vote cut: name -> count, fewest first."""
-        birds = self.annotations[self.annotations["category"] == "Bird"]
+        birds = self.annotations[self.annotations["category"] == "Bird"]  # type: ignore[index]
         counts = correct_images(birds, self.view.vote_cut if vote_cut is None else vote_cut)
         names = load_class_table("imagenet1k").set_index("key")["name"]
         return counts.rename(index=names).sort_values(kind="stable")

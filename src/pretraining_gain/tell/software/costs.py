@@ -162,7 +162,7 @@ class Costs:
         """What the chapter states. Minutes; megabytes; images."""
         everything, saved = _sums(self.runs), self.saved()
         pretrainings = _sums(self.runs[self.runs["stage"] == "pretrain"])
-        found = {name.split(",")[0].replace(" ", "_"): value for name, value in everything.items()}
+        found: dict[str, Any] = {name.split(",")[0].replace(" ", "_"): value for name, value in everything.items()}
         found |= {"machine": ", ".join(dict.fromkeys(self.runs["machine"]))}
         found |= {"n_interrupted": int((self.runs["starts"] > 1).sum())}
         found |= {"n_from_cache": int((self.runs["from_cache"] == "yes").sum())}

@@ -48,7 +48,7 @@ def figure_table(plan: Plan) -> pd.DataFrame:
 
     Figures share runs, so the last row is less than the sum. Eight devices take an eighth: runs are independent.
     """
-    rows = {}
+    rows: dict[str, dict[str, float]] = {}
     for name, runs in (figure_runs(plan) | {"all": plan.runs()}).items():
         hours = sum(map(device_hours, runs))
         rows[name] = {"runs": len(runs), "images_seen": sum(map(images_seen, runs))}

@@ -150,7 +150,7 @@ class ControlTables:
             key = f"{row['claim']}_{row['n_seeds']}_seeds_{size}_permille"
             found |= {f"{key}_supported": row["supported"], f"{key}_contradicted": row["contradicted"]}
         for row in self.estimators.to_dict("records"):
-            key = f"{row['measure']}_{row['quantity']}".translate(str.maketrans({" ": "_", ",": None, ":": None}))
+            key = f"{row['measure']}_{row['quantity']}".replace(" ", "_").replace(",", "").replace(":", "")
             found |= {f"{key}_least": row["min"], f"{key}_most": row["max"]}
         return found | self._worlds()
 

@@ -140,7 +140,7 @@ class Controls:
                 rates = self._rates(one, one.scene(effects), repetitions)
             except InputError:
                 continue
-            row = {
+            row: dict[str, str | float] = {
                 "claim": claim,
                 "test": "equal" if equal else "greater",
                 "parts": len(stage.parts),

@@ -80,7 +80,7 @@ def _difference(stage: Stage, many: Scene, part: Outcome) -> tuple[float, float]
     values = [draw[second].astype(float) - draw[first] for draw in draws]
     parts = np.mean([unbiased_components(one, labels) for one in values], axis=0)
     species = stage.evidence.out.species
-    chosen = part.part.between[0].mask(species)
+    chosen = part.part.between[0].mask(species)  # type: ignore[index]
     n_first = int(chosen.sum())
     return difference_error(_cut(parts), stage.n_seeds, n_first, len(species) - n_first, _plan(stage)[2])
 

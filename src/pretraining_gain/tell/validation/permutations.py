@@ -84,13 +84,13 @@ def _two_sided(claim: str, evidence: Evidence) -> list[float]:
     out = evidence.out
     gains = None if SHUFFLED[claim].startswith("pools") else out.difference(evidence.study.everything)
     if claim == "C2":
-        return [_no_difference(gains, out.labels, out.species["representation"] != NONE)]
+        return [_no_difference(gains, out.labels, out.species["representation"] != NONE)]  # type: ignore[arg-type]
     if claim == "C3":
-        return [group_spread(gains, out.labels, out.species["family"], evidence.study.margin).p_different]
+        return [group_spread(gains, out.labels, out.species["family"], evidence.study.margin).p_different]  # type: ignore[arg-type]
     if claim == "C4":
         groups = out.species["supercategory"]
-        spread = group_spread(gains, out.labels, groups, evidence.study.margin).p_different
-        return [spread, _no_difference(gains, out.labels, groups == "Mammals")]
+        spread = group_spread(gains, out.labels, groups, evidence.study.margin).p_different  # type: ignore[arg-type]
+        return [spread, _no_difference(gains, out.labels, groups == "Mammals")]  # type: ignore[arg-type]
     return [_of_contrast(part) for part in evaluate(BY_ID[claim], evidence)]
 
 

@@ -144,7 +144,7 @@ def _arms(stage: Stage, effects: np.ndarray) -> Planted:
 def _gains(stage: Stage, gains: float | np.ndarray) -> Planted:
     middle = stage.target.top1
     everything = stage.study.everything
-    return Planted({SCRATCH: middle - np.mean(gains) / 2, everything: middle - np.mean(gains) / 2 + gains}, "random")
+    return Planted({SCRATCH: middle - np.mean(gains) / 2, everything: middle - np.mean(gains) / 2 + gains}, "random")  # type: ignore[dict-item]
 
 
 def _most_gain(stage: Stage, effects: np.ndarray) -> Planted:

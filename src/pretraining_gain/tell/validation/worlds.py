@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import astuple, dataclass, field
 from functools import cached_property
 from itertools import combinations
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from scipy.optimize import brentq
@@ -209,7 +209,7 @@ class SimulatedEvidence(Evidence):
         empty = {}
         for name, domain in domains.items():
             real = measured[domain].evaluation
-            facts = {SCRATCH: study.seeds}, real.labels, real.image_ids, {}, real.runs.iloc[:0]
+            facts: tuple[Any, ...] = {SCRATCH: study.seeds}, real.labels, real.image_ids, {}, real.runs.iloc[:0]
             empty[name] = Evaluation(study, study.downstream(name), *facts)
         return cls(study, empty, measured=measured)
 
@@ -218,13 +218,13 @@ class SimulatedEvidence(Evidence):
         target = self.study.downstream_in(INSIDE if scene.measured is self.measured[INSIDE] else OUT)
         for arm, correct in scene.draw(rng).items():
             other = self.study.finetuned_the_other_way(target) if arm.startswith(FROZEN) else target
-            evaluation = self.evaluations[other.name]
+            evaluation = self.evaluations[(other or target).name]
             name = arm.removeprefix(FROZEN)
             evaluation.correct[name] = correct
             evaluation.seeds_of[name] = evaluation.seeds_of[SCRATCH]
 
 
-def liability_table(measured: Mapping[str, Measured]) -> list[dict[str, float | str]]:
+def liability_table(measured: Mapping[str, Measured]) -> list[dict[str, Any]]:
     """One row a target: domain, mean top-1 and the standard deviations of its liability."""
     names = list(Liability.__dataclass_fields__)
     rows = measured.items()
