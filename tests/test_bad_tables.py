@@ -124,7 +124,8 @@ def test_how_a_table_was_saved_changes_neither_it_nor_a_fingerprint(table, tmp_p
 
     plain = state()
     rewrite(table)
-    assert state() == plain and len(plain[0]) == 3
+    assert state() == plain
+    assert len(plain[0]) == 3
 
 
 def test_a_dataset_needs_its_own_columns(tmp_path):
