@@ -41,8 +41,10 @@ def test_what_is_kept_equals_what_is_read(toy, monkeypatch):
     kept = CorrectnessReader("again").read(path, 24, sha256)
     assert read == []  # the tables have read it
     table = read_predictions(path, 24, "again", sha256)
-    assert kept.image_ids.tolist() == table["image_id"].tolist() and kept.labels.tolist() == table["label"].tolist()
-    assert kept.right.tolist() == (table["label"] == table["prediction"]).tolist() and kept.right.dtype == bool
+    assert kept.image_ids.tolist() == table["image_id"].tolist()
+    assert kept.labels.tolist() == table["label"].tolist()
+    assert kept.right.tolist() == (table["label"] == table["prediction"]).tolist()
+    assert kept.right.dtype == bool
     assert kept.images == correctness.Correctness.of(table).images
 
 
@@ -64,7 +66,8 @@ def test_a_damaged_keepsake_is_made_anew(toy, damage, monkeypatch):
     for kept in (cache_root() / "predictions").iterdir():
         kept.write_bytes(damage)
     read = read_each(monkeypatch)
-    assert np.array_equal(CorrectnessReader("again").read(path, 24, sha256).right, before.right) and read == [path.name]
+    assert np.array_equal(CorrectnessReader("again").read(path, 24, sha256).right, before.right)
+    assert read == [path.name]
 
 
 def test_a_changed_file_is_refused_although_it_was_read_before(toy, results):

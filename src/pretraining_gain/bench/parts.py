@@ -21,7 +21,7 @@ from pretraining_gain.compute.evaluation import evaluate
 from pretraining_gain.compute.machine import Machine, cpu_has_bf16
 from pretraining_gain.compute.models import build_model
 from pretraining_gain.compute.pipeline import training_batches
-from pretraining_gain.compute.training import train
+from pretraining_gain.compute.training import build_optimizer, train
 
 Comparison = dict[str, Any]
 OURS, TORCHVISION, TIMM, LIMIT = "ours", "torchvision loop", "timm loader", "one batch in memory"
@@ -33,7 +33,7 @@ _END_TO_END = {32: 1.5, 64: 1.3, 224: 1.0}
 
 @dataclass(frozen=True)
 class Given:
-    """What every part gets: the machine, how much to do, and the images."""
+    """The inputs of every part: the machine, the amount of work, and the images."""
 
     machine: Machine
     scale: Scale
@@ -73,7 +73,7 @@ def _limit(setting: Setting, given: Given) -> Comparison:
     def prepare_steps() -> None:
         build()
         model = held["model"].to(machine.accelerator.device).train()
-        optimizer = machine.optimizer(model.parameters(), lr=recipe.lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay)
+        optimizer = build_optimizer(model.parameters(), recipe, machine.device)
         held["prepared"] = machine.prepare(model, optimizer)
         held["batch"] = next(iter(training_batches(data, recipe, 0, 0, machine.device)))
 
@@ -135,7 +135,7 @@ def evaluation(given: Given) -> list[Comparison]:
 def _evaluation(setting: Setting, given: Given) -> Comparison:
     recipe, task = setting.recipe(), given.photographs.task(setting.images, N_CLASSES)
     model = build_model(setting.backbone, N_CLASSES, seed=0).to(given.device)
-    plain = build_model(setting.backbone, N_CLASSES, seed=0).to(given.device, memory_format=torch.contiguous_format)
+    plain = build_model(setting.backbone, N_CLASSES, seed=0).to(given.device, memory_format=torch.contiguous_format)  # type: ignore[call-overload]
 
     def ours(afresh: bool) -> None:
         evaluate(model, task.load("train", recipe.resize_px, afresh=afresh), recipe, given.machine)

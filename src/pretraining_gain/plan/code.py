@@ -53,8 +53,8 @@ def inputs_of(notebook: Path) -> list[Path]:
     These are modules that it imports, transitively, modules that declare its figures, and the tables of `metadata/` that
     they name. The class tables of a study follow from the study.
     """
-    figures = [path for path in Path(PACKAGE, "tell", "figures").glob("*.py") if notebook.stem in _strings(path)]
-    drawn = [f"{_NAME}.tell.figures.{path.stem}" for path in figures]
+    figures = Path(PACKAGE, "tell", "figures").glob("*.py") if notebook.suffix == ".ipynb" else ()
+    drawn = [f"{_NAME}.tell.figures.{path.stem}" for path in figures if notebook.stem in _strings(path)]
     sources = [*_reached([*_imports(_tree_of(notebook)), *drawn], within=f"{_NAME}.").values()]
     sources += [notebook] if notebook.suffix == ".py" else []
     tables = {table for path in sources for table in _read(path, path.stat().st_mtime_ns)[2]}

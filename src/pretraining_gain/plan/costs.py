@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from pretraining_gain.datasets import find_dataset
+from pretraining_gain.plan.backbones import find_backbone
 from pretraining_gain.plan.parameters import StudyName
 from pretraining_gain.plan.recipes import RecipeChoice
 from pretraining_gain.plan.runs import Run, finetuning_runs, pretraining_runs
@@ -19,8 +20,6 @@ _FORWARD_SHARE = 1 / 3
 # A prepared image is a JPEG of quality 95 without colour subsampling: about so many bytes a pixel, measured on
 # Caltech-101's photographs at 256 px.
 _BYTES_PER_PIXEL = 0.49
-#: float32 weights of a backbone and a head for 1,000 classes; a checkpoint holds SGD's momentum, too.
-WEIGHTS_MB = {"resnet50": 102.5, "resnet18": 46.8, "resnet10_w32": 6.0, "resnet10_w16": 1.8}
 
 
 @dataclass(frozen=True)
@@ -64,7 +63,7 @@ class Plan:
                     gigabytes = images.n_classes * n * bytes_each / 1e9
                     key = (images.dataset, split)
                     sets[key] = max(sets.get(key, 0), gigabytes)  # a part of a dataset is in the whole
-        weights = WEIGHTS_MB[self.study.backbone] / 1000
+        weights = find_backbone(self.study.backbone).weights_mb / 1000
         runs = self.runs()
         kept = {f"prepared {name}, {split}": size for (name, split), size in sets.items() if size}
         kept["weights of all pretrainings"] = weights * sum(run.stage == "pretrain" for run in runs)
@@ -116,10 +115,11 @@ def images_seen(run: Run) -> int:
 
 
 def device_hours(run: Run) -> float:
-    """Hours of one device that the run takes at its study's throughput."""
+    """Hours of one device that the run takes at its study's throughput, which is that of the study's backbone."""
     recipe = run.recipe
     share = _FORWARD_SHARE if recipe.freeze_backbone else 1.0
     if recipe.frozen_views:  # the backbone sees each view once; what the head takes is next to nothing
         share *= min(recipe.frozen_views, recipe.epochs) / recipe.epochs
     evaluated = run.images.n_classes * run.images.eval_images_per_class * _FORWARD_SHARE if run.downstream else 0
-    return (images_seen(run) * share + evaluated) / run.plan.throughput.train_images_per_s / 3600
+    relative_cost = find_backbone(run.backbone).cost / find_backbone(run.plan.backbone).cost
+    return relative_cost * (images_seen(run) * share + evaluated) / run.plan.throughput.train_images_per_s / 3600

@@ -79,7 +79,7 @@ class Verdict(_Record):
     claim: str
     text: str
     section: str = Field(description="of the paper")
-    figure: str = Field(description="label of the figure in the book")
+    figure: str = Field(description="key of the figure in the book")
     estimand: str
     verdict: Literal["supported", "contradicted", "not resolvable at this scale", "not run"]
     rule: str = Field(description="why this verdict")

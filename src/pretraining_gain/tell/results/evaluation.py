@@ -101,7 +101,7 @@ class Evaluation:
 
 
 class View(Parameters):
-    """What a figure notebook shows. Empty `downstream` and `arm`: the out-of-domain target, and all source classes.
+    """Parameters of a figure notebook. Empty `downstream` and `arm`: the out-of-domain target, all source classes.
 
     `vote_cut` and `well_represented` matter to a study that grades species by the bird annotations (Figure 1).
     """
@@ -167,6 +167,8 @@ def load_evaluation(study_name: str, downstream_name: str) -> Evaluation:
         if any(one.images != first.images for one in found):
             raise InputError(f"{where} was evaluated on other images than the rest; {again}")
         correct[arm] = np.stack([one.right for one in found])
+    if first is None:
+        raise InputError(f"{study.name}/{downstream.name} has no runs; {again}")
     seeds_of = {arm: planned[downstream.name, arm] for arm in correct}
     return Evaluation(study, downstream, seeds_of, first.labels, first.image_ids, correct, runs)
 
