@@ -1,4 +1,4 @@
-"""What notebooks hand to chapters: figures and numbers under keys that the chapters paste."""
+"""Hand figures and numbers from notebooks to chapters, under keys that the chapters paste."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from pretraining_gain.tell.results.provenance import Provenance
 
 
 class Shown:
-    """What a page shows, by MIME type, with the line under it that says where it comes from.
+    """An output by MIME type, with its provenance in a line below it.
 
-    The same provenance is in the output's metadata, from where the book publishes it.
+    The output's metadata hold the same provenance, which the book publishes.
     """
 
     def __init__(self, key: str, provenance: Provenance, forms: dict[str, Any]) -> None:
@@ -35,7 +35,7 @@ class Shown:
 
 
 def _forms_of(figure: go.Figure, key: str, description: str) -> dict[str, Any]:
-    """A plotly figure that draws in JupyterLab and, by the book's own `figures.js`, in the rendered book.
+    """Return the MIME forms of a plotly figure, for JupyterLab and, drawn by `figures.js`, for the book.
 
     The page gets the figure's JSON in an inert element; `figures.js` loads the one local plotly.js only on pages that
     have such elements, draws what comes into view, and follows the page's light or dark theme.
@@ -98,7 +98,7 @@ def _show(key: str, drawn: go.Figure | Html | str, description: str, provenance:
 
 
 def _note(text: str) -> dict[str, Any]:
-    """A remark in place of a result."""
+    """Return the MIME forms of a remark in place of a result."""
     return {"text/html": f'<div class="not-run"><p>{html.escape(text)}</p></div>', "text/plain": text}
 
 
