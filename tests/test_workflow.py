@@ -9,10 +9,9 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
-from conftest import ROOT, change_study, simulate_results
+from conftest import ROOT, change_study, simulate_results, wait_for
 
 from pretraining_gain.plan.runs import finetuning_runs, pretraining_runs
 from pretraining_gain.plan.studies import load_study
@@ -46,8 +45,7 @@ def test_nothing_twice_only_what_changed_and_on_after_a_kill(results, small_stud
     assert planned(small_study) == {"pretrain": 2, "finetune": 8, "tables": 1}
     process = subprocess.Popen(snakemake(small_study), cwd=ROOT, start_new_session=True,
                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
-    while not records(results) and process.poll() is None:
-        time.sleep(0.1)
+    wait_for(lambda: records(results) or process.poll() is not None)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     kept = records(results)
