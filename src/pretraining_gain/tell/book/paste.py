@@ -13,6 +13,7 @@ import plotly.graph_objects as go
 from IPython.display import HTML, display
 from myst_nb import glue
 
+from pretraining_gain.errors import InputError
 from pretraining_gain.plan.costs import Plan, device_hours
 from pretraining_gain.plan.studies import load_study
 from pretraining_gain.tell.figures.declare import Figure, Html, declared_in
@@ -70,8 +71,13 @@ def show_figures(module: ModuleType, source: Any, study: str = "", downstream: s
 
 
 def show_not_run(study: str, figures: Iterable[Figure]) -> None:
-    """Say in the place of every one of `figures` that needs runs what this study would cost."""
-    plan = Plan.of(study)
+    """Say in the place of every one of `figures` that needs runs what this study would cost.
+
+    Raises `InputError` when there are no figures: the notebook that was named draws none.
+    """
+    plan, figures = Plan.of(study), list(figures)
+    if not figures:
+        raise InputError("no figures: the page draws none; accepted: a notebook with figures, such as 11_subsets")
     for figure in figures:
         if runs := figure.runs(plan):
             alone = f" {figure.label} alone takes {len(runs):,} runs and {sum(map(device_hours, runs)):,.0f} hours."
