@@ -118,7 +118,7 @@ rule results:
 rule book:
     input:
         expand("book/executed/{study}/{page}.ipynb", study=SHOWN, page=["10_taxa", "11_subsets", "13_claims", "15_beyond", "18_costs", "23_explorer"]),
-        expand("book/executed/{study}/24_tweak.ipynb", study=["toy", "mini"]),
+        expand("book/executed/{study}/24_what_if.ipynb", study=["toy", "mini"]),
         expand("book/executed/{study}/00_plan.ipynb", study=SHOWN),
         expand("book/executed/{study}/12_samples.ipynb", study=SHOWN),
         expand("book/executed/toy/{page}.ipynb", page=["01_pretrain", "02_finetune"]),
@@ -225,7 +225,7 @@ rule figures:
     output:
         "book/executed/{study}/{page}.ipynb",
     wildcard_constraints:
-        page="10_taxa|11_subsets|15_beyond|18_costs|23_explorer|24_tweak",
+        page="10_taxa|11_subsets|15_beyond|18_costs|23_explorer|24_what_if",
     params:
         study=named,
     shell:

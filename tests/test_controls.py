@@ -13,8 +13,8 @@ from scipy.stats import t as t_distribution
 from pretraining_gain.errors import InputError
 from pretraining_gain.tell.claims.declarations import CLAIMS
 from pretraining_gain.tell.figures.controls import power_curves
-from pretraining_gain.tell.statistics.crossed import Sources
-from pretraining_gain.tell.statistics.estimates import holm
+from pretraining_gain.tell.statistics import holm
+from pretraining_gain.tell.statistics.variance import Sources
 from pretraining_gain.tell.validation.control_tables import ControlTables
 from pretraining_gain.tell.validation.controls import Controls, Effort, Finished, _components
 from pretraining_gain.tell.validation.permutations import SHUFFLED, permutation_rows

@@ -44,7 +44,7 @@ EXECUTED = "book/executed"
 FOLDER = "_static/rerun"
 _NUMBERED = re.compile(r"-figure_(\d+)$")
 #: What shows no plot, whose text alternative is no title.
-_TITLES = {"figure_5": "The two domains side by side", "explorer": "Gain explorer", "tweak": "Change the analysis"}
+_TITLES = {"figure_5": "The two domains side by side", "explorer": "Gain explorer", "what_if": "Change the analysis"}
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from pretraining_gain.tell.results.gains import (
     group_accuracy,
     species_gains,
 )
-from pretraining_gain.tell.statistics.estimates import Estimate
+from pretraining_gain.tell.statistics import Estimate
 
 
 class StudyResults:

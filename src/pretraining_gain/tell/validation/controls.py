@@ -27,7 +27,7 @@ from pretraining_gain.paths import make_writable, results_root, write_atomically
 from pretraining_gain.tell.claims.declarations import EQUAL
 from pretraining_gain.tell.claims.evidence import Evidence
 from pretraining_gain.tell.claims.ledger import ALPHA, CONTRADICTED, SUPPORTED, decide
-from pretraining_gain.tell.statistics.estimates import components
+from pretraining_gain.tell.statistics import components
 from pretraining_gain.tell.validation.detectable import at_detectable
 from pretraining_gain.tell.validation.permutations import SHUFFLED, permutation_rows
 from pretraining_gain.tell.validation.scenarios import ALL_AT_BOUND, BY_ID, DETECTABLE, NULL, POWER, Stage

@@ -9,14 +9,14 @@ from scipy.optimize import brentq
 
 from pretraining_gain.tell.claims.declarations import ARMS, EQUAL, GROUPS, SHARE
 from pretraining_gain.tell.claims.evidence import Outcome
-from pretraining_gain.tell.statistics.estimates import (
+from pretraining_gain.tell.statistics import (
     Components,
     design_error,
     difference_error,
     smallest_detectable,
     smallest_margin,
+    unbiased_components,
 )
-from pretraining_gain.tell.statistics.power import unbiased_components
 from pretraining_gain.tell.validation.scenarios import CLEAR, Stage
 from pretraining_gain.tell.validation.worlds import Scene
 

@@ -8,7 +8,7 @@ import time
 import numpy as np
 import pandas as pd
 
-from pretraining_gain.tell.statistics.bootstrap import bootstrap_means
+from pretraining_gain.tell.statistics import bootstrap_means
 
 # Species of iNat-Mini-A by supercategory (paper, D.1), in the order in which Figure 2 names them.
 _SUPERCATEGORIES = np.array([170, 142, 153, 1486, 2526, 246, 169, 183, 313]) / 5388

@@ -11,7 +11,7 @@ from scipy.stats import kstest
 from pretraining_gain.plan.representation import NONE
 from pretraining_gain.tell.claims.evidence import Evidence, Outcome, evaluate
 from pretraining_gain.tell.claims.ledger import ALPHA, CONTRADICTED, SUPPORTED, decide
-from pretraining_gain.tell.statistics.estimates import estimate_difference, estimate_mean, group_spread
+from pretraining_gain.tell.statistics import estimate_difference, estimate_mean, group_spread
 from pretraining_gain.tell.validation.scenarios import BY_ID
 
 POOLS = ("animal", "non_animal", "random")

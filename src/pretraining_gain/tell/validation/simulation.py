@@ -15,19 +15,17 @@ import pandas as pd
 from scipy.special import ndtr, ndtri
 
 from pretraining_gain.commands import CommandLine, whole_number
-from pretraining_gain.tell.statistics.bootstrap import bootstrap_means
-from pretraining_gain.tell.statistics.estimates import (
+from pretraining_gain.tell.statistics import (
+    Components,
     Estimate,
+    bootstrap_means,
+    design_error,
+    difference_error,
     estimate_correlation,
     estimate_difference,
     estimate_mean,
     estimate_share_positive,
     group_spread,
-)
-from pretraining_gain.tell.statistics.power import (
-    Components,
-    design_error,
-    difference_error,
     smallest_detectable,
     smallest_margin,
     unbiased_components,
