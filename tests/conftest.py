@@ -9,7 +9,8 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -214,3 +215,9 @@ class Watched:
         page.wait_for_function("!document.querySelector('.gain-figure:not([data-drawn])')")
         marks = "all => all.map(one => one.querySelectorAll('.trace path, .trace .point, .bars path').length)"
         return page.locator(".gain-figure").evaluate_all(marks)
+
+
+def wait_for(condition: Callable[[], object], every_s: float = 0.02) -> None:
+    """Wait until `condition()` holds, however slow the machine; a caller includes the end of what it waits for."""
+    while not condition():
+        time.sleep(every_s)

@@ -177,7 +177,7 @@ def added():
     def few_animals_help(study, target):
         yield Part("two animals − scratch", GREATER, ARMS, {Arm(target, "animal-k2"): 1.0, Arm(target, "scratch"): -1.0})
 
-    claim = Claim("C99", "Few animal classes help.", "3", "fig-3", "difference in top-1", few_animals_help)
+    claim = Claim("C99", "Few animal classes help.", "3", "figure_3", "difference in top-1", few_animals_help)
     CLAIMS.append(claim)
     yield claim
     CLAIMS.remove(claim)

@@ -6,7 +6,7 @@ Pure functions. Colours are those of the book's figures; text takes the colour o
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 _GREY = "#767676"
@@ -123,7 +123,7 @@ def _in_words(curve: Curve) -> str:
     return f"{curve.name}: {done}, training top-1 {last['top1']:.0%}, loss {last['loss']:.2f}"
 
 
-def _row(row: Row, y: float, x) -> list[str]:
+def _row(row: Row, y: float, x: Callable[[float], float]) -> list[str]:
     weight = "bold" if row.mine else "normal"
     parts = [_text(_LABELS - 12, y + 4, row.name, "end", weight)]
     parts.append(_line(x(row.low), y, x(row.high), y, row.colour, 4 if row.mine else 2))

@@ -14,7 +14,7 @@ from pretraining_gain.plan.runs import Run
 from pretraining_gain.plan.studies import load_study
 from pretraining_gain.playground.choices import scratch_partner
 from pretraining_gain.playground.work import predictions_of, record
-from pretraining_gain.tell.results.correctness import Hits, HitsReader
+from pretraining_gain.tell.results.correctness import Correctness, CorrectnessReader
 from pretraining_gain.tell.results.evaluation import load_evaluation
 from pretraining_gain.tell.results.gains import arm_accuracy
 from pretraining_gain.tell.statistics import bootstrap_means
@@ -68,7 +68,8 @@ class Outcome:
 
     def row(self) -> dict[str, object]:
         """Of the table of all that was trained."""
-        run, values = self.run, {"top1": self.top1, "from_scratch": self.scratch_top1}
+        run = self.run
+        values: dict[str, float | None] = {"top1": self.top1, "from_scratch": self.scratch_top1}
         values |= {"gain": self.gain, "low": self.low, "high": self.high}
         facts = {"study": run.plan.name, "target": run.downstream, "pretrained on": run.arm, "seed": run.seed}
         facts |= {"backbone": run.backbone, "epochs": run.recipe.epochs}
@@ -92,6 +93,6 @@ def _stored_gains(study_name: str, downstream: str) -> pd.DataFrame:
     return gains.assign(place=gains["pool"].map(order)).sort_values(["place", "k"], ignore_index=True)
 
 
-def _hits(run: Run) -> Hits:
-    reader = HitsReader("press Train again")
+def _hits(run: Run) -> Correctness:
+    reader = CorrectnessReader("press Train again")
     return reader.read(predictions_of(run), run.images.n_classes, record(run)["sha256"]["predictions"])

@@ -65,7 +65,7 @@ class Playground:
         self._training = Training(work, self._news)
 
     def stop(self) -> None:
-        if self._is_training():
+        if self._training and self._is_training():
             self._say("Stopping: the state is being kept. Press Stop again to end at once, without keeping it.")
             self._training.stop()
 

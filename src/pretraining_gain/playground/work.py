@@ -13,8 +13,6 @@ from pretraining_gain.plan.record import Record, read_record
 from pretraining_gain.plan.runs import Run
 from pretraining_gain.playground.choices import playground_root, scratch_partner
 
-# How many times longer a training step takes than one of resnet10_w16: measured on one CPU core, at 32 px in batches of 32.
-_WORK = {"resnet10_w16": 1.0, "resnet10_w32": 2.7, "resnet18": 8.6, "resnet50": 24.0}
 _START_S = 6.0  # a new process imports torch and reads the images
 
 
@@ -116,7 +114,7 @@ def seconds(steps: list[Step], pace: float = 1.0) -> float:
 
 def step_seconds(step: Step) -> float:
     """Of one step at its study's assumed speed, which is that of the study's own backbone."""
-    return device_hours(step.run) * 3600 * _WORK[step.run.backbone] / _WORK[step.run.plan.backbone]
+    return device_hours(step.run) * 3600
 
 
 def in_words(duration_s: float) -> str:

@@ -61,6 +61,7 @@ def _replace(new: Path, book: Path) -> None:
         os.replace(book, old)
     os.replace(fresh, book)
     shutil.rmtree(old, ignore_errors=True)
+    (book / "index.html").touch()  # newer than all that it was made from, even where Sphinx kept the page
 
 
 if __name__ == "__main__":

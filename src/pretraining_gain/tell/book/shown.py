@@ -10,21 +10,16 @@ import yaml
 from pretraining_gain.paths import make_writable, results_of, write_atomically
 from pretraining_gain.tell.book.executed import EXECUTED, Executed, notebooks_of, read_executed, short_name
 from pretraining_gain.tell.figures.registry import FIGURES
+from pretraining_gain.workflow import book_studies
 
 #: Pages that the build writes, one per study of a reader.
 PAGES = "book/studies"
 
 
-def book_studies(root: Path) -> dict[str, str]:
-    """Return the studies of the chapters' tabs, main study first, with the tabs' labels: one setting of `_config.yml`."""
-    config = yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8"))
-    return dict(config["sphinx"]["config"]["book_studies"])
-
-
 def own_studies(root: Path) -> list[str]:
     """Return every other study that has results and executed notebooks: a reader's own."""
     folders = sorted(path.name for path in (root / EXECUTED).iterdir() if notebooks_of(root, path.name))
-    shown = book_studies(root)
+    shown = book_studies()
     return [name for name in folders if name not in shown and (results_of(name) / "runs.csv").exists()]
 
 
@@ -44,7 +39,7 @@ def write_contents(root: Path) -> Path:
         toc["parts"].append(
             {"caption": f"Study {study}", "chapters": [{"file": f"{PAGES}/{study}"}, *_chapters(root, study)]}
         )
-    ours = [chapter for study in [*book_studies(root), ""] for chapter in _chapters(root, study)]
+    ours = [chapter for study in [*book_studies(), ""] for chapter in _chapters(root, study)]
     toc["parts"].append({"caption": "Executed notebooks", "chapters": ours})
     path = make_writable(root / "_build") / "_toc.yml"
     _write_changed(path, yaml.safe_dump(toc, sort_keys=False, allow_unicode=True))
@@ -63,19 +58,26 @@ def _write_changed(path: Path, text: str) -> None:
 
 
 def study_page(root: Path, study: str) -> str:
-    """Write the page of one study from the template: what every notebook of the study hands over, in their order."""
-    notebooks = {short_name(path): read_executed(root, path) for path in notebooks_of(root, study)}
-    sections = "\n".join(_section(name, one) for name, one in notebooks.items() if name != "claims" and one.shown)
+    """Write the page of one study from the template: what each notebook hands over, those with figures first."""
+    notebooks = [read_executed(root, path) for path in notebooks_of(root, study)]
+    notebooks.sort(key=lambda one: not any(map(_is_numbered, one.shown)))
+    sections = "\n".join(_section(one) for one in notebooks if one.shown and short_name(one.path) != "claims")
     template = (root / "book" / "_templates" / "study.md").read_text(encoding="utf-8")
-    return template.replace("$study", study).replace("$sections", sections)
+    file = notebooks[0].study_file
+    return template.replace("$study", study).replace("$file", file).replace("$sections", sections)
 
 
-def _section(name: str, notebook: Executed) -> str:
+def _is_numbered(key: str) -> bool:
+    return key in FIGURES and bool(FIGURES[key].number)
+
+
+def _section(notebook: Executed) -> str:
     """Write the section of one notebook: its figures by number, its tables by key."""
     lines = [f"## {notebook.title}\n", f"From the [executed notebook](/{notebook.page}.ipynb).\n"]
     for key in notebook.shown:
-        if key in FIGURES and FIGURES[key].number:
+        if _is_numbered(key):
             lines.append(f"```{{figure-of}} {key}\n```\n")
         else:
-            lines.append(f"**{key.replace('_', ' ').capitalize()}**\n\n```{{output}} {name}.{key}\n```\n")
+            title = FIGURES[key].title if key in FIGURES else key.replace("_", " ").capitalize()
+            lines.append(f"**{title}**\n\n```{{output}} {short_name(notebook.path)}.{key}\n```\n")
     return "\n".join(lines)

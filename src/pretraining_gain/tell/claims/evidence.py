@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -37,7 +38,7 @@ class Evidence:
         study = load_study(view.study)
         names = {study.downstream_in(claim.domain).name for claim in CLAIMS}
         names |= {arm.downstream for claim in CLAIMS for arm in claim.arms(study)}
-        grades = {"vote_cut": view.vote_cut, "well_represented": view.well_represented}
+        grades: dict[str, Any] = {"vote_cut": view.vote_cut, "well_represented": view.well_represented}
         return cls(study, {name: replace(load_evaluation(view.study, name), **grades) for name in sorted(names)})
 
     @classmethod
@@ -63,7 +64,7 @@ class Evidence:
         images = [self.evaluations[name].image_ids for name in by_downstream]
         if not all(np.array_equal(images[0], others) for others in images[1:]):
             return None
-        return sum(self.evaluations[name].contrast(arms) for name, arms in by_downstream.items())
+        return np.sum([self.evaluations[name].contrast(arms) for name, arms in by_downstream.items()], axis=0)
 
 
 @dataclass(frozen=True)

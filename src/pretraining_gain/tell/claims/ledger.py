@@ -63,7 +63,7 @@ class PartOutcome(_Record):
     @classmethod
     def of(cls, outcome: Outcome) -> PartOutcome:
         part = outcome.part
-        declared = {"what": part.what, "test": part.test, "kind": part.kind, "unit": KINDS[part.kind].unit}
+        declared: dict[str, Any] = {"what": part.what, "test": part.test, "kind": part.kind, "unit": KINDS[part.kind].unit}
         return cls(**declared, **{name: getattr(outcome, name) for name in cls.model_fields if name not in declared})
 
     def effect_text(self) -> str:
@@ -79,7 +79,7 @@ class Verdict(_Record):
     claim: str
     text: str
     section: str = Field(description="of the paper")
-    figure: str = Field(description="label of the figure in the book")
+    figure: str = Field(description="key of the figure in the book")
     estimand: str
     verdict: Literal["supported", "contradicted", "not resolvable at this scale", "not run"]
     rule: str = Field(description="why this verdict")
@@ -114,9 +114,10 @@ class Ledger(_Record):
     @classmethod
     def from_parameters(cls, parameters: Mapping[str, Any]) -> Ledger:
         """Build from a notebook's `globals()`: study, vote_cut, well_represented and variances_from."""
-        names = [name for name in ("study", "vote_cut", "well_represented") if name in parameters]
-        view = View.from_parameters(plain_parameters(parameters, names) | {"draws": 1})
-        return cls.of(view, View(study=parameters.get("variances_from", view.study), draws=1).study)
+        names = ("study", "vote_cut", "well_represented", "variances_from")
+        given = plain_parameters(parameters, [name for name in names if name in parameters])
+        variances_from = given.pop("variances_from", given["study"])
+        return cls.of(View.from_parameters(given | {"draws": 1}), View(study=variances_from, draws=1).study)
 
     @classmethod
     def of(cls, view: View, variances_from: str = "") -> Ledger:
@@ -125,7 +126,7 @@ class Ledger(_Record):
         `variances_from` names the study whose measured variances such a plan assumes.
         """
         study = load_study(view.study)
-        facts = {"study": study.name, "alpha": ALPHA, "margin": study.margin, "seeds": study.seeds}
+        facts: dict[str, Any] = {"study": study.name, "alpha": ALPHA, "margin": study.margin, "seeds": study.seeds}
         if not has_results(study.name):
             measured = Evidence.load(variances_from) if variances_from and has_results(variances_from) else None
             planned = [_not_run(claim, "not run here", expected_detectable(claim, study, measured)) for claim in CLAIMS]
@@ -176,8 +177,8 @@ def verdict_on(claim: Claim, outcomes: Sequence[Outcome]) -> Verdict:
     verdict, decisive, p_against = decide(outcomes)
     tests = [PartOutcome.of(outcome) for outcome in outcomes]
     rule = _rule(verdict, tests[decisive], len(tests), p_against)
-    outcome = {"rule": rule, "decisive": decisive, "detectable": tests[decisive].detectable, "tests": tests}
-    return Verdict(**_facts(claim), verdict=verdict, **outcome)
+    outcome: dict[str, Any] = {"rule": rule, "decisive": decisive, "detectable": tests[decisive].detectable, "tests": tests}
+    return Verdict(**_facts(claim) | {"verdict": verdict} | outcome)
 
 
 def decide(outcomes: Sequence[Outcome]) -> tuple[str, int, float]:
@@ -228,10 +229,10 @@ def expected_detectable(claim: Claim, study: Study, measured: Evidence | None) -
 
 
 def _not_run(claim: Claim, why: str, detectable: float | None) -> Verdict:
-    return Verdict(**_facts(claim), verdict=NOT_RUN, rule=why, decisive=None, detectable=detectable, tests=[])
+    return Verdict(**_facts(claim) | {"verdict": NOT_RUN}, rule=why, decisive=None, detectable=detectable, tests=[])
 
 
-def _facts(claim: Claim) -> dict[str, str]:
+def _facts(claim: Claim) -> dict[str, Any]:
     return {"claim": claim.id} | {name: getattr(claim, name) for name in ("text", "section", "figure", "estimand")}
 
 

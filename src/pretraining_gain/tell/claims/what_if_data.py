@@ -21,7 +21,8 @@ def what_if_tables(study_name: str) -> dict[str, Any]:
     """Return all that the page needs about a study. Raises `InputError` when results are missing."""
     evidence = Evidence.load(study_name)
     study = evidence.study
-    claims, arms = [], {}
+    claims: list[Any] = []
+    arms: dict[Any, Any] = {}
     for claim in CLAIMS:
         verdict = verdict_on(claim, evaluate(claim, evidence))
         if verdict.tests:

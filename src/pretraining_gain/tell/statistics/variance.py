@@ -173,7 +173,7 @@ def critical_squared(part: np.ndarray, n_seeds: int, unit_df: np.ndarray, p: flo
 
 
 def total(
-    seeds: np.ndarray, units: np.ndarray, shared: np.ndarray, n_seeds: int, unit_df: np.ndarray
+    seeds: np.ndarray | float, units: np.ndarray | float, shared: np.ndarray | float, n_seeds: int, unit_df: np.ndarray | float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return variance and degrees of freedom of a mean from its parts, of any shape.
 

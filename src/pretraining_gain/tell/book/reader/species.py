@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import cast
 from urllib.parse import urlencode
 
 import pandas as pd
 from docutils import nodes
+from sphinx.domains.std import StandardDomain
 from sphinx.util.docutils import SphinxDirective
 
 from pretraining_gain.paths import results_of
@@ -41,13 +43,13 @@ class SpeciesList(SphinxDirective):
     required_arguments = 1
 
     def run(self) -> list[nodes.Node]:
-        study = self.arguments[0]
+        study = load_study(self.arguments[0]).name
         results = results_of(study) / "runs.csv"
         self.env.note_dependency(str(results))
-        items = []
-        for key, name, target, what in species_of(study).itertuples(index=False):
+        items, std = [], cast(StandardDomain, self.env.get_domain("std"))
+        for key, name, target, what in species_of(self.arguments[0]).itertuples(index=False):
             anchor = nodes.make_id(f"species-{study}-{key}")
-            self.env.get_domain("std").note_object("species", f"{name} ({study})", anchor, location=self.get_location())
+            std.note_object("species", f"{name} ({study})", anchor, location=self.get_location())
             shown: nodes.Node = nodes.strong("", name)
             if results.exists():
                 shown = nodes.reference("", name, refuri=explorer_link(study, target, name), internal=True)
