@@ -9,10 +9,9 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
-from conftest import ROOT, change_study, simulate_results
+from conftest import ROOT, change_study, simulate_results, wait_for
 
 from pretraining_gain.plan.runs import finetuning_runs, pretraining_runs
 from pretraining_gain.plan.studies import load_study
@@ -44,8 +43,7 @@ def test_nothing_twice_only_what_changed_and_on_after_a_kill(results, small_stud
     assert planned(small_study) == {"pretrain": 2, "finetune": 8, "tables": 1}
     process = subprocess.Popen(snakemake(small_study), cwd=ROOT, start_new_session=True,
                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
-    while not records(results) and process.poll() is None:
-        time.sleep(0.1)
+    wait_for(lambda: records(results) or process.poll() is not None)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     kept = records(results)
@@ -53,7 +51,8 @@ def test_nothing_twice_only_what_changed_and_on_after_a_kill(results, small_stud
 
     run(small_study)
     done = records(results)
-    assert len(done) == 10 and kept.items() <= done.items()
+    assert len(done) == 10
+    assert kept.items() <= done.items()
     runs = [
         *pretraining_runs(load_study(small_study), small_study),
         *finetuning_runs(load_study(small_study), small_study),
