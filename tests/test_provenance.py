@@ -55,12 +55,13 @@ def test_the_explorer_shows_every_run(results):
     assert len(of_toy("explorer").runs) == len(load_costs(load_study("toy")))
 
 
-def test_the_line_says_what_was_not_clean(results):
+def test_the_line_reports_uncommitted_and_mixed_versions(results):
     simulate_results("toy")
     study = load_study("toy")
     clean = of_toy("figure_costs").line("figure_costs")
     assert f"66 runs · commit ccccccc · configuration {study.config_hash} · drawn at commit" in clean
-    assert "uncommitted" not in clean.split("drawn at")[0] and "changed since" not in clean
+    assert "uncommitted" not in clean.split("drawn at")[0]
+    assert "changed since" not in clean
     assert '<span data-provenance="toy-figure_costs"></span>' in clean
     change_costs(changed="yes")
     line = of_toy("figure_costs").line("figure_costs")
@@ -71,23 +72,33 @@ def test_the_line_says_what_was_not_clean(results):
     assert f"configurations 000000000000, {study.config_hash} (study file changed since)" in line
 
 
-def test_a_study_file_changed_after_its_runs_is_told(results, small_study):
+def test_the_line_says_when_todays_code_would_make_other_runs(results):
+    simulate_results("toy")
+    assert "changed since" not in of_toy("figure_3").line("figure_3")
+    change_costs(fingerprint="0" * 8)
+    assert "the training code or a class table changed since these runs" in of_toy("figure_costs").line("figure_costs")
+
+
+def test_a_study_file_changed_after_its_runs_is_reported(results, small_study):
     simulate_results(small_study)
     before = Provenance.of_figure(FIGURES["figure_1"], small_study)
     change_study(small_study, {"title: procedural world": "title: another world"})
     after = Provenance.of_figure(FIGURES["figure_1"], small_study)
-    assert not before.study_file_changed and after.study_file_changed
-    assert after.config_hashes == before.config_hashes and "study file changed since" in after.line("figure_1")
+    assert not before.study_file_changed
+    assert after.study_file_changed
+    assert after.config_hashes == before.config_hashes
+    assert "study file changed since" in after.line("figure_1")
 
 
 def test_files_are_named_with_their_hash_and_a_missing_one_is_not(tmp_path):
     table = tmp_path / "a<b.csv"
     table.write_text("x\n")
     made = Provenance.of_files("topic", "Counted & simulated", table, tmp_path / "missing.csv")
-    assert [*made.files] == [str(table)] and made.runs == [] and made.study_file_changed is False
-    assert "Counted &amp; simulated · " in made.line("figure") and "a&lt;b.csv, SHA-256 73cb3858a687" in made.line(
-        "figure"
-    )
+    assert [*made.files] == [str(table)]
+    assert made.runs == []
+    assert made.study_file_changed is False
+    assert "Counted &amp; simulated · " in made.line("figure")
+    assert "a&lt;b.csv, SHA-256 73cb3858a687" in made.line("figure")
 
 
 def test_a_comparison_that_a_study_lacks_says_so(results):
@@ -99,7 +110,8 @@ def test_one_run_is_the_provenance_of_its_own_figure():
     run = Run(study="toy", pool="animal", k=4, seed=2)
     record = {"provenance": {"commit": "a" * 40, "changed": True, "config_hash": run.plan.config_hash}}
     made = Provenance.of_run(run, record)
-    assert made.runs == [f"{run.run_id}.{run.fingerprint}"] and made.seeds == [2]
+    assert made.runs == [f"{run.run_id}.{run.fingerprint}"]
+    assert made.seeds == [2]
     assert "seed 2 · 1 run · commit aaaaaaa with uncommitted changes" in made.line(run.run_id)
 
 
@@ -120,5 +132,6 @@ def test_the_book_reads_provenance_from_the_outputs_of_an_executed_notebook(resu
     (tmp_path / "notebooks").symlink_to(ROOT / "notebooks")
     path.write_text(json.dumps({"cells": [cell, {}], "metadata": {"papermill": papermill}}))
     [found] = read_executed(tmp_path, path).provenance.values()
-    assert found["figure"] == "toy-figure_3" and found["runs"] == origin.runs
+    assert found["figure"] == "toy-figure_3"
+    assert found["runs"] == origin.runs
     assert (found["template"], found["parameters"]) == ("notebooks/11_subsets.ipynb", {"study": "toy"})

@@ -23,7 +23,7 @@ from pretraining_gain.tell.results.gains import (
 from pretraining_gain.tell.results.study import StudyResults
 from pretraining_gain.tell.results.tables import class_counts, write_tables
 from pretraining_gain.tell.software.readme import results_mark
-from pretraining_gain.tell.statistics.estimates import bootstrap_means
+from pretraining_gain.tell.statistics import bootstrap_means
 
 
 def test_class_counts_count():
@@ -37,7 +37,8 @@ def test_interval_of_a_mean_is_the_binomial_one():
     labels = np.zeros(2000, dtype=int)
     row = bootstrap_means(values, labels, pd.Series({0: "g"}), resample_classes=False, draws=4000).iloc[0]
     half = 1.96 * np.sqrt(0.3 * 0.7 / 2000)
-    assert row["mean"] == pytest.approx(0.3) and row["n_images"] == 2000
+    assert row["mean"] == pytest.approx(0.3)
+    assert row["n_images"] == 2000
     assert (row["low"], row["high"]) == pytest.approx((0.3 - half, 0.3 + half), abs=0.15 * half)
 
 
@@ -62,7 +63,8 @@ def test_the_bootstrap_is_seeded():
     values = np.random.default_rng(0).random((3, 90))
     given = values, np.repeat(np.arange(9), 10), pd.Series(list("aaabbbccc"))
     one, same = (bootstrap_means(*given, resample_classes=True, seed=1) for _ in range(2))
-    assert one.equals(same) and not one.equals(bootstrap_means(*given, resample_classes=True, seed=2))
+    assert one.equals(same)
+    assert not one.equals(bootstrap_means(*given, resample_classes=True, seed=2))
 
 
 @pytest.fixture
@@ -168,7 +170,8 @@ def test_tables_name_the_first_missing_run(results):
 
 def test_results_elsewhere_leave_the_committed_ones_to_be_read(results):
     """With PRETRAINING_GAIN_RESULTS set to an empty place, mini is read as it came with the project, until it is made there."""
-    assert results_of("mini") == ROOT / "results" / "mini" and results_of("toy_of_mine") == results / "toy_of_mine"
+    assert results_of("mini") == ROOT / "results" / "mini"
+    assert results_of("toy_of_mine") == results / "toy_of_mine"
     committed = load_evaluation("mini", "cifar10_animals").correct["scratch"]
     simulate_results("mini")
     assert results_of("mini") == results / "mini"

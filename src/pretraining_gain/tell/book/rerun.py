@@ -62,7 +62,8 @@ def first_command_of_notebook(page: str, parameters: Mapping[str, Any]) -> str:
 def command_of_run(record: Mapping[str, Any]) -> str:
     """Return the command that makes a run again with the parameters and machine settings of its record.
 
-    It starts by checking out the code of the record where today's code or study file would make another run.
+    Where today's code or study file would make another run, it checks out the code of the record to train, and comes back to
+    compare.
     """
     parameters, name = record["parameters"], f"{record['run_id']}.{record['fingerprint']}"
     folder = f"{AGAIN}/{load_study(parameters['study']).name}"
@@ -71,8 +72,10 @@ def command_of_run(record: Mapping[str, Any]) -> str:
     command = _command(NOTEBOOKS[record["stage"]], f"{folder}/{name}.ipynb", parameters, variables, compared=made)
     if Run(**parameters).fingerprint == record["fingerprint"]:
         return command
-    commit = record["provenance"]["commit"]
-    return f"git checkout {commit}  # code or study file changed since: this checkout would make another run\n{command}"
+    train, _, comparison = command.rpartition("\n")
+    why = "code or study file changed since: this checkout would make another run"
+    checkout = f"git checkout {record['provenance']['commit']}  # {why}"
+    return "\n".join([checkout, train, "git checkout -", comparison])
 
 
 def command_of_planned(run: Run) -> str:

@@ -19,38 +19,24 @@ _SEED_STYLES = [(ORANGE, "square"), (BLUE, "circle"), (GREEN, "diamond")]
 
 
 @figure(
-    key="figure_power",
-    number="K1",
-    title="How often each verdict is reached",
-    notebook="16_controls",
+    key="figure_power", number="K1", title="How often each verdict is reached", notebook="16_controls",
     needs=Files("controls", "Simulated studies", lambda controls: [controls.path("power")]),
 )
 def figure_power(controls: ControlTables) -> go.Figure:
-    """Draw the share of simulated studies that support and contradict a claim, by planted effect; a menu chooses the claim."""
-    return power_curves(controls.curves)
-
-
-def power_curves(curves: pd.DataFrame) -> go.Figure:
-    """Draw `curves`: one row per claim, number of seeds and effect, with shares of `repetitions`, `test` and `margin`.
+    """Draw the share of simulated studies that support and contradict a claim, by planted effect; a menu chooses the claim.
 
     A dotted line marks the bound, 0 or the margin: to its right a claim of the test `greater` is true, one of `equal` false.
     """
+    curves = controls.curves
     claims, seeds = list(dict.fromkeys(curves["claim"])), sorted(set(curves["n_seeds"]))
     drawn = make_subplots(cols=2, subplot_titles=list(VERDICTS))
     for claim, n_seeds, column in ((c, s, v) for c in claims for s in seeds for v in (1, 2)):
         verdict, (colour, symbol) = VERDICTS[column - 1], _SEED_STYLES[seeds.index(n_seeds)]
         part = curves[(curves["claim"] == claim) & (curves["n_seeds"] == n_seeds)].sort_values("effect")
         trace = go.Scatter(
-            x=100 * part["effect"],
-            y=part[verdict],
-            name=f"{n_seeds} seeds",
-            legendgroup=str(n_seeds),
-            showlegend=column == 1,
-            visible=claim == claims[0],
-            mode="lines+markers",
-            line={"color": colour},
-            marker={"symbol": symbol, "size": 9},
-            customdata=part[["repetitions"]],
+            x=100 * part["effect"], y=part[verdict], name=f"{n_seeds} seeds", legendgroup=str(n_seeds),
+            showlegend=column == 1, visible=claim == claims[0], mode="lines+markers", line={"color": colour},
+            marker={"symbol": symbol, "size": 9}, customdata=part[["repetitions"]],
             hovertemplate=f"<b>{claim}, {n_seeds} seeds</b><br>planted %{{x:+.1f}} points: {verdict} in %{{y:.0%}} "
             "of %{customdata[0]} repetitions<extra></extra>",
         )
