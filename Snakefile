@@ -193,8 +193,9 @@ rule study_notebook:
         "book/executed/{study}/{page}.ipynb",
     params:
         study=named,
+        page=lambda wildcards, input: f"-p page {wildcards.page}" if Path(input.template).stem == graph.NOT_RUN else "",
     shell:
-        f"{EXECUTE} {{input.template:q}} {{output:q}} -p study {{params.study:q}}"
+        f"{EXECUTE} {{input.template:q}} {{output:q}} -p study {{params.study:q}} {{params.page}}"
 
 
 rule notebook:

@@ -151,7 +151,9 @@ def test_a_bad_file_stops_with_its_path_or_is_listed(bird, tmp_path, wrong):
     with refused(f"image {bird / '0001.png'} cannot be decoded", said, REPAIR, unchanged=tmp_path):
         load()
     data = load(broken_images="skip")
-    assert data.skipped == ["train/bird/0001.png"] and len(data) == 5 and data.skipped[0] not in data.image_ids
+    assert data.skipped == ["train/bird/0001.png"]
+    assert len(data) == 5
+    assert data.skipped[0] not in data.image_ids
     assert load(broken_images="skip").skipped == data.skipped  # from the cache, too
 
 
@@ -211,7 +213,8 @@ def test_a_damaged_cache_is_made_again(bird, tmp_path, damage):
     assert (first.from_cache, again.from_cache) == (False, True)
     damage(sorted((tmp_path / "cache" / "decoded").iterdir())[0])
     third = load()
-    assert third.from_cache is False and third.content_hash() == first.content_hash()
+    assert third.from_cache is False
+    assert third.content_hash() == first.content_hash()
     assert load().from_cache is True
 
 

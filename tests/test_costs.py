@@ -24,9 +24,11 @@ def costs(results) -> Costs:
 
 def test_the_ledger_has_each_planned_run_once(costs):
     planned = costs.plan.run_table()
-    assert costs.runs["run_id"].tolist() == planned["run_id"].tolist() and costs.runs["run_id"].is_unique
+    assert costs.runs["run_id"].tolist() == planned["run_id"].tolist()
+    assert costs.runs["run_id"].is_unique
     assert costs.runs["planned_min"].sum() == pytest.approx(60 * planned["device_hours"].sum())
-    assert (costs.runs["config_hash"] == load_study("toy").config_hash).all() and costs.runs["changed"].eq("no").all()
+    assert (costs.runs["config_hash"] == load_study("toy").config_hash).all()
+    assert costs.runs["changed"].eq("no").all()
     starts = set(costs.runs.loc[costs.runs["stage"] == "pretrain", "run_id"])
     assert set(costs.runs["pretraining"]) == {"", *starts}
 
@@ -37,7 +39,8 @@ def test_rows_add_up_to_all_runs(costs, table):
     rows, total = shown.drop(index=ALL), shown.loc[ALL]
     assert rows.sum().to_dict() == pytest.approx(total.to_dict())
     runs = costs.runs
-    assert total["runs"] == len(runs) and total["device time, min"] == pytest.approx(runs["device_time_s"].sum() / 60)
+    assert total["runs"] == len(runs)
+    assert total["device time, min"] == pytest.approx(runs["device_time_s"].sum() / 60)
     wall = runs["train_wall_time_s"].sum() + runs["eval_wall_time_s"].sum()
     assert total["wall time, min"] == pytest.approx(wall / 60)
     assert total["images"] == runs["train_images_seen"].sum() + runs["eval_images_seen"].sum()
@@ -79,7 +82,8 @@ def test_each_figure_alone_against_as_run(costs):
     shown = costs.sharing()
     alone = [3 + 3 + 3, 18 + 21, 18 + 21, 12 + 2 * 12, 9 + 12 + 6]
     as_run = [9, 39 - 9, 21, 0, 6]
-    assert shown["runs, alone"].tolist() == [*alone, 150] and shown["runs, as run"].tolist() == [*as_run, 66]
+    assert shown["runs, alone"].tolist() == [*alone, 150]
+    assert shown["runs, as run"].tolist() == [*as_run, 66]
     assert shown["runs, alone"].iloc[:-1].tolist() == costs.by_figure()["runs"].iloc[:5].tolist()
     total = costs.by_figure().loc[ALL]
     for what in ("images", "device time, min"):
@@ -106,7 +110,8 @@ def test_the_plan_says_beforehand_what_sharing_will_save():
 def test_what_figures_add_is_every_run_once(study):
     plan = Plan.of(study)
     added = [run for runs in figures_as_run(plan).values() for run in runs]
-    assert len(added) == len(set(added)) and set(added) == set(plan.runs())
+    assert len(added) == len(set(added))
+    assert set(added) == set(plan.runs())
 
 
 def test_decoded_images_found_in_the_cache_are_counted_once_a_run():
@@ -114,7 +119,8 @@ def test_decoded_images_found_in_the_cache_are_counted_once_a_run():
     costs = Costs.from_parameters({"study": "mini"})
     records = [json.loads(path.read_text()) for path in (ROOT / "results" / "mini").glob("*/*.json")]
     cached = [record["train_images"] for record in records if record["cost"]["from_cache"]]
-    assert costs.decoded_before() == sum(cached) > 0 and costs.numbers()["n_from_cache"] == len(cached)
+    assert costs.decoded_before() == sum(cached) > 0
+    assert costs.numbers()["n_from_cache"] == len(cached)
 
 
 def test_the_figure_shows_every_run(costs):

@@ -59,7 +59,7 @@ class Part:
 
     @property
     def drawing(self) -> Drawing | None:
-        """How the preparation draws these images; None if the dataset provides them."""
+        """Return the parameters of drawing these images; None if the dataset provides them."""
         drawing = self.preparation.drawing
         return drawing if drawing and self.split == "eval" and drawing.wanted(self.images) else None
 

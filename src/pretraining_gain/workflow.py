@@ -1,4 +1,4 @@
-"""What the Snakefile asks: which notebooks and studies the book shows, and which inputs each notebook depends on."""
+"""Tell the Snakefile which notebooks and studies the book shows, and which inputs each notebook depends on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A study is data: source, downstreams, recipes, pools, ks and seeds, read from a YAML file and checked."""
+"""Read and check a study: source, downstreams, recipes, pools, ks and seeds in a YAML file."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def _named_once(things: list[Any]) -> list[Any]:
 
 
 class Images(Given):
-    """Which images of which classes: `dataset` is a module of `datasets/`, `options` are its own."""
+    """Images of some classes: `dataset` is a module of `datasets/`, and `options` are its options."""
 
     dataset: Slug
     class_table: str | None = None
@@ -93,10 +93,10 @@ class Downstream(Given):
 
 
 class Design(Given):
-    """Another way to choose and train pretrainings, beside the paper's own; what is not named stays as in the study.
+    """A variation of the paper's design of pretrainings. A field that is not given stays as in the study.
 
-    `total_images`: every pretraining sees so many images, shared evenly among its k classes (matched images).
-    `steps_of_k`: its epochs and schedule are scaled so that it takes the gradient steps of k classes (matched steps).
+    `total_images`: images of each pretraining, split evenly over its k classes (matched images).
+    `steps_of_k`: scale epochs and schedule so that each takes as many gradient steps as k classes do (matched steps).
     `subsets`: whether the subsets of one seed are nested in k. `source_options`: options of the source's dataset.
     """
 
@@ -111,13 +111,13 @@ class Design(Given):
     downstreams: Annotated[list[Slug], AfterValidator(_each_once)] = Field(default=[], description="empty: all")
 
     def source(self, images: Images, k: int) -> Images:
-        """The study's source as this design uses it with k classes."""
+        """Return the study's source as this design uses it with k classes."""
         per_class = self.total_images // k if self.total_images else images.train_images_per_class
         changes = {"train_images_per_class": per_class, "options": images.options | self.source_options}
         return images.model_copy(update=changes)
 
     def recipe(self, recipe: Recipe, k: int) -> Recipe:
-        """The study's pretraining recipe as this design uses it with k classes."""
+        """Return the study's pretraining recipe as this design uses it with k classes."""
         if not self.steps_of_k:
             return recipe
         scale = self.steps_of_k / k
@@ -134,7 +134,7 @@ class Throughput(Given):
 
 
 class Study(Given):
-    """One study. See `notebooks/studies/` for the three that come with the project."""
+    """One study. See `notebooks/studies/` for those that come with the project."""
 
     name: Slug
     title: Text
@@ -192,13 +192,13 @@ class Study(Given):
 
     @property
     def config_hash(self) -> str:
-        """Twelve hex digits over all that the study file says; its comments and the order of its fields do not count."""
+        """Twelve hex digits that hash the content of the study file; comments and the order of fields do not count."""
         content = json.dumps(self.model_dump(mode="json"), sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()[:12]
 
     @property
     def datasets(self) -> list[str]:
-        """Names of the datasets that the study reads, each once, the source's first."""
+        """The names of the datasets that the study reads, without repeats, the source's first."""
         return list(dict.fromkeys(images.dataset for images in (self.source, *(d.images for d in self.downstreams))))
 
     @property
@@ -220,15 +220,15 @@ class Study(Given):
         raise InputError(f"design {name!r} is not in study {self.name!r}; accepted: {accepted}")
 
     def downstream_in(self, domain: str) -> Downstream:
-        """The paper's downstream of a domain: the study's first."""
+        """Return the first downstream of a domain, which stands for the paper's. Raises `InputError` if there is none."""
         for downstream in self.downstreams:
             if downstream.domain == domain:
                 return downstream
         raise InputError(f"study {self.name!r} has no {domain} downstream")
 
     def finetuned_the_other_way(self, target: Downstream) -> Downstream | None:
-        """The downstream that differs from `target` in one thing only: whether the backbone is frozen (and, being frozen,
-        how many views are taken of an image)."""
+        """Return the downstream that differs from `target` only in whether the backbone is frozen (and in the number of
+        views per image when it is); None if there is none."""
         recipe = target.recipe.resolve()
         wanted: dict[str, bool | int] = {"freeze_backbone": not recipe.freeze_backbone}
         for other in self.downstreams:
@@ -262,7 +262,7 @@ def _study_path(name: str) -> Path:
 
 
 def load_study(name_or_path: str) -> Study:
-    """The study of that name in `notebooks/studies/`, or the one in the given `.yml` file.
+    """Load the study of that name in `notebooks/studies/`, or the one in the given `.yml` file.
 
     Raises `InputError` naming file and field when it is unknown, not YAML, or does not fit the model.
     """

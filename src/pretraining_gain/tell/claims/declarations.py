@@ -25,7 +25,7 @@ ARMS, GROUPS, SPREAD, SHARE = "arms", "groups", "spread", "share"
 
 
 class Kind(NamedTuple):
-    """What a kind of part estimates, the unit that it is shown in (the value is a fraction), and whether it has a sign."""
+    """A kind of part: its estimand, its unit when shown (the value is a fraction), and whether it has a sign."""
 
     estimates: str
     unit: Literal["points", "%"]

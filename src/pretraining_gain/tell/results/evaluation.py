@@ -101,7 +101,7 @@ class Evaluation:
 
 
 class View(Parameters):
-    """What a figure notebook shows. Empty `downstream` and `arm`: the out-of-domain target, and all source classes.
+    """Parameters of a figure notebook. Empty `downstream` and `arm`: the out-of-domain target, all source classes.
 
     `vote_cut` and `well_represented` matter to a study that grades species by the bird annotations (Figure 1).
     """

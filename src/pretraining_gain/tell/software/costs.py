@@ -1,7 +1,7 @@
-"""What the runs of a study cost, by stage, figure and claim, beside what was planned; and what it saved to share them.
+"""Sum the cost of a study's runs by stage, figure and claim, beside the plan; and the cost that sharing runs saved.
 
-Reads `costs.csv` and the plan only. Wall time is that of a run; device time is what its processors were busy (on CUDA:
-wall time × devices), which does not grow when runs share a machine.
+Reads `costs.csv` and the plan only. Wall time is that of a run. Device time is the time its processors were busy (on CUDA:
+wall time × devices); it does not grow when runs share a machine.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ SHARED = {
 
 
 def runs_read(costs: pd.DataFrame, downstreams: Iterable[str], arms: Iterable[str]) -> pd.DataFrame:
-    """The finetunings of these arms on these downstreams, and the pretrainings that they start from."""
+    """Return the finetunings of these arms on these downstreams, and the pretrainings that they start from."""
     return _with_pretrainings(costs, costs["downstream"].isin(list(downstreams)) & costs["arm"].isin(list(arms)))
 
 
@@ -47,14 +47,14 @@ def _with_pretrainings(costs: pd.DataFrame, finetunings: pd.Series) -> pd.DataFr
 
 @dataclass(frozen=True)
 class Costs:
-    """The runs of a study as `costs.csv` has them, one row a run, and its plan."""
+    """The runs of a study as in `costs.csv`, one row per run, and its plan."""
 
     plan: Plan
     runs: pd.DataFrame
 
     @classmethod
     def from_parameters(cls, parameters: Mapping[str, Any]) -> Costs:
-        """From a notebook's `globals()`: the one parameter is `study`. Raises `InputError` where it was not run."""
+        """Build from a notebook's `globals()`; the parameter is `study`. Raises `InputError` if the study was not run."""
         plan = Plan.from_parameters(parameters)
         return cls.of(plan, load_costs(plan.study))
 
@@ -64,13 +64,13 @@ class Costs:
         return cls(plan, costs.assign(planned_min=costs["run_id"].map(planned)))
 
     def by_stage(self) -> pd.DataFrame:
-        """One row a stage and target, and one for all: runs, images, minutes planned and taken, memory. Rows add up."""
+        """Return one row per stage and target, and one for all: runs, images, minutes planned and taken, memory. Rows add up."""
         rows = {self._title(name): _sums(part) for name, part in self.runs.groupby("downstream", sort=False)}
         return _frame(rows | {ALL: _sums(self.runs)})
 
     def by_figure(self) -> pd.DataFrame:
-        """One row a figure or comparison. They share runs; a row takes off what is counted more than once, so that rows
-        add up to all runs."""
+        """Return one row per figure or comparison. They share runs: another row subtracts what is counted more than once, so
+        that rows add up to all runs."""
         rows = {name: _sums(self._of(runs)) for name, runs in figure_runs(self.plan).items()}
         everything = pd.Series(_sums(self.runs))
         twice = (everything - pd.DataFrame(rows.values()).sum()).to_dict()
@@ -88,8 +88,7 @@ class Costs:
         return table.assign(share=table["device time, min"] / table.at[ALL, "device time, min"])
 
     def saved(self) -> pd.DataFrame:
-        """What would have been run besides, if nothing were shared: one row a way of sharing. Rows overlap, so they do not
-        add up."""
+        """Return the further cost if nothing were shared, one row per way of sharing. Rows overlap, so they do not add up."""
         starts = self.runs.loc[self.runs["pretraining"] != "", "pretraining"]
         needed = _ids(run for runs in figure_runs(self.plan).values() for run in runs)
         again = [starts[starts.duplicated()], needed[needed.duplicated()], self._random_end()["run_id"]]
@@ -99,8 +98,8 @@ class Costs:
         return table.drop(columns=["planned, min", "peak memory, MB"])
 
     def sharing(self) -> pd.DataFrame:
-        """One row a figure or comparison, and one for all: runs, images and device time, had it been run `alone`, each
-        pretraining once, and as it was `run`, only what none above it had. Rows add up."""
+        """Return one row per figure or comparison, and one for all: runs, images and device time. Rows add up. `alone`: as if
+        nothing else were run, with each pretraining once; as it was `run`: only what no figure above it needed."""
         ways = {ALONE: figure_runs(self.plan), AS_RUN: figures_as_run(self.plan)}
         parts = {way: _frame({name: _sums(self._of(runs)) for name, runs in found.items()}) for way, found in ways.items()}
         shown = {f"{what}, {way}": part[what] for what in _SHARED_OF for way, part in parts.items()}
@@ -110,7 +109,7 @@ class Costs:
         return table.astype(dict.fromkeys(whole, int))
 
     def decoded_before(self) -> int:
-        """Images that runs found decoded in the cache, each counted once a run; epochs do not decode again."""
+        """Count the images that runs found decoded in the cache, once per run; epochs do not decode again."""
         epochs = {run.run_id: run.recipe.epochs for run in self.plan.runs()}
         cached = self.runs[self.runs["from_cache"] == "yes"]
         return int((cached["train_images_seen"] / cached["run_id"].map(epochs)).sum())
@@ -119,13 +118,13 @@ class Costs:
         return self.runs[self.runs["run_id"].isin(_ids(runs))]
 
     def _random_end(self) -> pd.DataFrame:
-        """Runs of all classes, where they stand at the end of a random curve; none where the study has no such curve."""
+        """Return the runs of all classes, if they end a random curve; none if the study has no such curve."""
         study = self.plan.study
         targets = [study.downstream_in(domain).name for domain in DOMAINS] if "random" in study.arms else []
         return runs_read(self.runs, targets, [study.everything])
 
     def figure(self) -> go.Figure:
-        """What each run cost: one point a run, over what was pretrained on; a menu sets the measure."""
+        """Draw the cost of each run, one point per run, by pretraining; a menu sets the measure."""
         parts = [part.assign(wall_s=_wall_s(part)) for _, part in self.runs.groupby("downstream", sort=False)]
         figure = go.Figure()
         for part, style in zip(parts, cycle(starts().values())):
@@ -159,7 +158,7 @@ class Costs:
         return self.plan.study.downstream(downstream).title if downstream else "pretraining"
 
     def numbers(self) -> dict[str, Any]:
-        """What the chapter states. Minutes; megabytes; images."""
+        """Collect the chapter's numbers, in minutes, megabytes and images."""
         everything, saved = _sums(self.runs), self.saved()
         pretrainings = _sums(self.runs[self.runs["stage"] == "pretrain"])
         found: dict[str, Any] = {name.split(",")[0].replace(" ", "_"): value for name, value in everything.items()}
@@ -201,7 +200,7 @@ def _wall_s(costs: pd.DataFrame) -> pd.Series:
 
 
 def _sums(costs: pd.DataFrame) -> dict[str, float]:
-    """Totals of some runs, a run that stands twice counted twice; images trained on and evaluated; of memory the largest."""
+    """Sum runs (a repeated run counts twice), images trained on and evaluated, and minutes; take the largest memory."""
     return {
         "runs": len(costs),
         "images": int(costs["train_images_seen"].sum() + costs["eval_images_seen"].sum()),
