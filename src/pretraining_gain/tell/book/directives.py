@@ -234,7 +234,8 @@ _FACTS = ["verdict", "effect, 95\u00a0% interval", "detectable", "evidence"]
 
 
 def _facts(words: dict[str, str | float], claim: str) -> list[str]:
-    return [str(words[name]) for name in (claim, *(f"{claim}_{what}" for what in ("effect", "detectable", "evidence")))]
+    names = (claim, *(f"{claim}_{what}" for what in ("effect", "detectable", "evidence")))
+    return [str(words[name]).replace("-", "−") for name in names]
 
 
 def _table(head: list[str], rows: list[list[str]]) -> str:

@@ -89,7 +89,7 @@ class RerunFigures(BookDirective):
             self.env.note_dependency(str(notebook.path))
             self.env.note_dependency(str(project_root() / "notebooks" / notebook.path.name))
             page = addnodes.pending_xref("", nodes.inline("", notebook.title), refdomain="std", reftype="doc",
-                                         reftarget=f"/{notebook.page}", refexplicit=True, refdoc=RERUN)  # fmt: skip
+                                         reftarget=f"/{notebook.page}", refexplicit=True, refdoc=self.env.docname)  # fmt: skip
             entry = nodes.container("", nodes.paragraph("", "", page, classes=["rerun-title"]), classes=["rerun-entry"])
             items = [self._figure(name, *facts) for name, facts in figures_of(notebook).items()]
             entry += [nodes.bullet_list("", *items)] if items else []
