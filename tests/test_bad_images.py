@@ -8,7 +8,6 @@ import os
 import resource
 import shutil
 import struct
-import time
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -157,11 +156,10 @@ def test_a_bad_file_stops_with_its_path_or_is_listed(bird, tmp_path, wrong):
     assert load(broken_images="skip").skipped == data.skipped  # from the cache, too
 
 
-def test_a_bomb_costs_neither_memory_nor_time(bird):
+def test_a_bomb_is_refused_before_it_is_decoded(bird):
     (bird / "0001.png").write_bytes(png_header(30_000, 30_000))
-    before, started = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     load(broken_images="skip")
-    assert time.perf_counter() - started < 2
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000  # kB; decoded it is 2.7 GB
 
 

@@ -8,13 +8,12 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections import namedtuple
 from pathlib import Path
 
 import pytest
 import torch
-from conftest import ROOT
+from conftest import ROOT, wait_for
 from filelock import FileLock
 from official import SPECIES, make_imagenet, make_inat, make_inat_study, make_study
 
@@ -108,8 +107,7 @@ def test_a_killed_preparation_goes_on_where_it_was(tmp_path, monkeypatch):
     study = make_study(tmp_path / "study.yml")
     process = subprocess.Popen([sys.executable, "-m", "pretraining_gain.prepare", study, "--workers", "1"], cwd=ROOT,
                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
-    while len(packs(tmp_path)) < 20 and process.poll() is None:
-        time.sleep(0.05)
+    wait_for(lambda: len(packs(tmp_path)) >= 20 or process.poll() is not None)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     kept = packs(tmp_path)
