@@ -137,7 +137,7 @@ OUT_OF_RANGE: list[tuple[str, Any, str]] = [
     ("name", "../toy", "should match pattern"),
     ("name", "a" * 300, "at most 40 characters"),
     ("title", "", "at least 1 character"),
-    ("backbone", "vgg16", "backbone 'vgg16' is unknown; accepted: resnet50"),
+    ("backbone", "vgg", "backbone 'vgg' is unknown; accepted: resnet50"),
     ("seeds", [], "at least 1 item"),
     ("seeds", [0, 0], f"0 {ONCE}"),
     ("seeds", ["0"], "valid integer (got '0')"),

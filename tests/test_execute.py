@@ -11,6 +11,8 @@ import pytest
 from pretraining_gain.errors import InputError
 from pretraining_gain.execute import execute_each, main
 
+KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
+
 
 @pytest.fixture
 def notebook(tmp_path) -> Path:
@@ -21,7 +23,7 @@ def notebook(tmp_path) -> Path:
         nbformat.v4.new_code_cell("import os\nprint(number, os.getpid())"),
     ]
     path = tmp_path / "page.ipynb"
-    nbformat.write(nbformat.v4.new_notebook(cells=cells), path)
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": KERNEL}), path)
     return path
 
 

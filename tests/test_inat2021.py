@@ -18,7 +18,8 @@ from pretraining_gain.datasets import inat2021
 from pretraining_gain.datasets.inat2021 import manifest as manifests
 from pretraining_gain.datasets.inat2021 import official
 from pretraining_gain.errors import InputError
-from pretraining_gain.plan.studies import Images, load_study
+from pretraining_gain.plan.parts import Images
+from pretraining_gain.plan.studies import load_study
 from pretraining_gain.plan.taxonomy import load_class_table
 
 

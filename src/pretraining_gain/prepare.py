@@ -36,7 +36,8 @@ from pretraining_gain.compute.images.packs import DAMAGED, INDEX, damaged, pack_
 from pretraining_gain.datasets import Drawing, Preparation, find_dataset
 from pretraining_gain.errors import InputError
 from pretraining_gain.paths import make_writable, prepared_root, write_atomically
-from pretraining_gain.plan.studies import Images, Study, load_study
+from pretraining_gain.plan.parts import Images
+from pretraining_gain.plan.studies import Study, load_study
 from pretraining_gain.plan.taxonomy import load_class_table
 
 QUALITY = 95

@@ -16,7 +16,8 @@ from pretraining_gain.compute.images import load_images
 from pretraining_gain.compute.pipeline import StoredImages
 from pretraining_gain.errors import InputError
 from pretraining_gain.paths import make_writable, public, results_of, results_root, write_atomically
-from pretraining_gain.plan.studies import Images, check_name, load_study
+from pretraining_gain.plan.parts import Images
+from pretraining_gain.plan.studies import check_name, load_study
 from pretraining_gain.plan.taxonomy import load_class_table
 
 TABLE = "domains.csv"

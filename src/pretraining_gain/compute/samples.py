@@ -17,8 +17,9 @@ from pretraining_gain.datasets import find_dataset
 from pretraining_gain.errors import InputError
 from pretraining_gain.paths import public
 from pretraining_gain.plan.parameters import Parameters
+from pretraining_gain.plan.parts import Images
 from pretraining_gain.plan.pools import Seed
-from pretraining_gain.plan.studies import Images, Study, load_study
+from pretraining_gain.plan.studies import Study, load_study
 from pretraining_gain.plan.taxonomy import load_class_table
 
 _SHOWN_PX = 128

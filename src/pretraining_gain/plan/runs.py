@@ -16,9 +16,10 @@ from pretraining_gain.paths import results_root
 from pretraining_gain.plan.backbones import builder_of, own_modules
 from pretraining_gain.plan.code import code_hash
 from pretraining_gain.plan.parameters import Parameters
+from pretraining_gain.plan.parts import BackboneName, Design, Downstream, Images
 from pretraining_gain.plan.pools import POOLS, SCRATCH, ClassSubset, Seed, known_pool, known_start, sample_classes
 from pretraining_gain.plan.recipes import SIZES_PX, Recipe
-from pretraining_gain.plan.studies import BackboneName, Design, Downstream, Images, Study, load_study
+from pretraining_gain.plan.studies import Study, load_study
 from pretraining_gain.plan.taxonomy import has_class_table, load_class_table, rows_deciding_images
 
 WHOLE_POOL = 0

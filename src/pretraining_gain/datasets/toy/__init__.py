@@ -37,7 +37,7 @@ from pretraining_gain.datasets.toy.shapes import ARTEFACTS, MARBLES, PATTERNS, o
 from pretraining_gain.plan.taxonomy import load_class_table
 
 if TYPE_CHECKING:
-    from pretraining_gain.plan.studies import Images
+    from pretraining_gain.plan.parts import Images
 
 _FIRST_EVAL_INDEX = 1_000_000
 _Field = np.ndarray  # (N, S, S) float32
