@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from scipy import stats as scipy_stats
 from statsmodels.regression.mixed_linear_model import MixedLM
+from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.oneway import anova_oneway, equivalence_oneway
 from statsmodels.stats.power import TTestPower
 from statsmodels.stats.weightstats import ttost_paired
@@ -33,6 +34,7 @@ from pretraining_gain.tell.statistics import (
     smallest_detectable,
     smallest_margin,
 )
+from pretraining_gain.tell.statistics.variance import Sources
 
 
 def crossed(rng, n_seeds=3, n_classes=8, n_images=12, *, seed=0.0, class_=0.0, seed_class=0.0, image=1.0, residual=1.0):
@@ -102,7 +104,8 @@ def test_what_seeds_do_to_both_groups_cancels(rng):
     shifted = values + np.array([[0.0], [50.0], [-7.0]])
     args = labels, range(4), range(4, 8)
     found, wanted = (astuple(estimate_difference(given, *args)) for given in (shifted, values))
-    assert found[:-1] == pytest.approx(wanted[:-1]) and found[-1] == pytest.approx(wanted[-1])
+    assert found[:-1] == pytest.approx(wanted[:-1])
+    assert found[-1] == pytest.approx(wanted[-1])
 
 
 def test_balanced_variance_is_cameron_gelbach_and_millers(rng):
@@ -143,14 +146,17 @@ def test_share_counts_ties_half():
 def test_share_of_everything_is_still_uncertain():
     found = estimate_share_positive(np.ones((3, 40)), np.repeat(np.arange(20), 2))
     low, high = found.interval()
-    assert found.mean == high == 1 and 0.7 < low < 0.95 and found.p_above(0.5) < 0.001
+    assert found.mean == high == 1
+    assert 0.7 < low < 0.95
+    assert found.p_above(0.5) < 0.001
 
 
 def test_a_shift_by_few_seeds_is_no_majority(rng):
     """All classes gain in every seed, but seeds differ as much as they gain: 3 of 3 seeds prove no majority."""
     values = np.array([[0.1], [0.5], [1.2]]) + 0.01 * rng.standard_normal((3, 400))
     found = estimate_share_positive(values, np.repeat(np.arange(40), 10))
-    assert found.mean == 1 and found.p_above(0.5) > 0.05
+    assert found.mean == 1
+    assert found.p_above(0.5) > 0.05
 
 
 @pytest.mark.parametrize("rank", [False, True])
@@ -174,7 +180,8 @@ def test_correlation_leaves_out_classes_without_covariate(rng):
     covariate[5] = np.nan
     found = estimate_correlation(values, labels, covariate)
     kept = ~np.isin(labels, [3, 5])
-    assert found.n_classes == 6 and found.n_images == 72
+    assert found.n_classes == 6
+    assert found.n_images == 72
     assert found.mean == pytest.approx(estimate_correlation(values[:, kept], labels[kept], covariate).mean)
 
 
@@ -183,7 +190,9 @@ def test_seeds_that_disagree_on_a_correlation_widen_it(rng):
     same = np.repeat(0.3 * x + rng.standard_normal(40), 5)[None].repeat(3, axis=0)
     labels, slopes = np.repeat(np.arange(40), 5), np.array([[-2.0], [0.0], [2.0]])
     agree, disagree = (estimate_correlation(v, labels, pd.Series(x)) for v in (same, same + slopes * x[labels]))
-    assert disagree.mean == pytest.approx(agree.mean) and disagree.z_se > 2 * agree.z_se and disagree.df < 5
+    assert disagree.mean == pytest.approx(agree.mean)
+    assert disagree.z_se > 2 * agree.z_se
+    assert disagree.df < 5
 
 
 def test_group_spread_is_an_analysis_of_variance(rng):
@@ -206,8 +215,10 @@ def test_group_spread_is_recovered(rng):
     values, labels = crossed(rng, n_classes=200, n_images=10, seed=1, class_=0.5, image=0.2, residual=0.2)
     values = values + np.where(labels < 100, 1.0, -1.0)
     found = group_spread(values, labels, pd.Series(np.arange(200) < 100), margin=1.5)
-    assert found.sd == pytest.approx(1, abs=0.1) and found.low < 1 < found.high
-    assert found.p_different < 1e-6 and found.p_equivalent < 1e-6
+    assert found.sd == pytest.approx(1, abs=0.1)
+    assert found.low < 1 < found.high
+    assert found.p_different < 1e-6
+    assert found.p_equivalent < 1e-6
     assert group_spread(values, labels, pd.Series(np.arange(200) < 100), margin=0.8).p_equivalent > 0.99
 
 
@@ -271,7 +282,8 @@ def test_a_design_of_seeds_alone_has_a_t_test_of_them():
     se, df = design_error(Components(0.01, 0, 0, 0, 0), 4, 10, 20, classes="random")
     assert (se, df) == pytest.approx((0.05, 3), rel=0.01)
     assert design_error(Components(0.01, 0, 0, 0, 0), 1, 10, 20, classes="fixed") == (0.1, 0)
-    assert smallest_detectable(0.1, 0) == smallest_margin(0.1, 0) == float("inf") and power_at(9, 0.1, 0) == 0
+    assert smallest_detectable(0.1, 0) == smallest_margin(0.1, 0) == float("inf")
+    assert power_at(9, 0.1, 0) == 0
 
 
 @pytest.mark.parametrize("sides", [1, 2])
@@ -299,9 +311,25 @@ def test_equivalence_power_is_what_repeated_tests_find(rng):
     assert smallest_margin(1.0, 1e6) == pytest.approx(1.645 + 1.2816, abs=0.002)
 
 
-def test_holm_steps_down():
-    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+def test_holm_is_statsmodels(rng):
+    p = rng.random(9) ** 3
+    assert holm(p) == pytest.approx(multipletests(p, method="holm")[1])
     assert len(holm([])) == 0
+
+
+@pytest.mark.parametrize("distance", [2.0, 5.0, 15.0])
+def test_the_tail_is_the_t_distributions_where_only_seeds_or_only_images_vary(distance):
+    only_seeds = Sources(seeds=1.0, units=1e-12, shared=0.0, n_seeds=3, unit_df=1000)
+    assert only_seeds.p(distance) == pytest.approx(scipy_stats.t.sf(distance, 2), rel=1e-3)
+    only_images = Sources(seeds=0.0, units=1.0, shared=0.0, n_seeds=3, unit_df=1000)
+    assert only_images.p(distance) == pytest.approx(max(scipy_stats.t.sf(distance, 1000), 1e-12), rel=1e-3)
+
+
+def test_tests_far_out_in_the_tail_err_no_more_often_than_their_level_where_seeds_and_images_vary_alike(rng):
+    level, n = 0.005, 20_000
+    means, seed_variances = rng.standard_normal(n) * np.sqrt(2), rng.chisquare(2, n) / 2
+    wrong = [m > Sources(float(v), 1.0, 0.0, 3, 1000).reach(level) for m, v in zip(means, seed_variances, strict=True)]
+    assert np.mean(wrong) <= level + 3 * np.sqrt(level / n)
 
 
 def test_pairing_pays_where_arms_err_on_the_same_images(rng):
@@ -341,20 +369,20 @@ def test_small_groups_borrow_how_classes_vary(rng):
     values, labels = crossed(rng, n_classes=30, class_=1, seed_class=0.1)
     groups = pd.Series(np.arange(30) // 2)
     table = bootstrap_means(values, labels, groups, resample_classes=True)
-    assert table["se"].nunique() == 1 and table["df"].min() > 10
+    assert table["se"].nunique() == 1
+    assert table["df"].min() > 10
     own = bootstrap_means(values, labels, pd.Series(0, index=[0, 1]), resample_classes=True).iloc[0]
-    assert own["df"] < 2.1 and own["mean"] == pytest.approx(table["mean"][0])
+    assert own["df"] < 2.1
+    assert own["mean"] == pytest.approx(table["mean"][0])
 
 
 def test_groups_follow_the_series_and_leave_out_what_has_no_images(rng):
     values, labels = crossed(rng, n_classes=4)
     groups = pd.Series({9: "none", 3: "b", 0: "a", 1: "b", 2: None})
     table = bootstrap_means(values, labels, groups, resample_classes=False)
-    assert (
-        list(table["group"]) == ["b", "a"]
-        and list(table["n_classes"]) == [2, 1]
-        and list(table["n_images"]) == [24, 12]
-    )
+    assert list(table["group"]) == ["b", "a"]
+    assert list(table["n_classes"]) == [2, 1]
+    assert list(table["n_images"]) == [24, 12]
     assert table["mean"].tolist() == pytest.approx(
         [values[:, np.isin(labels, [1, 3])].mean(), values[:, labels == 0].mean()]
     )
