@@ -169,9 +169,7 @@ def test_representation_by_chance_is_each_species_against_itself(mini):
         held = set(keys[list(Run(study="mini", pool="half_animal", k=7, seed=seed).subset.class_ids)])
         correct[row] |= table["represented_by"].isin(held).loc[one.labels].to_numpy()
     [(species, effect)] = assigned_effects([replace(one, correct=one.correct | {arm: correct})]).values()
-    assert effect.mean == pytest.approx(0.5)
-    assert effect.n_classes == 6
-    assert effect.n_seeds == 2
+    assert (effect.mean, effect.n_classes, effect.n_seeds) == (pytest.approx(0.5), 6, 2)
     assert species["mean"].tolist() == pytest.approx([0.5] * 6)
     assert pd.Series(species["name"]).is_unique
 
