@@ -34,6 +34,7 @@ from pretraining_gain.tell.statistics import (
     smallest_detectable,
     smallest_margin,
 )
+from pretraining_gain.tell.statistics.variance import Sources
 
 
 def crossed(rng, n_seeds=3, n_classes=8, n_images=12, *, seed=0.0, class_=0.0, seed_class=0.0, image=1.0, residual=1.0):
@@ -281,6 +282,21 @@ def test_equivalence_power_is_what_repeated_tests_find(rng):
 @pytest.mark.parametrize("p_values", [[0.01, 0.04, 0.03], [0.2], [0.04, 0.01, 0.5, 0.01]])
 def test_holm_is_statsmodels(p_values):
     assert holm(p_values) == pytest.approx(multipletests(p_values, method="holm")[1])
+
+
+@pytest.mark.parametrize("distance", [2.0, 5.0, 15.0])
+def test_the_tail_is_the_t_distributions_where_only_seeds_or_only_images_vary(distance):
+    only_seeds = Sources(seeds=1.0, units=1e-12, shared=0.0, n_seeds=3, unit_df=1000)
+    assert only_seeds.p(distance) == pytest.approx(scipy_stats.t.sf(distance, 2), rel=1e-3)
+    only_images = Sources(seeds=0.0, units=1.0, shared=0.0, n_seeds=3, unit_df=1000)
+    assert only_images.p(distance) == pytest.approx(max(scipy_stats.t.sf(distance, 1000), 1e-12), rel=1e-3)
+
+
+def test_tests_far_out_in_the_tail_err_no_more_often_than_their_level_where_seeds_and_images_vary_alike(rng):
+    level, n = 0.005, 20_000
+    means, seed_variances = rng.standard_normal(n) * np.sqrt(2), rng.chisquare(2, n) / 2
+    wrong = [m > Sources(float(v), 1.0, 0.0, 3, 1000).reach(level) for m, v in zip(means, seed_variances, strict=True)]
+    assert np.mean(wrong) <= level + 3 * np.sqrt(level / n)
 
 
 def test_pairing_pays_where_arms_err_on_the_same_images(rng):
