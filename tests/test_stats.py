@@ -349,11 +349,9 @@ def test_groups_follow_the_series_and_leave_out_what_has_no_images(rng):
     values, labels = crossed(rng, n_classes=4)
     groups = pd.Series({9: "none", 3: "b", 0: "a", 1: "b", 2: None})
     table = bootstrap_means(values, labels, groups, resample_classes=False)
-    assert (
-        list(table["group"]) == ["b", "a"]
-        and list(table["n_classes"]) == [2, 1]
-        and list(table["n_images"]) == [24, 12]
-    )
+    assert list(table["group"]) == ["b", "a"]
+    assert list(table["n_classes"]) == [2, 1]
+    assert list(table["n_images"]) == [24, 12]
     assert table["mean"].tolist() == pytest.approx(
         [values[:, np.isin(labels, [1, 3])].mean(), values[:, labels == 0].mean()]
     )
