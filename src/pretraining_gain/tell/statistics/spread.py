@@ -1,4 +1,4 @@
-"""How much groups of classes (families, supercategories) differ beyond what classes within a group do."""
+"""Estimate how much groups of classes (families, supercategories) differ beyond the classes within a group."""
 
 from __future__ import annotations
 
