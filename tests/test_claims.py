@@ -174,6 +174,16 @@ def test_representation_by_chance_is_each_species_against_itself(mini):
     assert pd.Series(species["name"]).is_unique
 
 
+def test_the_arms_that_a_claim_declares_are_all_that_its_tests_read(mini):
+    for claim in CLAIMS:
+        arms = claim.arms(mini.study)
+        only = {}
+        for name, one in mini.evaluations.items():
+            correct = {arm: values for arm, values in one.correct.items() if Arm(name, arm) in arms}
+            only[name] = replace(one, correct=correct)
+        assert judge(claim, replace(mini, evaluations=only)) == judge(claim, mini), claim.id
+
+
 @pytest.fixture
 def added():
     def few_animals_help(study, target):

@@ -34,6 +34,7 @@ from pretraining_gain.tell.statistics import (
     smallest_detectable,
     smallest_margin,
 )
+from pretraining_gain.tell.statistics.variance import Sources
 
 
 def crossed(rng, n_seeds=3, n_classes=8, n_images=12, *, seed=0.0, class_=0.0, seed_class=0.0, image=1.0, residual=1.0):
@@ -283,6 +284,21 @@ def test_holm_is_statsmodels(p_values):
     assert holm(p_values) == pytest.approx(multipletests(p_values, method="holm")[1])
 
 
+@pytest.mark.parametrize("distance", [2.0, 5.0, 15.0])
+def test_the_tail_is_the_t_distributions_where_only_seeds_or_only_images_vary(distance):
+    only_seeds = Sources(seeds=1.0, units=1e-12, shared=0.0, n_seeds=3, unit_df=1000)
+    assert only_seeds.p(distance) == pytest.approx(scipy_stats.t.sf(distance, 2), rel=1e-3)
+    only_images = Sources(seeds=0.0, units=1.0, shared=0.0, n_seeds=3, unit_df=1000)
+    assert only_images.p(distance) == pytest.approx(max(scipy_stats.t.sf(distance, 1000), 1e-12), rel=1e-3)
+
+
+def test_tests_far_out_in_the_tail_err_no_more_often_than_their_level_where_seeds_and_images_vary_alike(rng):
+    level, n = 0.005, 20_000
+    means, seed_variances = rng.standard_normal(n) * np.sqrt(2), rng.chisquare(2, n) / 2
+    wrong = [m > Sources(float(v), 1.0, 0.0, 3, 1000).reach(level) for m, v in zip(means, seed_variances, strict=True)]
+    assert np.mean(wrong) <= level + 3 * np.sqrt(level / n)
+
+
 def test_pairing_pays_where_arms_err_on_the_same_images(rng):
     image = rng.standard_normal(3000)
     first, second, alone = (image * shared + rng.standard_normal((3, 3000)) > 0 for shared in (2.0, 2.0, 0.0))
@@ -333,11 +349,9 @@ def test_groups_follow_the_series_and_leave_out_what_has_no_images(rng):
     values, labels = crossed(rng, n_classes=4)
     groups = pd.Series({9: "none", 3: "b", 0: "a", 1: "b", 2: None})
     table = bootstrap_means(values, labels, groups, resample_classes=False)
-    assert (
-        list(table["group"]) == ["b", "a"]
-        and list(table["n_classes"]) == [2, 1]
-        and list(table["n_images"]) == [24, 12]
-    )
+    assert list(table["group"]) == ["b", "a"]
+    assert list(table["n_classes"]) == [2, 1]
+    assert list(table["n_images"]) == [24, 12]
     assert table["mean"].tolist() == pytest.approx(
         [values[:, np.isin(labels, [1, 3])].mean(), values[:, labels == 0].mean()]
     )

@@ -62,6 +62,9 @@ def test_nothing_twice_only_what_changed_and_on_after_a_kill(results, small_stud
         *finetuning_runs(load_study(small_study), small_study),
     ]
     assert {path.record_path.name for path in runs} == set(done)
+    for path in runs:  # each by the notebook of its stage
+        page = ROOT / "book" / "executed" / "small" / "runs" / f"{path.record_path.stem}.ipynb"
+        assert ("# Pretrain on a subset" in page.read_text()) == (path.stage == "pretrain")
     assert planned(small_study) == {}
 
     change_study(

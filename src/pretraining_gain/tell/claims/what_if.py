@@ -29,7 +29,7 @@ Level = Literal["supercategory", "order", "family", "name"]
 
 
 class Settings(Parameters):
-    """What a reader may change; None keeps the book's choice.
+    """Settings that a reader may change; None keeps the book's choice.
 
     `margin` replaces the bound of parts that say *equal*, `threshold` that of parts that say *greater*; both are fractions
     (0.03: three points). `without`: groups of `level` to leave out. `seeds`: those to keep.

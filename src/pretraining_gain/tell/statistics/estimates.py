@@ -145,7 +145,9 @@ def estimate_difference(
 
 def _estimate(combined: Total, n_seeds: int, n_classes: int, n_images: int) -> Estimate:
     se = float(np.sqrt(combined.variance[0]))
-    seeds, units, shared = (float(part[0]) for part in (combined.seed_variance, combined.unit_variance, combined.shared))
+    seeds, units, shared = (
+        float(part[0]) for part in (combined.seed_variance, combined.unit_variance, combined.shared)
+    )
     sources = Sources(seeds, units, shared, n_seeds, float(combined.unit_df[0]))
     return Estimate(float(combined.mean[0]), se, float(combined.df[0]), n_seeds, n_classes, n_images, sources=sources)
 
@@ -224,7 +226,7 @@ def paired_factor(first: np.ndarray, second: np.ndarray) -> float:
 def holm(p_values: Sequence[float]) -> np.ndarray:
     """Return p-values adjusted by Holm's step-down method: testing them at alpha errs anywhere with probability alpha.
 
-    statsmodels' `multipletests` gives the same but runs the garbage collector at each call, too slow for simulations.
+    statsmodels' `multipletests` gives the same but collects garbage at each call: 58 ms instead of 0.004.
     """
     p = np.asarray(p_values, dtype=float)
     order = np.argsort(p)

@@ -1,4 +1,4 @@
-"""What a design can resolve: variance components, planned errors, power, smallest effects and margins."""
+"""Compute what a design can resolve: variance components, planned errors, power, smallest effects and margins."""
 
 from __future__ import annotations
 

@@ -50,7 +50,9 @@ def group_spread(values: np.ndarray, labels: np.ndarray, group_of_class: pd.Seri
     index, names = pd.factorize(group_of[known])
     means, n_classes, n_groups = means[:, known], int(known.sum()), len(names)
     if n_groups < 2 or n_classes <= n_groups:
-        raise InputError(f"{n_groups} groups of {n_classes} classes; accepted: two groups or more, one with two classes")
+        raise InputError(
+            f"{n_groups} groups of {n_classes} classes; accepted: two groups or more, one with two classes"
+        )
     sizes = np.bincount(index)
     by_group = sums(means, index, n_groups) / sizes
     error, df_within = _error_of_groups(means, by_group, index, sizes)
@@ -61,7 +63,9 @@ def group_spread(values: np.ndarray, labels: np.ndarray, group_of_class: pd.Seri
     equivalence = equivalence_oneway_generic(f_value, n_groups, sizes, margin**2 / error, df, margin_type="f2")
     passing = f_distribution.ppf(0.8, *df)  # what a true SD of 0 stays below with probability 0.8
     noncentralities = [max(0.0, f_value - 1) * df[0]]
-    noncentralities += [_noncentrality(*at, df) for at in ((f_value, 0.975), (f_value, 0.025), (passing, 0.05))]
+    noncentralities += [
+        _noncentrality(at, probability, df) for at, probability in ((f_value, 0.975), (f_value, 0.025), (passing, 0.05))
+    ]
     sd, low, high, smallest_margin = (float(np.sqrt(one * error / n_classes)) for one in noncentralities)
     tests = float(f_distribution.sf(f_value, *df)), float(equivalence.pvalue)
     return GroupSpread(sd, low, high, *tests, smallest_margin, df_within, n_classes)
