@@ -1,51 +1,56 @@
 # make reproduce [STUDY=toy|mini|paper|file.yml] [PROFILE=local|slurm|folder in profiles] [JOBS=cores at most]
-# make test   make book   make pdf   make lab   make plan   make data   make prepare   make bench [DEVICE=cpu|cuda]
+# make check  make test   make book   make pdf   make lab   make plan   make data   make prepare   make bench [DEVICE=cpu|cuda]
 STUDY ?= toy
 PYTHON ?= python3
 VENV ?= .venv
 PROFILE = local
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-SNAKEMAKE := $(BIN)/python -m snakemake --profile profiles/$(PROFILE) $(if $(JOBS),--cores $(JOBS)) --quiet rules host reason
+SNAKEMAKE := $(BIN)/python -m snakemake --profile "profiles/$(PROFILE)" $(if $(JOBS),--cores "$(JOBS)") --quiet rules host reason
 
-.PHONY: reproduce test book pdf lab plan data prepare bench lock browser
+.PHONY: reproduce check test book pdf lab plan data prepare bench lock browser
 .DEFAULT_GOAL := reproduce
 
 reproduce: $(READY)
-	$(SNAKEMAKE) --config study=$(STUDY) && echo "The book is at $(CURDIR)/_build/html/index.html"
+	$(SNAKEMAKE) --config study="$(STUDY)" && echo "The book is at $(CURDIR)/_build/html/index.html"
+
+# While you edit: style, types, and the tests that need no book, browser, training or cluster.
+check: $(READY)
+	$(BIN)/python -m ruff check src tests && $(BIN)/python -m mypy
+	$(BIN)/python -m pytest -n 2 -m "not book and not browser and not slurm and not training"
 
 test: $(READY) browser
-	$(BIN)/python -m ruff check src tests && $(BIN)/python -m pytest
+	$(BIN)/python -m ruff check src tests && $(BIN)/python -m mypy && $(BIN)/python -m pytest
 
 book: reproduce
 
 # The whole book on paper, printed by the browser that the tests use.
 pdf: $(READY) browser
-	$(SNAKEMAKE) --config study=$(STUDY) -- _build/html/book.pdf
+	$(SNAKEMAKE) --config study="$(STUDY)" -- _build/html/book.pdf
 
 lab: $(READY)
 	$(BIN)/python -m jupyter lab notebooks/90_playground.ipynb
 
 plan: $(READY)
-	$(BIN)/python -m pretraining_gain.plan $(STUDY)
+	$(BIN)/python -m pretraining_gain.plan "$(STUDY)"
 
 data: $(READY)
-	$(BIN)/python -m pretraining_gain.data $(STUDY)
+	$(BIN)/python -m pretraining_gain.data "$(STUDY)"
 
 prepare: $(READY)
-	$(BIN)/python -m pretraining_gain.prepare $(STUDY)
+	$(BIN)/python -m pretraining_gain.prepare "$(STUDY)"
 
 # The others that ours is compared with are for this alone, so they are no part of the lock.
 bench: $(READY)
 	$(BIN)/python -m pip install -q --no-deps -r requirements-bench.txt
-	$(BIN)/python -m pretraining_gain.bench $(if $(DEVICE),--device $(DEVICE))
+	$(BIN)/python -m pretraining_gain.bench $(if $(DEVICE),--device "$(DEVICE)")
 
 # One environment, made once from exact versions. torch comes for CPU or CUDA, whichever the machine's pip is set up for.
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c "import sys; sys.exit(0 if (3, 11) <= sys.version_info[:2] <= (3, 13) else 'Python 3.11 to 3.13 is needed, this is ' + sys.version.split()[0] + '; try make PYTHON=python3.11')"
 	@echo "Setting up $(VENV) (once; a few minutes, about 2 GB; with CUDA libraries more)"
-	$(PYTHON) -m venv $(VENV) && $(BIN)/python -m pip install -q -r requirements.lock
-	$(BIN)/python -m pip install -q --no-deps --no-build-isolation -e . && touch $(READY)
+	$(PYTHON) -m venv "$(VENV)" && $(BIN)/python -m pip install -q -r requirements.lock
+	$(BIN)/python -m pip install -q --no-deps --no-build-isolation -e . && touch "$(READY)"
 
 # Exact versions from pyproject.toml. Local version labels are cut off and CUDA's packages left to torch itself, so one
 # lock serves CPU and CUDA.

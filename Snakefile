@@ -1,7 +1,8 @@
-# The graph of a study: pretrain -> finetune -> tables -> figure notebooks -> book.
+# The graph of a study: pretrain -> finetune -> tables -> notebooks -> book.
 #   python -m snakemake --profile profiles/local --config study=toy        (or profiles/slurm; see profiles/README.md)
-# The name of a run's record holds its fingerprint (recipe, classes, images, seed, code): a record that exists is up to
-# date, whatever its time stamp, so the order of runs is `ancient` and a change re-runs what it concerns and no more.
+# A record's name holds its fingerprint (recipe, classes, images, seed, code), so a record that exists is up to date whatever
+# its time stamp: the order of runs is `ancient`, and a change re-runs only what it concerns. Notebooks depend on a digest of
+# what they import and read (see `pretraining_gain.workflow`).
 
 import os
 import shlex
@@ -9,23 +10,25 @@ import sys
 from functools import cache
 from pathlib import Path
 
+from pretraining_gain import workflow as graph
 from pretraining_gain.errors import InputError
-from pretraining_gain.paths import data_root, make_writable, results_of, results_root
-from pretraining_gain.plan.representation import annotations_path
+from pretraining_gain.paths import make_writable, results_of, results_root
 from pretraining_gain.plan.resources import check_environment, resources_of
 from pretraining_gain.plan.runs import finetuning_runs, pretraining_runs
-from pretraining_gain.plan.studies import load_study
+from pretraining_gain.plan.studies import check_name, load_study
 
-NAME = config.get("study", "toy")
 try:
-    STUDY = load_study(NAME)
-    # The toy study is always made: it is the book's control. Others are shown from their committed tables.
-    MADE = {study.name: (study, name) for study, name in [(load_study("toy"), "toy"), (STUDY, NAME)]}
+    # Studies of the book whose images are drawn in memory are always made; others are shown from their committed tables.
+    BOOK = {name: load_study(name) for name in graph.book_studies()}
+    CONTROLS = [name for name, study in BOOK.items() if graph.needs_no_data(study)]
+    NAME = config.get("study", CONTROLS[0])
+    STUDY = check_name(NAME)
     RESULTS = make_writable(results_root())
     check_environment()
 except InputError as error:
     sys.exit(f"snakemake: {error}")
-SHOWN = list(dict.fromkeys(["toy", "mini", "paper", STUDY.name]))
+MADE = {name: (BOOK[name], name) for name in CONTROLS} | {STUDY.name: (STUDY, NAME)}
+SHOWN = BOOK | {STUDY.name: STUDY}
 RECORDS = {run: run.record_path for made in MADE.values() for run in [*pretraining_runs(*made), *finetuning_runs(*made)]}
 RUNS = {f"{run.plan.name}/{run.stage}/{path.stem}": run for run, path in RECORDS.items()}
 
@@ -33,21 +36,20 @@ RUNS = {f"{run.plan.name}/{run.stage}/{path.stem}": run for run, path in RECORDS
 THREADS = max(1, (workflow.resource_settings.cores or 1) // sum(run.plan.name == STUDY.name for run in RECORDS))
 os.environ.setdefault("PRETRAINING_GAIN_THREADS", str(THREADS))
 PYTHON = shlex.quote(sys.executable)
-EXECUTE = f"exec {PYTHON} -m pretraining_gain.execute"  # no shell between, which SIGTERM would end before a run is saved
-CODE = "src/pretraining_gain"
-PAGES = [str(path) for path in Path(CODE, "tell", "book").rglob("*.py")]
-TELL = [str(path) for path in Path(CODE, "tell").rglob("*.py")]
-CONTROLS = ["worlds", "false_positives", "permutations", "power", "estimators"]  # committed; made by tell.controls
-CAMPAIGNS = ["kills", "workflow", "slurm"]  # committed; made by tests.faults and tests.slurm
-DATA_FOLDERS = ["cifar-10", "caltech-101", "imagenet1k", "inat2021"]
+EXECUTE = f"exec {PYTHON} -m pretraining_gain.execute"  # `exec`: a shell in between would die of SIGTERM before a run is saved
+TELL = "src/pretraining_gain/tell"
 
 
-def parameters(run):
-    return " ".join(f"-p {name} {shlex.quote(str(value))}" for name, value in run.parameters().items())
+def parameters(stage):
+    """Return a run's parameters for the command line."""
+    return lambda wildcards: " ".join(
+        f"-p {name} {shlex.quote(str(value))}"
+        for name, value in RUNS[f"{wildcards.study}/{stage}/{wildcards.run}"].parameters().items()
+    )
 
 
 def asks(stage, what):
-    """What a run of this stage asks of the machine that it is sent to, started for the `attempt`-th time."""
+    """Return what a run of this stage asks of its machine when it starts for the `attempt`-th time."""
     return lambda wildcards, attempt: getattr(resources_of(RUNS[f"{wildcards.study}/{stage}/{wildcards.run}"], attempt), what)
 
 
@@ -62,38 +64,29 @@ def outcomes(study_name):
     return [str(path) for run in runs for path in (RECORDS[run], run.predictions_path)]
 
 
-def study_file(wildcards):
-    own = MADE.get(wildcards.study, (None, wildcards.study))[1]
-    return own if own.endswith((".yml", ".yaml")) else f"notebooks/studies/{own}.yml"
-
-
-def has_results(study_name):
-    return study_name in MADE or Path(results_of(study_name), "runs.csv").exists()
-
-
-def template(wildcards):
-    """The figure notebook, or, for a study that has no results here, the one that says so."""
-    page = wildcards.page if has_results(wildcards.study) else "19_not_run"
-    return f"notebooks/{page}.ipynb"
-
-
-def tables_of(wildcards):
-    if wildcards.study in MADE:
-        return f"{RESULTS}/{wildcards.study}/runs.csv"
-    return f"{results_of(wildcards.study)}/runs.csv" if has_results(wildcards.study) else []
-
-
-def data_at_hand(wildcards):
-    """Data that a notebook shows and does without: their coming and going makes it anew."""
-    return [str(path) for path in (data_root() / name for name in DATA_FOLDERS) if path.is_dir()]
+def tables_of(study_name):
+    folder = RESULTS if study_name in MADE else results_of(study_name).parent
+    path = Path(folder, study_name, "runs.csv")
+    return [str(path)] if study_name in MADE or path.exists() else []
 
 
 def named(wildcards):
-    return shlex.quote(MADE.get(wildcards.study, (None, wildcards.study))[1])
+    """Return the name of a study, or the path of its file."""
+    return MADE.get(wildcards.study, (None, wildcards.study))[1]
+
+
+def template(wildcards):
+    return f"notebooks/{graph.template_of(wildcards.page, wildcards.study, wildcards.study in MADE)}.ipynb"
+
+
+def notebook_inputs(source, study=None):
+    """Return the digest of what a notebook reads, and the tables that the workflow makes for it."""
+    tables = [path for name in graph.results_read(source) if name in MADE for path in tables_of(name)]
+    return [graph.stamp(source, study, MADE), *tables]
 
 
 # Only training is worth a job on a cluster; the rest takes seconds to a minute each and runs where snakemake does.
-localrules: all, results, book, pdf, tables, show_runs, figures, claims, samples, audit, controls, anchors, reliability, performance, plan
+localrules: all, results, book, pdf, tables, study_notebook, notebook
 
 
 wildcard_constraints:
@@ -111,28 +104,19 @@ rule all:
 
 rule results:
     input:
-        f"{RESULTS}/{STUDY.name}/runs.csv",
+        tables_of(STUDY.name),
         outcomes(STUDY.name),
 
 
 rule book:
     input:
-        expand("book/executed/{study}/{page}.ipynb", study=SHOWN, page=["10_taxa", "11_subsets", "13_claims", "15_beyond", "18_costs", "23_explorer"]),
-        expand("book/executed/{study}/24_tweak.ipynb", study=["toy", "mini"]),
-        expand("book/executed/{study}/00_plan.ipynb", study=SHOWN),
-        expand("book/executed/{study}/12_samples.ipynb", study=SHOWN),
-        expand("book/executed/toy/{page}.ipynb", page=["01_pretrain", "02_finetune"]),
-        "book/executed/14_audit.ipynb",
-        "book/executed/16_controls.ipynb",
-        "book/executed/17_anchors.ipynb",
-        "book/executed/20_reliability.ipynb",
-        "book/executed/21_performance.ipynb",
-        [str(path) for path in Path("book").glob("*.*")],
-        [str(path) for path in Path("book/_static").glob("*.*")],
-        [str(path) for path in Path("book/_templates").rglob("*.*")],
+        expand("book/executed/{study}/{page}.ipynb", study=SHOWN, page=graph.study_pages()),
+        expand("book/executed/{study}/{page}.ipynb", study=CONTROLS[0], page=["01_pretrain", "02_finetune"]),
+        expand("book/executed/{page}.ipynb", page=graph.project_pages()),
+        [str(path) for kind in ("*.*", "_static/*.*", "_templates/**/*.*") for path in Path("book").glob(kind)],
         "_config.yml",
         "_toc.yml",
-        PAGES,
+        lambda _: [graph.stamp(f"{TELL}/book/{module}.py") for module in ("build", "extension")],
     output:
         update("_build/html/index.html"),  # a failed build leaves the last good book
     shell:
@@ -143,14 +127,14 @@ rule book:
 rule pdf:
     input:
         "_build/html/index.html",
-        PAGES,
+        lambda _: graph.stamp(f"{TELL}/book/pdf.py"),
     output:
         "_build/html/book.pdf",
     shell:
         f"{PYTHON} -m pretraining_gain.tell.book.pdf"
 
 
-# `update`: a record whose notebook a kill cut off is not thrown away; the run finds it and trains nothing.
+# `update`: a record whose notebook a kill cut off is kept; the run finds it and trains nothing.
 rule pretrain:
     output:
         update(f"{RESULTS}/{{study}}/pretrain/{{run}}.json"),
@@ -161,7 +145,7 @@ rule pretrain:
         gpu=asks("pretrain", "gpu"),
         nodes=1,  # several GPUs of one run are in one machine
     params:
-        given=lambda wildcards: parameters(RUNS[f"{wildcards.study}/pretrain/{wildcards.run}"]),
+        given=parameters("pretrain"),
     shell:
         f"{EXECUTE} notebooks/01_pretrain.ipynb book/executed/{{wildcards.study}}/runs/{{wildcards.run}}.ipynb {{params.given}}"
 
@@ -177,9 +161,9 @@ rule finetune:
         runtime=asks("finetune", "runtime_min"),
         mem_mb=asks("finetune", "mem_mb"),
         gpu=asks("finetune", "gpu"),
-        nodes=1,  # several GPUs of one run are in one machine
+        nodes=1,
     params:
-        given=lambda wildcards: parameters(RUNS[f"{wildcards.study}/finetune/{wildcards.run}"]),
+        given=parameters("finetune"),
     shell:
         f"{EXECUTE} notebooks/02_finetune.ipynb book/executed/{{wildcards.study}}/runs/{{wildcards.run}}.ipynb {{params.given}}"
 
@@ -187,6 +171,7 @@ rule finetune:
 rule tables:
     input:
         lambda wildcards: outcomes(wildcards.study),
+        lambda _: graph.stamp(f"{TELL}/results/tables.py"),
     output:
         f"{RESULTS}/{{study}}/runs.csv",
         f"{RESULTS}/{{study}}/class_counts.csv",
@@ -196,144 +181,27 @@ rule tables:
     params:
         study=named,
     shell:
-        f"{PYTHON} -m pretraining_gain.tell.results.tables {{params.study}}"
+        f"{PYTHON} -m pretraining_gain.tell.results.tables {{params.study:q}}"
 
 
-rule show_runs:
+rule study_notebook:
     input:
-        f"{RESULTS}/{{study}}/runs.csv",
-        template="notebooks/{page}.ipynb",
-    output:
-        "book/executed/{study}/{page}.ipynb",
-    wildcard_constraints:
-        page="01_pretrain|02_finetune",
-    params:
-        study=named,
-    shell:
-        f"{EXECUTE} {{input.template}} {{output}} -p study {{params.study}}"
-
-
-rule figures:
-    input:
-        tables_of,
-        study_file,
-        TELL,
-        f"{CODE}/plan/representation.py",
-        f"{CODE}/plan/costs.py",
-        f"{CODE}/plan/sharing.py",
+        lambda wildcards: tables_of(wildcards.study),
+        lambda wildcards: notebook_inputs(template(wildcards), SHOWN[wildcards.study]),
         template=template,
     output:
         "book/executed/{study}/{page}.ipynb",
-    wildcard_constraints:
-        page="10_taxa|11_subsets|15_beyond|18_costs|23_explorer|24_tweak",
     params:
         study=named,
     shell:
-        f"{EXECUTE} {{input.template}} {{output}} -p study {{params.study}}"
+        f"{EXECUTE} {{input.template:q}} {{output:q}} -p study {{params.study:q}}"
 
 
-rule claims:
+rule notebook:
     input:
-        tables_of,
-        [path for path in [f"{results_of('mini')}/runs.csv"] if Path(path).exists()],  # plans what was not run
-        study_file,
-        TELL,
-        f"{CODE}/plan/representation.py",
-        template="notebooks/13_claims.ipynb",
+        lambda wildcards: notebook_inputs(f"notebooks/{wildcards.page}.ipynb"),
+        template="notebooks/{page}.ipynb",
     output:
-        "book/executed/{study}/13_claims.ipynb",
-        f"{RESULTS}/{{study}}/claims.json",
-    params:
-        study=named,
+        "book/executed/{page}.ipynb",
     shell:
-        f"{EXECUTE} {{input.template}} {{output[0]}} -p study {{params.study}}"
-
-
-rule samples:
-    input:
-        study_file,
-        ancient(data_at_hand),
-        [str(path) for path in Path("results").glob("*/domains.csv")],  # published in place of pictures
-        f"{CODE}/compute/samples.py",
-        f"{CODE}/compute/domains.py",
-        f"{CODE}/tell/book/paste.py",
-        f"{CODE}/tell/results/provenance.py",
-        template="notebooks/12_samples.ipynb",
-    output:
-        "book/executed/{study}/12_samples.ipynb",
-    params:
-        study=named,
-    shell:
-        f"{EXECUTE} {{input.template}} {{output}} -p study {{params.study}}"
-
-
-rule audit:
-    input:
-        [str(path) for path in [annotations_path()] if path.exists()],
-        TELL,
-        f"{CODE}/plan/representation.py",
-        [str(path) for path in Path(CODE, "metadata").glob("imagenet*.csv")],
-        template="notebooks/14_audit.ipynb",
-    output:
-        "book/executed/14_audit.ipynb",
-    shell:
-        f"{EXECUTE} {{input.template}} {{output}}"
-
-
-rule controls:
-    input:
-        [f"{results_of('controls', 'power.csv')}/{table}.csv" for table in CONTROLS],
-        TELL,
-        template="notebooks/16_controls.ipynb",
-    output:
-        "book/executed/16_controls.ipynb",
-    shell:
-        f"{EXECUTE} {{input.template}} {{output}}"
-
-
-rule anchors:
-    input:
-        f"{results_of('anchors')}/runs.csv",
-        TELL,
-        "notebooks/studies/anchors.yml",
-        template="notebooks/17_anchors.ipynb",
-    output:
-        "book/executed/17_anchors.ipynb",
-    shell:
-        f"{EXECUTE} {{input.template}} {{output}}"
-
-
-rule reliability:
-    input:
-        [f"{results_of('reliability', 'kills.json')}/{campaign}.json" for campaign in CAMPAIGNS],
-        TELL,
-        template="notebooks/20_reliability.ipynb",
-    output:
-        "book/executed/20_reliability.ipynb",
-    shell:
-        f"{EXECUTE} {{input.template}} {{output}}"
-
-
-rule performance:
-    input:
-        f"{results_of('bench', 'cpu.json')}/cpu.json",
-        [str(path) for path in [results_of("bench", "cpu.json") / "cuda.json"] if path.exists()],
-        TELL,
-        template="notebooks/21_performance.ipynb",
-    output:
-        "book/executed/21_performance.ipynb",
-    shell:
-        f"{EXECUTE} {{input.template}} {{output}}"
-
-
-rule plan:
-    input:
-        study_file,
-        [str(path) for path in Path(CODE, "plan").glob("*.py")],
-        template="notebooks/00_plan.ipynb",
-    output:
-        "book/executed/{study}/00_plan.ipynb",
-    params:
-        study=named,
-    shell:
-        f"{EXECUTE} {{input.template}} {{output}} -p study {{params.study}}"
+        f"{EXECUTE} {{input.template:q}} {{output:q}}"

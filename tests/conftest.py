@@ -1,5 +1,4 @@
-"""Shared fixtures: a place of its own for each test's results, simulated results where training is not the point, and
-one real browser (Playwright runs once a process)."""
+"""Shared fixtures: a results folder per test, simulated results, the built book, and one browser for the whole session."""
 
 from __future__ import annotations
 
@@ -10,7 +9,8 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser, Page, Request, sync_playwright
 
 from pretraining_gain.compute.images import load_images
 from pretraining_gain.compute.pipeline import ImageSet
@@ -26,11 +26,26 @@ from pretraining_gain.plan.recipes import Recipe
 from pretraining_gain.plan.runs import Run, finetuning_runs
 from pretraining_gain.plan.studies import load_study
 from pretraining_gain.plan.taxonomy import load_class_table
+from pretraining_gain.tell.book.pdf import CHROMIUMS
 from pretraining_gain.tell.results.tables import write_tables
 
 ROOT = Path(__file__).resolve().parents[1]
 os.environ.setdefault("PRETRAINING_GAIN_THREADS", "1")
+PATIENCE_MS = 300_000  # bounds every wait in the browser, so that a hanging page fails; no measure of speed
+#: Modules that train networks, or run notebooks and workflows in processes of their own.
+TRAINING = (
+    "test_bench", "test_compute", "test_devices", "test_faults", "test_features", "test_machine", "test_notebooks",
+    "test_paper_study", "test_playground", "test_playground_lab", "test_resume", "test_slurm", "test_toy", "test_workflow",
+)  # fmt: skip
 
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark tests by what they need, so that `make check` can leave them out."""
+    for item in items:
+        for name in {"book", "browser"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker(name)
+        if item.path.stem in TRAINING:
+            item.add_marker("training")
 
 RECIPE = Recipe(
     epochs=3, batch_size=16, lr=0.05, lr_step_epochs=2, momentum=0.9, weight_decay=1e-4, freeze_backbone=False,
@@ -39,7 +54,7 @@ RECIPE = Recipe(
 
 
 def toy_pictures() -> ImageSet:
-    """Eight toy classes, six pictures each."""
+    """Return eight toy classes with six pictures each."""
     source = load_study("toy").source.model_copy(update={"train_images_per_class": 6})
     return load_images(source, load_class_table("toy_source").loc[:7], "train", 32)
 
@@ -49,8 +64,7 @@ def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
 
 
 def simulate_results(study_name: str, gain: float = 0.2) -> None:
-    """Write records and predictions of every run of a study as if run: scratch is right in 3 of 10 images, each
-    pretraining in `gain` more; every run takes 2 s of one processor for each second of its own. Seeded."""
+    """Write seeded records and predictions of every run: scratch gets 3 of 10 images right, pretrained ones `gain` more."""
     study = load_study(study_name)
     for run in finetuning_runs(study, study_name):
         rng = np.random.default_rng([run.seed, len(run.run_id)])
@@ -72,7 +86,7 @@ def simulate_results(study_name: str, gain: float = 0.2) -> None:
 
 
 def _write_record(run: Run, train_images: int, outcome: dict[str, Any]) -> None:
-    """A record of the form that `compute.records` writes, of a run of three epochs."""
+    """Write a record like those of `compute.records`, for three epochs with two seconds of processor time per second."""
     seen, evaluated = 3 * train_images, outcome.get("eval_images", 0)
     cost = {"train_images_seen": seen, "eval_images_seen": evaluated, "train_wall_time_s": seen / 1000}
     cost |= {"eval_wall_time_s": evaluated / 1000, "device_time_s": 2 * (seen + evaluated) / 1000, "starts": 1}
@@ -87,7 +101,7 @@ def _write_record(run: Run, train_images: int, outcome: dict[str, Any]) -> None:
 
 @pytest.fixture
 def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty results folder (and cache) for one test."""
+    """Give one test an empty results folder and cache."""
     monkeypatch.setenv("PRETRAINING_GAIN_RESULTS", str(tmp_path / "results"))
     monkeypatch.setenv("PRETRAINING_GAIN_CACHE", str(tmp_path / "cache"))
     return tmp_path / "results"
@@ -95,7 +109,7 @@ def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def photographs(monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The real datasets of `mini`; skips where they are not."""
+    """Find the real datasets of `mini`, or skip the test."""
     for place in (os.environ.get("PRETRAINING_GAIN_DATA"), ROOT.parent / "shared" / "data"):
         if place and (Path(place) / "caltech-101").is_dir():
             monkeypatch.setenv("PRETRAINING_GAIN_DATA", str(place))
@@ -105,7 +119,7 @@ def photographs(monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def small_study(tmp_path: Path) -> str:
-    """The toy study cut down to seconds: one seed, `all` and `animal` 4, few images, two epochs. Returns its path."""
+    """Write the toy study cut down to seconds (one seed, pools `all` and `animal` 4, few images, two epochs); return its path."""
     text = (ROOT / "notebooks" / "studies" / "toy.yml").read_text()
     for old, new in {
         "name: toy\n": "name: small\n",
@@ -126,13 +140,13 @@ def small_study(tmp_path: Path) -> str:
 
 @pytest.fixture
 def clean_pages() -> Iterator[None]:
-    """The workflow leaves executed notebooks under book/executed/<study>; take those of `small_study` away."""
+    """Remove the executed notebooks of `small_study` afterwards."""
     yield
     shutil.rmtree(ROOT / "book" / "executed" / "small", ignore_errors=True)
 
 
 def change_study(path: str, changes: dict[str, str]) -> None:
-    """Replace texts in a study file, each of which must be there."""
+    """Replace texts in a study file; each must be present."""
     text = Path(path).read_text()
     for old, new in changes.items():
         assert old in text, old
@@ -142,7 +156,7 @@ def change_study(path: str, changes: dict[str, str]) -> None:
 
 @pytest.fixture(scope="session")
 def book() -> Path:
-    """What `make reproduce` makes, in this checkout: the toy study and the book; what is done already is kept."""
+    """Bring the toy study and the book of this checkout up to date, as `make reproduce` does; return the folder of the pages."""
     environment = {name: value for name, value in os.environ.items() if name != "PRETRAINING_GAIN_RESULTS"}
     done = subprocess.run(
         [sys.executable, "-m", "snakemake", "--cores", "2"], cwd=ROOT, env=environment, capture_output=True, text=True
@@ -152,57 +166,58 @@ def book() -> Path:
 
 
 @pytest.fixture(scope="session")
-def browser():
-    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-    path = next((found for found in map(shutil.which, names) if found), None)
+def browser() -> Iterator[Browser]:
+    """Start the system's Chromium or Chrome, else Playwright's own."""
+    found = next(filter(None, map(shutil.which, CHROMIUMS)), None)
     flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=path, args=flags)
+    with sync_playwright() as playwright, playwright.chromium.launch(executable_path=found, args=flags) as running:
         yield running
-        running.close()
 
 
 class Watched:
-    """A page without a network; collects console errors, uncaught errors, and requests that leave the disk.
+    """A page without a network that collects console errors, uncaught errors and requests to anywhere but `home`.
 
-    A page from a server at `home` may ask that server, and nothing beside it.
+    `home` is the start of allowed addresses: the disk, or a local server.
     """
 
-    def __init__(self, browser, width: int = 1280, scheme: str = "light", home: str = "file:") -> None:
-        viewport, offline = {"width": width, "height": 900}, home == "file:"
-        context = browser.new_context(viewport=viewport, color_scheme=scheme, offline=offline)
+    def __init__(self, browser: Browser, width: int = 1280, scheme: str = "light", home: str = "file:") -> None:
+        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme, offline=home == "file:")
+        context.set_default_timeout(PATIENCE_MS)
+        self.home = home
         self.page: Page = context.new_page()
         self.complaints: list[str] = []
         self.page.on("console", lambda m: self.complaints.append(f"console: {m.text}") if m.type == "error" else None)
         self.page.on("pageerror", lambda error: self.complaints.append(f"error: {error}"))
         self.page.on("requestfailed", self._failed)
-        self.page.on(
-            "request",
-            lambda r: None if r.url.startswith((home, "data:", "blob:")) else self.complaints.append(r.url),
-        )
+        self.page.on("request", self._asked)
 
-    def _failed(self, request) -> None:
-        if request.failure != "net::ERR_ABORTED":  # what leaving a page breaks off
+    def _failed(self, request: Request) -> None:
+        if request.failure != "net::ERR_ABORTED":  # the browser drops what it still loads when it leaves a page
             self.complaints.append(f"failed: {request.url}")
+
+    def _asked(self, request: Request) -> None:
+        if not request.url.startswith((self.home, "data:", "blob:")):
+            self.complaints.append(request.url)
 
     def open(self, path: Path) -> Page:
         self.page.goto(path.as_uri())
         return self.page
 
     def draw_all(self) -> list[int]:
-        """Bring each figure into view, opening its tab first; returns how many marks each shows."""
+        """Bring each figure into view, opening its tab first; return the number of marks in each."""
         page = self.page
-        for label in page.locator(".sd-tab-set > label").all():
-            label.click()
+        for label in [None, *page.locator(".sd-tab-set > label").all()]:
+            if label:
+                label.click()
             for figure in page.locator(".gain-figure:visible").all():
                 figure.scroll_into_view_if_needed()
-                figure.locator(".main-svg").first.wait_for(timeout=15_000)
-        for figure in page.locator(".gain-figure:visible").all():
-            figure.scroll_into_view_if_needed()
-            figure.locator(".main-svg").first.wait_for(timeout=15_000)
-        page.wait_for_function(
-            "document.querySelectorAll('.gain-figure').length === "
-            "document.querySelectorAll('.gain-figure[data-drawn]').length"
-        )
+                figure.locator(".main-svg").first.wait_for()
+        page.wait_for_function("!document.querySelector('.gain-figure:not([data-drawn])')")
         marks = "all => all.map(one => one.querySelectorAll('.trace path, .trace .point, .bars path').length)"
         return page.locator(".gain-figure").evaluate_all(marks)
+
+
+def wait_for(condition: Callable[[], object], every_s: float = 0.02) -> None:
+    """Wait until `condition()` holds, however slow the machine; a caller includes the end of what it waits for."""
+    while not condition():
+        time.sleep(every_s)

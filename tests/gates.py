@@ -1,7 +1,6 @@
-"""What every page of the book must hold to: in a real browser, served below a path as GitHub Pages does, and on disk.
+"""Quality gates that every page of the book must pass, in a browser that gets it from below a path, as on GitHub Pages.
 
-Each check returns complaints, a line each; none means that the page passes. All parts of a page are looked at: figures are
-scrolled to, tabs and folded parts unfolded.
+Each gate returns complaints, one line each. It looks at all of a page: figures scrolled to, tabs and folded parts open.
 """
 
 from __future__ import annotations
@@ -18,18 +17,18 @@ from urllib.parse import unquote, urlsplit
 
 from axe_playwright_python.sync_playwright import Axe
 from bs4 import BeautifulSoup
-from conftest import Watched
+from conftest import PATIENCE_MS, Watched
 from playwright.sync_api import Browser, Page
 
 WIDTHS = {"desktop": 1280, "phone": 360}
 SCHEMES = ("light", "dark")
 SUB_PATH = "/some/sub/path/"
-REFUSED = ("serious", "critical")  # impacts of accessibility violations, in axe-core's words
+REFUSED = ("serious", "critical")  # impacts, in the words of axe-core
 LARGEST_PAGE_MB = 4.0
 FIRST_PAGE_MB = 1.5
 
 QUESTIONS = Path(__file__).with_name("gates.js")
-# Everything that a reader may open stands open, and nothing moves while it is measured.
+# Open everything that a reader may open, and stop everything that moves.
 UNFOLDED = """
 .sd-tab-set > .sd-tab-content { display: block !important }
 * { animation: none !important; transition: none !important }
@@ -37,7 +36,7 @@ UNFOLDED = """
 
 
 class _Handler(http.server.SimpleHTTPRequestHandler):
-    """Serves a folder below `SUB_PATH` and nothing beside it."""
+    """Serve a folder below `SUB_PATH`, and nothing beside it."""
 
     def do_GET(self) -> None:
         if not self.path.startswith(SUB_PATH):
@@ -46,62 +45,65 @@ class _Handler(http.server.SimpleHTTPRequestHandler):
         return super().do_GET()
 
     def log_message(self, *_: object) -> None:
-        """Tests have enough to say."""
+        """Keep quiet."""
 
 
 @contextmanager
 def served(folder: Path) -> Iterator[str]:
-    """The address of `folder` below a path of a local server, as a project's GitHub Pages are."""
+    """Serve `folder` from a local server and yield its address."""
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(_Handler, directory=str(folder))) as running:
         threading.Thread(target=running.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{running.server_port}{SUB_PATH}"
         running.shutdown()
 
 
-def complaints_of(browser: Browser, folder: Path, home: str, name: str, width: int, patience_s: float = 15) -> list[str]:
-    """Load one page at one width and look at it in light, then in dark; `home` is where `folder` is served."""
-    watched = Watched(browser, width=width, home=home)
-    page, requested = watched.page, set[str]()
+def complaints_of(
+    browser: Browser, folder: Path, home: str, name: str, widths: dict[str, int] = WIDTHS, patience_ms: float = PATIENCE_MS
+) -> list[str]:
+    """Look at one page at each width, in light and in dark; `home` is the address that serves `folder`."""
+    watched = Watched(browser, home=home)
+    page, requested, found = watched.page, set[str](), []
     page.on("request", lambda request: requested.add(request.url))
     page.add_init_script(path=QUESTIONS)
-    page.goto(home + name)
-    page.add_style_tag(content=UNFOLDED)
-    found = page.evaluate("patience => gates.undrawn(patience)", patience_s * 1000)
-    found += too_heavy(folder, home, requested, FIRST_PAGE_MB if name == "book/index.html" else LARGEST_PAGE_MB)
-    for scheme in SCHEMES:
-        page.emulate_media(color_scheme=scheme)
-        page.wait_for_function("scheme => [undefined, scheme].includes(document.documentElement.dataset.theme)", arg=scheme)
-        seen = page.evaluate("[...gates.tooWide(), ...gates.illegible(), ...gates.overlaps()]")
-        seen += violations(page, colours_only=scheme != SCHEMES[0])
-        found += [f"{scheme}: {complaint}" for complaint in seen]
+    for place, (device, width) in enumerate(widths.items()):
+        page.set_viewport_size({"width": width, "height": 900})
+        page.emulate_media(color_scheme=SCHEMES[0])
+        page.goto(home + name)
+        page.add_style_tag(content=UNFOLDED)
+        found += page.evaluate("patience => gates.undrawn(patience)", patience_ms)
+        for scheme in SCHEMES:
+            page.emulate_media(color_scheme=scheme)
+            page.wait_for_function("scheme => [undefined, scheme].includes(document.documentElement.dataset.theme)", arg=scheme)
+            seen = page.evaluate("[...gates.tooWide(), ...gates.illegible(), ...gates.overlaps()]")
+            if place == 0 or scheme == SCHEMES[0]:  # the colours of a page are the same on a phone
+                seen += violations(page, colours_only=scheme != SCHEMES[0])
+            found += [f"{device}, {scheme}: {complaint}" for complaint in seen]
     page.context.close()
-    return found + watched.complaints
+    limit_mb = FIRST_PAGE_MB if name == "book/index.html" else LARGEST_PAGE_MB
+    return found + too_heavy(folder, home, requested, limit_mb) + watched.complaints
 
 
 def violations(page: Page, colours_only: bool) -> list[str]:
-    """What axe-core finds that is serious or critical, with the first places of each.
+    """Return what axe-core finds serious or critical, with the first places of each.
 
-    The page is the same in the dark but for its colours, so that only these are judged again, in half the time.
+    In the dark only the colours differ, so judging them alone halves the time.
     """
     options: dict = {"resultTypes": ["violations"], "preload": False}
     if colours_only:
         options["runOnly"] = {"type": "rule", "values": ["color-contrast", "link-in-text-block"]}
     found = [one for one in Axe().run(page, options=options).response["violations"] if one["impact"] in REFUSED]
-    return [f"{one['id']} ({len(one['nodes'])}): {_places(one)}" for one in found]
-
-
-def _places(violation: dict) -> str:
-    return "; ".join(f"{node['target']} {node['html'][:150]}" for node in violation["nodes"][:3])
+    places = {one["id"]: [f"{node['target']} {node['html'][:150]}" for node in one["nodes"][:3]] for one in found}
+    return [f"{one['id']} ({len(one['nodes'])}): {'; '.join(places[one['id']])}" for one in found]
 
 
 @cache
 def compressed_bytes(path: Path) -> int:
-    """The size of a file as a server sends it."""
+    """Return the size of a file as a server sends it."""
     return len(gzip.compress(path.read_bytes(), compresslevel=6))
 
 
 def too_heavy(folder: Path, home: str, requested: set[str], limit_mb: float) -> list[str]:
-    """Whether all that a page asked for, every figure drawn, is more than `limit_mb` compressed."""
+    """Complain when all that a page asked for, every figure drawn, is more than `limit_mb` compressed."""
     paths = {folder / unquote(urlsplit(url).path[len(SUB_PATH) :]) for url in requested if url.startswith(home)}
     sizes = {path: compressed_bytes(path) for path in paths if path.is_file()}
     total_mb = sum(sizes.values()) / 1e6
@@ -111,7 +113,7 @@ def too_heavy(folder: Path, home: str, requested: set[str], limit_mb: float) -> 
 
 
 def dead_links(folder: Path) -> list[str]:
-    """Links, anchors and sources in the HTML files of `folder` that lead to nothing, or out of it."""
+    """Return links, anchors and sources in the HTML files of `folder` that lead to nothing, or out of it."""
     paths = [path for path in sorted(folder.rglob("*.html")) if path.parent.name != "_static"]  # there: a theme's templates
     pages = {path.resolve(): _targets(path) for path in paths}
     found = []
@@ -123,7 +125,7 @@ def dead_links(folder: Path) -> list[str]:
 
 
 def _targets(path: Path) -> tuple[set[str], set[str]]:
-    """The anchors that a page has, and what it links to or loads."""
+    """Return the anchors of a page, and what it links to or loads."""
     soup = BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser")
     anchors = {str(one[name]) for name in ("id", "name") for one in soup.find_all(attrs={name: True})}
     links = {str(one[name]) for name in ("href", "src", "data") for one in soup.find_all(attrs={name: True})}
@@ -147,7 +149,7 @@ def _why_dead(folder: Path, pages: dict, page: Path, link: str) -> str:
 
 
 def without_alternative(path: Path) -> list[str]:
-    """Pictures and figures in a page without words for those who do not see them; a file's name is no such words."""
+    """Return pictures and figures of a page without a text alternative; the name of a file is none."""
     soup = BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser")
     found = [f"img without alternative: {str(one)[:120]}" for one in soup.select("article img") if not _says(one.get("alt"))]
     found += [f"figure without alternative: {one.get('data-key')}" for one in soup.select(".gain-figure")

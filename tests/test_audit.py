@@ -57,11 +57,13 @@ def test_figures_draw_every_class_at_every_cut(photographs):
     assert all(
         line[0] == 57 and list(line.values()) == sorted(line.values(), reverse=True) for line in thresholds.values()
     )
-    assert thresholds["majority (above 0)"][40] == 51 and thresholds["unanimous (1)"][40] == 48
+    assert thresholds["majority (above 0)"][40] == 51
+    assert thresholds["unanimous (1)"][40] == 48
     assert thresholds["any vote (−1 or more)"][50] == 57
     figure = figure_classes(audit())
     [bars] = figure.data
-    assert len(bars.y) == len(set(bars.y)) == 57 and list(bars.x) == sorted(bars.x)
+    assert len(bars.y) == len(set(bars.y)) == 57
+    assert list(bars.x) == sorted(bars.x)
     menu = figure.layout.updatemenus[0]
     assert [button.label for button in menu.buttons] == list(VOTE_CUTS)
     assert sum(x >= 40 for x in menu.buttons[-1].args[0]["x"][0]) == 48
@@ -72,7 +74,8 @@ def test_the_worst_classes_are_named_with_their_counts(photographs):
     assert (numbers["worst_name"], numbers["worst_count"]) == ("goldfinch", "5")
     assert numbers["worst_species"] == "Carduelis carduelis"
     worst = numbers["worst"].split(", ")
-    assert len(worst) == 10 and worst[0] == "goldfinch (5)"
+    assert len(worst) == 10
+    assert worst[0] == "goldfinch (5)"
     counts = [int(text.rsplit("(", 1)[1].rstrip(")")) for text in worst]
     assert counts == sorted(counts)
 
@@ -104,8 +107,10 @@ def test_with_the_file_the_notebook_holds_what_its_chapter_pastes(photographs, t
     assert all(value in found[key] for key, value in COUNTED_IN_THE_FILE.items())
     chapter = (ROOT / "book" / "audit.md").read_text()
     keys = re.findall(r"audit\.(\w+)", chapter)
-    assert len(keys) > 20 and set(keys) <= set(found)
-    assert "gain-figure" in found["figure_thresholds"] and "gain-figure" in found["figure_classes"]
+    assert len(keys) > 20
+    assert set(keys) <= set(found)
+    assert "gain-figure" in found["figure_thresholds"]
+    assert "gain-figure" in found["figure_classes"]
 
 
 @pytest.mark.parametrize(

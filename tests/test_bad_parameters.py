@@ -28,7 +28,7 @@ from pretraining_gain.tell.claims.ledger import Ledger
 from pretraining_gain.tell.figures.audit import AuditView
 from pretraining_gain.tell.results.evaluation import View
 from pretraining_gain.tell.validation.anchors import AnchorView
-from pretraining_gain.tell.validation.control_tables import ControlTables
+from pretraining_gain.tell.validation.tables import ControlTables
 
 NAN, INF, LONG = float("nan"), float("inf"), 2**63
 STUDIES = "accepted: anchors, mini, paper, toy, or the path of a .yml file"
@@ -172,8 +172,6 @@ BAD_COMMANDS: list[tuple[str, list[str], str]] = [
     ("tell.results.tables", ["toy", "-x"], "tables: unrecognized arguments: -x; accepted: python"),
     ("tell.validation.controls", ["--study", "minni"], f"controls: study 'minni' is unknown; {STUDIES}"),
     ("tell.validation.controls", ["--quik"], "controls: unrecognized arguments: --quik; accepted: python"),
-    ("tell.validation.simulation", [], "simulation: one of the arguments --paper-size --calibration is required; accepted: python"),
-    ("tell.validation.simulation", ["--calibration", "0"], "simulation: argument --calibration: '0' is no whole number from 1 on"),
     ("tell.software.readme", ["mini"], "readme: unrecognized arguments: mini; accepted: python"),
     ("prepare", [], "prepare: the following arguments are required: study; accepted: python -m pretraining_gain.prepare"),
     ("execute", [FINETUNE], "execute: the following arguments are required: output; accepted: python"),

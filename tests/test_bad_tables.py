@@ -14,7 +14,7 @@ from refusal import in_json, refused
 
 from pretraining_gain.compute.images import load_images
 from pretraining_gain.compute.models import build_model, load_backbone
-from pretraining_gain.compute.records import read_weights, write_weights
+from pretraining_gain.compute.weights import read_weights, write_weights
 from pretraining_gain.datasets.inat2021.official import read_listing
 from pretraining_gain.plan.representation import annotations_path, load_annotations
 from pretraining_gain.plan.runs import Run

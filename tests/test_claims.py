@@ -15,7 +15,8 @@ from pretraining_gain.errors import InputError
 from pretraining_gain.plan.runs import Run
 from pretraining_gain.plan.studies import load_study
 from pretraining_gain.plan.taxonomy import load_class_table
-from pretraining_gain.tell.claims.declarations import CLAIMS, Claim, Evidence, Part, _scaled_gaps, equal, greater
+from pretraining_gain.tell.claims.declarations import ARMS, CLAIMS, EQUAL, GREATER, Arm, Claim, Part, scaled_gaps
+from pretraining_gain.tell.claims.evidence import Evidence, Outcome, outcome_of
 from pretraining_gain.tell.claims.ledger import (
     CONTRADICTED,
     NOT_RUN,
@@ -26,10 +27,14 @@ from pretraining_gain.tell.claims.ledger import (
     ledger_path,
     read_ledger,
     schema,
+    verdict_on,
 )
+from pretraining_gain.tell.claims.what_if import Settings, recompute
+from pretraining_gain.tell.claims.what_if_data import tweak_tables
 from pretraining_gain.tell.results.designs import assigned_effects, design_curves, freezing_by_domain
 from pretraining_gain.tell.results.evaluation import View, load_evaluation
 from pretraining_gain.tell.results.gains import arm_accuracy
+from pretraining_gain.tell.software.costs import Costs
 from pretraining_gain.tell.statistics.estimates import Estimate
 
 
@@ -37,9 +42,16 @@ def estimate(mean: float, se: float = 0.01) -> Estimate:
     return Estimate(mean, se, df=30, n_seeds=3, n_classes=10, n_images=500)
 
 
-def verdict_of(*parts: Part) -> str:
-    claim = Claim("C0", "text", "2", "fig-1", "estimand", lambda evidence: iter(parts))
-    return judge(claim, Evidence(load_study("toy"), "toy")).verdict
+def found_by(part: Part, found: Estimate) -> Outcome:
+    return outcome_of(part, found, np.zeros((3, 500)), np.zeros(500))
+
+
+def greater(what: str, found: Estimate, bound: float = 0.0) -> Outcome:
+    return found_by(Part(what, GREATER, ARMS, {}, bound), found)
+
+
+def equal(what: str, found: Estimate, margin: float) -> Outcome:
+    return found_by(Part(what, EQUAL, ARMS, {}, margin), found)
 
 
 @pytest.mark.parametrize(
@@ -61,25 +73,26 @@ def verdict_of(*parts: Part) -> str:
     ],
 )
 def test_a_verdict_follows_from_its_parts(parts, verdict):
-    assert verdict_of(*parts) == verdict
+    assert verdict_on(CLAIMS[0], parts).verdict == verdict
 
 
 @pytest.fixture
 def mini(results) -> Evidence:
     simulate_results("mini", gain=0.2)
-    return Evidence(load_study("mini"), "mini")
+    return Evidence.load("mini")
 
 
 def planted(evidence: Evidence, gains: dict[str, float], frozen_loss: float = 0.0) -> Evidence:
     """The same images and arms, but with these accuracies: 1/0 by the same uniform draws, so that arms are paired."""
-    rng = np.random.default_rng(0)
-    for name in ("out", "inside", "out_other_way"):
-        one = getattr(evidence, name)
+    rng, planted = np.random.default_rng(0), {}
+    target = evidence.out.downstream
+    for name in (target.name, evidence.inside.downstream.name, evidence.study.finetuned_the_other_way(target).name):
+        one = evidence.evaluations[name]
         draws = rng.random((3, len(one.labels))) + rng.normal(0, 0.002, (3, 1))
-        loss = frozen_loss if name == "out_other_way" else 0.0
+        loss = frozen_loss if one.downstream.name not in (target.name, evidence.inside.downstream.name) else 0.0
         correct = {arm: draws < 0.3 + gains.get(arm, 0.0) - loss for arm in one.correct if len(one.seeds_of[arm]) == 3}
-        evidence.__dict__[name] = replace(one, correct=correct)
-    return evidence
+        planted[name] = replace(one, correct=correct)
+    return replace(evidence, evaluations=planted)
 
 
 RISING = {"animal-k2": 0.10, "animal-k4": 0.18, "animal-k6": 0.24, "non_animal-k2": 0.05, "non_animal-k4": 0.1,
@@ -102,8 +115,9 @@ def test_planted_truths_are_found_and_their_opposites_contradicted(mini):
         assert found[claim] == CONTRADICTED, claim
 
 
-def test_the_random_curve_is_read_at_its_expected_animals(mini):
-    assert _scaled_gaps(mini, mini.out) == {
+def test_the_random_curve_is_read_at_its_expected_animals():
+    gaps = scaled_gaps(load_study("mini"), "target")
+    assert {k: {arm.name: weight for arm, weight in gap.items()} for k, gap in gaps.items()} == {
         2: {"random-k2": pytest.approx(1 / 3), "random-k4": pytest.approx(2 / 3), "animal-k2": -1.0},
         4: {"random-k6": pytest.approx(2 / 3), "random-k8": pytest.approx(1 / 3), "animal-k4": -1.0},
         6: {"all-k10": 1.0, "animal-k6": -1.0},
@@ -113,7 +127,7 @@ def test_the_random_curve_is_read_at_its_expected_animals(mini):
 def test_all_claims_are_asked_of_the_three_studies_and_the_ledger_fits_its_schema(mini):
     simulate_results("toy")
     for name, not_run in (("mini", set()), ("toy", set()), ("paper", {claim.id for claim in CLAIMS})):
-        Ledger.of(View(study=name, draws=1)).write()
+        Ledger.of(View(study=name, draws=1), variances_from="mini").write()
         ledger = read_ledger(name)
         assert [verdict.claim for verdict in ledger.verdicts] == [f"C{i}" for i in range(1, 15)]
         assert {verdict.claim for verdict in ledger.verdicts if verdict.verdict == NOT_RUN} == not_run
@@ -156,3 +170,24 @@ def test_representation_by_chance_is_each_species_against_itself(mini):
     assert effect.mean == pytest.approx(0.5) and effect.n_classes == 6 and effect.n_seeds == 2
     assert species["mean"].tolist() == pytest.approx([0.5] * 6)
     assert pd.Series(species["name"]).is_unique
+
+
+@pytest.fixture
+def added():
+    def few_animals_help(study, target):
+        yield Part("two animals − scratch", GREATER, ARMS, {Arm(target, "animal-k2"): 1.0, Arm(target, "scratch"): -1.0})
+
+    claim = Claim("C99", "Few animal classes help.", "3", "fig-3", "difference in top-1", few_animals_help)
+    CLAIMS.append(claim)
+    yield claim
+    CLAIMS.remove(claim)
+
+
+def test_ledger_page_and_price_follow_from_the_one_entry_of_a_claim(mini, added):
+    Ledger.of(View(study="mini", draws=1)).write()
+    [test] = read_ledger("mini").verdicts[-1].tests
+    assert test.what == "two animals − scratch"
+    [part] = tweak_tables("mini")["claims"][-1]["parts"]
+    assert part["weights"] == {"caltech101_animals/animal-k2": 1.0, "caltech101_animals/scratch": -1.0}
+    assert Costs.from_parameters({"study": "mini"}).by_claim().at["C99", "runs"] == 9
+    assert recompute(Settings(study="mini", claim="C99")).verdict.tests[0].effect == pytest.approx(test.effect, abs=1e-6)

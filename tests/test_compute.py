@@ -1,8 +1,8 @@
-"""COMPUTE: networks, batches, the loop, evaluation, and runs that end the same however often they are killed."""
+"""COMPUTE: batches, the training loop, evaluation, and the files that a run writes."""
 
 from __future__ import annotations
 
-import time
+import threading
 from dataclasses import replace
 
 import pandas as pd
@@ -14,15 +14,15 @@ from pretraining_gain.compute.checkpoints import Checkpoint
 from pretraining_gain.compute.evaluation import evaluate
 from pretraining_gain.compute.finetune import finetune
 from pretraining_gain.compute.machine import this_machine
-from pretraining_gain.compute.models import BACKBONES, build_model, freeze_backbone, load_backbone
+from pretraining_gain.compute.models import build_model
 from pretraining_gain.compute.pipeline import ImageSet, augment, draw_crops, evaluation_batches, training_batches
 from pretraining_gain.compute.pretrain import pretrain
-from pretraining_gain.compute.records import read_weights
-from pretraining_gain.compute.training import train
+from pretraining_gain.compute.training import lr_at, train
+from pretraining_gain.compute.weights import read_weights
 from pretraining_gain.errors import InputError
-from pretraining_gain.plan import studies
-from pretraining_gain.plan.recipes import Recipe, lr_at
+from pretraining_gain.plan.recipes import Recipe
 from pretraining_gain.plan.runs import Run
+from pretraining_gain.plan.studies import load_study
 
 
 @pytest.fixture(scope="module")
@@ -30,75 +30,51 @@ def pictures() -> ImageSet:
     return toy_pictures()
 
 
-def test_plan_and_compute_know_the_same_backbones():
-    assert set(BACKBONES) == set(studies.BACKBONES)
+def trained(pictures: ImageSet, tmp_path, recipe: Recipe, backbone: str = "resnet10_w16"):
+    tmp_path.mkdir(exist_ok=True)
+    checkpoint = Checkpoint(tmp_path / "c.pt", "run", every_s=999)
+    return train(build_model(backbone, 8, 0, 32), pictures, recipe, seed=0, machine=this_machine(), checkpoint=checkpoint)
 
 
-@pytest.mark.parametrize("backbone", ["resnet50", "resnet18", "resnet10_w16"])
-def test_networks_are_built_from_the_seed_alone(backbone):
-    before = torch.random.get_rng_state()
-    one, other = build_model(backbone, 7, seed=5), build_model(backbone, 7, seed=5)
-    assert torch.equal(before, torch.random.get_rng_state())
-    assert same(one.state_dict(), other.state_dict())
-    assert not same(one.state_dict(), build_model(backbone, 7, seed=6).state_dict())
-    wide = build_model(backbone, 9, seed=5).state_dict()
-    assert torch.equal(one.state_dict()["conv1.weight"], wide["conv1.weight"])
-    assert one.eval()(torch.zeros(2, 3, 64, 64)).shape == (2, 7)
-
-
-def test_loading_a_backbone_drops_the_head_and_nothing_else():
-    source, target = build_model("resnet10_w16", 7, seed=1), build_model("resnet10_w16", 9, seed=2)
-    head = target.fc.weight.clone()
-    load_backbone(target, source.state_dict(), "weights.safetensors")
-    assert torch.equal(target.fc.weight, head)
-    body = {name: tensor for name, tensor in target.state_dict().items() if not name.startswith("fc.")}
-    assert same(body, {name: tensor for name, tensor in source.state_dict().items() if not name.startswith("fc.")})
-
-
-@pytest.mark.parametrize("other", ["resnet18", "resnet10_w32"])
-def test_loading_another_backbone_is_refused(other):
-    weights = build_model(other, 7, seed=1).state_dict()
-    with pytest.raises(InputError, match=r"weights\.safetensors: weights are of another backbone"):
-        load_backbone(build_model("resnet10_w16", 7, seed=1), weights, "weights.safetensors")
-
-
-def test_an_epoch_shows_each_image_once_as_normalised_channels_last_floats(pictures):
-    batches = list(training_batches(pictures, RECIPE, seed=0, epoch=0))
-    labels = torch.cat([labels for _, labels, _ in batches])
+def test_an_epoch_shows_each_image_once_in_another_order(pictures):
+    labels = torch.cat([labels for _, labels, _ in training_batches(pictures, RECIPE, seed=0, epoch=0)])
     assert sorted(labels.tolist()) == sorted(pictures.labels.tolist())
     assert labels.tolist() != pictures.labels.tolist()
-    images = batches[0][0]
-    assert images.shape == (16, 3, 32, 32) and images.dtype == torch.float32
+
+
+def test_a_batch_is_normalised_float_and_channels_last(pictures):
+    whole = RECIPE.model_copy(update={"crop_scale_min": 1.0, "flip": False, "batch_size": len(pictures)})
+    images, labels, n_images = next(training_batches(pictures, whole, seed=0, epoch=0))
+    assert (tuple(images.shape), images.dtype, n_images) == ((48, 3, 32, 32), torch.float32, len(labels))
     assert images.is_contiguous(memory_format=torch.channels_last)
-    assert -3 < images.mean() < 3 and 0.3 < images.std() < 2
+    mean = torch.tensor([0.485, 0.456, 0.406])
+    std = torch.tensor([0.229, 0.224, 0.225])
+    expected = (pictures.images.double().mean((0, 2, 3)) / 255 - mean) / std
+    assert torch.allclose(images.double().mean((0, 2, 3)), expected.double(), atol=1e-3)
 
 
-def test_a_last_single_image_is_left_out(pictures):
+def test_a_last_single_image_is_dropped(pictures):
     odd = ImageSet(pictures.images[:17], pictures.labels[:17], pictures.image_ids[:17])
-    sizes = [len(labels) for _, labels, _ in training_batches(odd, RECIPE, 0, 0)]
-    assert sizes == [16]
+    assert [len(labels) for _, labels, _ in training_batches(odd, RECIPE, 0, 0)] == [16]
 
 
-def test_augmentation_is_by_image_and_seeded():
-    def augmented(n: int, seed: int, recipe: Recipe = RECIPE) -> torch.Tensor:
-        ramp = torch.arange(32.0).expand(n, 3, 32, 32).contiguous()
-        return augment(ramp, draw_crops(n, recipe, torch.Generator().manual_seed(seed)), 32)
+def augmented(n: int, seed: int, recipe: Recipe = RECIPE) -> torch.Tensor:
+    ramp = torch.arange(32.0).expand(n, 3, 32, 32).contiguous()
+    return augment(ramp, draw_crops(n, recipe, torch.Generator().manual_seed(seed)), 32)
 
+
+def test_augmentation_is_seeded_and_differs_between_images():
     one = augmented(6, seed=1)
-    assert torch.equal(one, augmented(6, seed=1)) and not torch.equal(one, augmented(6, seed=2))
+    assert torch.equal(one, augmented(6, seed=1))
+    assert not torch.equal(one, augmented(6, seed=2))
     assert len({tuple(image[0, 0].tolist()) for image in one}) == 6
-    assert one.min() >= 0 and one.max() <= 31
+
+
+def test_half_of_the_images_are_mirrored_or_none():
     mirrored = [bool(image[0, 0, 0] > image[0, 0, -1]) for image in augmented(120, seed=1)]
     assert 0.3 < sum(mirrored) / len(mirrored) < 0.7
-    plain = augmented(6, seed=1, recipe=RECIPE.model_copy(update={"flip": False}))
+    plain = augmented(120, seed=1, recipe=RECIPE.model_copy(update={"flip": False}))
     assert all(image[0, 0, 0] < image[0, 0, -1] for image in plain)
-
-
-def test_a_crop_of_the_whole_image_is_the_image(pictures):
-    whole = RECIPE.model_copy(update={"crop_scale_min": 1.0, "flip": False})
-    images = pictures.images[:5].float()
-    crops = draw_crops(5, whole, torch.Generator().manual_seed(1))
-    assert torch.allclose(augment(images, crops, 32), images, atol=1e-3)
 
 
 def test_a_crop_is_the_part_of_the_image_that_was_drawn():
@@ -106,77 +82,89 @@ def test_a_crop_is_the_part_of_the_image_that_was_drawn():
     image = torch.arange(64.0).view(1, 1, 8, 8).expand(2, 3, 8, 8).contiguous()
     crops = torch.tensor([[[0.5, -0.5], [0.5, -0.5]], [[-0.5, 0.5], [0.5, 0.5]]])
     left, right = augment(image, crops, 4)
-    assert torch.equal(left, image[0, :, :4, :4]) and torch.equal(right, image[1, :, 4:, 4:].flip(2))
+    assert torch.equal(left, image[0, :, :4, :4])
+    assert torch.equal(right, image[1, :, 4:, 4:].flip(2))
 
 
 def test_crops_keep_the_area_and_the_aspect_that_the_recipe_allows():
     crops = draw_crops(20_000, RECIPE, torch.Generator().manual_seed(0))
     width, height = crops[:, :, 0].abs().unbind(1)
-    assert RECIPE.crop_scale_min <= (width * height).min() and (width * height).max() <= 1.0001
-    assert (width / height).min() >= 3 / 4 - 1e-4 and (width / height).max() <= 4 / 3 + 1e-4
+    assert RECIPE.crop_scale_min <= (width * height).min() <= (width * height).max() <= 1.0001
+    assert 3 / 4 - 1e-4 <= (width / height).min() <= (width / height).max() <= 4 / 3 + 1e-4
     assert (width * height).mean() == pytest.approx((1 + RECIPE.crop_scale_min) / 2, abs=0.01)
     assert crops.abs().sum(2).max() <= 1.0001  # extent and centre together stay within the image
 
 
-def test_a_batch_is_the_same_from_whichever_batch_on_and_however_many_share_it(pictures):
+def test_a_batch_is_the_same_from_any_batch_on(pictures):
     whole = list(training_batches(pictures, RECIPE, seed=3, epoch=1))
     later = list(training_batches(pictures, RECIPE, seed=3, epoch=1, first=2))
-    assert len(later) == len(whole) - 2 and torch.equal(later[0][0], whole[2][0])
+    assert len(later) == len(whole) - 2
+    assert torch.equal(later[0][0], whole[2][0])
     other = list(training_batches(pictures, RECIPE, seed=3, epoch=2))
     assert other[0][1].tolist() != whole[0][1].tolist()
-    for rank in range(3):
-        for part, batch in zip(training_batches(pictures, RECIPE, 3, 1, part=(rank, 3)), whole, strict=True):
-            assert torch.equal(part[0], batch[0][rank::3]) and torch.equal(part[1], batch[1][rank::3])
-            assert part[2] == len(batch[1])
+
+
+@pytest.mark.parametrize("rank", range(3))
+def test_processes_share_a_batch(pictures, rank):
+    whole = training_batches(pictures, RECIPE, seed=3, epoch=1)
+    for (images, labels, n), all_of_it in zip(training_batches(pictures, RECIPE, 3, 1, part=(rank, 3)), whole, strict=True):
+        assert torch.equal(images, all_of_it[0][rank::3])
+        assert torch.equal(labels, all_of_it[1][rank::3])
+        assert n == len(all_of_it[1])
 
 
 class Stored:
-    """Images on disk, as a data set has them: notes when a batch is read."""
+    """Images on disk; counts batches read, and can fail at one of them."""
 
-    def __init__(self, images: torch.Tensor) -> None:
-        self.images, self.shape, self.read = images, tuple(images.shape), []
+    def __init__(self, images: torch.Tensor, fails_at: int = 999) -> None:
+        self.images, self.shape, self.fails_at = images, tuple(images.shape), fails_at
+        self.n_read, self.has_read = 0, threading.Condition()
 
     def __getitem__(self, positions: torch.Tensor) -> torch.Tensor:
-        if len(self.read) == 4:
+        with self.has_read:
+            self.n_read += 1
+            self.has_read.notify_all()
+        if self.n_read > self.fails_at:
             raise InputError("pack 4 is damaged")
-        self.read.append(len(positions))
         return self.images[positions]
 
 
-def test_stored_images_are_read_ahead_and_give_the_batches_of_those_in_memory(pictures):
+def test_stored_images_are_prefetched_and_give_the_batches_of_those_in_memory(pictures):
     stored = Stored(pictures.images)
-    data = replace(pictures, images=stored)
-    pairs = zip(training_batches(data, RECIPE, 3, 1), training_batches(pictures, RECIPE, 3, 1), strict=True)
+    pairs = zip(
+        training_batches(replace(pictures, images=stored), RECIPE, 3, 1), training_batches(pictures, RECIPE, 3, 1), strict=True
+    )
     for number, (one, other) in enumerate(pairs):
-        assert torch.equal(one[0], other[0]) and torch.equal(one[1], other[1])
-        deadline = time.monotonic() + 10
-        while len(stored.read) < min(number + 2, 3) and time.monotonic() < deadline:
-            time.sleep(0.001)
-        assert len(stored.read) >= min(number + 2, 3)  # the next batch is read while this one is worked on
+        assert torch.equal(one[0], other[0])
+        assert torch.equal(one[1], other[1])
+        with stored.has_read:  # nobody asks for the next batch yet, and it is read
+            assert stored.has_read.wait_for(lambda: stored.n_read >= min(number + 2, 3), timeout=600)  # noqa: B023
 
 
-def test_what_goes_wrong_while_reading_ahead_is_said_and_a_loop_that_ends_early_reads_no_more(pictures):
-    stored = Stored(pictures.images)
-    recipe = RECIPE.model_copy(update={"batch_size": 4})
-    data = replace(pictures, images=stored)
+def test_an_error_of_the_prefetching_thread_is_raised(pictures):
+    data = replace(pictures, images=Stored(pictures.images, fails_at=4))
     with pytest.raises(InputError, match="pack 4 is damaged"):
-        list(training_batches(data, recipe, 0, 0))
-    stored.read.clear()
-    batches = training_batches(data, recipe, 0, 0)
+        list(training_batches(data, RECIPE.model_copy(update={"batch_size": 4}), 0, 0))
+
+
+def test_a_loop_that_ends_early_reads_no_more(pictures):
+    stored = Stored(pictures.images)
+    batches = training_batches(replace(pictures, images=stored), RECIPE.model_copy(update={"batch_size": 4}), 0, 0)
     next(batches)
+    before = threading.active_count()
     batches.close()
-    n_read = len(stored.read)
-    time.sleep(0.05)
-    assert len(stored.read) == n_read <= 3
+    assert threading.active_count() == before - 1  # the thread has ended
+    assert stored.n_read <= 3
 
 
-def test_evaluation_sees_the_central_crop_in_order(pictures):
+def test_evaluation_sees_the_central_crop_in_order():
     images = torch.zeros(5, 3, 40, 40, dtype=torch.uint8)
     images[:, :, 4:36, 4:36] = 255
     data = ImageSet(images, torch.arange(5), list("abcde"))
     seen = list(evaluation_batches(data, RECIPE, batch_size=2))
     assert [(number, len(images)) for number, images in seen] == [(0, 2), (1, 2), (2, 1)]
-    assert seen[0][1].shape == (2, 3, 32, 32) and torch.all(seen[0][1] > 1)
+    assert seen[0][1].shape == (2, 3, 32, 32)
+    assert torch.all(seen[0][1] > 1)
     assert [number for number, _ in evaluation_batches(data, RECIPE, batch_size=2, part=(1, 2))] == [1]
 
 
@@ -189,86 +177,88 @@ def test_schedule_is_torchs_step_schedule():
         steps.step()
 
 
+@pytest.mark.parametrize(
+    ("stage", "epochs"), [("pretrain", (29, 30, 60)), ("inat_mini_animals", (19, 20, 40)), ("imagenet_animals", (4, 5, 10))]
+)
+def test_learning_rate_follows_the_papers_schedule(stage, epochs):
+    study = load_study("paper")
+    recipe = (study.pretrain if stage == "pretrain" else study.downstream(stage).recipe).resolve()
+    assert [lr_at(recipe, epoch) for epoch in (0, *epochs)] == pytest.approx([0.1, 0.1, 0.01, 0.001])
+
+
 def test_training_learns_and_records_the_schedule(pictures, tmp_path):
     recipe = RECIPE.model_copy(update={"epochs": 12, "lr_step_epochs": 8})
-    model, history = train(
-        build_model("resnet10_w16", 8, 0),
-        pictures,
-        recipe,
-        seed=0,
-        machine=this_machine(),
-        checkpoint=Checkpoint(tmp_path / "c.pt", "run", every_s=0),
-    )
+    model, history = trained(pictures, tmp_path, recipe)
     assert [entry["lr"] for entry in history] == [lr_at(recipe, epoch) for epoch in range(12)]
     assert history[-1]["loss"] < 0.5 * history[0]["loss"]
     predictions = evaluate(model, pictures, recipe, this_machine())
-    assert predictions.top1 > 0.6 and predictions.image_ids == pictures.image_ids
+    assert predictions.top1 > 0.6
+    assert predictions.image_ids == pictures.image_ids
+
+
+def test_training_leaves_torchs_random_numbers_alone_and_does_not_depend_on_them(pictures, tmp_path):
+    """Also of a network with dropout."""
+    ends = []
+    for number in range(2):
+        torch.manual_seed(number)
+        before = torch.random.get_rng_state()
+        ends.append(trained(pictures, tmp_path / str(number), RECIPE, "efficientnet_b0")[0].state_dict())
+        assert torch.equal(before, torch.random.get_rng_state())
+    assert same(*ends)
 
 
 @pytest.mark.parametrize("batchnorm", ["eval", "train"])
 def test_a_frozen_backbone_stays_as_it_was(pictures, tmp_path, batchnorm):
     recipe = RECIPE.model_copy(update={"freeze_backbone": True, "frozen_batchnorm": batchnorm})
-    start = build_model("resnet10_w16", 8, 0)
-    before = {name: tensor.clone() for name, tensor in start.state_dict().items()}
-    checkpoint = Checkpoint(tmp_path / "c.pt", "run", every_s=0)
-    after = train(start, pictures, recipe, seed=0, machine=this_machine(), checkpoint=checkpoint)[0].state_dict()
+    before, after = build_model("resnet10_w16", 8, 0).state_dict(), trained(pictures, tmp_path, recipe)[0].state_dict()
     changed = {name for name in before if not torch.equal(before[name], after[name])}
     statistics = {name for name in before if "running_" in name or "num_batches" in name}
     assert changed == {"fc.weight", "fc.bias"} | (statistics if batchnorm == "train" else set())
 
 
-def test_only_the_head_is_trainable_when_frozen():
-    model = build_model("resnet18", 4, 0)
-    freeze_backbone(model)
-    assert [name for name, p in model.named_parameters() if p.requires_grad] == ["fc.weight", "fc.bias"]
-
-
 def test_a_diverging_training_says_so(pictures, tmp_path):
-    recipe = RECIPE.model_copy(update={"lr": 1e12, "epochs": 20})
     with pytest.raises(InputError, match=r"diverged in epoch .* smaller lr"):
-        train(
-            build_model("resnet10_w16", 8, 0),
-            pictures,
-            recipe,
-            seed=0,
-            machine=this_machine(),
-            checkpoint=Checkpoint(tmp_path / "c.pt", "run", every_s=0),
-        )
+        trained(pictures, tmp_path, RECIPE.model_copy(update={"lr": 1e12, "epochs": 20}))
 
 
 def test_stages_write_record_weights_and_predictions(results, small_study):
     run = Run(study=small_study, pool="animal", k=4, downstream="field")
-    start = pretrain(run.pretraining)
-    assert start["source_class_ids"] == list(run.subset.class_ids) and start["train_images"] == 32
-    record = finetune(run)
+    start, record = pretrain(run.pretraining), finetune(run)
+    assert start["source_class_ids"] == list(run.subset.class_ids)
+    assert start["train_images"] == 32
     table = pd.read_csv(run.predictions_path)
     assert list(table) == ["image_id", "label", "prediction"]
     assert len(table) == record["eval_images"] == 24 * 5
     assert record["top1"] == pytest.approx((table["label"] == table["prediction"]).mean())
-    assert record["fingerprint"] == run.fingerprint and record["pretraining"].startswith("animal-k4-s0")
+    assert record["fingerprint"] == run.fingerprint
+    assert record["pretraining"] == f"animal-k4-s0-resnet10_w16.{run.pretraining.fingerprint}"
+    assert {"device", "devices", "precision", "threads", "torch", "timm"} <= record["machine"].keys()
     assert not run.checkpoint_path.exists()
-    times = run.record_path.stat().st_mtime_ns, run.pretraining.weights_path.stat().st_mtime_ns
-    assert finetune(run) == record and pretrain(run.pretraining) == start
-    assert times == (run.record_path.stat().st_mtime_ns, run.pretraining.weights_path.stat().st_mtime_ns)
+
+
+def test_a_finished_run_is_not_done_again(results, small_study):
+    run = Run(study=small_study, pool="animal", k=4, downstream="field")
+    before = pretrain(run.pretraining), finetune(run)
+    times = [path.stat().st_mtime_ns for path in (run.record_path, run.pretraining.weights_path)]
+    assert (pretrain(run.pretraining), finetune(run)) == before
+    assert times == [path.stat().st_mtime_ns for path in (run.record_path, run.pretraining.weights_path)]
 
 
 def test_missing_weights_are_made_again_the_same(results, small_study):
     run = Run(study=small_study, pool="animal", k=4)
-    record = pretrain(run)
-    weights = read_weights(run)
+    record, weights = pretrain(run), read_weights(run)
     run.weights_path.unlink()
     assert pretrain(run) == record
     assert same(read_weights(run), weights)
 
 
-def test_finetuning_without_weights_or_with_damaged_ones_says_so(results, small_study):
+@pytest.mark.parametrize(("keep", "said"), [(0, r"cannot be read .*run 01_pretrain"), (1000, "safetensors cannot be read")])
+def test_finetuning_without_whole_weights_is_refused(results, small_study, keep, said):
     run = Run(study=small_study, pool="animal", k=4, downstream="field")
-    with pytest.raises(InputError, match=r"cannot be read .*run 01_pretrain"):
+    if keep:
+        pretrain(run.pretraining)
+        run.pretraining.weights_path.write_bytes(run.pretraining.weights_path.read_bytes()[:keep])
+    with pytest.raises(InputError, match=said):
         finetune(run)
-    pretrain(run.pretraining)
-    run.pretraining.weights_path.write_bytes(run.pretraining.weights_path.read_bytes()[:1000])
-    with pytest.raises(InputError, match="safetensors cannot be read"):
-        finetune(run)
-    assert not run.record_path.exists() and not run.predictions_path.exists()
-
-
+    assert not run.record_path.exists()
+    assert not run.predictions_path.exists()

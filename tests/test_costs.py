@@ -9,11 +9,11 @@ from conftest import ROOT, simulate_results
 
 from pretraining_gain.errors import InputError
 from pretraining_gain.plan.costs import Plan
-from pretraining_gain.plan.sharing import figures_as_run, sharing_table
 from pretraining_gain.plan.studies import load_study
-from pretraining_gain.tell.claims.declarations import CLAIMS, Evidence
+from pretraining_gain.tell.claims.declarations import CLAIMS
 from pretraining_gain.tell.results.evaluation import load_costs
-from pretraining_gain.tell.software.costs import ALL, Costs, arms_read, runs_read
+from pretraining_gain.tell.software.costs import ALL, Costs, runs_read
+from pretraining_gain.tell.software.price import figure_table, figures_as_run, sharing_table
 
 
 @pytest.fixture
@@ -45,20 +45,16 @@ def test_rows_add_up_to_all_runs(costs, table):
 
 def test_a_figure_costs_its_finetunings_and_each_of_their_pretrainings_once(costs):
     """Figures 1 and 2: three finetunings of all classes, three from scratch, and three pretrainings."""
-    assert costs.by_figure().at["figure 1 and 2", "runs"] == 9
+    assert costs.by_figure().at["Figure 1 and 2", "runs"] == 9
     both = runs_read(costs.runs, ["field"], ["all-k24", "scratch"])
     assert sorted(both["stage"]) == ["finetune"] * 6 + ["pretrain"] * 3
     expected = both["device_time_s"].sum() / 60
-    assert costs.by_figure().at["figure 1 and 2", "device time, min"] == pytest.approx(expected)
+    assert costs.by_figure().at["Figure 1 and 2", "device time, min"] == pytest.approx(expected)
 
 
 def test_a_claim_costs_what_its_tests_compare(costs):
-    read = arms_read(Evidence(costs.plan.study, "toy"))
-    assert list(read) == [claim.id for claim in CLAIMS]
-    assert read["C1"] == {"field": {"all-k24", "scratch"}, "clean": set(), "field_frozen": set()}
-    assert read["C10"] == {"field": set(), "clean": {"random-k12", "non_animal-k12"}, "field_frozen": set()}
-    assert read["C14"] == {"field": {"all-k24"}, "clean": set(), "field_frozen": {"all-k24"}}
-    table = costs.by_claim(read)
+    table = costs.by_claim()
+    assert list(table.index) == [*(claim.id for claim in CLAIMS), ALL]
     assert table.loc[["C1", "C10", "C14", ALL], "runs"].tolist() == [9, 12, 9, 66]
     same = runs_read(costs.runs, ["field", "field_frozen"], ["all-k24"])
     assert table.at["C14", "device time, min"] == pytest.approx(same["device_time_s"].sum() / 60)
@@ -77,12 +73,13 @@ def test_what_sharing_saves_is_what_would_be_run_again(costs):
 def test_each_figure_alone_against_as_run(costs):
     """By hand: six pretrainings, two targets of 21 finetunings (scratch included), and one of 6, with three seeds each.
 
-    Figures 3 and 4 need all of a target; Figure 6 four pretrainings on both; the last comparison one and scratch.
+    Figures 3 and 4 need all of a target; Figure 6 four pretrainings on both; Figure B2 three
+    arms and scratch, and all classes and scratch on the frozen copy.
     """
     shown = costs.sharing()
-    alone = [3 + 3 + 3, 18 + 21, 18 + 21, 12 + 2 * 12, 3 + 6]
+    alone = [3 + 3 + 3, 18 + 21, 18 + 21, 12 + 2 * 12, 9 + 12 + 6]
     as_run = [9, 39 - 9, 21, 0, 6]
-    assert shown["runs, alone"].tolist() == [*alone, 132] and shown["runs, as run"].tolist() == [*as_run, 66]
+    assert shown["runs, alone"].tolist() == [*alone, 150] and shown["runs, as run"].tolist() == [*as_run, 66]
     assert shown["runs, alone"].iloc[:-1].tolist() == costs.by_figure()["runs"].iloc[:5].tolist()
     total = costs.by_figure().loc[ALL]
     for what in ("images", "device time, min"):
@@ -98,8 +95,8 @@ def test_each_figure_alone_against_as_run(costs):
 
 def test_the_plan_says_beforehand_what_sharing_will_save():
     table = sharing_table(Plan.of("toy"))
-    assert table.loc["all", ["runs alone", "runs as run"]].tolist() == [132, 66]
-    plan = Plan.of("toy").figure_table()
+    assert table.loc["all", ["runs alone", "runs as run"]].tolist() == [150, 66]
+    plan = figure_table(Plan.of("toy"))
     assert table["hours alone"].iloc[:-1].tolist() == pytest.approx(plan["hours_on_1"].iloc[:-1].tolist())
     assert table.at["all", "hours as run"] == pytest.approx(plan.at["all", "hours_on_1"])
     assert table.at["all", "images as run"] == plan.at["all", "images_seen"]

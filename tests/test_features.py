@@ -1,4 +1,4 @@
-"""A frozen backbone's features, computed once a view, train the head that fresh images would."""
+"""Cached features of a frozen backbone train the same head as fresh images."""
 
 from __future__ import annotations
 
@@ -47,16 +47,17 @@ def close(one, other) -> bool:
     return same_top1 and all(torch.allclose(mine, theirs, atol=1e-6) for (_, mine), theirs in heads)
 
 
-def test_with_augmentation_off_one_view_gives_the_exact_head(pictures, tmp_path):
+def test_without_augmentation_one_view_gives_the_head_of_fresh_images(pictures, tmp_path):
     exact = trained(pictures, tmp_path / "exact", FROZEN.model_copy(update=WITHOUT_AUGMENTATION))
     cached = trained(pictures, tmp_path / "cached", views(1, **WITHOUT_AUGMENTATION))
-    assert close(exact, cached) and exact[1][-1]["loss"] < exact[1][0]["loss"]
+    assert close(exact, cached)
+    assert exact[1][-1]["loss"] < exact[1][0]["loss"]
     machine = this_machine()
     guesses = [evaluate(model, pictures, FROZEN, machine).predictions for model, _ in (exact, cached)]
     assert guesses[0] == guesses[1]
 
 
-def test_as_many_views_as_epochs_are_the_exact_mode_augmentation_and_all(pictures, tmp_path):
+def test_as_many_views_as_epochs_give_the_head_of_fresh_images(pictures, tmp_path):
     exact = trained(pictures, tmp_path / "exact", FROZEN)
     assert close(exact, trained(pictures, tmp_path / "four", views(4)))
     assert close(exact, trained(pictures, tmp_path / "more", views(9)))
@@ -65,8 +66,8 @@ def test_as_many_views_as_epochs_are_the_exact_mode_augmentation_and_all(picture
 
 def test_the_backbone_sees_each_view_once_and_stays_as_it_was(pictures, tmp_path, monkeypatch):
     seen = []
-    real = features.backbone
-    monkeypatch.setattr(features, "backbone", lambda model, images: seen.append(len(images)) or real(model, images))
+    real = features.features_of
+    monkeypatch.setattr(features, "features_of", lambda model, images: seen.append(len(images)) or real(model, images))
     before = build_model("resnet10_w16", 8, 0).state_dict()
     model, _ = trained(pictures, tmp_path, views(2))
     assert sum(seen) == 2 * len(pictures)
@@ -74,7 +75,7 @@ def test_the_backbone_sees_each_view_once_and_stays_as_it_was(pictures, tmp_path
     assert changed == {"fc.weight", "fc.bias"}
 
 
-def test_an_interrupted_head_goes_on_and_ends_the_same(pictures, tmp_path):
+def test_an_interrupted_head_resumes_and_ends_the_same(pictures, tmp_path):
     whole, _ = trained(pictures, tmp_path / "whole", views(2))
 
     def stop(epoch):
@@ -86,18 +87,18 @@ def test_an_interrupted_head_goes_on_and_ends_the_same(pictures, tmp_path):
     assert same(trained(pictures, tmp_path / "cut", views(2))[0].state_dict(), whole.state_dict())
 
 
-def test_a_process_told_to_end_while_it_computes_features_ends(pictures, tmp_path, monkeypatch):
-    monkeypatch.setattr(machine.Machine, "told_to_end", lambda self: True)
+def test_sigterm_while_features_are_computed_stops_the_run(pictures, tmp_path, monkeypatch):
+    monkeypatch.setattr(machine.Machine, "got_sigterm", lambda self: True)
     with pytest.raises(Interrupted, match="while computing features"):
         trained(pictures, tmp_path, views(2))
 
 
 @pytest.mark.parametrize("changes", [{"freeze_backbone": False}, {"frozen_batchnorm": "train"}])
-def test_views_are_refused_where_features_would_change(changes):
+def test_views_are_refused_if_features_would_change(changes):
     with pytest.raises(ValueError, match="frozen_views is 2; accepted: 0, unless freeze_backbone is true"):
         RecipeChoice(based_on="finetune_imagenet", changes={"frozen_views": 2} | changes).resolve()
 
 
-def test_diverging_says_so(pictures, tmp_path):
+def test_a_diverging_head_says_so(pictures, tmp_path):
     with pytest.raises(InputError, match="diverged in epoch"):
         trained(pictures, tmp_path, views(1, lr=1e38))

@@ -1,9 +1,8 @@
-"""What is asked of torch, where it runs fast: precision, kernels, memory formats. There is no GPU here, so what is asked of
-one is recorded, and the same step runs on the CPU."""
+"""What is asked of torch, where it runs fast: precision, kernels, memory formats. Without a GPU, what is asked of one is
+recorded, and the same step runs on the CPU."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,12 +15,12 @@ from pretraining_gain.compute import machine, pipeline
 from pretraining_gain.compute.checkpoints import Checkpoint
 from pretraining_gain.compute.machine import this_machine
 from pretraining_gain.compute.models import build_model
-from pretraining_gain.compute.training import train
+from pretraining_gain.compute.training import build_optimizer, train
 from pretraining_gain.errors import InputError
 
 
 class Kernels(TorchDispatchMode):
-    """Notes each kernel that is called: its name, and dtype and channels_last of its first tensor."""
+    """Record each kernel that is called: its name, and dtype and channels_last of its first tensor."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -40,13 +39,15 @@ class Kernels(TorchDispatchMode):
 
 @pytest.fixture
 def one_epoch(tmp_path):
-    """Trains one epoch on a machine, and returns the kernels that it called and the network."""
+    """Train one epoch on a machine; return the kernels that it called and the network."""
 
     def run(found: machine.Machine) -> tuple[Kernels, torch.nn.Module]:
         recipe = RECIPE.model_copy(update={"epochs": 1, "batch_size": 24})
+        checkpoint = Checkpoint(tmp_path / "c.pt", "run", every_s=999)
         with Kernels() as kernels:
-            model, _ = train(build_model("resnet10_w16", 8, 0), toy_pictures(), recipe, seed=0, machine=found,
-                             checkpoint=Checkpoint(tmp_path / "c.pt", "run", every_s=999))  # fmt: skip
+            model, _ = train(
+                build_model("resnet10_w16", 8, 0), toy_pictures(), recipe, seed=0, machine=found, checkpoint=checkpoint
+            )
         return kernels, model
 
     return run
@@ -54,14 +55,14 @@ def one_epoch(tmp_path):
 
 def test_a_cpu_step_is_fp32_and_channels_last(one_epoch):
     kernels, _ = one_epoch(this_machine())
-    convolutions = kernels.of("convolution")
-    assert len(convolutions) >= 2 * 9 and set(convolutions) == {(torch.float32, True)}
-    assert set(kernels.of("convolution_backward")) == {(torch.float32, True)} and not kernels.of("_fused_sgd_")
+    assert set(kernels.of("convolution")) == {(torch.float32, True)}
+    assert set(kernels.of("convolution_backward")) == {(torch.float32, True)}
+    assert not kernels.of("_fused_sgd_")
 
 
 @pytest.fixture
 def another_precision():
-    """accelerate knows one precision a process."""
+    """Let accelerate forget its precision, of which it knows one per process."""
     AcceleratorState._reset_state(True)
     yield
     AcceleratorState._reset_state(True)
@@ -69,33 +70,31 @@ def another_precision():
 
 @pytest.mark.usefixtures("another_precision")
 def test_bf16_reaches_the_convolutions_and_leaves_the_weights(one_epoch, monkeypatch):
-    """The autocast of a CUDA device, on the CPU, which can imitate it."""
+    """The autocast of a CUDA device, on a CPU, which can emulate it."""
     monkeypatch.setattr(machine, "cpu_has_bf16", lambda: True)
     monkeypatch.setenv("PRETRAINING_GAIN_PRECISION", "bf16")
-    found = this_machine()
-    assert found.precision == "bf16"
-    kernels, model = one_epoch(found)
+    kernels, model = one_epoch(this_machine())
     assert set(kernels.of("convolution")) == {(torch.bfloat16, True)}
     assert {dtype for dtype, _ in kernels.of("_log_softmax")} == {torch.float32}
     assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
 
 
-def test_bf16_is_refused_where_the_cpu_only_imitates_it(monkeypatch):
+def test_bf16_is_refused_where_the_cpu_only_emulates_it(monkeypatch):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True, "avx512_bf16": False})
     monkeypatch.setenv("PRETRAINING_GAIN_PRECISION", "bf16")
-    with pytest.raises(InputError, match="no instructions for it, and would be many times slower; accepted here: auto, fp32"):
+    with pytest.raises(InputError, match="no bf16 instructions; accepted here: auto, fp32"):
         this_machine()
     monkeypatch.setenv("PRETRAINING_GAIN_PRECISION", "auto")
     assert this_machine().precision == "fp32"
 
 
-def test_sgd_is_one_fused_kernel_on_cuda_and_steps_the_same(one_epoch):
-    """torch has the fused kernel for CPUs, too; so what CUDA would be asked can run here."""
+def test_sgd_is_one_fused_kernel_on_cuda_and_steps_the_same():
+    """torch has the fused kernel for CPUs, too, so what CUDA would run can run here."""
     start = [torch.full((5,), 2.0), torch.full((3, 2), -1.0)]
     ends = {}
     for device in ("cpu", "cuda"):
         parameters = [torch.nn.Parameter(value.clone()) for value in start]
-        sgd = replace(this_machine(), device=device).optimizer(parameters, lr=0.1, momentum=0.9, weight_decay=1e-2)
+        sgd = build_optimizer(parameters, RECIPE, device)
         with Kernels() as kernels:
             for _ in range(3):
                 for parameter in parameters:
@@ -106,37 +105,46 @@ def test_sgd_is_one_fused_kernel_on_cuda_and_steps_the_same(one_epoch):
     assert torch.allclose(ends["cpu"], ends["cuda"], atol=1e-6)
 
 
-def test_a_network_is_compiled_when_asked_for(monkeypatch, one_epoch):
+def test_a_network_is_compiled_when_asked_for(monkeypatch):
     compiled = []
     monkeypatch.setattr(torch.nn.Module, "compile", lambda self: compiled.append(type(self).__name__))
-    one_epoch(this_machine())
-    assert not compiled
-    monkeypatch.setenv("PRETRAINING_GAIN_COMPILE", "yes")
-    found = this_machine()
-    assert found.describe()["compiled"] is True
-    found.prepare(build_model("resnet10_w16", 8, 0), torch.optim.SGD([torch.zeros(1, requires_grad=True)]))
+    for asked in ("no", "yes"):
+        monkeypatch.setenv("PRETRAINING_GAIN_COMPILE", asked)
+        model = build_model("resnet10_w16", 8, 0)
+        this_machine().prepare(model, build_optimizer(model.parameters(), RECIPE, "cpu"))
     assert compiled == ["SmallResNet"]
+    assert this_machine().describe()["compiled"] is True
 
 
-@pytest.mark.parametrize(("has_bf16", "precision"), [(True, "bf16"), (False, "fp32")])
-def test_a_gpu_is_used_with_the_precision_it_has(monkeypatch, has_bf16, precision):
-    """There is no GPU here: what is asked of torch and accelerate is recorded instead."""
-    asked = {}
+@pytest.fixture
+def gpu(monkeypatch) -> dict[str, Any]:
+    """Pretend that there is one GPU; return what is asked of accelerate."""
+    asked: dict[str, Any] = {}
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: has_bf16)
     monkeypatch.setattr(machine, "Accelerator", lambda **given: asked.update(given))
     monkeypatch.setattr(torch.backends.cudnn, "benchmark", False)
-    found = machine.this_machine()
-    assert torch.backends.cudnn.benchmark is True
+    return asked
+
+
+@pytest.mark.parametrize(("has_bf16", "precision", "mixed"), [(True, "bf16", "bf16"), (False, "fp32", "no")])
+def test_a_gpu_is_used_with_the_precision_it_has(monkeypatch, gpu, has_bf16, precision, mixed):
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: has_bf16)
+    found = this_machine()
     assert (found.device, found.precision) == ("cuda", precision)
-    assert asked["cpu"] is False and asked["mixed_precision"] == ("bf16" if has_bf16 else "no")
+    assert gpu == {"cpu": False, "mixed_precision": mixed}
+    assert torch.backends.cudnn.benchmark is True
+
+
+def test_more_gpus_than_there_are_is_refused(monkeypatch, gpu):
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: True)
     monkeypatch.setenv("PRETRAINING_GAIN_DEVICES", "2")
     with pytest.raises(InputError, match="DEVICES=2, but this machine has 1"):
-        machine.this_machine()
+        this_machine()
 
 
-def test_stored_images_are_pinned_for_a_gpu_and_sent_without_waiting(monkeypatch):
+@pytest.mark.parametrize(("device", "wanted"), [("cuda", ["pinned", ("cuda", True)]), ("cpu", [("cpu", True)])])
+def test_stored_images_are_pinned_for_a_gpu_and_sent_without_waiting(device, wanted):
     asked = []
 
     class Pixels:
@@ -152,11 +160,8 @@ def test_stored_images_are_pinned_for_a_gpu_and_sent_without_waiting(monkeypatch
         def __getitem__(self, positions):
             return Pixels()
 
-    list(pipeline._fetched(Stored(), [torch.arange(3)] * 2, "cuda"))
-    assert asked.count("pinned") == 2 and asked.count(("cuda", True)) == 2
-    asked.clear()
-    list(pipeline._fetched(Stored(), [torch.arange(3)], "cpu"))
-    assert asked == [("cpu", True)]
+    list(pipeline._fetched(Stored(), [torch.arange(3)], device))
+    assert asked == wanted
 
 
 @pytest.mark.parametrize(("free_mb", "moves"), [(100, True), (1, False)])
@@ -166,6 +171,6 @@ def test_a_set_in_memory_moves_to_a_gpu_that_has_room(monkeypatch, free_mb, move
     sent = []
     monkeypatch.setattr(torch.Tensor, "to", lambda self, device: sent.append(device) or self)
     pictures = pipeline.ImageSet(torch.zeros(170, 3, 32, 32, dtype=torch.uint8), torch.zeros(170), ["a"] * 170)
-    assert pictures.near("cpu") is pictures and not sent
+    assert pictures.near("cpu") is pictures
     pictures.near("cuda")
     assert sent == (["cuda"] if moves else [])

@@ -20,6 +20,7 @@ from pretraining_gain.tell.figures.subsets import subset_curves
 from pretraining_gain.tell.results.evaluation import load_evaluation
 from pretraining_gain.tell.results.gains import arm_accuracy
 from pretraining_gain.tell.results.tables import write_tables
+from pretraining_gain.tell.software.price import figure_runs
 
 
 @pytest.mark.parametrize(
@@ -97,9 +98,9 @@ def test_a_new_pool_is_drawn_from(study_with_a_new_pool):
 
 
 def test_a_new_pool_is_priced(study_with_a_new_pool):
-    figures = Plan.of(study_with_a_new_pool).figure_runs()
-    assert "even" in {run.pool for run in figures["figure 3"]}
-    assert "even" not in {run.pool for run in figures["figure 6"]}
+    figures = figure_runs(Plan.of(study_with_a_new_pool))
+    assert "even" in {run.pool for run in figures["Figure 3"]}
+    assert "even" not in {run.pool for run in figures["Figure 6 and B4"]}
 
 
 def test_a_new_pool_is_drawn_in_figure_3_with_its_own_style(study_with_a_new_pool, results):

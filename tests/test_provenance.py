@@ -6,13 +6,13 @@ import json
 
 import pandas as pd
 import pytest
-from conftest import change_study, simulate_results
+from conftest import ROOT, change_study, simulate_results
 
 from pretraining_gain.paths import results_of, results_root
 from pretraining_gain.plan.runs import Run
 from pretraining_gain.plan.studies import load_study
+from pretraining_gain.tell.book.executed import read_executed
 from pretraining_gain.tell.book.paste import paste_figure
-from pretraining_gain.tell.book.provenance_pages import provenance_of
 from pretraining_gain.tell.figures.registry import FIGURES
 from pretraining_gain.tell.results.evaluation import load_costs
 from pretraining_gain.tell.results.provenance import Provenance
@@ -60,7 +60,8 @@ def test_the_line_says_what_was_not_clean(results):
     study = load_study("toy")
     clean = of_toy("figure_costs").line("figure_costs")
     assert f"66 runs · commit ccccccc · configuration {study.config_hash} · drawn at commit" in clean
-    assert "uncommitted" not in clean.split("drawn at")[0] and "changed since" not in clean
+    assert "uncommitted" not in clean.split("drawn at")[0]
+    assert "changed since" not in clean
     assert '<span data-provenance="toy-figure_costs"></span>' in clean
     change_costs(changed="yes")
     line = of_toy("figure_costs").line("figure_costs")
@@ -71,23 +72,33 @@ def test_the_line_says_what_was_not_clean(results):
     assert f"configurations 000000000000, {study.config_hash} (study file changed since)" in line
 
 
+def test_the_line_says_when_todays_code_would_make_other_runs(results):
+    simulate_results("toy")
+    assert "changed since" not in of_toy("figure_3").line("figure_3")
+    change_costs(fingerprint="0" * 8)
+    assert "the training code or a class table changed since these runs" in of_toy("figure_costs").line("figure_costs")
+
+
 def test_a_study_file_changed_after_its_runs_is_told(results, small_study):
     simulate_results(small_study)
     before = Provenance.of_figure(FIGURES["figure_1"], small_study)
     change_study(small_study, {"title: procedural world": "title: another world"})
     after = Provenance.of_figure(FIGURES["figure_1"], small_study)
-    assert not before.study_file_changed and after.study_file_changed
-    assert after.config_hashes == before.config_hashes and "study file changed since" in after.line("figure_1")
+    assert not before.study_file_changed
+    assert after.study_file_changed
+    assert after.config_hashes == before.config_hashes
+    assert "study file changed since" in after.line("figure_1")
 
 
 def test_files_are_named_with_their_hash_and_a_missing_one_is_not(tmp_path):
     table = tmp_path / "a<b.csv"
     table.write_text("x\n")
     made = Provenance.of_files("topic", "Counted & simulated", table, tmp_path / "missing.csv")
-    assert [*made.files] == [str(table)] and made.runs == [] and made.study_file_changed is False
-    assert "Counted &amp; simulated · " in made.line("figure") and "a&lt;b.csv, SHA-256 73cb3858a687" in made.line(
-        "figure"
-    )
+    assert [*made.files] == [str(table)]
+    assert made.runs == []
+    assert made.study_file_changed is False
+    assert "Counted &amp; simulated · " in made.line("figure")
+    assert "a&lt;b.csv, SHA-256 73cb3858a687" in made.line("figure")
 
 
 def test_a_comparison_that_a_study_lacks_says_so(results):
@@ -99,7 +110,8 @@ def test_one_run_is_the_provenance_of_its_own_figure():
     run = Run(study="toy", pool="animal", k=4, seed=2)
     record = {"provenance": {"commit": "a" * 40, "changed": True, "config_hash": run.plan.config_hash}}
     made = Provenance.of_run(run, record)
-    assert made.runs == [f"{run.run_id}.{run.fingerprint}"] and made.seeds == [2]
+    assert made.runs == [f"{run.run_id}.{run.fingerprint}"]
+    assert made.seeds == [2]
     assert "seed 2 · 1 run · commit aaaaaaa with uncommitted changes" in made.line(run.run_id)
 
 
@@ -115,8 +127,11 @@ def test_the_book_reads_provenance_from_the_outputs_of_an_executed_notebook(resu
     assert forms["text/html"].endswith(origin.line("figure_3"))
     cell = {"outputs": [{"output_type": "display_data", "data": forms, "metadata": metadata}]}
     papermill = {"input_path": "notebooks/11_subsets.ipynb", "parameters": {"study": "toy"}}
-    path = tmp_path / "executed.ipynb"
+    path = tmp_path / "book" / "executed" / "toy" / "11_subsets.ipynb"
+    path.parent.mkdir(parents=True)
+    (tmp_path / "notebooks").symlink_to(ROOT / "notebooks")
     path.write_text(json.dumps({"cells": [cell, {}], "metadata": {"papermill": papermill}}))
-    [found] = provenance_of(path).values()
-    assert found["figure"] == "toy-figure_3" and found["runs"] == origin.runs
+    [found] = read_executed(tmp_path, path).provenance.values()
+    assert found["figure"] == "toy-figure_3"
+    assert found["runs"] == origin.runs
     assert (found["template"], found["parameters"]) == ("notebooks/11_subsets.ipynb", {"study": "toy"})

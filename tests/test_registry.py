@@ -1,34 +1,81 @@
-"""The registry of figures: one decorated function is all that a figure needs."""
+"""The registry of figures: one decorated function is all that a new figure needs."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
-from conftest import ROOT
+from conftest import ROOT, simulate_results
 
 from pretraining_gain.errors import InputError
 from pretraining_gain.plan.costs import Plan
+from pretraining_gain.tell.book import paste
+from pretraining_gain.tell.book.executed import Executed
+from pretraining_gain.tell.book.rerun_pages import figures_of
 from pretraining_gain.tell.figures import subsets
 from pretraining_gain.tell.figures.declare import declared_in
 from pretraining_gain.tell.figures.registry import FIGURES, Runs, figure
+from pretraining_gain.tell.results.provenance import Provenance
+
+
+@pytest.fixture
+def added() -> Iterator[str]:
+    """Declare one more figure, as its module would, and return its key."""
+
+    @figure(key="figure_7", number="7", title="Animals alone", notebook="11_subsets", needs=Runs(("in_domain",), ("animal",)))
+    def figure_7(results: object) -> str:
+        return "drawn"
+
+    yield "figure_7"
+    del FIGURES["figure_7"]
+
+
+def test_an_added_figure_has_a_price(added):
+    runs = FIGURES[added].runs(Plan.of("toy"))
+    assert {run.arm for run in runs} == {"animal-k4", "animal-k12"}
+
+
+def test_an_added_figure_has_a_provenance(added, results):
+    simulate_results("toy")
+    assert len(Provenance.of_figure(FIGURES[added], "toy").runs) == len(FIGURES[added].runs(Plan.of("toy")))
+
+
+def test_an_added_figure_has_a_command_before_its_study_was_run(added):
+    page = "book/executed/paper/11_subsets"
+    notebook = Executed(page, Path(f"{page}.ipynb"), "notebooks/19_not_run.ipynb", "", {}, {}, {}, {})
+    assert figures_of(notebook)["paper-figure_7"] == ("Figure 7. Animals alone", [])
+
+
+def test_an_added_figure_is_said_not_to_be_run(added, monkeypatch):
+    shown = {}
+    monkeypatch.setattr(paste, "glue", lambda key, content, **_: shown.update({key: content}))
+    monkeypatch.setattr(paste, "display", lambda _: None)
+    paste.show_not_run("paper", [FIGURES[added]])
+    forms, _ = shown[added]._repr_mimebundle_()
+    assert "Not run here" in forms["text/html"]
+
+
+def test_an_added_figure_is_drawn_by_the_notebook_of_its_module(added):
+    assert FIGURES[added] in declared_in(sys.modules[__name__])
+
+
+@pytest.mark.parametrize("key", list(FIGURES))
+def test_each_notebook_shows_the_module_of_its_figures(key):
+    notebook = ROOT / "notebooks" / f"{FIGURES[key].notebook}.ipynb"
+    module = FIGURES[key].draw.__module__.rpartition(".")[2]
+    assert f"from pretraining_gain.tell.figures import {module}" in notebook.read_text()
 
 
 def test_the_registry_imports_neither_torch_nor_statistics():
     code = (
-        "import sys, pretraining_gain.tell.figures.registry;"
+        "import sys, pretraining_gain.tell.figures.registry, pretraining_gain.tell.book.paste;"
         "print({'torch', 'statsmodels', 'scipy'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
     assert done.stdout == "set()\n"
-
-
-@pytest.mark.parametrize("key", list(FIGURES))
-def test_each_figure_names_a_notebook_that_draws_it(key):
-    notebook = ROOT / "notebooks" / f"{FIGURES[key].notebook}.ipynb"
-    module = FIGURES[key].draw.__module__.rpartition(".")[2]
-    assert f"from pretraining_gain.tell.figures import {module}" in notebook.read_text()
 
 
 def test_a_key_belongs_to_one_function():

@@ -33,7 +33,6 @@ from pretraining_gain.tell.statistics.estimates import (
     smallest_detectable,
     smallest_margin,
 )
-from pretraining_gain.tell.validation.simulation import World, calibration, scenarios, simulate
 
 
 def crossed(rng, n_seeds=3, n_classes=8, n_images=12, *, seed=0.0, class_=0.0, seed_class=0.0, image=1.0, residual=1.0):
@@ -384,37 +383,3 @@ def test_groups_follow_the_series_and_leave_out_what_has_no_images(rng):
 def test_what_cannot_be_estimated_is_named(call, said):
     with pytest.raises(InputError, match=said):
         call()
-
-
-# Where the truth is known.
-
-
-def test_the_simulated_truth_is_the_mean_of_many_draws(rng):
-    world = World(n_classes=12, gain=0.15, bonus=0.1, seed=0.2)
-    classes = world.draw_classes(rng)
-    many = np.mean([simulate(world, rng, classes)[0].mean(axis=0) for _ in range(400)], axis=0)
-    by_class = pd.Series(many).groupby(world.labels).mean()
-    assert by_class.to_numpy() == pytest.approx(world.true_gains(classes), abs=0.03)
-    anew = np.mean([world.true_gains(world.draw_classes(rng)) for _ in range(4000)], axis=0)
-    assert anew == pytest.approx([0.25] * 6 + [0.15] * 6, abs=0.01)
-
-
-def test_the_simulation_is_seeded():
-    draws = [simulate(World(), np.random.default_rng(seed))[0] for seed in (1, 1, 2)]
-    assert np.array_equal(draws[0], draws[1]) and not np.array_equal(draws[0], draws[2])
-    assert set(np.unique(draws[0])) == {-1, 0, 1}
-
-
-REPETITIONS = 120
-
-
-@pytest.mark.parametrize("seeds", ["no", "moderate", "dominating"])
-def test_intervals_hold_the_truth_and_tests_err_as_often_as_said(seeds):
-    """A reduced `calibration`: within the limits promised, plus three standard errors of so few repetitions."""
-    name = f"3 seeds, 36 classes; {seeds} seed spread, moderate class spread"
-    table = calibration(REPETITIONS, seed=3, worlds={name: scenarios()[name]}).set_index("quantity")
-    luck = lambda rate: 3 * np.sqrt(rate * (1 - rate) / REPETITIONS)  # noqa: E731
-    assert len(table) == 15 and (table["repetitions"] == REPETITIONS).all()
-    assert (table["coverage"].dropna() >= 0.93 - luck(0.93)).all()
-    assert (table["false_positive_rate"].dropna() <= 0.05 + luck(0.05)).all()
-    assert table["power"].dropna().between(0.75 - luck(0.75), 0.85 + luck(0.85)).all()

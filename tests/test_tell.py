@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,16 +9,10 @@ from conftest import ROOT, simulate_results
 
 from pretraining_gain.errors import InputError
 from pretraining_gain.paths import results_of
-from pretraining_gain.tell.figures.subsets import figure_6, subset_curves
-from pretraining_gain.tell.figures.taxa import (
-    figure1_gain_by_taxon,
-    figure2_supercategories,
-)
-from pretraining_gain.tell.figures.training import learning_curve
-from pretraining_gain.tell.results.correctness import Hits
+from pretraining_gain.tell.figures.registry import FIGURES
+from pretraining_gain.tell.results.correctness import Correctness
 from pretraining_gain.tell.results.evaluation import View, load_evaluation
 from pretraining_gain.tell.results.gains import (
-    animal_share,
     arm_accuracy,
     group_accuracy,
     pool_contrasts,
@@ -36,7 +28,7 @@ from pretraining_gain.tell.statistics.estimates import bootstrap_means
 
 def test_class_counts_count():
     table = pd.DataFrame({"image_id": list("abcde"), "label": [0, 0, 2, 2, 2], "prediction": [0, 1, 2, 2, 0]})
-    assert class_counts(Hits.of(table)).to_dict("list") == {"class_id": [0, 2], "n_images": [2, 3], "n_correct": [1, 2]}
+    assert class_counts(Correctness.of(table)).to_dict("list") == {"class_id": [0, 2], "n_images": [2, 3], "n_correct": [1, 2]}
 
 
 def test_interval_of_a_mean_is_the_binomial_one():
@@ -45,7 +37,8 @@ def test_interval_of_a_mean_is_the_binomial_one():
     labels = np.zeros(2000, dtype=int)
     row = bootstrap_means(values, labels, pd.Series({0: "g"}), resample_classes=False, draws=4000).iloc[0]
     half = 1.96 * np.sqrt(0.3 * 0.7 / 2000)
-    assert row["mean"] == pytest.approx(0.3) and row["n_images"] == 2000
+    assert row["mean"] == pytest.approx(0.3)
+    assert row["n_images"] == 2000
     assert (row["low"], row["high"]) == pytest.approx((0.3 - half, 0.3 + half), abs=0.15 * half)
 
 
@@ -70,7 +63,8 @@ def test_the_bootstrap_is_seeded():
     values = np.random.default_rng(0).random((3, 90))
     given = values, np.repeat(np.arange(9), 10), pd.Series(list("aaabbbccc"))
     one, same = (bootstrap_means(*given, resample_classes=True, seed=1) for _ in range(2))
-    assert one.equals(same) and not one.equals(bootstrap_means(*given, resample_classes=True, seed=2))
+    assert one.equals(same)
+    assert not one.equals(bootstrap_means(*given, resample_classes=True, seed=2))
 
 
 @pytest.fixture
@@ -79,14 +73,19 @@ def evaluation(results):
     return load_evaluation("mini", "caltech101_animals")
 
 
+@pytest.fixture
+def shown(evaluation):
+    return StudyResults(View.from_parameters({"study": "mini", "draws": 50}))
+
+
 def test_a_planted_gain_is_found(evaluation):
     row = arm_accuracy(evaluation, draws=500).set_index(["arm", "quantity"]).loc[("animal-k4", "gain")]
-    assert row["low"] < 0.2 < row["high"] and row["low"] > 0.1
-    assert len(row["by_seed"]) == 3 and np.mean(row["by_seed"]) == pytest.approx(row["mean"])
+    assert 0.1 < row["low"] < 0.2 < row["high"]
+    assert (len(row["by_seed"]), np.mean(row["by_seed"])) == (3, pytest.approx(row["mean"]))
 
 
 def test_pairing_needs_both_arms(evaluation):
-    assert np.array_equal(evaluation.difference("scratch"), np.zeros_like(evaluation.difference("scratch")))
+    assert not evaluation.difference("scratch").any()
     del evaluation.correct["scratch"]
     with pytest.raises(InputError, match="no results of 'scratch'"):
         evaluation.difference("all-k10")
@@ -94,22 +93,21 @@ def test_pairing_needs_both_arms(evaluation):
 
 def test_pools_are_contrasted_where_they_have_equally_many_classes(evaluation):
     table = pool_contrasts(evaluation, draws=500).set_index(["first", "second", "k"])
-    assert set(table.index) == {
+    pairs = {
         ("animal", "random", 2), ("animal", "random", 4), ("animal", "random", 6),
         ("animal", "non_animal", 2), ("animal", "non_animal", 4), ("random", "non_animal", 2), ("random", "non_animal", 4),
     }  # fmt: skip
-    row = table.loc[("animal", "non_animal", 4)]
-    correct = evaluation.correct
+    assert set(table.index) == pairs | {(second, first, k) for first, second, k in pairs}
+    row, correct = table.loc[("animal", "non_animal", 4)], evaluation.correct
     assert row["mean"] == pytest.approx(correct["animal-k4"].mean() - correct["non_animal-k4"].mean())
     assert row["low"] < 0 < row["high"]  # both were simulated with the same gain
 
 
 def test_species_gains_are_the_paired_means(evaluation):
     table = species_gains(evaluation, "all-k10", draws=50)
-    assert len(table) == 36 and table["name"].is_unique
+    assert (len(table), table["name"].is_unique) == (36, True)
     row = table[table["name"] == "emu"].iloc[0]
-    of_emu = evaluation.labels == row["class_id"]
-    correct = evaluation.correct
+    of_emu, correct = evaluation.labels == row["class_id"], evaluation.correct
     assert row["mean"] == pytest.approx(correct["all-k10"][:, of_emu].mean() - correct["scratch"][:, of_emu].mean())
     assert (row["representation"], row["supercategory"]) == ("in the source", "Birds")
 
@@ -121,51 +119,44 @@ def test_group_accuracies_add_up(evaluation):
     assert groups.drop_duplicates("group")["n_classes"].sum() == 36
 
 
-def test_numbers_agree_with_the_tables(evaluation):
-    shown = StudyResults(View.from_parameters({"study": "mini", "draws": 50}))
+def test_numbers_agree_with_the_tables(shown, evaluation):
     numbers = taxa_numbers(shown)
     assert numbers["n_species"] == numbers["n_represented"] + numbers["n_unrepresented"] == 36
     assert numbers["gain"] == pytest.approx(numbers["top1_pretrained"] - numbers["top1_scratch"])
     numbers = subset_numbers(shown)
-    assert numbers["animal_share"] == animal_share(evaluation) == 0.6
+    assert numbers["animal_share"] == 0.6
     assert numbers["out_top1_animal_k4"] == pytest.approx(evaluation.correct["animal-k4"].mean())
 
 
-def test_figures_draw_every_point(evaluation):
-    species = species_gains(evaluation, "all-k10", 50)
-    figure = figure1_gain_by_taxon(species)
-    assert sum(len(trace.x) for trace in figure.data) == 36
-    labels = [button.label for button in figure.layout.updatemenus[0].buttons]
-    assert labels == ["by family", "by order", "by supercategory"]
-    for button in figure.layout.updatemenus[0].buttons:
-        assert [len(x) for x in button.args[0]["x"]] == [len(trace.x) for trace in figure.data]
-    assert len(figure2_supercategories(group_accuracy(evaluation, "all-k10", "supercategory", 50)).data) == 2
-    arms = arm_accuracy(evaluation, 50)
-    curves = {trace.name: trace for trace in subset_curves(arms).data if trace.name}
-    assert list(curves["animal classes"].x) == [2, 4, 6] and list(curves["random classes"].x) == [2, 4, 6, 8]
-    scaled = figure_6(SimpleNamespace(arms_by_target={"a": arms, "b": arms}))
-    random = next(trace for trace in scaled.data if trace.name == "random classes")
+def test_figure_1_draws_each_species_in_points_under_each_grouping(shown):
+    drawn = FIGURES["figure_1"].draw(shown)
+    buttons = drawn.layout.updatemenus[0].buttons
+    assert sorted(y for trace in drawn.data for y in trace.y) == pytest.approx(sorted(100 * shown.species["mean"]))
+    assert [button.label for button in buttons] == ["by family", "by order", "by supercategory"]
+    for button in buttons:
+        assert [len(x) for x in button.args[0]["x"]] == [len(trace.x) for trace in drawn.data]
+
+
+def test_figure_6_draws_random_subsets_at_their_expected_animals(shown):
+    random = next(trace for trace in FIGURES["figure_6"].draw(shown).data if trace.name == "random classes")
     assert list(random.x) == pytest.approx([1.2, 2.4, 3.6, 4.8, 6.0])
-    assert len(learning_curve([{"epoch": 0, "loss": 1.0, "top1": 0.5}]).data) == 2
 
 
-def test_curves_have_the_same_points_on_every_axis(evaluation):
-    """Each prepared axis has an x for each y of each trace; a random subset's realised animals are those of its seeds."""
-    arms = arm_accuracy(evaluation, 50)
-    figure = subset_curves(arms)
-    axes = {axis["name"]: axis for axis in figure.layout.meta["axes"]}
+def test_curves_have_the_same_points_on_every_axis(shown, evaluation):
+    """Each axis has an x for each y of each trace; a random subset's realised animals are those of its seeds."""
+    drawn = FIGURES["figure_3"].draw(shown)
+    axes = {axis["name"]: axis["x"] for axis in drawn.layout.meta["axes"]}
     assert list(axes) == ["classes", "images", "gradient steps", "expected animals", "realised animals"]
-    for axis in axes.values():
-        assert [len(x) for x in axis["x"]] == [len(trace.y) for trace in figure.data]
-    line = [trace.name for trace in figure.data].index("random classes")
-    assert axes["classes"]["x"][line] == list(figure.data[line].x) == [2, 4, 6, 8]
-    assert axes["expected animals"]["x"][line] == pytest.approx([1.2, 2.4, 3.6, 4.8])
+    for xs in axes.values():
+        assert [len(x) for x in xs] == [len(trace.y) for trace in drawn.data]
+    line = [trace.name for trace in drawn.data].index("random classes")
     runs = evaluation.runs[(evaluation.runs["arm"] == "random-k4")].sort_values("seed")
-    assert axes["realised animals"]["x"][line][1] == pytest.approx(runs["animal_classes"].mean())
-    assert axes["realised animals"]["x"][line + 1][3:6] == runs["animal_classes"].tolist()
-    assert axes["images"]["x"][line][1] == runs["pretrain_images"].mean()
-    seeds = np.reshape(figure.data[line + 1].y, (4, 3))
-    assert np.allclose(seeds.mean(axis=1), figure.data[line].y)
+    assert axes["classes"][line] == list(drawn.data[line].x) == [2, 4, 6, 8]
+    assert axes["expected animals"][line] == pytest.approx([1.2, 2.4, 3.6, 4.8])
+    assert axes["realised animals"][line][1] == pytest.approx(runs["animal_classes"].mean())
+    assert axes["realised animals"][line + 1][3:6] == runs["animal_classes"].tolist()
+    assert axes["images"][line][1] == runs["pretrain_images"].mean()
+    assert np.allclose(np.reshape(drawn.data[line + 1].y, (4, 3)).mean(axis=1), drawn.data[line].y)
 
 
 def test_tables_name_the_first_missing_run(results):
@@ -179,7 +170,8 @@ def test_tables_name_the_first_missing_run(results):
 
 def test_results_elsewhere_leave_the_committed_ones_to_be_read(results):
     """With PRETRAINING_GAIN_RESULTS set to an empty place, mini is read as it came with the project, until it is made there."""
-    assert results_of("mini") == ROOT / "results" / "mini" and results_of("toy_of_mine") == results / "toy_of_mine"
+    assert results_of("mini") == ROOT / "results" / "mini"
+    assert results_of("toy_of_mine") == results / "toy_of_mine"
     committed = load_evaluation("mini", "cifar10_animals").correct["scratch"]
     simulate_results("mini")
     assert results_of("mini") == results / "mini"

@@ -12,10 +12,11 @@ import sys
 import time
 from pathlib import Path
 
-from conftest import ROOT, change_study
+from conftest import ROOT, change_study, simulate_results
 
 from pretraining_gain.plan.runs import finetuning_runs, pretraining_runs
 from pretraining_gain.plan.studies import load_study
+from pretraining_gain.tell.results.tables import write_tables
 
 
 def snakemake(study: str, *more: str) -> list[str]:
@@ -88,30 +89,28 @@ def test_a_wrong_study_is_one_line(tmp_path):
     assert "study 'minni' is unknown; accepted: anchors, mini, paper, toy" in done.stderr
 
 
-def test_a_missing_run_of_mini_is_planned_and_no_other(results):
-    """On the committed records: with one finetuning gone, that one and the tables are to be made, and no pretraining."""
-    shutil.copytree(ROOT / "results" / "mini", results / "mini")
-    assert not {"pretrain", "finetune"} & set(planned("mini"))
-    gone = finetuning_runs(load_study("mini"))[40]
-    gone.record_path.unlink()
-    assert planned("mini") == {"finetune": 1, "tables": 1}
+def test_a_missing_run_is_planned_and_no_other(results, small_study):
+    planned(small_study)  # writes the digest of what makes tables, which must be older than they are
+    simulate_results(small_study)
+    write_tables(small_study)
+    assert planned(small_study) == {}
+    finetuning_runs(load_study(small_study), small_study)[3].record_path.unlink()
+    assert planned(small_study) == {"finetune": 1, "tables": 1}
+
+
+def test_a_study_file_in_a_folder_with_a_space_is_quoted(results, small_study, tmp_path):
+    path = tmp_path / "a b" / "my study.yml"
+    path.parent.mkdir()
+    shutil.copy(small_study, path)
+    said = run(str(path), "--dry-run", "-p")
+    assert f"-p study '{path}'" in said
+    assert f"pretraining_gain.tell.results.tables '{path}'" in said
 
 
 def test_a_book_with_results_elsewhere_still_shows_the_committed_studies(results):
-    command = [sys.executable, "-m", "snakemake", "--dry-run", "-p", "--cores", "1", "--forcerun", "figures", "--",
+    command = [sys.executable, "-m", "snakemake", "--dry-run", "-p", "--cores", "1", "--forcerun", "study_notebook", "--",
                "book/executed/mini/10_taxa.ipynb", "book/executed/17_anchors.ipynb", "book/executed/16_controls.ipynb"]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stderr[-3000:]
     assert "notebooks/10_taxa.ipynb book/executed/mini/10_taxa.ipynb" in done.stdout + done.stderr
     assert "19_not_run" not in done.stdout + done.stderr
-
-
-def test_mini_needs_no_run():
-    """The committed records are those of the present code, classes and recipes: nothing is stale."""
-    study = load_study("mini")
-    runs = finetuning_runs(study)
-    stale = [run.run_id for run in runs if not (ROOT / "results/mini/finetune" / run.record_path.name).exists()]
-    stale += [run.run_id for run in pretraining_runs(study)
-              if not (ROOT / "results/mini/pretrain" / run.record_path.name).exists()]  # fmt: skip
-    assert not stale
-    assert all((ROOT / "results/mini/finetune" / run.predictions_path.name).exists() for run in runs)

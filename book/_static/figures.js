@@ -1,7 +1,6 @@
-// Draws the book's figures. A page holds each figure as inert JSON in <div class="gain-figure">; the one local
-// plotly.min.js is loaded only where there are figures, each is drawn when it comes into view (also in a tab that is
-// opened later), and all follow the page's light or dark theme. A figure whose layout has `meta.axes` gets a switch of its
-// horizontal axis; pages with more than figures load the scripts for it.
+// Draws the book's figures. A page holds each as inert JSON in <div class="gain-figure">. plotly.min.js is loaded only where
+// there are figures; each is drawn when it comes into view, and follows the page's light or dark theme. A layout with
+// `meta.axes` gets a switch of its horizontal axis. Other applications of a page get their own scripts.
 (() => {
   "use strict";
   const script = document.currentScript.src;
@@ -12,17 +11,10 @@
 
   const themed = (layout) => {
     const mode = theme();
-    const look = { "font.color": INK[mode] };
-    for (const name of axesOf(layout)) {
-      look[`${name}.gridcolor`] = GRID[mode];
-      look[`${name}.linecolor`] = GRID[mode];
-      look[`${name}.zerolinecolor`] = GRID[mode];
-    }
-    (layout.updatemenus || []).forEach((_, i) => {
-      look[`updatemenus[${i}].bgcolor`] = mode === "dark" ? "#22272e" : "#ffffff";
-      look[`updatemenus[${i}].font.color`] = INK[mode];
-    });
-    return look;
+    const lines = axesOf(layout).flatMap((name) => ["grid", "line", "zeroline"].map((line) => [`${name}.${line}color`, GRID[mode]]));
+    const menus = (layout.updatemenus || []).flatMap((_, i) =>
+      [[`updatemenus[${i}].bgcolor`, mode === "dark" ? "#22272e" : "#ffffff"], [`updatemenus[${i}].font.color`, INK[mode]]]);
+    return { "font.color": INK[mode], ...Object.fromEntries([...lines, ...menus]) };
   };
 
   const loaded = {};
@@ -45,6 +37,13 @@
     }
     made.append(...children);
     return made;
+  };
+
+  // Offer a text as a file to download.
+  const save = (download, type, text) => {
+    const href = URL.createObjectURL(new Blob([text], { type }));
+    element("a", { href, download }).click();
+    setTimeout(() => URL.revokeObjectURL(href), 1000);
   };
 
   // What follows the page's theme: the layout's colours, and the intervals of bars, which lie half on their bar, half beside it.
@@ -165,17 +164,16 @@
     ".lead-steps": ["lead"],
   };
 
-  window.gainBook = { INK, GRID, theme, load, loadPlotly, element, draw: drawOnce, undraw };
+  window.gainBook = { INK, GRID, theme, load, loadPlotly, element, save, draw: drawOnce, undraw };
   const start = () => {
     for (const [part, names] of Object.entries(SCRIPTS)) if (document.querySelector(part)) loadInTurn(...names);
     const holders = [...document.querySelectorAll(".gain-figure")];
     if (!holders.length) return;
     const paper = window.matchMedia("print");
     const seen = new IntersectionObserver((entries) => {
-      if (paper.matches) return; // print.js draws those, and takes them away again
-      for (const entry of entries.filter((one) => one.isIntersecting)) {
-        seen.unobserve(entry.target);
-        drawOnce(entry.target);
+      for (const { target } of paper.matches ? [] : entries.filter((one) => one.isIntersecting)) { // on paper, print.js draws
+        seen.unobserve(target);
+        drawOnce(target);
       }
     }, { rootMargin: "400px" });
     watch = (holder) => {
@@ -184,9 +182,7 @@
     };
     holders.forEach(watch);
     new MutationObserver(() => {
-      for (const canvas of document.querySelectorAll(".gain-figure[data-drawn] .js-plotly-plot")) {
-        follow(canvas);
-      }
+      document.querySelectorAll(".gain-figure[data-drawn] .js-plotly-plot").forEach(follow);
     }).observe(document.documentElement, { attributes: true, attributeFilter: ["data-theme"] });
   };
 

@@ -1,6 +1,6 @@
-// The lead figure, told step by step. A list in <div class="lead-steps"> holds the steps, each naming the curves that it is about
-// in <span data-shows="animal random">; here the list becomes one step at a time, with buttons, above the figure that follows it.
-// Nothing moves by itself: it plays when asked, and not at all for a reader who wants less motion.
+// The lead figure, step by step. A list in <div class="lead-steps"> holds the steps, each naming its curves in
+// <span data-shows="animal random">; the list becomes one step at a time, with buttons, above the figure that follows it.
+// Nothing moves by itself, and a reader who prefers less motion gets no Play button.
 (() => {
   "use strict";
   const { element } = window.gainBook;
@@ -12,13 +12,11 @@
   let at = 0;
   let playing = 0;
 
-  const plots = () => document.querySelectorAll('.gain-figure[data-key="figure_3"][data-drawn] .js-plotly-plot');
-
   // Curves of a step stand out; in the last step, which names none, and on paper, which has all steps, all are as they are.
   const root = document.documentElement;
   const highlight = () => {
     const wanted = !root.classList.contains("printing") && steps[at].querySelector("[data-shows]")?.dataset.shows.split(" ");
-    for (const plot of plots()) {
+    for (const plot of document.querySelectorAll('.gain-figure[data-key="figure_3"][data-drawn] .js-plotly-plot')) {
       const opacity = plot.data.map((trace) => (!wanted || wanted.includes(trace.legendgroup) ? 1 : FAINT));
       window.Plotly.restyle(plot, { opacity });
     }

@@ -1,26 +1,19 @@
-// What printing needs: every figure drawn, on white, no wider than paper, and what is folded open. Afterwards all is as before.
-// The style sheet print.css does the rest. A browser does not wait for what a page loads once it prints, so pages with
-// figures have plotly at hand before, where there is room for a printer.
+// Prepares a page for print: draws every figure on white, no wider than the paper, and opens folded parts; undoes it afterwards.
+// print.css does the rest. A browser does not wait for scripts that a page loads while printing, so desktop pages with figures load
+// plotly in advance.
 (() => {
   "use strict";
   const PAPER_PX = 672; // between the margins of print.css, on A4
-  const PAGE_PX = 920; // and of a page, less the space around a figure
   const root = document.documentElement;
+  const { element } = window.gainBook;
   const all = (selector) => [...document.querySelectorAll(selector)];
 
-  // Drawings that are wider than the paper are zoomed by the style sheet; in the whole book, also one that with its caption
-  // is taller than a page.
+  // print.css zooms drawings and tables that are wider than the paper.
   const fit = () => {
     for (const canvas of all(".js-plotly-plot")) {
       const width = Number(canvas.querySelector(".main-svg")?.getAttribute("width")) || PAPER_PX;
-      const zoom = Math.min(1, PAPER_PX / width);
-      canvas.style.setProperty("--to-paper", zoom);
-      const excess = (canvas.closest(".together")?.offsetHeight || 0) - PAGE_PX;
-      if (excess > 0) canvas.style.setProperty("--to-paper", zoom * (1 - excess / canvas.getBoundingClientRect().height));
+      canvas.style.setProperty("--to-paper", Math.min(1, PAPER_PX / width));
     }
-  };
-
-  const fitTables = () => {
     for (const table of all("table")) {
       const room = table.parentElement.clientWidth;
       if (room && table.offsetWidth > room + 1) table.style.zoom = room / table.offsetWidth;
@@ -29,12 +22,12 @@
 
   let putBack = null;
   const begin = () => {
-    if (putBack) return;
+    if (putBack || root.classList.contains("whole-book")) return;
     const { theme } = root.dataset;
     const folded = all("details:not([open])");
     const undrawn = all(".gain-figure:not([data-drawn])");
     putBack = () => {
-      undrawn.forEach(window.gainBook.undraw); // they are wider than the page, and may be in a closed tab
+      undrawn.forEach(window.gainBook.undraw); // they are as wide as the paper, and may be in a closed tab
       root.classList.remove("printing");
       root.dataset.theme = theme;
       all("table").forEach((table) => (table.style.zoom = ""));
@@ -44,7 +37,6 @@
     root.dataset.theme = "light";
     folded.forEach((one) => (one.open = true));
     fit();
-    fitTables();
     Promise.all(undrawn.map(window.gainBook.draw)).then(fit);
   };
   const end = () => {
@@ -52,17 +44,28 @@
     putBack = null;
   };
 
-  // For `make pdf`, on a page as wide as paper whose class is `printing` from the start: tables that do not fit are zoomed, too.
-  window.gainBook.toPaper = async () => {
-    const [explorer, tweak] = [".gain-explorer", ".gain-tweak"].map((kind) => document.querySelector(kind));
-    const later = () => new Promise((done) => setTimeout(done, 50));
+  // For `make pdf`: turn Sphinx's one page of all chapters into paper, and resolve when everything is drawn.
+  window.gainBook.toPaper = async (note) => {
+    root.classList.add("printing", "whole-book");
+    root.dataset.theme = "light";
+    for (const place of all('.toctree-wrapper > span[id^="document-book/executed"]')) {
+      place.nextElementSibling.remove(); // executed notebooks repeat the figures, and stay with the HTML book
+      place.remove();
+    }
+    all('#jb-print-toc a[href*="executed"]').forEach((link) => link.closest("li").remove());
+    all("#jb-print-toc .caption").forEach((caption) => caption.nextElementSibling?.querySelector("li") || caption.remove());
+    document.querySelector("h1").after(element("p", { className: "print-note" }, note));
+    for (const link of all("a[href]")) {
+      const goal = link.getAttribute("href");
+      if (goal[0] === "#" ? !document.getElementById(goal.slice(1)) : !/^https?:/.test(goal)) link.removeAttribute("href");
+    }
     await Promise.all(all(".gain-figure").map(window.gainBook.draw));
-    while (explorer && !document.querySelector(".explorer[data-drawn]")) await later();
-    while (tweak && !document.querySelector(".tweak[data-done]")) await later();
-    fit();
+    for (const [wanted, drawn] of [[".gain-explorer", ".explorer[data-drawn]"], [".gain-tweak", ".tweak[data-done]"]]) {
+      while (document.querySelector(wanted) && !document.querySelector(drawn)) await new Promise((done) => setTimeout(done, 50));
+    }
     all("thead button").forEach((button) => button.replaceWith(button.textContent)); // heads are repeated without their buttons
-    fitTables();
     await document.fonts.ready;
+    fit();
   };
 
   window.addEventListener("beforeprint", begin);

@@ -1,10 +1,8 @@
-// What links are about, shown when they are pointed at or focused: a reference, a term, a claim. The text is the link's title,
-// which shows it by itself where this script does not run. Escape hides it, and it stays while it is pointed at.
+// Shows what a link is about (a reference, a term, a claim) while it is pointed at or focused. The text is the link's title, which
+// browsers show by themselves without this script. The hint stays while it is pointed at; Escape hides it.
 (() => {
   "use strict";
-  const LINKS = "article a.reference.internal[title]";
-  const hint = document.createElement("div");
-  Object.assign(hint, { id: "reader-hint", className: "reader-hint", hidden: true });
+  const hint = Object.assign(document.createElement("div"), { id: "reader-hint", className: "reader-hint", hidden: true });
   hint.setAttribute("role", "tooltip");
   let shownFor = null;
   let leaving = 0;
@@ -15,46 +13,38 @@
     hint.hidden = true;
   };
 
-  // Below the link, or above it where there is no room; never beyond the page's sides.
-  const place = (link) => {
-    const box = link.getClientRects()[0] || link.getBoundingClientRect();
-    const wide = document.documentElement.clientWidth;
-    const below = box.bottom + 6 + hint.offsetHeight <= window.innerHeight;
-    hint.style.left = `${Math.max(8, Math.min(box.left, wide - hint.offsetWidth - 8)) + window.scrollX}px`;
-    hint.style.top = `${(below ? box.bottom + 6 : box.top - hint.offsetHeight - 6) + window.scrollY}px`;
-  };
-
+  // Below the link, or above it where there is no room; within the sides of the page.
   const show = (link) => {
-    clearTimeout(leaving);
-    if (shownFor === link) return;
     hide();
     shownFor = link;
     hint.textContent = link.dataset.hint;
     hint.hidden = false;
     link.setAttribute("aria-describedby", hint.id);
-    place(link);
-  };
-  const leave = () => {
-    clearTimeout(leaving);
-    leaving = setTimeout(hide, 250);
+    const box = link.getClientRects()[0] || link.getBoundingClientRect();
+    const below = box.bottom + 6 + hint.offsetHeight <= window.innerHeight;
+    const left = Math.max(8, Math.min(box.left, document.documentElement.clientWidth - hint.offsetWidth - 8));
+    hint.style.left = `${left + window.scrollX}px`;
+    hint.style.top = `${(below ? box.bottom + 6 : box.top - hint.offsetHeight - 6) + window.scrollY}px`;
   };
 
   const start = () => {
     document.body.append(hint);
-    for (const link of document.querySelectorAll(LINKS)) {
+    for (const link of document.querySelectorAll("article a.reference.internal[title]")) {
       link.dataset.hint = link.title;
-      link.removeAttribute("title"); // or the browser would show it besides
-      link.addEventListener("mouseenter", () => show(link));
-      link.addEventListener("mouseleave", leave);
-      link.addEventListener("focus", () => show(link));
-      link.addEventListener("blur", leave);
+      link.removeAttribute("title"); // or the browser would show it as well
     }
-    hint.addEventListener("mouseenter", () => clearTimeout(leaving));
-    hint.addEventListener("mouseleave", leave);
+    for (const event of ["mouseover", "focusin"]) {
+      document.addEventListener(event, ({ target }) => {
+        const over = target.closest("a[data-hint], .reader-hint");
+        clearTimeout(leaving);
+        if (!over) leaving = setTimeout(hide, 250);
+        else if (over !== hint && over !== shownFor) show(over);
+      });
+    }
     document.addEventListener("keydown", (event) => event.key === "Escape" && hide());
   };
 
-  // A page from disk may not read its neighbours, so the search shows names without excerpts there.
+  // A page opened from disk must not read its neighbours, so the search there shows titles without excerpts.
   if (window.location.protocol === "file:") DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false; // a name that Sphinx declares
   document.readyState === "loading" ? document.addEventListener("DOMContentLoaded", start) : start();
 })();

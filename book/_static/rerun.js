@@ -1,8 +1,8 @@
-// The table of runs: choose by study, figure, stage, pool, classes, seed or words of the name, and the box above shows the
-// command of the run that is picked. Each study's runs are a script of their own, loaded when the study is chosen.
+// The table of runs: filter by study, figure, stage, pool, classes, seed or words of the name; the box above shows the command
+// of the picked run. Each study's runs are a script, loaded when the reader chooses the study.
 (() => {
   "use strict";
-  const { element, load } = window.gainBook;
+  const { element, load, save } = window.gainBook;
   const holder = document.querySelector(".rerun-runs");
   const box = holder.querySelector(".rerun-box");
   const studies = [...holder.querySelectorAll(".rerun-plain a")].map((link) => link.textContent);
@@ -14,16 +14,9 @@
 
   // ---- what is shown
 
-  const read = (study) => {
-    const { rows, figures } = window.gainRuns[study];
-    state.runs = rows.map(([name, target, pool, k, seed, design, outcome, command], at) =>
-      ({ at, name, stage: target || PRETRAINING, pool, k, seed, design, outcome, command }));
-    state.figures = Object.fromEntries(Object.entries(figures).map(([name, places]) => [name, new Set(places)]));
-  };
-
   const fits = (run) =>
     ["stage", "pool", "k", "seed"].every((name) => !ui[name].value || String(run[name]) === ui[name].value) &&
-    (!ui.figure.value || state.figures[ui.figure.value].has(run.at)) &&
+    (!ui.figure.value || state.figures[ui.figure.value].includes(run.at)) &&
     state.typed.toLowerCase().split(/\s+/).every((word) => `${run.name} ${run.design}`.toLowerCase().includes(word));
   const shown = () => state.runs.filter(fits);
 
@@ -35,8 +28,10 @@
   };
   const chooseStudy = async (study, figure = "") => {
     await load(`rerun/${study}.js`);
-    Object.assign(state, { study, picked: null });
-    read(study);
+    const { rows, figures } = window.gainRuns[study];
+    const runs = rows.map(([name, target, pool, k, seed, design, outcome, command], at) =>
+      ({ at, name, stage: target || PRETRAINING, pool, k, seed, design, outcome, command }));
+    Object.assign(state, { study, picked: null, runs, figures });
     ui.study.value = study;
     fillChoices();
     ui.figure.value = figure;
@@ -48,10 +43,8 @@
     return chooseStudy(study, name);
   };
   const download = () => {
-    const content = `${shown().map((run) => `# ${run.name}: ${run.outcome}\n${run.command}`).join("\n\n")}\n`;
-    const href = URL.createObjectURL(new Blob([content], { type: "text/plain" }));
-    element("a", { href, download: `rerun-${state.study}.sh` }).click();
-    setTimeout(() => URL.revokeObjectURL(href), 1000);
+    const commands = shown().map((run) => `# ${run.name}: ${run.outcome}\n${run.command}`);
+    save(`rerun-${state.study}.sh`, "text/plain", `${commands.join("\n\n")}\n`);
   };
 
   // ---- the page

@@ -91,22 +91,21 @@
   });
 
   // One part, or null where the species that are left cannot be compared so.
-  const partOf = (spec, claim, tables, data, margin, threshold) => {
-    const gain = () => contrast(data, tables.gain);
+  const partOf = (spec, tables, data, margin, threshold) => {
     const bound = threshold ?? spec.bound;
-    if (spec.estimator === "mean") {
+    if (spec.kind === "arms") {
       const one = estimateMean(contrast(data, spec.weights), data.index, data.classes.length);
       return spec.test === "greater" ? greater(spec.what, one, bound) : equal(spec.what, one, margin);
     }
-    const { values, index, classes } = ofClasses(gain(), data, claim.species);
+    const { values, index, classes } = ofClasses(contrast(data, spec.weights), data, spec.species);
     if (!classes.length) return null;
-    if (spec.estimator === "share") return greater(spec.what, estimateShare(values, index, classes.length), bound);
-    if (spec.estimator === "difference") {
-      const side = classes.map((c) => (spec.first.includes(c) ? 0 : spec.second.includes(c) ? 1 : -1));
+    if (spec.kind === "share") return greater(spec.what, estimateShare(values, index, classes.length), bound);
+    if (spec.kind === "groups") {
+      const side = classes.map((c) => spec.between.findIndex((group) => group.includes(c)));
       if ([0, 1].some((one) => side.filter((other) => other === one).length < 2)) return null;
       return equal(spec.what, estimateDifference(values, index, classes.length, side), margin);
     }
-    const { found, group } = groupsOf(namesAt(data.target, spec.level), classes);
+    const { found, group } = groupsOf(namesAt(data.target, spec.column), classes);
     if (!(found.length > 1 && found.length < classes.length)) return null;
     const spread = groupSpread(values, index, classes.length, group, found.length, margin);
     return alike(spec.what, spread, margin, { n_seeds: data.rows.length, n_classes: classes.length, n_images: data.index.length });
@@ -151,7 +150,7 @@
     const claim = claimOf(tables, settings);
     const data = narrowed(tables, claim.domain, settings);
     const margin = settings.margin ?? tables.margin;
-    const parts = claim.parts.map((spec) => partOf(spec, claim, tables, data, margin, settings.threshold));
+    const parts = claim.parts.map((spec) => partOf(spec, tables, data, margin, settings.threshold));
     const tests = parts.filter((part) => part !== null);
     return { ...decide(tests), tests, species: data.classes.length, images: data.index.length };
   };
@@ -161,15 +160,15 @@
     const claim = claimOf(tables, settings);
     const data = narrowed(tables, claim.domain, settings);
     const { draws } = settings;
-    if (!claim.level) {
+    if (!claim.parts[0].column) {
       const together = data.classes.map(() => 0);
       return claim.parts.map((spec) => ({
         group: spec.what,
         ...bootstrapMeans(contrast(data, spec.weights), data.index, data.classes.length, together, 1, { byClasses: false, draws })[0],
       }));
     }
-    const { values, index, classes } = ofClasses(contrast(data, tables.gain), data, claim.species);
-    const { found, group } = groupsOf(namesAt(data.target, claim.level), classes);
+    const { values, index, classes } = ofClasses(contrast(data, claim.parts[0].weights), data, claim.parts[0].species);
+    const { found, group } = groupsOf(namesAt(data.target, claim.parts[0].column), classes);
     const rows = bootstrapMeans(values, index, classes.length, group, found.length, { byClasses: true, draws });
     return rows.map((row, g) => ({ group: found[g], ...row }));
   };

@@ -80,10 +80,9 @@ window.gainTweakPage = (() => {
     if (!Number.isFinite(value)) return "none";
     return signed(`${plus && value > 0 ? "+" : ""}${(100 * value).toFixed(1)}`);
   };
-  const isShare = (claim) => claim.id === "C1";
-  const unitOf = (claim) => (isShare(claim) ? "% of species" : "points");
+    const unitOf = (claim) => (claim.parts[0].unit === "%" ? "% of species" : "points");
   // Shares and spreads have no sign.
-  const plusOf = (claim, part) => !isShare(claim) && !part.what.startsWith("standard deviation");
+  const plusOf = (claim, part) => claim.parts.find((one) => one.what === part.what).signed;
   const effectOf = (claim, part) =>
     `${points(part.effect, plusOf(claim, part))} ${unitOf(claim)} (${points(part.low, plusOf(claim, part))} to ${points(part.high, plusOf(claim, part))})`;
   const testOf = (part) => (part.test === "greater" ? `above ${points(part.bound, false)}` : `within ±${points(part.bound, false)}`);

@@ -230,14 +230,14 @@
 
   const ends = (one) => (one ? `${points(one.low)} to ${points(one.high)}` : "…");
   const partsTable = ({ outcome, bootstrap }) => {
-    const grouped = Boolean(claim().level);
+    const grouped = Boolean(claim().parts[0].column);
     const heads = ["comparison", "must be", "effect (interval)", ...(grouped ? [] : ["interval by bootstrap"]), "p for", "p against", "detectable"];
     return table("Every comparison of the claim. “p against” is before Holm’s correction.", heads, outcome.tests.map((part, i) => [
       part.what, testOf(part), effectOf(claim(), part), ...(grouped ? [] : [ends(bootstrap?.[i])]), pOf(part.p_for), pOf(part.p_against),
       points(part.detectable, false)]));
   };
   const groupsTable = ({ bootstrap }) => table(
-    `Gain by ${claim().level}, points, with intervals by bootstrap (seeds and species resampled).`, ["group", "species", "gain", "interval"],
+    `Gain by ${claim().parts[0].column}, points, with intervals by bootstrap (seeds and species resampled).`, ["group", "species", "gain", "interval"],
     (bootstrap ?? []).map((one) => [one.group, one.classes.toLocaleString("en"), points(one.mean), ends(one)]));
 
   const showAnswer = () => {
@@ -249,7 +249,7 @@
       element("p", { className: "tweak-claim" }, `${claim().id}. ${claim().text}`),
       element("p", { className: "tweak-changed" }, changed.length ? `Changed: ${changed.join("; ")}.` : "These are the book’s settings."),
       verdictTable(answer), element("p", { className: "explorer-facts" }, facts), partsTable(answer),
-      ...(claim().level ? [groupsTable(answer)] : []));
+      ...(claim().parts[0].column ? [groupsTable(answer)] : []));
   };
 
   build();

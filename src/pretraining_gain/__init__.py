@@ -9,4 +9,4 @@ __version__ = "0.1.0"
 import sys
 
 # papermill loads jsonschema, which would take a second of every notebook to build a grammar of URLs that none needs.
-sys.modules.setdefault("rfc3987_syntax", None)
+sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]

@@ -1,8 +1,8 @@
-"""Strict runner around papermill: `python -m pretraining_gain.execute NOTEBOOK OUTPUT [-p NAME VALUE]...`
+"""Run a notebook strictly, with papermill: `python -m pretraining_gain.execute NOTEBOOK OUTPUT [-p NAME VALUE]...`
 
-Papermill itself goes on with an unknown parameter, does not check types, and leaves a failed notebook under the name
-of a result. Here each of these stops with one line; the result appears under its name only when it is complete, and
-the notebook of a failed run is kept beside it as `….FAILED.ipynb`.
+Papermill itself ignores unknown parameters, does not check types, and leaves a failed notebook under the name of a result.
+Here each of these stops with one line. The result appears under its name only when it is complete, and the notebook of a
+failed run stays beside it as `….FAILED.ipynb`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import sys
 import tempfile
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -29,25 +29,22 @@ from pretraining_gain.errors import InputError, Interrupted
 from pretraining_gain.paths import make_writable, temporary_beside
 from pretraining_gain.plan.yamlfile import parse_yaml
 
+_TYPES = {"str": str, "int": int, "float": (int, float), "bool": bool, "list": list, "dict": dict}
+
 
 class _LocalKernel(AsyncKernelManager):
-    """Talks to the kernel through files of this user instead of open network ports, as on a shared machine one should."""
+    """Talk to the kernel through files of this user instead of open network ports, for shared machines."""
 
     transport = CaselessStrEnum(["tcp", "ipc"], default_value="tcp" if os.name == "nt" else "ipc")
 
     @default("ip")
-    def _own_name(self) -> str:
-        """A name for the sockets that no other kernel has: several runs go on side by side."""
-        return (
-            "127.0.0.1" if self.transport == "tcp" else str(Path(tempfile.gettempdir(), f"kernel-{uuid.uuid4().hex}"))
-        )
-
-
-_TYPES = {"str": str, "int": int, "float": (int, float), "bool": bool, "list": list, "dict": dict}
+    def _socket_name(self) -> str:
+        """Name the sockets as no other kernel does, since several runs share a machine."""
+        return "127.0.0.1" if self.transport == "tcp" else str(Path(tempfile.gettempdir(), f"kernel-{uuid.uuid4().hex}"))
 
 
 def read_parameters(given: list[tuple[str, str]]) -> dict[str, Any]:
-    """Name -> value, of texts as on the command line, each value read as YAML. Raises `InputError` for one that is none."""
+    """Read the values of parameters on the command line as YAML. Raises `InputError` for one that cannot be read."""
     parameters: dict[str, Any] = {}
     for name, text in given:
         if name in parameters:
@@ -63,48 +60,36 @@ def check_parameters(notebook: Path, parameters: dict[str, Any]) -> None:
     """Raise `InputError` for a parameter that the notebook does not declare, or of another type than it declares."""
     if not notebook.is_file():
         raise InputError(f"notebook {notebook} is not there; accepted: a .ipynb file, e.g. notebooks/02_finetune.ipynb")
-    declared = _declared(notebook)
+    try:
+        if notebook.suffix != ".ipynb":
+            raise ValueError("its name does not end in .ipynb")
+        declared = papermill.inspect_notebook(str(notebook))
+    except (PapermillException, ValidationError, OSError, ValueError, LookupError, AttributeError, TypeError) as error:
+        raise InputError(f"{notebook} is no notebook ({error}); accepted: a .ipynb file") from None
     for name, value in parameters.items():
         if name not in declared:
             raise InputError(f"{notebook.name}: unknown parameter {name!r}; accepted: {', '.join(declared)}")
         wanted = declared[name]["inferred_type_name"]
-        fits = isinstance(value, _TYPES.get(wanted, object))
+        fits = isinstance(value, _TYPES.get(wanted, object))  # type: ignore[arg-type]
         if not fits or (isinstance(value, bool) and wanted != "bool"):
             raise InputError(f"{notebook.name}: parameter {name}={value!r} is not of type {wanted}; accepted: {wanted}")
-
-
-def _declared(notebook: Path) -> dict[str, Any]:
-    """Name -> what the notebook's cell of parameters says of it."""
-    try:
-        if not notebook.suffix == ".ipynb":
-            raise ValueError("its name does not end in .ipynb")
-        return papermill.inspect_notebook(str(notebook))
-    except (PapermillException, ValidationError, OSError, ValueError, LookupError, AttributeError, TypeError) as error:
-        raise InputError(f"{notebook} is no notebook ({error}); accepted: a .ipynb file") from None
 
 
 def execute(notebook: Path, output: Path, parameters: dict[str, Any]) -> None:
     """Run `notebook` with `parameters` into `output`.
 
-    Raises `InputError` with the last line of what went wrong, and `Interrupted` when it was told to end and did;
-    `output` is then as it was before.
+    Raises `InputError` with the last line of an error, and `Interrupted` when a SIGTERM stopped the run; `output` is then as
+    it was before.
     """
     check_parameters(notebook, parameters)
     if output.suffix != ".ipynb" or output.is_dir() or output.resolve() == notebook.resolve():
         raise InputError(f"{output} cannot be the result of {notebook}; accepted: the path of another .ipynb file")
     make_writable(output.parent)
-    partial = temporary_beside(output, "partial.ipynb")
-    failed = output.with_name(f"{output.stem}.FAILED.ipynb")
+    partial, failed = temporary_beside(output, "partial.ipynb"), output.with_name(f"{output.stem}.FAILED.ipynb")
+    options = {"progress_bar": False, "kernel_name": "python3", "kernel_manager_class": _LocalKernel}
     try:
-        with _passing_on_sigterm() as told:
-            papermill.execute_notebook(
-                str(notebook),
-                str(partial),
-                parameters,
-                progress_bar=False,
-                kernel_name="python3",
-                kernel_manager_class=_LocalKernel,
-            )
+        with _sigterm_for_kernel() as sigterms:
+            papermill.execute_notebook(str(notebook), str(partial), parameters, **options)
         os.replace(partial, output)
         failed.unlink(missing_ok=True)
     except PapermillExecutionError as error:
@@ -116,29 +101,30 @@ def execute(notebook: Path, output: Path, parameters: dict[str, Any]) -> None:
         raise InputError(f"{reason} [notebook kept as {failed}]") from None
     except (PapermillException, OSError) as error:
         raise InputError(f"{notebook.name}: {' '.join(str(error).split())}") from None
-    except RuntimeError as error:  # DeadKernelError is one, and there is no kind of its own for dying while it starts
+    except RuntimeError as error:  # a kernel that dies, also while it starts
         if "died" not in str(error):
             raise
-        if told:
-            raise Interrupted("told to end outside of training") from None
-        raise InputError(f"{notebook.name}: the kernel died; most often it was out of memory (see the system's log)") from None
+        if sigterms:
+            raise Interrupted("stopped outside of training") from None
+        raise InputError(f"{notebook.name}: the kernel died, most often out of memory (see the system's log)") from None
     finally:
         partial.unlink(missing_ok=True)
 
 
 @contextmanager
-def _passing_on_sigterm() -> Iterator[list[int]]:
-    """Within it, a SIGTERM goes on to the kernel, which keeps its state and ends; yields the signals that came."""
-    told: list[int] = []
+def _sigterm_for_kernel() -> Iterator[list[int]]:
+    """Forward SIGTERM to the kernel, which keeps its state and stops; yield the list of signals that arrived."""
+    arrived: list[int] = []
 
-    def pass_on(number: int, _: object) -> None:
-        told.append(number)
+    def forward(number: int, _: object) -> None:
+        arrived.append(number)
         for child in psutil.Process().children(recursive=True):
-            child.terminate()
+            with suppress(psutil.NoSuchProcess):
+                child.terminate()
 
-    before = signal.signal(signal.SIGTERM, pass_on)
+    before = signal.signal(signal.SIGTERM, forward)
     try:
-        yield told
+        yield arrived
     finally:
         signal.signal(signal.SIGTERM, before)
 
@@ -149,11 +135,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("output", type=Path)
     parser.add_argument("-p", "--parameter", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"))
     given = parser.parse_args(arguments)
-
-    def work() -> None:
-        execute(given.notebook, given.output, read_parameters(given.parameter))
-
-    return answer(given.notebook.stem, work)
+    return answer(given.notebook.stem, lambda: execute(given.notebook, given.output, read_parameters(given.parameter)))
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -212,7 +213,9 @@ def make_pack(part: Part, paths: list[tuple[str, Path]], mark: dict[str, str], p
                 return None
             raise InputError(why_broken(item[1], error)) from None
 
-    buffer, listed, skipped = io.BytesIO(), [], []
+    buffer = io.BytesIO()
+    listed: list[Any] = []
+    skipped: list[str] = []
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as pack:
         for (image_id, _), made in zip(paths, pool.map(encoded, paths), strict=True):
             bar.update()

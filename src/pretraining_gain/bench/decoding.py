@@ -102,7 +102,7 @@ def _decoders(files: list[bytes], what: str, size_px: int, given: Given) -> dict
             absent[name] = why_absent(error)
             continue
         notes.append(f"{name}: pixels differ from Pillow's by {difference:.1f} of 255 in the mean")
-        contestants.append(Contestant(name, lambda engine=engine: [engine(content, size_px) for content in files], len(files)))
+        contestants.append(Contestant(name, lambda engine=engine: [engine(content, size_px) for content in files], len(files)))  # type: ignore[misc]
     setting, aims = f"{what}, to {size_px} px", [(OURS, PILLOW, 1.5)]
     return compare("decoding", setting, contestants, PILLOW, given.effort, aims=aims, absent=absent, notes=notes[1:])
 

@@ -100,7 +100,7 @@ def _write_run(run: Run) -> None:
         run.predictions_path.write_bytes(predictions)
         outcome |= {"sha256": {"predictions": hashlib.sha256(predictions).hexdigest()}, "eval_content_hash": "e" * 16}
         outcome |= {"eval_images": eval_images, "top1": float(right.mean())}
-    cost = dict.fromkeys(("train_wall_time_s", "eval_wall_time_s", "device_time_s", "peak_memory_mb"), 1.0)
+    cost: dict[str, float | None] = dict.fromkeys(("train_wall_time_s", "eval_wall_time_s", "device_time_s", "peak_memory_mb"), 1.0)
     cost |= {"train_images_seen": 1000, "eval_images_seen": eval_images, "device_peak_memory_mb": None, "starts": 1}
     record = {"train_images": 1000, "recipe": run.recipe.model_dump(), "history": [{}], "train_content_hash": "a" * 16}
     record |= {"cost": cost | {"from_cache": None}, "machine": {"device": "simulated", "name": "simulated", "devices": 1}}
@@ -113,7 +113,7 @@ def draw_figures(study: str) -> None:
     results = StudyResults.from_parameters({"study": study, "draws": DRAWS})
     for one in FIGURES.values():
         if one.notebook in ("10_taxa", "11_subsets"):
-            one.draw(results).to_json()
+            one.draw(results).to_json()  # type: ignore[union-attr]
 
 
 STEPS: dict[str, Callable[[str], object]] = {

@@ -83,7 +83,7 @@ class Training:
         torch.manual_seed(seed)
         make = loader or torchvision_loader
         with torch_defaults():
-            model = self._network(seed).to(self.device, memory_format=torch.contiguous_format)
+            model = self._network(seed).to(self.device, memory_format=torch.contiguous_format)  # type: ignore[call-overload]
             if self.recipe.freeze_backbone:
                 freeze_backbone(model)
             batches = make(self.task.folder / "train", self.recipe, workers, self.device, True)
@@ -121,7 +121,7 @@ def timm_loader(folder: Path, recipe: Recipe, workers: int, device: str, trainin
     return create_loader(
         create_dataset("", root=str(folder), is_training=training), (3, size_px, size_px), recipe.batch_size,
         is_training=training, use_prefetcher=device == "cuda", scale=(recipe.crop_scale_min, 1.0),
-        ratio=(3 / 4, 4 / 3), hflip=0.5 if recipe.flip else 0.0, color_jitter=None, interpolation="bilinear",
+        ratio=(3 / 4, 4 / 3), hflip=0.5 if recipe.flip else 0.0, color_jitter=None, interpolation="bilinear",  # type: ignore[arg-type]
         mean=MEAN, std=STD, num_workers=workers, crop_pct=size_px / recipe.resize_px, pin_memory=device == "cuda",
         device=torch.device(device), persistent_workers=workers > 0,
     )  # fmt: skip

@@ -130,7 +130,8 @@ def profile(contestant: Contestant) -> list[dict[str, Any]]:
     contestant.prepare()
     measured = cProfile.Profile()
     measured.runcall(contestant.work)
-    entries = sorted(pstats.Stats(measured).stats.items(), key=lambda item: -item[1][2])
+    entries = sorted(pstats.Stats(measured).stats.items(),  # type: ignore[attr-defined]
+                     key=lambda item: -item[1][2])
     whole = sum(entry[2] for _, entry in entries) or 1e-9
     named = [(name if file == "~" else f"{Path(file).name}:{line} {name}", entry[2]) for (file, line, name), entry in entries]
     return [{"what": what, "share": seconds / whole, "seconds": seconds} for what, seconds in named[:_PROFILE_LINES]]

@@ -21,7 +21,7 @@ from pretraining_gain.compute.evaluation import evaluate
 from pretraining_gain.compute.machine import Machine, cpu_has_bf16
 from pretraining_gain.compute.models import build_model
 from pretraining_gain.compute.pipeline import training_batches
-from pretraining_gain.compute.training import train
+from pretraining_gain.compute.training import build_optimizer, train
 
 Comparison = dict[str, Any]
 OURS, TORCHVISION, TIMM, LIMIT = "ours", "torchvision loop", "timm loader", "one batch in memory"
@@ -62,7 +62,8 @@ def _limit(setting: Setting, given: Given) -> Comparison:
     recipe, few = setting.recipe(), given.photographs.task(min(setting.images, 20 * N_CLASSES), N_CLASSES)
     data = few.load("train", recipe.resize_px)
     data = data if setting.is_large else tiled(data, setting.images)
-    n_batches, held, machine = len(data) // recipe.batch_size, {}, given.machine
+    n_batches, machine = len(data) // recipe.batch_size, given.machine
+    held: dict[str, Any] = {}
 
     def build() -> None:
         held.clear()
@@ -72,7 +73,7 @@ def _limit(setting: Setting, given: Given) -> Comparison:
     def prepare_steps() -> None:
         build()
         model = held["model"].to(machine.accelerator.device).train()
-        optimizer = machine.optimizer(model.parameters(), lr=recipe.lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay)
+        optimizer = build_optimizer(model.parameters(), recipe, machine.device)
         held["prepared"] = machine.prepare(model, optimizer)
         held["batch"] = next(iter(training_batches(data, recipe, 0, 0, machine.device)))
 
@@ -134,7 +135,7 @@ def evaluation(given: Given) -> list[Comparison]:
 def _evaluation(setting: Setting, given: Given) -> Comparison:
     recipe, task = setting.recipe(), given.photographs.task(setting.images, N_CLASSES)
     model = build_model(setting.backbone, N_CLASSES, seed=0).to(given.device)
-    plain = build_model(setting.backbone, N_CLASSES, seed=0).to(given.device, memory_format=torch.contiguous_format)
+    plain = build_model(setting.backbone, N_CLASSES, seed=0).to(given.device, memory_format=torch.contiguous_format)  # type: ignore[call-overload]
 
     def ours(afresh: bool) -> None:
         evaluate(model, task.load("train", recipe.resize_px, afresh=afresh), recipe, given.machine)
@@ -159,7 +160,7 @@ def parity(given: Given) -> tuple[list[Comparison], list[Comparison]]:
         recipe = setting.recipe(crop_scale_min=0.5, lr=0.05)
         training = Training(task, setting.backbone, given.scale.classes, recipe, given.device, is_evaluated=True)
         workers = _best_workers(training, given)
-        ways = {TORCHVISION: partial(training.plain, workers=workers), OURS: training.ours}
+        ways: dict[str, Callable[[int], float]] = {TORCHVISION: partial(training.plain, workers=workers), OURS: training.ours}
         other = "fp32" if given.machine.precision == "bf16" else "bf16"
         if other == "fp32" or (given.device == "cpu" and cpu_has_bf16()):
             ways[f"{OURS}, {other}"] = partial(training.ours, precision=other)
@@ -178,6 +179,7 @@ def frozen(given: Given) -> tuple[list[Comparison], list[Comparison]]:
         training = Training(task, setting.backbone, n_classes, exact, given.device, is_evaluated=True, start=start)
         views = replace(training, recipe=exact.model_copy(update={"frozen_views": N_VIEWS}))
         workers = _best_workers(training, given)
+        ways: dict[str, Callable[[int], float]]
         ways = {FROZEN: partial(training.plain, workers=workers), EXACT: training.ours, VIEWS: views.ours}
         notes = [f"a round is a seed, from files; {FROZEN}: {workers} workers; {VIEWS}: {N_VIEWS} views per image"]
         found.append(_over_seeds("frozen", setting, given, task, ways, (VIEWS, FROZEN, 10.0), notes))
@@ -204,7 +206,8 @@ def _over_seeds(
     notes: list[str],
 ) -> tuple[Comparison, Comparison]:
     """Train each way with each seed, interleaved; return the comparison of speeds and that of top-1, paired by seed."""
-    seeds, top1 = range(given.scale.seeds), {way: [] for way in ways}
+    seeds = range(given.scale.seeds)
+    top1: dict[str, list[float]] = {way: [] for way in ways}
     n_images = len(list((task.folder / "val").glob("*/*")))
 
     def next_seed(way: str) -> None:

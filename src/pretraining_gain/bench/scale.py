@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 from pretraining_gain.plan.recipes import Recipe, RecipeChoice
 
@@ -23,7 +23,7 @@ class Setting:
         """Tell whether our runs keep images of this size on disk, prepared, and not in memory."""
         return self.image_size_px >= 224
 
-    def recipe(self, based_on: str = "pretrain", **changes: Any) -> Recipe:
+    def recipe(self, based_on: Literal["pretrain", "finetune_inat", "finetune_imagenet"] = "pretrain", **changes: Any) -> Recipe:
         """Return one of the paper's recipes at this setting; large images leave room for crops, as is usual for ImageNet."""
         sizes = {"image_size_px": self.image_size_px, "resize_px": 256 if self.is_large else self.image_size_px}
         usual = {"epochs": self.epochs, "lr_step_epochs": max(1, self.epochs // 3), "batch_size": self.batch_size}

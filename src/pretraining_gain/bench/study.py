@@ -23,6 +23,7 @@ from pretraining_gain.compute.pretrain import pretrain
 from pretraining_gain.errors import InputError
 from pretraining_gain.paths import project_root, results_root
 from pretraining_gain.plan.costs import Plan
+from pretraining_gain.tell.software.price import figure_runs
 
 ALONE, NAME = "each figure by itself", "bench_study"
 
@@ -36,7 +37,7 @@ def study(given: Given) -> list[dict[str, Any]]:
         Contestant(ALONE, lambda: figure_by_figure(exact), 1),
         Contestant(OURS, lambda: run_workflow(shared), 1),
     ]
-    where = f"toy, one seed: {sum(map(len, plan.figure_runs().values()))} runs by figure, {len(plan.runs())} in all"
+    where = f"toy, one seed: {sum(map(len, figure_runs(plan).values()))} runs by figure, {len(plan.runs())} in all"
     effort, notes = replace(given.effort, rounds=2, warm_up=False), ["images are drawn in memory, on a CPU"]
     return [compare("study", where, contestants, ALONE, effort, unit="studies", aims=[(OURS, ALONE, 3.0)], notes=notes)]
 
@@ -57,7 +58,7 @@ def derived_study(given: Given, frozen_views: bool = True) -> Path:
 
 def figure_by_figure(path: Path) -> None:
     """Train for each figure the runs that it needs, as if there were no other figure; keep nothing."""
-    for runs in Plan.of(str(path)).figure_runs().values():
+    for runs in figure_runs(Plan.of(str(path))).values():
         with (
             tempfile.TemporaryDirectory() as folder,
             patch.dict(os.environ, PRETRAINING_GAIN_RESULTS=folder),

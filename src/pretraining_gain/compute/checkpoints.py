@@ -1,4 +1,4 @@
-"""The state of a training that is under way: two generations on disk, each whole or recognised as damaged."""
+"""Keep the state of a running training: two generations on disk, each whole or recognised as damaged."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ import torch
 
 from pretraining_gain.errors import InputError
 from pretraining_gain.paths import write_atomically
+from pretraining_gain.plan.runs import Run
 
 _DIGEST_BYTES = hashlib.sha256().digest_size
 
 
 class Checkpoint:
-    """The state of one run in `path`, and the one before it in `….previous.pt`, until the run is finished.
+    """The state of one run in `path`, and the state before it in `….previous.pt`, until the run is finished.
 
-    A file is what `torch.save` writes, followed by its SHA-256. `owner` names the run; another run's file is refused.
-    `every_s`: how many seconds may be lost at most, apart from the time that one batch takes.
+    A file holds what `torch.save` writes, followed by its SHA-256. `owner` names the run; another run's file is refused.
+    `every_s`: seconds of work that may be lost, apart from the current batch. `starts` counts starts of the run.
     """
 
     def __init__(self, path: Path, owner: str, every_s: float) -> None:
@@ -34,7 +35,7 @@ class Checkpoint:
         return time.monotonic() - self._kept_at >= self._every_s
 
     def write(self, state: dict[str, Any]) -> None:
-        """Keep `state`. The one before stays until this one is whole on disk, and after that as a reserve."""
+        """Keep `state`. The previous one stays in its place until this one is whole on disk, and then as a reserve."""
         buffer = io.BytesIO()
         torch.save(state | {"owner": self._owner, "starts": self.starts}, buffer)
         content = buffer.getvalue()
@@ -42,7 +43,7 @@ class Checkpoint:
         self._kept_at = time.monotonic()
 
     def read(self) -> dict[str, Any] | None:
-        """The newest state that is whole; None when there is none. One line on stderr says which was passed over.
+        """Return the newest whole state, or None. Names a damaged file in one line on stderr and passes over it.
 
         Raises `InputError` for the state of another run.
         """
@@ -62,14 +63,18 @@ class Checkpoint:
             whole = path.read_bytes()
             content, digest = whole[:-_DIGEST_BYTES], whole[-_DIGEST_BYTES:]
             if hashlib.sha256(content).digest() != digest:
-                raise ValueError("its checksum does not fit")
+                raise ValueError("wrong checksum")
             state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
             owner = state["owner"]
         except Exception as error:  # torch raises many kinds for a damaged file; none of them may stop the run
             reserve = "the one before it" if path == self.path and self._previous.exists() else "the beginning"
             reason = " ".join(str(error).split())[:120]
-            print(f"checkpoint {path} is damaged ({reason}); going on from {reserve}", file=sys.stderr)
+            print(f"checkpoint {path} is damaged ({reason}); resuming from {reserve}", file=sys.stderr)
             return None
         if owner != self._owner:
-            raise InputError(f"checkpoint {path} is of run {owner}, not of {self._owner}; delete it to start this run afresh")
+            raise InputError(f"checkpoint {path} is of run {owner}, not of {self._owner}; delete it to start this run again")
         return state
+
+
+def checkpoint_of(run: Run, every_s: float) -> Checkpoint:
+    return Checkpoint(run.checkpoint_path, f"{run.run_id}.{run.fingerprint}", every_s)

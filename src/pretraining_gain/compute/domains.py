@@ -17,7 +17,7 @@ from pretraining_gain.compute.images import load_images
 from pretraining_gain.compute.pipeline import StoredImages
 from pretraining_gain.errors import InputError
 from pretraining_gain.paths import make_writable, public, results_of, results_root, write_atomically
-from pretraining_gain.plan.studies import Images, load_study
+from pretraining_gain.plan.studies import Images, check_name, load_study
 from pretraining_gain.plan.taxonomy import load_class_table
 
 TABLE = "domains.csv"
@@ -28,7 +28,7 @@ _CLASSES = 120
 _PLAIN, _COLOURLESS = 0.05, 0.02
 
 
-def measures(pixels: StoredImages) -> dict[str, float]:
+def measures(pixels: torch.Tensor | StoredImages) -> dict[str, float]:
     """Of images (N, 3, S, S) uint8: the shares with a plain ground and without colour; where their edges are; their detail.
 
     `edges in the middle`: median share of the changes between neighbouring pixels that lies in the middle quarter of the
@@ -106,7 +106,7 @@ def domain_table(study_name: str) -> pd.DataFrame:
 
 
 def publish(study_name: str) -> str:
-    folder = make_writable(results_root() / load_study(study_name).name)
+    folder = make_writable(results_root() / check_name(study_name).name)
     text = measure(study_name).to_csv(float_format="%.4f", lineterminator="\n")
     write_atomically(folder / TABLE, text.encode())
     return f"wrote {folder / TABLE}"

@@ -1,4 +1,4 @@
-"""Evaluation: one prediction an image, from which everything else is counted (paper, 2 and 3)."""
+"""Evaluate: one prediction per image, from which everything else is counted (paper, 2 and 3)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from pretraining_gain.plan.recipes import Recipe
 
 @dataclass(frozen=True)
 class Predictions:
-    """Per image its id, its label and the predicted label (class ids of the downstream table): three lists of length N."""
+    """Id, label and predicted label of each image (class ids of the downstream table): three lists of length N."""
 
     image_ids: list[str]
     labels: list[int]
@@ -29,11 +29,10 @@ class Predictions:
 
     @property
     def top1(self) -> float:
-        hits = sum(label == guess for label, guess in zip(self.labels, self.predictions, strict=True))
-        return hits / len(self.labels)
+        return sum(map(int.__eq__, self.labels, self.predictions)) / len(self.labels)
 
     def write(self, path: Path) -> None:
-        """Write `image_id,label,prediction` as gzipped CSV, the same bytes for the same content."""
+        """Write `image_id,label,prediction` as gzipped CSV, with the same bytes for the same content."""
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(["image_id", "label", "prediction"])
@@ -43,15 +42,15 @@ class Predictions:
 
 @torch.inference_mode()
 def evaluate(model: nn.Module, data: ImageSet, recipe: Recipe, machine: Machine) -> Predictions:
-    """Top-1 prediction for each image of `data`, central crop, in order, on every process. No randomness.
+    """Predict the class of each image of `data`, central crop, in order, on every process. No randomness.
 
-    Raises `Interrupted` when the process is told to end.
+    Raises `Interrupted` on SIGTERM.
     """
     model.eval()
     parts: list[tuple[int, list[int]]] = []
     for number, images in evaluation_batches(data.near(machine.device), recipe, machine.device, part=machine.part):
-        if machine.told_to_end():
-            raise Interrupted("told to end while evaluating; the training is kept")
+        if machine.got_sigterm():
+            raise Interrupted("stopped while evaluating; the training is kept")
         with machine.accelerator.autocast():
             parts.append((number, model(images).argmax(1).tolist()))
     guesses = [guess for _, part in sorted(gather_object(parts)) for guess in part]

@@ -1,4 +1,4 @@
-"""What a frozen backbone says of each image does not change: computed once a view, and the head is trained on it."""
+"""Cache features of a frozen backbone and train only the head on them."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from accelerate.utils import gather_object
 from torch import Tensor, nn
 
 from pretraining_gain.compute.machine import Machine
+from pretraining_gain.compute.models import features_of
 from pretraining_gain.compute.pipeline import Batch, ImageSet, augmented_batches, order_of, share
 from pretraining_gain.errors import Interrupted
 from pretraining_gain.plan.recipes import Recipe
@@ -18,11 +19,10 @@ from pretraining_gain.plan.recipes import Recipe
 
 @dataclass(frozen=True)
 class FrozenFeatures:
-    """The features of N images in V = `recipe.frozen_views` augmented views, under a backbone that does not change.
+    """Features of N images in V = `recipe.frozen_views` augmented views, under a frozen backbone.
 
-    View v of an image is what epoch v would show of it, so with as many views as epochs the head sees the very features
-    that it would see without them (`frozen_views` 0). Epoch e takes view e mod V. Randomness: that of
-    `training_batches`, a function of (seed, view, number of the batch).
+    View v shows an image as epoch v would. With as many views as epochs, the head sees the same features as without a
+    cache (`frozen_views` 0). Epoch e takes view e mod V. Randomness: as `training_batches`, with the view for the epoch.
     """
 
     model: nn.Module
@@ -32,42 +32,29 @@ class FrozenFeatures:
     machine: Machine
 
     def batches(self, epoch: int, first: int) -> Iterator[Batch]:
-        """As `training_batches`, with features (B, D) float for images, on the device."""
-        view, part = self._views[epoch % len(self._views)], self.machine.part
+        """Yield batches as `training_batches` does, with features (B, D) float in place of images, on the device."""
+        view = self._views[epoch % len(self._views)]
         batches = [chosen for chosen in order_of(len(self.data), self.recipe, self.seed, epoch) if len(chosen) > 1]
         for chosen in batches[first:]:
-            own = share(chosen, part)
+            own = share(chosen, self.machine.part)
             yield view[own.to(view.device)], self.data.labels[own].to(view.device), len(chosen)
 
     @cached_property
     def _views(self) -> list[Tensor]:
-        """V times (N, D) float, on the device. Raises `Interrupted` when the process is told to end."""
-        n_views = min(self.recipe.frozen_views, self.recipe.epochs)
-        return [self._view(number) for number in range(n_views)]
+        """Compute V × (N, D) float, on the device. Raises `Interrupted` on SIGTERM."""
+        return [self._view(number) for number in range(min(self.recipe.frozen_views, self.recipe.epochs))]
 
     @torch.no_grad()
     def _view(self, view: int) -> Tensor:
+        machine, found = self.machine, []
         batches = order_of(len(self.data), self.recipe, self.seed, view)
-        part, device = self.machine.part, self.machine.device
-        images = augmented_batches(self.data, self.recipe, self.seed, view, batches, device, part=part)
         self.model.eval()
-        found = [self._features(batch) for batch in images]
-        own = torch.cat([share(chosen, part) for chosen in batches]), torch.cat(found).cpu()
-        shares = gather_object([own])  # of all processes: an epoch gives each of them other images than the view did
+        for images in augmented_batches(self.data, self.recipe, self.seed, view, batches, machine.device, part=machine.part):
+            if machine.got_sigterm():
+                raise Interrupted("stopped while computing features; the next start computes them again")
+            with machine.accelerator.autocast():
+                found.append(features_of(self.model, images).to(torch.get_default_dtype()))
+        own = torch.cat([share(chosen, machine.part) for chosen in batches]), torch.cat(found).cpu()
+        shares = gather_object([own])  # an epoch gives a process other images than the view did
         positions, features = (torch.cat(column) for column in zip(*shares, strict=True))
-        return features[positions.argsort()].to(self.machine.accelerator.device)
-
-    def _features(self, images: Tensor) -> Tensor:
-        if self.machine.told_to_end():
-            raise Interrupted("told to end while computing features; the next start computes them again")
-        with self.machine.accelerator.autocast():
-            return backbone(self.model, images).to(torch.get_default_dtype())
-
-
-def backbone(model: nn.Module, images: Tensor) -> Tensor:
-    """Features before the head: (B, 3, P, P) -> (B, D)."""
-    head, model.fc = model.fc, nn.Identity()
-    try:
-        return model(images)
-    finally:
-        model.fc = head
+        return features[positions.argsort()].to(machine.accelerator.device)

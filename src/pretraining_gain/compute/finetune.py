@@ -5,24 +5,25 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from pretraining_gain.compute.checkpoints import checkpoint_of
 from pretraining_gain.compute.evaluation import evaluate
 from pretraining_gain.compute.images import load_images
 from pretraining_gain.compute.launch import launch
-from pretraining_gain.compute.machine import stoppable, this_machine
+from pretraining_gain.compute.machine import defer_sigterm, this_machine
 from pretraining_gain.compute.models import build_model, load_backbone
-from pretraining_gain.compute.records import checkpoint_of, is_finished, locked, read_record, read_weights, write_record
+from pretraining_gain.compute.records import is_finished, locked, read_record, write_record
 from pretraining_gain.compute.training import train_run
+from pretraining_gain.compute.weights import read_weights
 from pretraining_gain.errors import InputError
 from pretraining_gain.plan.runs import Run
 from pretraining_gain.plan.taxonomy import load_class_table
 
 
 def finetune(run: Run) -> dict[str, Any]:
-    """Make sure that record and predictions of a finetuning exist, and return the record.
+    """Make sure that record and predictions of a finetuning exist; return the record.
 
-    The pretraining's weights must be there (see `pretrain`). Does nothing when record and predictions are there and whole;
-    else trains, from the last checkpoint if there is one, and evaluates. Raises `Interrupted` when the process is told
-    to end; the next call goes on.
+    The pretraining's weights must exist (see `pretrain`). Trains and evaluates when an outcome is missing or damaged, from
+    the last checkpoint if there is one. Raises `Interrupted` on SIGTERM; the next call resumes.
     """
     with locked(run):
         if not is_finished(run):
@@ -34,28 +35,24 @@ def _train_and_evaluate(run: Run) -> None:
     images = run.target.images
     if images.class_table is None:
         raise InputError(
-            f"downstream {run.downstream!r} of study {run.plan.name!r} has no class table: it cannot run here"
+            f"downstream {run.downstream!r} of study {run.plan.name!r} has no class table; accepted: one that has, to be run"
         )
-    with stoppable():
+    with defer_sigterm():
         machine = this_machine()
         rows = load_class_table(images.class_table)
         data = load_images(images, rows, "train", run.recipe.resize_px)
         held_out = load_images(images, rows, "eval", run.recipe.resize_px)
-        model = build_model(run.backbone, len(rows), run.seed)
+        model = build_model(run.backbone, len(rows), run.seed, run.recipe.image_size_px)
         if run.pretraining:
             load_backbone(model, read_weights(run.pretraining), str(run.pretraining.weights_path))
-        checkpoint = checkpoint_of(run, machine)
+        checkpoint = checkpoint_of(run, machine.checkpoint_s)
         model, history = train_run(run, model, data, machine, checkpoint)
         wall, device = time.perf_counter(), machine.device_seconds()
         predictions = evaluate(model, held_out, run.recipe, machine)
         (device_time_s,) = machine.total([machine.device_seconds() - device])
-        if machine.speaks:
+        if machine.is_main:
             predictions.write(run.predictions_path)
-            evaluation = {
-                "images": held_out,
-                "top1": predictions.top1,
-                "wall_time_s": time.perf_counter() - wall,
-                "device_time_s": device_time_s,
-            }
+            evaluation = {"images": held_out, "top1": predictions.top1}
+            evaluation |= {"wall_time_s": time.perf_counter() - wall, "device_time_s": device_time_s}
             write_record(run, data, history, machine, checkpoint.starts, evaluation)
             checkpoint.remove()

@@ -1,4 +1,8 @@
-"""One run on several devices: data-parallel processes, started from inside a notebook by torch's elastic launcher."""
+"""Share one run among several devices: start data-parallel processes from inside a notebook.
+
+This is torch's elastic launcher, as in accelerate's `notebook_launcher`, whose own rules do not suit: it forks a kernel in
+which torch has already run threads, wants a fixed port, refuses a second run in the same kernel, and leaves its handlers.
+"""
 
 from __future__ import annotations
 
@@ -8,24 +12,22 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
-from torch.distributed.elastic.multiprocessing.api import SignalException
-from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
-from torch.distributed.launcher.api import LaunchConfig, elastic_launch
-
 from pretraining_gain.compute.machine import n_devices
 from pretraining_gain.errors import InputError, Interrupted
 
 
 def launch(function: Callable[..., None], *arguments: Any) -> None:
-    """Call `function(*arguments)` in this process, or, with several devices, in one new process for each of them.
+    """Call `function(*arguments)` in this process or, with several devices, in one new process per device.
 
-    Processes are spawned, so `function` belongs to a module and its arguments can be pickled. When one fails, the others
-    are ended, and its `InputError` or `Interrupted` is raised here. A SIGTERM is passed on to all of them.
+    Processes are spawned, so `function` belongs to a module and its arguments can be pickled. When one fails, the others are
+    stopped, and its `InputError` or `Interrupted` is raised here. SIGTERM is passed on to all of them.
     """
-    n = n_devices()
-    if n == 1:
-        function(*arguments)
-        return
+    if (n := n_devices()) == 1:
+        return function(*arguments)
+    from torch.distributed.elastic.multiprocessing.api import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
     config = LaunchConfig(
         min_nodes=1, max_nodes=1, nproc_per_node=n, run_id=uuid.uuid4().hex, start_method="spawn", max_restarts=0,
         rdzv_backend="c10d", rdzv_endpoint="127.0.0.1:0", local_addr="127.0.0.1", monitor_interval=0.1,
@@ -34,23 +36,22 @@ def launch(function: Callable[..., None], *arguments: Any) -> None:
     try:
         elastic_launch(config, function)(*arguments)
     except ChildFailedError as failed:
-        raise _as_raised_there(failed) from None
+        _, failure = failed.get_first_failure()
+        raise _as_raised_there(failure.message, failure.local_rank) from None
     except SignalException:
-        raise Interrupted("told to end; the state is kept") from None
+        raise Interrupted("stopped by SIGTERM; the state is kept") from None
     finally:
-        for number, handler in handlers.items():  # the launcher sets its own and leaves them
+        for number, handler in handlers.items():  # the launcher leaves its own
             signal.signal(number, handler)
 
 
-def _as_raised_there(failed: ChildFailedError) -> Exception:
-    _, failure = failed.get_first_failure()
-    message = failure.message
+def _as_raised_there(message: Any, rank: int) -> Exception:
+    """Rebuild the exception of a process from the launcher's report: JSON, a dictionary, or the text of a traceback."""
     if isinstance(message, str) and message.startswith("{"):
         message = json.loads(message)
     if isinstance(message, dict):
         message = message.get("message", message)
     kind, _, text = str(message).strip().splitlines()[-1].partition(": ")
-    for known in (InputError, Interrupted):
-        if kind.rpartition(".")[2] == known.__name__:
-            return known(text)
-    return InputError(f"process {failure.local_rank} of the run failed: {message}")
+    kinds = {known.__name__: known for known in (InputError, Interrupted)}
+    raised = kinds.get(kind.rpartition(".")[2])
+    return raised(text) if raised else InputError(f"process {rank} of the run failed: {message}")

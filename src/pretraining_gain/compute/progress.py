@@ -1,6 +1,6 @@
-"""Progress of a run: a bar in a terminal, and in a notebook one line that is overwritten, so only the last is stored.
+"""Show the progress of a run: a bar in a terminal, one overwritten line in a notebook.
 
-`PRETRAINING_GAIN_PROGRESS` may name a file, to which each epoch is also added as a line of JSON, for a process that looks on.
+If `PRETRAINING_GAIN_PROGRESS` names a file, each epoch is also appended to it as a line of JSON, for a watching process.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from types import TracebackType
+from typing import Any
 
 from IPython import get_ipython
 from IPython.display import HTML, display
@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 
 class Progress:
-    """Counts epochs. Use as a context manager and call `epoch_done` with each epoch's history entry."""
+    """Count epochs. Use as a context manager and call `epoch_done` with each epoch's history entry."""
 
     def __init__(self, title: str, epochs: int, shown: bool = True) -> None:
         self._title, self._epochs, self._started = title, epochs, time.perf_counter()
@@ -37,21 +37,16 @@ class Progress:
         if self._bar is not None:
             self._bar.update(done - self._bar.n)
             self._bar.set_postfix_str(figures)
-        else:
+        elif self._line is not None:
+            bar = f"<progress value={done} max={self._epochs} aria-label='epochs'></progress>"
             seconds = time.perf_counter() - self._started
-            self._line.update(
-                HTML(
-                    f"<progress value={done} max={self._epochs} aria-label='epochs'></progress> "
-                    f"{self._title}: {done}/{self._epochs} epochs, {figures}, {seconds:.0f} s"
-                )
-            )
+            self._line.update(HTML(f"{bar} {self._title}: {done}/{self._epochs} epochs, {figures}, {seconds:.0f} s"))
 
-    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(self, *_: Any) -> None:
         if self._bar is not None:
             self._bar.close()
 
     def _report(self, epoch: dict[str, float]) -> None:
-        """One line: which run, how many epochs it has, and, once there is one, the epoch."""
         if self._file:
             with open(self._file, "a", encoding="utf-8") as file:
                 file.write(json.dumps({"run": self._title, "epochs": self._epochs, **epoch}) + "\n")

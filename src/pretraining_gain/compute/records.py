@@ -1,4 +1,4 @@
-"""The record of a run: what was done, with what, at which cost. Written last, so a record that exists is complete."""
+"""Write the record of a run: what was done, with what, at which cost. Written last, so a record that exists is complete."""
 
 from __future__ import annotations
 
@@ -9,16 +9,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-import torch
 from filelock import FileLock, Timeout
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
-from torch import Tensor, nn
 
-from pretraining_gain.compute.checkpoints import Checkpoint
+from pretraining_gain.compute.checkpoints import checkpoint_of
 from pretraining_gain.compute.machine import Machine
 from pretraining_gain.compute.pipeline import ImageSet
 from pretraining_gain.compute.training import History
+from pretraining_gain.compute.weights import read_weights
 from pretraining_gain.errors import InputError
 from pretraining_gain.paths import make_writable, write_atomically
 from pretraining_gain.plan import record
@@ -26,48 +23,35 @@ from pretraining_gain.plan.record import Record
 from pretraining_gain.plan.runs import Run
 from pretraining_gain.revision import revision
 
-_MORE = "give it more, or share the run among more devices (PRETRAINING_GAIN_DEVICES), and start it again: it goes on"
-_ADVICE = "put it right and start the run again; it goes on from its last checkpoint"
+_OUT_OF_MEMORY = "out of memory; give it more, or share the run among more devices (PRETRAINING_GAIN_DEVICES), then start it again"
+_RESUME = "fix it and start the run again; it resumes from its last checkpoint"
 
 
 @contextmanager
 def locked(run: Run) -> Iterator[None]:
-    """Hold the run, so that a second process told to do it waits; proves first that its folder can be written.
+    """Hold the run's lock, so that a second process waits; check first that its folder can be written.
 
-    A disk, mount or memory that gives way within becomes one `InputError`.
+    Turns a failing disk or mount, and memory that runs out, into one `InputError`.
     """
     make_writable(run.folder)
-    try:
-        with _sole(run):
-            yield
-    except torch.OutOfMemoryError as error:
-        raise InputError(f"{run.run_id}: the device is out of memory ({str(error).splitlines()[0][:160]}); {_MORE}") from None
-    except MemoryError:
-        raise InputError(f"{run.run_id}: out of memory; {_MORE}") from None
-    except OSError as error:
-        raise InputError(f"{run.run_id}: {error.filename or 'disk'}: {error.strerror or error}; {_ADVICE}") from None
-    except RuntimeError as error:
-        if "can't allocate memory" not in str(error):
-            raise
-        raise InputError(f"{run.run_id}: out of memory; {_MORE}") from None
-
-
-@contextmanager
-def _sole(run: Run) -> Iterator[None]:
     lock = FileLock(run.record_path.with_suffix(".lock"))
     try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        print(f"{run.run_id}: another process does this run; waiting for it", file=sys.stderr)
-        lock.acquire()
-    try:
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            print(f"{run.run_id}: another process does this run; waiting for it", file=sys.stderr)
+            lock.acquire()
         yield
+    except MemoryError:
+        raise InputError(f"{run.run_id}: {_OUT_OF_MEMORY}") from None
+    except OSError as error:
+        raise InputError(f"{run.run_id}: {error.filename or 'disk'}: {error.strerror or error}; {_RESUME}") from None
+    except RuntimeError as error:  # torch.OutOfMemoryError is one
+        if "out of memory" not in str(error) and "can't allocate memory" not in str(error):
+            raise
+        raise InputError(f"{run.run_id}: {_OUT_OF_MEMORY} ({str(error).splitlines()[0][:160]})") from None
     finally:
         lock.release()
-
-
-def checkpoint_of(run: Run, machine: Machine) -> Checkpoint:
-    return Checkpoint(run.checkpoint_path, f"{run.run_id}.{run.fingerprint}", machine.checkpoint_s)
 
 
 def write_record(
@@ -106,7 +90,7 @@ def write_record(
 def _cost(
     data: ImageSet, history: History, machine: Machine, starts: int, evaluation: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """What the run took. Times of all starts together, as far as their state was kept; memory of the last one."""
+    """Add up what the run took: times of all starts, as far as their state was kept; memory of the last one."""
     device_time_s = sum(epoch["device_time_s"] for epoch in history) + evaluation.get("device_time_s", 0.0)
     return {
         "train_images_seen": len(data) * len(history),
@@ -121,21 +105,14 @@ def _cost(
 
 
 def read_record(run: Run) -> Record:
-    """The record of a finished run. Raises `InputError` when it is damaged."""
+    """Read the record of a finished run. Raises `InputError` when it is damaged."""
     return record.read_record(run.record_path)
 
 
-def write_weights(run: Run, model: nn.Module) -> None:
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    about = {"run": run.run_id, "fingerprint": run.fingerprint, "sha256": _digest(tensors)}
-    metadata = {"about": json.dumps(about)}  # one entry, as safetensors writes several in any order
-    write_atomically(run.weights_path, save(tensors, metadata=metadata))
-
-
 def is_finished(run: Run) -> bool:
-    """Whether the record is there, and what it is about whole. One line on stderr when that is there and damaged.
+    """Whether the record exists and its weights or predictions are whole; names damaged ones in one line on stderr.
 
-    The state of a finished run, which a kill right after its end may have left, is cleared away.
+    Removes the state of a finished run, which a kill right after its end may have left.
     """
     outcome = run.predictions_path if run.downstream else run.weights_path
     if not (run.record_path.exists() and outcome.exists()):
@@ -144,32 +121,9 @@ def is_finished(run: Run) -> bool:
         if not run.downstream:
             read_weights(run)
         elif read_record(run)["sha256"]["predictions"] != hashlib.sha256(outcome.read_bytes()).hexdigest():
-            raise InputError(f"predictions {outcome} are damaged (their checksum does not fit); run 02_finetune again")
+            raise InputError(f"predictions {outcome} are damaged (wrong checksum); run 02_finetune again")
     except InputError as error:
         print(f"{error}: doing it now", file=sys.stderr)
         return False
-    Checkpoint(run.checkpoint_path, "", 0).remove()
+    checkpoint_of(run, 0).remove()
     return True
-
-
-def read_weights(run: Run) -> dict[str, Tensor]:
-    """The weights of a finished pretraining. Raises `InputError` when the file is not there, damaged or another run's."""
-    try:
-        with safe_open(run.weights_path, framework="pt") as file:
-            about = json.loads((file.metadata() or {}).get("about", "{}"))
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-    except (OSError, SafetensorError) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"weights {run.weights_path} cannot be read ({reason}); run 01_pretrain again") from None
-    if about.get("sha256") != _digest(tensors):
-        raise InputError(f"weights {run.weights_path} are damaged (their checksum does not fit); run 01_pretrain again")
-    if about.get("fingerprint") != run.fingerprint:
-        raise InputError(f"weights {run.weights_path} are of run {about.get('run')}; run 01_pretrain again")
-    return tensors
-
-
-def _digest(tensors: Mapping[str, Tensor]) -> str:
-    digest = hashlib.sha256()
-    for name, tensor in sorted(tensors.items()):
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode() + tensor.numpy().tobytes())
-    return digest.hexdigest()

@@ -92,7 +92,7 @@ def _flat_classes(root: Path, devkit: pd.DataFrame | None) -> dict[str, str]:
     if devkit is None:
         wnids = load_class_table("imagenet1k")["key"]
         return {f"{number:08d}": wnids[label] for number, label in validation_classes().items()}
-    path = _devkit_folder(root) / GROUND_TRUTH
+    path = _devkit_folder(root) / GROUND_TRUTH  # type: ignore[operator]
     try:
         labels = [int(line) for line in path.read_text().split()]
         return {f"{number:08d}": devkit.at[label, "wnid"] for number, label in enumerate(labels, start=1)}

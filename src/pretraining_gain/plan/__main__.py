@@ -7,11 +7,13 @@ from pretraining_gain.plan.costs import Plan
 
 
 def main(name: str) -> None:
+    from pretraining_gain.tell.software.price import figure_table  # loads all figures
+
     plan = Plan.of(name)
     print(f"Study {plan.study.name}: {plan.study.title}\n\n{plan.recipes().to_string()}\n")
     print(plan.run_table().to_string(index=False, float_format="{:.2f}".format))
     print(f"\n{plan.table().to_string(float_format='{:.2f}'.format)}\n")
-    print(f"{plan.figure_table().to_string(float_format='{:.2f}'.format)}\n")
+    print(f"{figure_table(plan).to_string(float_format='{:.2f}'.format)}\n")
     print(f"{plan.disk_table().to_string(float_format='{:.2f}'.format)}\n")
     totals = plan.numbers()
     print(

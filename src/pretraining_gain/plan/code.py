@@ -10,11 +10,11 @@ import hashlib
 import io
 import json
 import tokenize
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
 from pretraining_gain.errors import InputError
-from pretraining_gain.paths import write_atomically
 
 PACKAGE = Path(__file__).resolve().parents[1]
 _NAME = PACKAGE.name
@@ -37,7 +37,7 @@ def code_hash(*modules: str) -> str:
 
 @cache
 def _hash(modules: tuple[str, ...], _state: tuple[tuple[str, int], ...]) -> str:
-    return _digest(hashed_modules(*modules))
+    return digest_of(hashed_modules(*modules))
 
 
 def hashed_modules(*modules: str) -> dict[str, Path]:
@@ -48,24 +48,26 @@ def hashed_modules(*modules: str) -> dict[str, Path]:
 
 
 def inputs_of(notebook: Path) -> list[Path]:
-    """Return the files of the package that `notebook` depends on: modules that it imports, transitively, and the tables
-    of `metadata/` that these name. The class tables of a study follow from the study, not from here."""
-    sources = _reached(_imports(_tree_of(notebook)), within=f"{_NAME}.").values()
+    """Return the files of the package that `notebook` (or a module) depends on.
+
+    These are modules that it imports, transitively, modules that declare its figures, and the tables of `metadata/` that
+    they name. The class tables of a study follow from the study.
+    """
+    figures = Path(PACKAGE, "tell", "figures").glob("*.py") if notebook.suffix == ".ipynb" else ()
+    drawn = [f"{_NAME}.tell.figures.{path.stem}" for path in figures if notebook.stem in _strings(path)]
+    sources = [*_reached([*_imports(_tree_of(notebook)), *drawn], within=f"{_NAME}.").values()]
+    sources += [notebook] if notebook.suffix == ".py" else []
     tables = {table for path in sources for table in _read(path, path.stat().st_mtime_ns)[2]}
     return sorted([*sources, *(PACKAGE / "metadata" / table for table in tables)])
 
 
-def stamp_of(notebook: Path, folder: Path) -> Path:
-    """Write the hash of the modules that `notebook` imports to `folder`, if it changed, and return the file.
+def names_in(sources: Iterable[Path]) -> set[str]:
+    """Return all strings in some modules, such as the names of studies and of result folders that they read."""
+    return {text for path in sources if path.suffix == ".py" for text in _strings(path)}
 
-    As an input in a workflow it is newer than the outputs only after a change that can matter, not after one of words.
-    """
-    stamp = folder / f"{notebook.stem}.sha256"
-    digest = _digest({str(path.relative_to(PACKAGE)): path for path in inputs_of(notebook) if path.suffix == ".py"})
-    if not stamp.exists() or stamp.read_text() != digest:
-        folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(stamp, digest.encode())
-    return stamp
+
+def _strings(path: Path) -> set[str]:
+    return _read(path, path.stat().st_mtime_ns)[3]
 
 
 def normalised(source: str) -> str:
@@ -83,7 +85,8 @@ def normalised(source: str) -> str:
     return "".join(kept)
 
 
-def _digest(files: dict[str, Path]) -> str:
+def digest_of(files: dict[str, Path]) -> str:
+    """Hash modules by name and code, without comments and docstrings."""
     parts = [f"{name} {_read(path, path.stat().st_mtime_ns)[0]}" for name, path in sorted(files.items())]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
@@ -103,15 +106,16 @@ def _reached(modules: list[str], within: str | tuple[str, ...]) -> dict[str, Pat
 
 
 @cache
-def _read(path: Path, _mtime_ns: int) -> tuple[str, list[str], list[str]]:
-    """Return the code of a module as far as it counts, the modules it imports, and the tables of `metadata/` it names."""
+def _read(path: Path, _mtime_ns: int) -> tuple[str, list[str], list[str], set[str]]:
+    """Return the code of a module as far as it counts, the modules it imports, the tables of `metadata/` it names,
+    and its strings."""
     source = path.read_text(encoding="utf-8")
     tree = ast.parse(source)
     strings = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
     loads = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and "load_class_table" in ast.unparse(node.func)]
-    strings |= {f"{argument.value}.csv" for call in loads for argument in call.args if isinstance(argument, ast.Constant)}
+    strings |= {f"{argument.value!s}.csv" for call in loads for argument in call.args if isinstance(argument, ast.Constant)}
     tables = [table.name for table in (PACKAGE / "metadata").glob("*.csv") if table.name in strings]
-    return normalised(_without_declaration(source, tree)), _imports(tree), tables
+    return normalised(_without_declaration(source, tree)), _imports(tree), tables, strings
 
 
 def _without_declaration(source: str, tree: ast.Module) -> str:
@@ -137,8 +141,13 @@ def _tree_of(notebook: Path) -> ast.Module:
 
 
 def _imports(tree: ast.Module) -> list[str]:
-    names = []
-    for node in ast.walk(tree):
+    names: list[str] = []
+    waiting: list[ast.AST] = [tree]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            continue  # for type checkers only
+        waiting += ast.iter_child_nodes(node)
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:

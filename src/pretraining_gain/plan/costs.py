@@ -9,10 +9,10 @@ from typing import Any
 import pandas as pd
 
 from pretraining_gain.datasets import find_dataset
+from pretraining_gain.plan.backbones import find_backbone
 from pretraining_gain.plan.parameters import StudyName
-from pretraining_gain.plan.pools import shown_in
 from pretraining_gain.plan.recipes import RecipeChoice
-from pretraining_gain.plan.runs import Run, design_runs, finetuning_runs, pretraining_runs
+from pretraining_gain.plan.runs import Run, finetuning_runs, pretraining_runs
 from pretraining_gain.plan.studies import Study, load_study
 
 # A forward pass is about a third of a training step; a frozen backbone and evaluation need no more.
@@ -20,12 +20,6 @@ _FORWARD_SHARE = 1 / 3
 # A prepared image is a JPEG of quality 95 without colour subsampling: about so many bytes a pixel, measured on
 # Caltech-101's photographs at 256 px.
 _BYTES_PER_PIXEL = 0.49
-#: float32 weights of a backbone and a head for 1,000 classes; a checkpoint holds SGD's momentum, too.
-WEIGHTS_MB = {"resnet50": 102.5, "resnet18": 46.8, "resnet10_w32": 6.0, "resnet10_w16": 1.8}
-_DEVICES = (1, 8)
-DOMAINS = ("out_of_domain", "in_domain")
-#: What each figure of the paper needs: the domains of its targets, and the figure whose pools it shows.
-FIGURES = {"1 and 2": (DOMAINS[:1], "1"), "3": (DOMAINS[:1], "3"), "4": (DOMAINS[1:], "4"), "6": (DOMAINS, "6")}
 
 
 @dataclass(frozen=True)
@@ -69,28 +63,6 @@ class Plan:
         )
         return table.reset_index("downstream")
 
-    def figure_runs(self) -> dict[str, list[Run]]:
-        """What each figure of the paper, and each comparison beyond it, needs: its runs, pretrainings included, each once."""
-        needed = {
-            f"figure {name}": self._of_figure(domains, shown_in(figure)) for name, (domains, figure) in FIGURES.items()
-        }
-        return needed | {f"beyond: {name}": runs for name, runs in self._beyond().items()}
-
-    def figure_table(self) -> pd.DataFrame:
-        """One row a figure, and one for each comparison beyond the paper's: its runs (pretrainings included, each once),
-        images seen, hours of one device and of eight.
-
-        They share runs, so the last row, all of them, is less than the sum. Eight devices take an eighth: runs are
-        independent, so they fill several devices without loss.
-        """
-        needed = self.figure_runs() | {"all": self.runs()}
-        rows = {}
-        for figure, runs in needed.items():
-            hours = sum(map(device_hours, runs))
-            rows[figure] = {"runs": len(runs), "images_seen": sum(map(images_seen, runs))}
-            rows[figure] |= {f"hours_on_{n}": hours / n for n in _DEVICES}
-        return pd.DataFrame.from_dict(rows, orient="index").rename_axis("for")
-
     def disk_table(self) -> pd.DataFrame:
         """What the study keeps on disk, in GB: prepared images (large datasets only), weights, checkpoints while running."""
         sets: dict[tuple[str, str], float] = {}
@@ -104,29 +76,12 @@ class Plan:
                     gigabytes = images.n_classes * n * bytes_each / 1e9
                     key = (images.dataset, split)
                     sets[key] = max(sets.get(key, 0), gigabytes)  # a part of a dataset is in the whole
-        weights = WEIGHTS_MB[self.study.backbone] / 1000
+        weights = find_backbone(self.study.backbone).weights_mb / 1000
         runs = self.runs()
         kept = {f"prepared {name}, {split}": size for (name, split), size in sets.items() if size}
         kept["weights of all pretrainings"] = weights * sum(run.stage == "pretrain" for run in runs)
         kept["checkpoint of one run (gone when it ends)"] = 2 * weights
         return pd.DataFrame({"GB": kept | {"all": sum(kept.values())}}).rename_axis("disk")
-
-    def _of_figure(self, domains: tuple[str, ...], pools: list[str]) -> list[Run]:
-        wanted = [run for run in self._finetunings(domains) if run.pool in pools and not run.design]
-        return _with_pretrainings(wanted)
-
-    def _finetunings(self, domains: tuple[str, ...]) -> list[Run]:
-        """Finetunings on the paper's targets of these domains."""
-        names = [self.study.downstream_in(domain).name for domain in domains]
-        return [run for run in finetuning_runs(self.study, self.name) if run.downstream in names]
-
-    def _beyond(self) -> dict[str, list[Run]]:
-        """What is not the paper's: further ways to finetune, and further designs of pretraining."""
-        on_papers = {run.downstream for run in self._finetunings(DOMAINS)}
-        others = [run for run in finetuning_runs(self.study, self.name) if run.downstream not in on_papers]
-        beyond = {"finetuned the other way": others}
-        beyond |= {design.name: design_runs(self.study, design, self.name) for design in self.study.designs}
-        return {name: _with_pretrainings(found) for name, found in beyond.items() if found}
 
     def recipes(self) -> pd.DataFrame:
         """One row a recipe field: its value in each recipe of the study, and where the value comes from."""
@@ -166,10 +121,6 @@ class Plan:
         )
 
 
-def _with_pretrainings(finetunings: list[Run]) -> list[Run]:
-    return [*dict.fromkeys(run.pretraining for run in finetunings if run.pretraining), *finetunings]
-
-
 def images_seen(run: Run) -> int:
     """Training images × epochs, as planned."""
     classes = run.images.n_classes if run.downstream else run.k
@@ -177,10 +128,11 @@ def images_seen(run: Run) -> int:
 
 
 def device_hours(run: Run) -> float:
-    """Hours of one device that the run takes at its study's throughput."""
+    """Hours of one device that the run takes at its study's throughput, which is that of the study's backbone."""
     recipe = run.recipe
     share = _FORWARD_SHARE if recipe.freeze_backbone else 1.0
     if recipe.frozen_views:  # the backbone sees each view once; what the head takes is next to nothing
         share *= min(recipe.frozen_views, recipe.epochs) / recipe.epochs
     evaluated = run.images.n_classes * run.images.eval_images_per_class * _FORWARD_SHARE if run.downstream else 0
-    return (images_seen(run) * share + evaluated) / run.plan.throughput.train_images_per_s / 3600
+    relative_cost = find_backbone(run.backbone).cost / find_backbone(run.plan.backbone).cost
+    return relative_cost * (images_seen(run) * share + evaluated) / run.plan.throughput.train_images_per_s / 3600

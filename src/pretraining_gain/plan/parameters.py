@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Self
 
 from pretraining_gain.errors import Given, InputError, one_line
+from pretraining_gain.plan.studies import check_name
 
 _PLAIN = (bool, int, float, str, list, dict, tuple, type(None))
 _NOTEBOOK_OWN = {"In", "Out"}
@@ -23,9 +24,13 @@ class Parameters(Given):
         """Build from a notebook's parameters, or from its `globals()`.
 
         Every plain value (number, text, list …) without a leading underscore must be a field; so a misspelt papermill
-        parameter is an error here even where papermill itself only warns.
+        parameter is an error here even where papermill itself only warns. So is the path of a study file whose name
+        belongs to another study: notebooks write results under it.
         """
-        return cls(**plain_parameters(parameters, list(cls.model_fields)))
+        given = cls(**plain_parameters(parameters, list(cls.model_fields)))
+        if "study" in cls.model_fields:
+            check_name(given.study)  # type: ignore[attr-defined]
+        return given
 
 
 class StudyName(Parameters):

@@ -58,11 +58,6 @@ class Recipe(Given):
         return self
 
 
-def lr_at(recipe: Recipe, epoch: int) -> float:
-    """Learning rate in `epoch` (counted from 0): divided by 10 every `lr_step_epochs` (paper, D.2)."""
-    return recipe.lr * 0.1 ** (epoch // recipe.lr_step_epochs)
-
-
 _SGD = {"momentum": (0.9, PAPER), "weight_decay": (1e-4, PAPER), "lr": (0.1, PAPER)}
 _IMAGES = {
     "image_size_px": (224, ASSUMED),
@@ -117,4 +112,5 @@ class RecipeChoice(Given):
 
 def _changed(based_on: str, changes: dict[str, Any]) -> Recipe:
     """One of the paper's recipes with changes. Raises pydantic's error for an unknown or impossible one."""
-    return Recipe(**{field: value for field, (value, _) in PAPER_RECIPES[based_on].items()} | changes)
+    usual: dict[str, Any] = {field: value for field, (value, _) in PAPER_RECIPES[based_on].items()}
+    return Recipe(**usual | changes)

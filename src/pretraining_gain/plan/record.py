@@ -1,4 +1,4 @@
-"""The record of a finished run, read strictly: by the run itself, which finds that it is done, and by who tells of it."""
+"""Read the record of a finished run strictly: for the run itself, which finds that it is done, and for the book."""
 
 from __future__ import annotations
 
@@ -8,18 +8,20 @@ from typing import Any
 
 from pretraining_gain.errors import InputError
 
+_ACCEPTED = "accepted: a record as its run wrote it, delete it to do the run again"
+
 
 class Record(dict[str, Any]):
-    """A run's record, or a part of one, that names what it lacks."""
+    """A run's record, or a part of one. A missing field raises `InputError` with the file's name."""
 
     where = ""
 
     def __missing__(self, name: str) -> Any:
-        raise InputError(f"{self.where} lacks {name!r}; accepted: a record as its run wrote it, delete it to do the run again")
+        raise InputError(f"{self.where} lacks {name!r}; {_ACCEPTED}")
 
 
 def read_record(path: Path) -> Record:
-    """The record of a finished run. Raises `InputError` when it is missing or damaged, and when it is asked for what it lacks."""
+    """Read the record of a finished run. Raises `InputError` when it is missing or damaged."""
 
     def part(content: dict[str, Any]) -> Record:
         found = Record(content)
@@ -35,4 +37,4 @@ def read_record(path: Path) -> Record:
         reason = str(error.strerror)
     except (ValueError, RecursionError) as error:
         reason = str(error)
-    raise InputError(f"record {path} is damaged ({reason}); accepted: a record as its run wrote it, delete it to do the run again")
+    raise InputError(f"record {path} is damaged ({reason}); {_ACCEPTED}")

@@ -13,11 +13,12 @@ from pydantic import Field, model_validator
 from pretraining_gain.datasets import options_of
 from pretraining_gain.errors import InputError
 from pretraining_gain.paths import results_root
+from pretraining_gain.plan.backbones import builder_of, own_modules
 from pretraining_gain.plan.code import code_hash
 from pretraining_gain.plan.parameters import Parameters
 from pretraining_gain.plan.pools import POOLS, SCRATCH, ClassSubset, Seed, known_pool, known_start, sample_classes
 from pretraining_gain.plan.recipes import SIZES_PX, Recipe
-from pretraining_gain.plan.studies import Backbone, Design, Downstream, Images, Study, load_study
+from pretraining_gain.plan.studies import BackboneName, Design, Downstream, Images, Study, load_study
 from pretraining_gain.plan.taxonomy import has_class_table, load_class_table, rows_deciding_images
 
 WHOLE_POOL = 0
@@ -38,7 +39,7 @@ class Run(Parameters):
     seed: Seed = 0
     downstream: str = ""
     design: str = ""
-    backbone: Backbone = ""
+    backbone: BackboneName = ""
     epochs: int = Field(default=0, ge=0)
     image_size_px: int = Field(default=0, ge=0)
 
@@ -136,12 +137,12 @@ class Run(Parameters):
         start = self.pretraining
         content = {
             "recipe": self.recipe.model_dump(),
-            "backbone": self.backbone,
+            "backbone": [self.backbone, builder_of(self.backbone)],
             "seed": self.seed,
             "images": self.images.model_dump(exclude={"n_classes", "options"}),
             "options": options_of(self.images.dataset, self.images.options).model_dump(),
             "classes": self._class_rows(),
-            "code": code_hash(f"compute.{self.stage}", f"datasets.{self.images.dataset}"),
+            "code": code_hash(f"compute.{self.stage}", f"datasets.{self.images.dataset}", *own_modules(self.backbone)),
             "pretraining": start.fingerprint if start else None,
         }
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
@@ -260,11 +261,11 @@ def _onto(target: Downstream, design: Design | None, start: Run) -> list[Run]:
 
 def _starts(study: Study, name: str) -> list[tuple[Design | None, Run]]:
     """What finetunings start from, in order: scratch, the paper's arms, the other designs' arms. None: the paper's."""
-    scratch = {"study": name, "pool": SCRATCH, "downstream": study.downstreams[0].name}
+    scratch: dict[str, Any] = {"study": name, "pool": SCRATCH, "downstream": study.downstreams[0].name}
     starts: list[tuple[Design | None, Run]] = [(None, Run(seed=seed, **scratch)) for seed in study.seeds]
     for design in (None, *study.designs):
         seeds = design.seeds if design and design.seeds else study.seeds
         for pool, ks in (design or study).arms.items():
-            given = {"study": name, "pool": pool, "design": design.name if design else ""}
+            given: dict[str, Any] = {"study": name, "pool": pool, "design": design.name if design else ""}
             starts += [(design, Run(k=k, seed=seed, **given)) for k in ks for seed in seeds]
     return starts

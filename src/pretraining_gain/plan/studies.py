@@ -12,19 +12,13 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from pretraining_gain.datasets import check_columns, options_of
 from pretraining_gain.errors import Given, InputError, one_line
-from pretraining_gain.paths import project_root, whole_path
+from pretraining_gain.paths import project_root, results_root, whole_path
+from pretraining_gain.plan.backbones import known_backbone
 from pretraining_gain.plan.pools import POOLS, PoolName, Seed, StartName
 from pretraining_gain.plan.recipes import Recipe, RecipeChoice
+from pretraining_gain.plan.record import read_record
 from pretraining_gain.plan.taxonomy import has_class_table, load_class_table, made_tables
 from pretraining_gain.plan.yamlfile import read_yaml
-
-BACKBONES = ("resnet50", "resnet18", "resnet10_w32", "resnet10_w16")
-
-
-def _known_backbone(name: str) -> str:
-    if name not in BACKBONES:
-        raise ValueError(f"backbone {name!r} is unknown; accepted: {', '.join(BACKBONES)}")
-    return name
 
 
 def _each_once(values: list[Any]) -> list[Any]:
@@ -34,8 +28,10 @@ def _each_once(values: list[Any]) -> list[Any]:
     return values
 
 
-Backbone = Annotated[str, AfterValidator(_known_backbone)]
+BackboneName = Annotated[str, AfterValidator(known_backbone)]
 #: Names become parts of file names, so they are short, and the same on every system.
+#: The first: another kind of images than the source; the second: the source's own.
+DOMAINS = ("out_of_domain", "in_domain")
 Slug = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=40)]
 Text = Annotated[str, Field(min_length=1)]
 Seeds = Annotated[list[Seed], AfterValidator(_each_once)]
@@ -142,7 +138,7 @@ class Study(Given):
 
     name: Slug
     title: Text
-    backbone: Backbone
+    backbone: BackboneName
     seeds: Seeds = Field(min_length=1)
     source: Images
     arms: Arms = Field(description="pool -> how many classes; for `all` the number of all classes")
@@ -210,6 +206,12 @@ class Study(Given):
         """Name of the arm that pretrains on all source classes."""
         return f"all-k{self.source.n_classes}"
 
+    @property
+    def animal_share(self) -> float:
+        """Return the expected share of animals in a random subset of the source (the paper's 0.398, Appendix F)."""
+        table = load_class_table(self.source.class_table or "")
+        return float(table["animal"].mean())
+
     def design(self, name: str) -> Design:
         for design in self.designs:
             if design.name == name:
@@ -228,7 +230,7 @@ class Study(Given):
         """The downstream that differs from `target` in one thing only: whether the backbone is frozen (and, being frozen,
         how many views are taken of an image)."""
         recipe = target.recipe.resolve()
-        wanted = {"freeze_backbone": not recipe.freeze_backbone}
+        wanted: dict[str, bool | int] = {"freeze_backbone": not recipe.freeze_backbone}
         for other in self.downstreams:
             wanted["frozen_views"] = other.recipe.resolve().frozen_views
             if other.images == target.images and other.recipe.resolve() == recipe.model_copy(update=wanted):
@@ -267,6 +269,37 @@ def load_study(name_or_path: str) -> Study:
     own = name_or_path.endswith((".yml", ".yaml"))
     path = whole_path(name_or_path) if own else _study_path(name_or_path)
     return _read_study(path, path.stat().st_mtime_ns if path.exists() else 0)
+
+
+def check_name(name_or_path: str) -> Study:
+    """Load a study whose results are about to be written. Raises `InputError` if its name belongs to another study.
+
+    Names of the project's studies are taken, and names under which the results folder has runs of another study file.
+    """
+    study = load_study(name_or_path)
+    if not name_or_path.endswith((".yml", ".yaml")):
+        return study
+    path, project_s = whole_path(name_or_path), _studies_folder() / f"{study.name}.yml"
+    if project_s.is_file() and path != project_s.resolve():
+        names = ", ".join(study_names())
+        raise InputError(f"study file {path}: name {study.name!r} is a study of the project; accepted: any name but {names}")
+    folder = results_root() / study.name
+    owner = next((text for record in folder.glob("*/*.json") if (text := _study_in(record))), "")
+    other = project_root() / Path(owner).expanduser()
+    if owner.endswith((".yml", ".yaml")) and other.resolve() != path and other.is_file():
+        raise InputError(
+            f"study file {path}: name {study.name!r} is in use, {folder} has runs of {other}; "
+            "accepted: another name, or another folder in PRETRAINING_GAIN_RESULTS"
+        )
+    return study
+
+
+def _study_in(record: Path) -> str:
+    """Return the study, or the path of its file, that a run's record names; empty for a damaged record."""
+    try:
+        return str(read_record(record)["parameters"]["study"])
+    except InputError:
+        return ""
 
 
 @cache

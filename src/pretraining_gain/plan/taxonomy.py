@@ -46,7 +46,12 @@ def made_tables() -> list[str]:
 
 def has_class_table(name: str) -> bool:
     """Whether the table is there. One that is made from the reader's data is there only after the preparation."""
-    return _packaged(name) is not None or made_table_path(name).exists()
+    return class_table_path(name).exists()
+
+
+def class_table_path(name: str) -> Path:
+    """Return where a class table is, or where the preparation would write it."""
+    return _packaged(name) or made_table_path(name)
 
 
 def made_table_path(name: str) -> Path:
@@ -54,14 +59,14 @@ def made_table_path(name: str) -> Path:
     return prepared_root() / "class_tables" / f"{name}.csv"
 
 
-def load_class_table(name: str) -> pd.DataFrame:
+def load_class_table(name: str | None) -> pd.DataFrame:
     """The class table `name`, of this package or made by the preparation: one row a class, sorted by `class_id`
     (contiguous from 0).
 
     Columns: `class_id` int, `key` str (unique: folder, wnid or slug), `name` str, `animal` bool, and what else the
     table states (all str). Callers share one copy: do not change it. Raises `InputError` for an unknown or broken table.
     """
-    return _read_table(*_table_file(name))
+    return _read_table(*_table_file(name or ""))
 
 
 def rows_deciding_images(name: str) -> list[dict[str, str]]:

@@ -13,7 +13,7 @@ from pretraining_gain.errors import InputError
 class _Loader(yaml.SafeLoader):
     """Plain values only; checked as it is composed, before merged fields (`<<`) come in."""
 
-    def compose_mapping_node(self, anchor: str | None) -> yaml.MappingNode:
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         node = super().compose_mapping_node(anchor)
         lines: dict[tuple[str, str], int] = {}
         for key, _ in node.value:

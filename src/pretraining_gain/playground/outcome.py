@@ -14,7 +14,7 @@ from pretraining_gain.plan.runs import Run
 from pretraining_gain.plan.studies import load_study
 from pretraining_gain.playground.choices import scratch_partner
 from pretraining_gain.playground.work import predictions_of, record
-from pretraining_gain.tell.results.correctness import HitsReader
+from pretraining_gain.tell.results.correctness import CorrectnessReader
 from pretraining_gain.tell.results.evaluation import load_evaluation
 from pretraining_gain.tell.results.gains import arm_accuracy
 from pretraining_gain.tell.statistics.estimates import bootstrap_means
@@ -40,7 +40,7 @@ class Outcome:
     @classmethod
     def of(cls, run: Run) -> Outcome:
         """Compare a finished run with its partner from scratch, image by image. Raise `InputError` when one is damaged."""
-        reader, partner = HitsReader("press Train again"), scratch_partner(run)
+        reader, partner = CorrectnessReader("press Train again"), scratch_partner(run)
         own, *others = (
             reader.read(predictions_of(one), one.images.n_classes, record(one)["sha256"]["predictions"])
             for one in [run, *([partner] if partner else [])]
@@ -75,7 +75,8 @@ class Outcome:
 
     def row(self) -> dict[str, object]:
         """Return the outcome's row in the table of all that was trained."""
-        run, values = self.run, {"top1": self.top1, "from_scratch": self.scratch_top1}
+        run = self.run
+        values: dict[str, float | None] = {"top1": self.top1, "from_scratch": self.scratch_top1}
         values |= {"gain": self.gain, "low": self.low, "high": self.high}
         facts = {"study": run.plan.name, "target": run.downstream, "pretrained on": run.arm, "seed": run.seed}
         facts |= {"backbone": run.backbone, "epochs": run.recipe.epochs}

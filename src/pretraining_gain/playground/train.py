@@ -34,7 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("-p", "--parameter", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"))
     given = parser.parse_args(arguments)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a notebook's kernel forwards its interrupts; only Stop stops
-    return answer("train", lambda: train(Run.from_parameters(read_parameters(given.parameter))))
+    return answer("train", lambda: train(Run(**read_parameters(given.parameter))))
 
 
 if __name__ == "__main__":

@@ -13,8 +13,6 @@ from pretraining_gain.plan.record import Record, read_record
 from pretraining_gain.plan.runs import Run
 from pretraining_gain.playground.choices import playground_root, scratch_partner
 
-# Relative time of a training step, measured on one CPU core at 32 px in batches of 32.
-_COST = {"resnet10_w16": 1.0, "resnet10_w32": 2.7, "resnet18": 8.6, "resnet50": 24.0}
 _START_S = 6.0  # a new process imports torch and reads the images
 History = list[dict[str, float]]
 
@@ -126,8 +124,8 @@ def seconds(steps: list[Step], pace: float = 1.0) -> float:
 
 
 def step_seconds(step: Step) -> float:
-    """Estimate the duration of one step from its study's assumed speed, which is that of the study's own backbone."""
-    return device_hours(step.run) * 3600 * _COST[step.run.backbone] / _COST[step.run.plan.backbone]
+    """Estimate the duration of one step at its study's assumed speed."""
+    return device_hours(step.run) * 3600
 
 
 def in_words(duration_s: float) -> str:

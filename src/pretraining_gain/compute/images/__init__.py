@@ -22,7 +22,7 @@ def load_images(images: Images, rows: pd.DataFrame, split: Split, size_px: int) 
     if dataset.load_set:
         data = dataset.load_set(images, rows, split, size_px)
     else:
-        parts = [dataset.load_class(images, row, split, size_px) for row in rows.to_dict("records")]
+        parts = [dataset.load_class(images, row, split, size_px) for row in rows.to_dict("records")]  # type: ignore[misc]
         pixels = np.concatenate([part[0] for part in parts]).transpose(0, 3, 1, 2)
         labels = np.repeat(np.arange(len(parts)), [len(part[1]) for part in parts])
         ids, skipped = ([text for part in parts for text in part[i]] for i in (1, 2))

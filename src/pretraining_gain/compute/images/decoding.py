@@ -51,8 +51,8 @@ def decode(content: bytes, size_px: int) -> np.ndarray:
         square = pixels[top : top + side, left : left + side]
         if side == size_px:
             return square
-        image = torch.from_numpy(square).permute(2, 0, 1)[None]
-        return F.interpolate(image, (size_px, size_px), mode="bicubic", antialias=True)[0].permute(1, 2, 0).numpy()
+        whole = torch.from_numpy(square).permute(2, 0, 1)[None]
+        return F.interpolate(whole, (size_px, size_px), mode="bicubic", antialias=True)[0].permute(1, 2, 0).numpy()
     with Image.open(io.BytesIO(content), formats=FORMATS) as image:
         width, height = image.size
         if _is_odd_size(width, height):

@@ -175,7 +175,7 @@ def credit_image(image_id: str) -> str:
     listing = _listing(split)
     number = next(category["id"] for category in listing.categories if category["image_dir_name"] == folder)
     row = next(image for image in listing.images[number] if image["file_name"] == image_id)
-    licence = listing.licences.get(row.get("license"), {})
+    licence = listing.licences.get(row["license"], {}) if "license" in row else {}
     return ", ".join(filter(None, [f"© {row.get('rights_holder', '')}", licence.get("name"), licence.get("url")]))
 
 

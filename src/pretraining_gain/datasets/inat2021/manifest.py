@@ -52,7 +52,7 @@ def draw_manifest(
         if len(taken) < per_class:
             short[category["image_dir_name"]] = len(taken)
         on_class()
-    facts = {"dataset": "inat2021", "drawn_from": train.path.name, "without": mini.path.name}
+    facts: dict[str, Any] = {"dataset": "inat2021", "drawn_from": train.path.name, "without": mini.path.name}
     facts |= {"seed": seed, "images_per_class": per_class, "checksum": checksum(chosen)}
     return facts | {"short": short, "images": chosen}
 

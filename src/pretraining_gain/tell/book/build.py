@@ -15,7 +15,6 @@ from pathlib import Path
 
 from pretraining_gain.errors import InputError
 from pretraining_gain.paths import make_writable, project_root, results_root, write_atomically
-from pretraining_gain.tell.book.pdf import withdraw
 from pretraining_gain.tell.book.shown import write_contents
 from pretraining_gain.tell.claims.ledger import schema
 
@@ -24,16 +23,21 @@ PLOTLY_JS = Path(str(files("pretraining_gain") / "tell" / "assets" / "plotly-bas
 
 def build() -> Path:
     """Build the book and return its index page. Raises `InputError` when Sphinx warns of anything."""
+    book = project_root() / "_build" / "html"
+    _replace(run_sphinx("html"), book)
+    return book / "index.html"
+
+
+def run_sphinx(builder: str) -> Path:
+    """Run one of Sphinx's builders in a folder of its own and return what it made. Raises `InputError` on any warning."""
     root = project_root()
-    made, book = root / "_build" / "work", root / "_build" / "html"
+    made = root / "_build" / "work"
     _write_assets(make_writable(root / "_build" / "assets"))
-    command = [str(Path(sys.executable).with_name("jupyter-book")), "build", str(root), "--quiet"]
+    command = [str(Path(sys.executable).with_name("jupyter-book")), "build", str(root), "--quiet", "--builder", builder]
     command += ["--toc", str(write_contents(root)), "--path-output", str(made), "-W", "-n", "--keep-going"]
     if subprocess.run(command, cwd=root, env=os.environ | {"PYTHONWARNINGS": "ignore"}).returncode:
         raise InputError("the book has warnings, printed above; each is an error here. the last good book is kept")
-    withdraw(book)
-    _replace(made / "_build" / "html", book)
-    return book / "index.html"
+    return made / "_build" / builder
 
 
 def _write_assets(folder: Path) -> None:
@@ -57,6 +61,7 @@ def _replace(new: Path, book: Path) -> None:
         os.replace(book, old)
     os.replace(fresh, book)
     shutil.rmtree(old, ignore_errors=True)
+    (book / "index.html").touch()  # newer than all that it was made from, even where Sphinx kept the page
 
 
 if __name__ == "__main__":

@@ -6,12 +6,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from docutils import nodes
 from docutils.parsers.rst import directives
 from docutils.statemachine import StringList
 from sphinx import addnodes
+from sphinx.domains.std import StandardDomain
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective, SphinxRole
 from sphinx_design.shared import create_component
@@ -195,7 +196,8 @@ class FigureOf(BookDirective):
     def _label(self, made: nodes.Element, figure: Figure) -> None:
         name = f"fig-{figure.number.lower()}"
         made["ids"].append(name)
-        self.env.get_domain("std").note_hyperlink_target(name, self.env.docname, name, f"Figure {figure.number}")
+        std = cast(StandardDomain, self.env.get_domain("std"))
+        std.note_hyperlink_target(name, self.env.docname, name, f"Figure {figure.number}")
 
 
 class Claims(BookDirective):
@@ -223,7 +225,7 @@ class Claims(BookDirective):
         """Return the section of one claim, with a row per study."""
         name, title = f"claim-{claim.claim.lower()}", f"{claim.claim}. {claim.text}"
         section = nodes.section("", nodes.title("", title), ids=[name], names=[name])
-        self.env.get_domain("std").note_hyperlink_target(name, self.env.docname, name, title)
+        cast(StandardDomain, self.env.get_domain("std")).note_hyperlink_target(name, self.env.docname, name, title)
         figure = FIGURES[claim.figure.replace("fig-", "figure_")]
         rows = []
         for study, texts in words.items():

@@ -18,14 +18,29 @@ _PREFIX = "application/papermill.record/"
 
 @dataclass(frozen=True)
 class Executed:
-    """One executed notebook: its page in the book, and by key its numbers and texts (`values`) and its HTML (`shown`)."""
+    """One executed notebook: its page in the book, and by key its numbers and texts (`values`) and its HTML (`shown`).
+
+    `template` is the notebook that was executed with `parameters`: another one where the study was not run.
+    `provenance` maps the name of each figure, e.g. `mini-figure_3`, to what the figure's JSON says.
+    """
 
     page: str
     path: Path
-    was_run: bool
+    template: str
     title: str
+    parameters: Mapping[str, Any] = field(repr=False)
     values: Mapping[str, Any] = field(repr=False)
     shown: Mapping[str, str] = field(repr=False)
+    provenance: Mapping[str, dict[str, Any]] = field(repr=False)
+
+    @property
+    def was_run(self) -> bool:
+        return self.template == f"notebooks/{self.path.name}"
+
+    @property
+    def study_file(self) -> str:
+        """The parameter `study`: a name, or the path of a reader's file."""
+        return self.parameters.get("study", "")
 
     def value(self, key: str) -> Any:
         """Return the number or text `key`. Raises `InputError` with the accepted keys."""
@@ -79,9 +94,17 @@ def read_executed(root: Path, path: Path) -> Executed:
 @lru_cache(maxsize=128)
 def _read(root: Path, path: Path, _changed: int) -> Executed:
     notebook = json.loads(path.read_text(encoding="utf-8"))
-    template = Path(notebook["metadata"].get("papermill", {}).get("input_path") or path)
-    values, shown = {}, {}
+    made = notebook["metadata"].get("papermill", {})
+    template, parameters = f"notebooks/{Path(made.get('input_path') or path).name}", made.get("parameters", {})
+    values: dict[str, Any] = {}
+    shown: dict[str, str] = {}
+    provenance: dict[str, dict[str, Any]] = {}
     for output in (output for cell in notebook["cells"] for output in cell.get("outputs", [])):
+        if origin := output.get("metadata", {}).get("provenance"):
+            description = "".join(output["data"].get("text/plain", ""))
+            described = {"description": description} if description else {}
+            facts = {"template": template, "parameters": parameters}
+            provenance[origin["figure"]] = provenance.get(origin["figure"], {}) | origin | described | facts
         if key := output.get("metadata", {}).get("scrapbook", {}).get("name"):
             forms = {kind.removeprefix(_PREFIX): "".join(text) for kind, text in output["data"].items()}
             if "text/html" in forms:
@@ -91,7 +114,7 @@ def _read(root: Path, path: Path, _changed: int) -> Executed:
     first = "".join(json.loads((root / "notebooks" / path.name).read_text(encoding="utf-8"))["cells"][0]["source"])
     page = path.relative_to(root).with_suffix("").as_posix()
     title = first.splitlines()[0].removeprefix("# ")
-    return Executed(page, path, template.name == path.name, title, values, shown)
+    return Executed(page, path, template, title, parameters, values, shown, provenance)
 
 
 def _value(text: str) -> Any:

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pretraining_gain.paths import project_root
-from pretraining_gain.tell.book import launch
-from pretraining_gain.tell.book.provenance_pages import ProvenancePages
+from pretraining_gain.tell.book.provenance_pages import add_links, publish
 from pretraining_gain.tell.book.rerun_pages import RerunFigures, RerunRuns, add_header, publish_runs
 
 if TYPE_CHECKING:
@@ -18,13 +17,13 @@ if TYPE_CHECKING:
 def setup(app: Sphinx) -> dict[str, Any]:
     """Connect everything to Sphinx."""
     app.setup_extension("pretraining_gain.tell.book.directives")
-    ProvenancePages().connect(app)
+    app.connect("html-page-context", add_links)
+    app.connect("build-finished", publish)
     app.add_directive("rerun-figures", RerunFigures)
     app.add_directive("rerun-runs", RerunRuns)
     app.connect("doctree-read", add_header)
     app.connect("doctree-resolved", publish_runs)
     app.add_css_file("rerun.css")
-    launch.connect(app)
     app.setup_extension("pretraining_gain.tell.book.reader")
     app.connect("html-page-context", _without_thebe, priority=900)
     app.connect("html-page-context", _citations_are_no_list)

@@ -1,7 +1,7 @@
-"""The book's side of provenance: links under each figure, and the JSON they lead to.
+"""Link each figure of the book to its provenance: the executed notebook, its JSON, and the command that makes it again.
 
-A notebook does not know where in the book it will stand, and a chapter not what it pastes. Here, once all pages are known,
-the place in each line gets its links, relative to its page, so that they work from disk.
+A notebook does not know which pages will show its figures. Once all pages are known, the empty element in each provenance
+line gets its links, relative to its page, so that they work from disk.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from sphinx.util import logging
 from sphinx.util.osutil import relative_uri
 
 from pretraining_gain.paths import make_writable, write_atomically
+from pretraining_gain.tell.book.executed import EXECUTED, read_executed
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
@@ -28,78 +29,46 @@ RERUN = "book/rerun"
 _PLACE = re.compile(r'<span (?:data-notebook="([^"]+)" )?data-provenance="([^"]+)"></span>')
 
 
-class ProvenancePages:
-    """The provenance of every figure in the book's executed notebooks: name -> page -> what the JSON says.
+def provenance_on(env: BuildEnvironment, page: str) -> dict[str, dict[str, Any]]:
+    """Return the provenance of each figure of an executed notebook's page, by name; empty for another page."""
+    path = Path(env.doc2path(page))
+    if not (page.startswith(EXECUTED) and path.suffix == ".ipynb"):
+        return {}
+    return dict(read_executed(Path(env.srcdir), path).provenance)
 
-    Several pages hold the same name where a study was not run: each of its pages says so of every figure.
-    """
 
-    def __init__(self) -> None:
-        self.figures: dict[str, dict[str, dict[str, Any]]] = {}
+def add_links(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: object) -> None:
+    """Fill the empty element of each provenance line on a page with its links."""
+    here = app.builder.get_target_uri(page)
 
-    def connect(self, app: Sphinx) -> None:
-        app.connect("env-updated", self._read)
-        app.connect("html-page-context", self._link)
-        app.connect("build-finished", self._publish)
-
-    def _read(self, app: Sphinx, env: BuildEnvironment) -> None:
-        self.figures = {}
-        for page in sorted(env.found_docs):
-            path = Path(env.doc2path(page))
-            if path.suffix == ".ipynb":
-                for name, content in provenance_of(path).items():
-                    self.figures.setdefault(name, {})[page] = content | {"page": app.builder.get_target_uri(page)}
-
-    def _link(self, app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: object) -> None:
-        if body := context.get("body"):
-            context["body"] = _PLACE.sub(lambda place: self._links(app, page, place[1] or page, place[2]), body)
-
-    def _links(self, app: Sphinx, page: str, notebook: str, name: str) -> str:
-        if notebook not in self.figures.get(name, {}):
+    def links(place: re.Match[str]) -> str:
+        notebook, name = place[1] or page, place[2]
+        if name not in provenance_on(app.env, notebook):
             logger.warning("figure %r has no provenance in any executed notebook", name, location=page)
             return ""
-        here = app.builder.get_target_uri(page)
-        uris = {
-            "executed notebook": relative_uri(here, app.builder.get_target_uri(notebook)) or here.rpartition("/")[2],
-            "JSON": relative_uri(here, _json_of(notebook, name)),
-        }
+        shown = relative_uri(here, app.builder.get_target_uri(notebook)) or posixpath.basename(here)
+        uris = {"executed notebook": shown, "JSON": relative_uri(here, _json_of(notebook, name))}
         if RERUN in app.env.found_docs:
             uris["re-run this figure"] = f"{relative_uri(here, app.builder.get_target_uri(RERUN))}#rerun-{name}"
         return "".join(f' · <a href="{uri}">{label}</a>' for label, uri in uris.items())
 
-    def _publish(self, app: Sphinx, failure: Exception | None) -> None:
-        contents = {_json_of(page, name): one for name, pages in self.figures.items() for page, one in pages.items()}
-        for path in make_writable(Path(app.outdir, FOLDER)).glob("*.json"):
-            if f"{FOLDER}/{path.name}" not in contents:
-                path.unlink()
-        for path, content in contents.items():
-            write_atomically(
-                Path(app.outdir, path), (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode()
-            )
+    if body := context.get("body"):
+        context["body"] = _PLACE.sub(links, body)
+
+
+def publish(app: Sphinx, failure: Exception | None) -> None:
+    """Write the JSON of every figure beside the book, and remove what is left of earlier builds."""
+    folder, written = make_writable(Path(app.outdir, FOLDER)), set()
+    for page in sorted(app.env.found_docs):
+        for name, content in provenance_on(app.env, page).items():
+            text = json.dumps(content | {"page": app.builder.get_target_uri(page)}, indent=1, ensure_ascii=False)
+            path = Path(app.outdir, _json_of(page, name))
+            write_atomically(path, f"{text}\n".encode())
+            written.add(path.name)
+    for path in folder.glob("*.json"):
+        if path.name not in written:
+            path.unlink()
 
 
 def _json_of(page: str, name: str) -> str:
     return f"{FOLDER}/{posixpath.basename(page)}-{name}.json"
-
-
-def provenance_of(path: Path) -> dict[str, dict[str, Any]]:
-    """Name -> provenance of each figure in an executed notebook, with its text alternative and the notebook's template and
-    parameters."""
-    notebook = json.loads(path.read_text(encoding="utf-8"))
-    facts = execution_of(notebook, path)
-    outputs = [output for cell in notebook["cells"] for output in cell.get("outputs", [])]
-    shown = [output for output in outputs if "provenance" in output.get("metadata", {})]
-    return {
-        output["metadata"]["provenance"]["figure"]: output["metadata"]["provenance"]
-        | {"description": "".join(output["data"].get("text/plain", ""))}
-        | facts
-        for output in shown
-        if "scrapbook" not in output["metadata"]  # what chapters paste; the same stands beside it as it is shown
-    }
-
-
-def execution_of(notebook: dict[str, Any], path: Path) -> dict[str, Any]:
-    """Which template was executed into this notebook, with which parameters."""
-    made = notebook["metadata"].get("papermill", {})
-    template = f"notebooks/{Path(made.get('input_path') or path).name}"
-    return {"template": template, "parameters": made.get("parameters", {})}

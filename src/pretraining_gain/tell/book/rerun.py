@@ -1,7 +1,7 @@
-"""Commands that make a figure or a run again: from the parameters of an executed notebook, from the record of a run.
+"""Commands that make a figure or a run again, from the parameters of an executed notebook or the record of a run.
 
-Each is for a shell in the project's folder. It works in a folder `again`, so that nothing is overwritten and no finished
-run is merely shown, and ends by comparing what came out with what there was (see `compare`).
+Each is for a shell in the project's folder. It works in a folder `again`, so it overwrites nothing and trains even what is
+finished, and ends by comparing the outcome with the first one (see `compare`).
 """
 
 from __future__ import annotations
@@ -26,90 +26,87 @@ AGAIN = "again"
 #: The notebook that does a run of each stage.
 NOTEBOOKS = {"pretrain": "01_pretrain", "finetune": "02_finetune"}
 _VARIABLE = "PRETRAINING_GAIN_"
-#: What a record says of its machine, by the variable that asks for the same.
-_SETTINGS = {"DEVICE": "device", "PRECISION": "precision", "THREADS": "threads"}
-#: As the workflow executes notebooks: with more threads, numpy adds up in another order, and last digits differ.
-_AS_THE_WORKFLOW = {"OMP_NUM_THREADS": 1}
+#: Notebooks as the workflow executes them: with more threads, numpy adds in another order, and last digits differ.
+_ONE_THREAD = {"OMP_NUM_THREADS": 1}
 
 
 @dataclass(frozen=True)
 class Parameter:
-    """A parameter of a notebook: what it was given, what it is otherwise, and what it means."""
+    """A parameter of a notebook: its value, its default, and what it means."""
 
     name: str
     value: Any
     default: Any
     meaning: str
 
-    @property
-    def changed(self) -> bool:
-        return self.value != self.default
-
 
 def parameters_of(notebook: Path, given: Mapping[str, Any]) -> list[Parameter]:
-    """All parameters that the notebook declares, in its order, with the values that it was `given`."""
+    """List the parameters that a notebook declares, in its order, with the `given` values."""
     declared = papermill.inspect_notebook(str(notebook)).values()
     defaults = {one["name"]: (ast.literal_eval(one["default"]), one["help"]) for one in declared}
     return [Parameter(name, given.get(name, value), value, what) for name, (value, what) in defaults.items()]
 
 
 def command_of_notebook(page: str, parameters: Mapping[str, Any], settings: Mapping[str, Any] | None = None) -> str:
-    """The command that executes a page of the book again, such as `mini/10_taxa`, with these parameters, all spelt out."""
+    """Return the command that executes a page of the book again, e.g. `mini/10_taxa`, with all parameters spelt out."""
     output = f"{AGAIN}/{page}.ipynb"
-    variables = {f"{_VARIABLE}RESULTS": AGAIN} | (dict(settings) if settings else _AS_THE_WORKFLOW)
-    return _command(Path(page).name, output, parameters, variables, output)
+    variables = {f"{_VARIABLE}RESULTS": AGAIN} | dict(settings or _ONE_THREAD)
+    return _command(Path(page).name, output, parameters, variables, compared=output)
 
 
 def first_command_of_notebook(page: str, parameters: Mapping[str, Any]) -> str:
-    """The command that executes a page of a study that was not run here, as the workflow does it once there are results."""
-    return _command(Path(page).name, f"book/executed/{page}.ipynb", parameters, _AS_THE_WORKFLOW, "")
+    """Return the command that executes a page of a study without results, as the workflow does once there are some."""
+    return _command(Path(page).name, f"book/executed/{page}.ipynb", parameters, _ONE_THREAD)
 
 
 def command_of_run(record: Mapping[str, Any]) -> str:
-    """The command that makes a run again as its record has it: its parameters, and the settings of its machine."""
-    parameters, stage, name = record["parameters"], record["stage"], f"{record['run_id']}.{record['fingerprint']}"
-    study = load_study(parameters["study"]).name
-    output, made = f"{AGAIN}/{study}/{name}.ipynb", f"{AGAIN}/{study}/{stage}/{name}.json"
+    """Return the command that makes a run again with the parameters and machine settings of its record.
+
+    Where today's code or study file would make another run, it checks out the code of the record to train, and comes back to
+    compare.
+    """
+    parameters, name = record["parameters"], f"{record['run_id']}.{record['fingerprint']}"
+    folder = f"{AGAIN}/{load_study(parameters['study']).name}"
     variables = {f"{_VARIABLE}RESULTS": AGAIN} | settings_of(record["machine"])
-    command = _command(NOTEBOOKS[stage], output, parameters, variables, made)
+    made = f"{folder}/{record['stage']}/{name}.json"
+    command = _command(NOTEBOOKS[record["stage"]], f"{folder}/{name}.ipynb", parameters, variables, compared=made)
     if Run(**parameters).fingerprint == record["fingerprint"]:
         return command
-    commit = record["provenance"]["commit"]
-    return f"git checkout {commit}  # code or study file changed since: this checkout would make another run\n{command}"
+    train, _, comparison = command.rpartition("\n")
+    why = "code or study file changed since: this checkout would make another run"
+    checkout = f"git checkout {record['provenance']['commit']}  # {why}"
+    return "\n".join([checkout, train, "git checkout -", comparison])
 
 
 def command_of_planned(run: Run) -> str:
-    """The command that does a run which nobody did here, as the workflow does it. There is nothing to compare with."""
+    """Return the command that does a run for the first time, as the workflow does it."""
     output = f"book/executed/{run.plan.name}/runs/{run.run_id}.{run.fingerprint}.ipynb"
-    return _command(NOTEBOOKS[run.stage], output, run.parameters(), {}, "")
+    return _command(NOTEBOOKS[run.stage], output, run.parameters(), {})
 
 
 def settings_of(machine: Mapping[str, Any]) -> dict[str, Any]:
-    """The variables that make a run compute as on the machine of a record."""
-    settings = {name: machine[key] for name, key in _SETTINGS.items()}
+    """Return the variables that make a run compute as on the machine of a record."""
+    settings = {name: machine[name.lower()] for name in ("DEVICE", "PRECISION", "THREADS")}
     settings |= {"DEVICES": machine["devices"]} if machine["devices"] > 1 else {}
     settings |= {"COMPILE": "yes"} if machine["compiled"] else {}
     return {f"{_VARIABLE}{name}": value for name, value in settings.items()}
 
 
 def _command(
-    notebook: str, output: str, parameters: Mapping[str, Any], variables: Mapping[str, Any], compared: str
+    notebook: str, output: str, parameters: Mapping[str, Any], variables: Mapping[str, Any], compared: str = ""
 ) -> str:
-    asked = "".join(f"{name}={value} " for name, value in variables.items())
-    given = [_option(name, value) for name, value in parameters.items()]
-    execution = " ".join(["papermill", f"notebooks/{notebook}.ipynb", shlex.quote(output), *given])
-    lines = [f"mkdir -p {shlex.quote(str(Path(output).parent))}", f"{asked}{execution}"]
+    words = [f"{name}={value}" for name, value in variables.items()]
+    words += ["papermill", f"notebooks/{notebook}.ipynb", shlex.quote(output)]
+    for name, value in parameters.items():
+        flag = "-r" if isinstance(value, str) and _looks_otherwise(value) else "-p"  # -r: papermill keeps it a text
+        words += [flag, name, shlex.quote(str(value))]
+    lines = [f"mkdir -p {shlex.quote(str(Path(output).parent))}", " ".join(words)]
     lines += [f"python -m pretraining_gain.tell.results.compare {shlex.quote(compared)}"] if compared else []
     return "\n".join(lines)
 
 
-def _option(name: str, value: Any) -> str:
-    """A parameter as papermill takes it, which reads a text that looks like a number as one unless told not to."""
-    text = str(value)
-    return f"{'-r' if isinstance(value, str) and _looks_otherwise(text) else '-p'} {name} {shlex.quote(text)}"
-
-
 def _looks_otherwise(text: str) -> bool:
+    """Tell whether papermill would read a text as a number or another value."""
     try:
         float(text)
     except ValueError:
@@ -119,7 +116,7 @@ def _looks_otherwise(text: str) -> bool:
 
 @dataclass(frozen=True)
 class Repeatable:
-    """A run, the command that makes it, and one line of what its record says came out."""
+    """A run, the command that makes it, and one line with its outcome."""
 
     run: Run
     name: str
@@ -127,25 +124,25 @@ class Repeatable:
     outcome: str
 
 
+def was_run(study_name: str) -> bool:
+    """Tell whether a study has results."""
+    return (results_of(load_study(study_name).name) / "costs.csv").exists()
+
+
 def repeatable_runs(study_name: str) -> Iterator[Repeatable]:
-    """Every run of a study as its records have it, pretrainings first; where it was not run, as it is planned.
+    """Yield every run of a study as its records have it, pretrainings first, or as it is planned if it was not run.
 
     Raises `InputError` for a record that is missing or damaged.
     """
     study = load_study(study_name)
-    folder = results_of(study.name)
     if not was_run(study_name):
         for run in Plan.of(study_name).runs():
             yield Repeatable(run, run.run_id, command_of_planned(run), "planned, not run here")
         return
-    for _, row in load_costs(study).iterrows():
+    for row in load_costs(study).to_dict("records"):
         name = f"{row['run_id']}.{row['fingerprint']}"
-        record = read_record(folder / row["stage"] / f"{name}.json")
+        record = read_record(results_of(study.name) / row["stage"] / f"{name}.json")
         yield Repeatable(Run(**record["parameters"]), name, command_of_run(record), _outcome(record))
-
-
-def was_run(study_name: str) -> bool:
-    return (results_of(load_study(study_name).name) / "costs.csv").exists()
 
 
 def _outcome(record: Mapping[str, Any]) -> str:

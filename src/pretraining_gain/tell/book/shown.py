@@ -63,19 +63,26 @@ def _write_changed(path: Path, text: str) -> None:
 
 
 def study_page(root: Path, study: str) -> str:
-    """Write the page of one study from the template: what every notebook of the study hands over, in their order."""
-    notebooks = {short_name(path): read_executed(root, path) for path in notebooks_of(root, study)}
-    sections = "\n".join(_section(name, one) for name, one in notebooks.items() if name != "claims" and one.shown)
+    """Write the page of one study from the template: what each notebook hands over, those with figures first."""
+    notebooks = [read_executed(root, path) for path in notebooks_of(root, study)]
+    notebooks.sort(key=lambda one: not any(map(_is_numbered, one.shown)))
+    sections = "\n".join(_section(one) for one in notebooks if one.shown and short_name(one.path) != "claims")
     template = (root / "book" / "_templates" / "study.md").read_text(encoding="utf-8")
-    return template.replace("$study", study).replace("$sections", sections)
+    file = notebooks[0].study_file
+    return template.replace("$study", study).replace("$file", file).replace("$sections", sections)
 
 
-def _section(name: str, notebook: Executed) -> str:
+def _is_numbered(key: str) -> bool:
+    return key in FIGURES and bool(FIGURES[key].number)
+
+
+def _section(notebook: Executed) -> str:
     """Write the section of one notebook: its figures by number, its tables by key."""
     lines = [f"## {notebook.title}\n", f"From the [executed notebook](/{notebook.page}.ipynb).\n"]
     for key in notebook.shown:
-        if key in FIGURES and FIGURES[key].number:
+        if _is_numbered(key):
             lines.append(f"```{{figure-of}} {key}\n```\n")
         else:
-            lines.append(f"**{key.replace('_', ' ').capitalize()}**\n\n```{{output}} {name}.{key}\n```\n")
+            title = FIGURES[key].title if key in FIGURES else key.replace("_", " ").capitalize()
+            lines.append(f"**{title}**\n\n```{{output}} {short_name(notebook.path)}.{key}\n```\n")
     return "\n".join(lines)

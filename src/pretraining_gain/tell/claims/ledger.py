@@ -1,8 +1,7 @@
-"""The claims ledger: a verdict on each claim of the paper for each study, with the rule that gave it, as data for others.
+"""The claims ledger: a verdict on each claim of the paper for one study, with the rule behind it, as data for others.
 
-`results/<study>/claims.json` is written anew with every build, by notebook `13_claims`; its form is published as
-`claims.schema.json`. Chapters state verdicts only by pasting them or by the role `verdict`, which fails the build when
-the ledger says another.
+Notebook `13_claims` writes `results/<study>/claims.json`; the book publishes it with its schema, `claims.schema.json`.
+Chapters state verdicts by the role `verdict`, which fails the build when the ledger disagrees.
 """
 
 from __future__ import annotations
@@ -20,9 +19,11 @@ from pretraining_gain.paths import make_writable, results_of, results_root, writ
 from pretraining_gain.plan.parameters import plain_parameters
 from pretraining_gain.plan.pools import SCRATCH
 from pretraining_gain.plan.studies import Study, load_study
-from pretraining_gain.tell.claims.declarations import CLAIMS, EQUAL, Claim, Evidence, Part
+from pretraining_gain.tell.claims.declarations import ARMS, CLAIMS, EQUAL, GREATER, KINDS, Claim
+from pretraining_gain.tell.claims.evidence import Evidence, Outcome, evaluate, evaluate_part
 from pretraining_gain.tell.results.evaluation import View
 from pretraining_gain.tell.statistics.estimates import (
+    components,
     design_error,
     holm,
     paired_factor,
@@ -32,8 +33,6 @@ from pretraining_gain.tell.statistics.estimates import (
 
 ALPHA = 0.05
 SUPPORTED, CONTRADICTED, UNRESOLVED, NOT_RUN = "supported", "contradicted", "not resolvable at this scale", "not run"
-#: Where the variances come from that a study which was not run is planned with.
-MEASURED = "mini"
 
 
 class _Record(BaseModel):
@@ -41,10 +40,15 @@ class _Record(BaseModel):
 
 
 class PartOutcome(_Record):
-    """One part of a claim: what was compared, the test, and what came out. Effects are in top-1 (0.01 = one point)."""
+    """One part of a claim: what was compared, the test, and what came out. Effects are fractions (0.01 = one point)."""
 
     what: str
     test: Literal["greater", "equal"] = Field(description="greater than the bound, or closer to 0 than the bound")
+    kind: Literal["arms", "groups", "spread", "share"] = Field(
+        description="a weighted sum of arms, or of the gain: a difference between groups of species, a standard deviation "
+        "between groups of species, the share of species that gain"
+    )
+    unit: Literal["points", "%"] = Field(description="in which the effect, times 100, is stated")
     bound: float = Field(description="of `greater`: what must be exceeded; of `equal`: the study's equivalence margin")
     effect: float
     low: float = Field(description="95 % interval")
@@ -55,6 +59,18 @@ class PartOutcome(_Record):
     n_seeds: int
     n_classes: int
     n_images: int
+
+    @classmethod
+    def of(cls, outcome: Outcome) -> PartOutcome:
+        part = outcome.part
+        declared: dict[str, Any] = {"what": part.what, "test": part.test, "kind": part.kind, "unit": KINDS[part.kind].unit}
+        return cls(**declared, **{name: getattr(outcome, name) for name in cls.model_fields if name not in declared})
+
+    def effect_text(self) -> str:
+        """State the effect with its interval and unit, signed where the kind of estimate has a sign."""
+        sign = "+" if KINDS[self.kind].signed else ""
+        effect, low, high = (f"{100 * value:{sign}.1f}" for value in (self.effect, self.low, self.high))
+        return f"{effect} {self.unit} ({low} to {high})"
 
 
 class Verdict(_Record):
@@ -71,11 +87,21 @@ class Verdict(_Record):
     detectable: float | None = Field(description="of the decisive part; of a study not run: expected from the design")
     tests: list[PartOutcome]
 
+    def words(self) -> dict[str, str]:
+        """State effect, detectable effect and evidence of the decisive part, for tables and chapters."""
+        test = None if self.decisive is None else self.tests[self.decisive]
+        unit = test.unit if test else KINDS[ARMS].unit
+        detectable = "unknown" if self.detectable is None else f"{100 * self.detectable:.1f} {unit}"
+        if test is None:
+            return {"effect": "–", "detectable effect": detectable, "evidence": "–"}
+        evidence = f"{test.n_seeds} seeds, {test.n_classes} species, {test.n_images:,} images"
+        return {"effect": test.effect_text(), "detectable effect": detectable, "evidence": evidence}
+
 
 class Ledger(_Record):
-    """All claims in one study."""
+    """The verdicts on all claims in one study."""
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     study: str
     alpha: float
     margin: float
@@ -87,18 +113,28 @@ class Ledger(_Record):
 
     @classmethod
     def from_parameters(cls, parameters: Mapping[str, Any]) -> Ledger:
-        """From a notebook's `globals()`: study, vote_cut and well_represented."""
-        given = plain_parameters(parameters, ["study", "vote_cut", "well_represented"])
-        return cls.of(View.from_parameters(given | {"draws": 1}))
+        """Build from a notebook's `globals()`: study, vote_cut, well_represented and variances_from."""
+        names = ("study", "vote_cut", "well_represented", "variances_from")
+        given = plain_parameters(parameters, [name for name in names if name in parameters])
+        variances_from = given.pop("variances_from", given["study"])
+        return cls.of(View.from_parameters(given | {"draws": 1}), View(study=variances_from, draws=1).study)
 
     @classmethod
-    def of(cls, view: View) -> Ledger:
-        study, evidence = load_study(view.study), Evidence.of(view)
-        ran = has_results(study.name)
-        measured = Evidence(load_study(MEASURED), MEASURED) if has_results(MEASURED) and not ran else None
-        judged = [judge(claim, evidence) if ran else not_run(claim, study, measured) for claim in CLAIMS]
-        facts = {"study": study.name, "alpha": ALPHA, "margin": study.margin, "seeds": study.seeds}
-        return cls(**facts, paired_factors=_paired_factors(evidence) if ran else {}, verdicts=judged)
+    def of(cls, view: View, variances_from: str = "") -> Ledger:
+        """Judge all claims. A study without results gets the effects that its design could detect.
+
+        `variances_from` names the study whose measured variances such a plan assumes.
+        """
+        study = load_study(view.study)
+        facts: dict[str, Any] = {"study": study.name, "alpha": ALPHA, "margin": study.margin, "seeds": study.seeds}
+        if not has_results(study.name):
+            measured = Evidence.load(variances_from) if variances_from and has_results(variances_from) else None
+            planned = [_not_run(claim, "not run here", expected_detectable(claim, study, measured)) for claim in CLAIMS]
+            return cls(**facts, paired_factors={}, verdicts=planned)
+        evidence = Evidence.of(view)
+        targets = {"out": evidence.out.correct, "in": evidence.inside.correct}
+        factors = {name: paired_factor(arms[study.everything], arms[SCRATCH]) for name, arms in targets.items()}
+        return cls(**facts, paired_factors=factors, verdicts=[judge(claim, evidence) for claim in CLAIMS])
 
     def write(self) -> Path:
         """Write the ledger where the build finds it."""
@@ -108,58 +144,52 @@ class Ledger(_Record):
         return path
 
     def table(self) -> pd.DataFrame:
-        """One row a claim: text, verdict, effect with interval, what was detectable, rule."""
-        rows = {v.claim: {"claim": v.text, "verdict": v.verdict} | _words(v) | {"rule": v.rule} for v in self.verdicts}
+        """Return one row per claim: text, verdict, effect with interval, detectable effect, evidence, rule."""
+        rows = {v.claim: {"claim": v.text, "verdict": v.verdict} | v.words() | {"rule": v.rule} for v in self.verdicts}
         return pd.DataFrame.from_dict(rows, orient="index").rename_axis("id")
 
     def tests(self) -> pd.DataFrame:
-        """One row a test, for those who want to see all of it."""
+        """Return one row per test, with all numbers."""
         rows = [{"claim": v.claim} | test.model_dump() for v in self.verdicts for test in v.tests]
         return pd.DataFrame(rows, columns=["claim", *PartOutcome.model_fields]).set_index("claim")
 
     def numbers(self) -> dict[str, str | float]:
-        """What chapters paste: verdict, effect, detectable and rule of each claim, how many got each verdict, and how
-        much narrower pairing makes the interval of the gain on each target."""
+        """Return what chapters paste: each claim's verdict, effect, detectable effect, evidence and rule, counts of
+        verdicts, and how much narrower pairing makes the interval of the gain."""
         found: dict[str, str | float] = {f"paired_factor_{name}": value for name, value in self.paired_factors.items()}
         for verdict in self.verdicts:
-            words = _words(verdict)
             found |= {verdict.claim: verdict.verdict, f"{verdict.claim}_rule": verdict.rule}
-            found |= {f"{verdict.claim}_{name.split()[0]}": text for name, text in words.items()}
+            found |= {f"{verdict.claim}_{name.split()[0]}": text for name, text in verdict.words().items()}
         counts = pd.Series([verdict.verdict for verdict in self.verdicts]).value_counts()
         found |= {f"n_{name.split()[0]}": str(counts.get(name, 0)) for name in (SUPPORTED, CONTRADICTED, UNRESOLVED)}
         return found | {"n_not_run": str(counts.get(NOT_RUN, 0)), "margin": f"{100 * self.margin:g} points"}
 
 
-def _paired_factors(evidence: Evidence) -> dict[str, float]:
-    targets = {"out": evidence.out, "in": evidence.inside}
-    return {
-        name: paired_factor(one.correct[evidence.everything], one.correct[SCRATCH]) for name, one in targets.items()
-    }
-
-
 def judge(claim: Claim, evidence: Evidence) -> Verdict:
-    """Put a claim to a study's results; see `decide`. A study without the needed arms has not run it."""
-    return verdict_on(claim, list(claim.parts(evidence)))
+    """Return the verdict on a claim from a study's results; see `decide`."""
+    return verdict_on(claim, evaluate(claim, evidence))
 
 
-def verdict_on(claim: Claim, parts: list[Part]) -> Verdict:
-    """The verdict that these parts give on a claim; see `decide`."""
-    if not parts:
-        return _verdict(claim, NOT_RUN, "the study has no runs for it", None, None, [])
-    verdict, decisive, p_against = decide(parts)
-    rule = _rule(verdict, parts[decisive], len(parts), p_against)
-    return _verdict(claim, verdict, rule, decisive, parts[decisive].detectable, parts)
+def verdict_on(claim: Claim, outcomes: Sequence[Outcome]) -> Verdict:
+    """Return the verdict that these outcomes give on a claim; *not run* where there are none."""
+    if not outcomes:
+        return _not_run(claim, "the study has no runs for it", None)
+    verdict, decisive, p_against = decide(outcomes)
+    tests = [PartOutcome.of(outcome) for outcome in outcomes]
+    rule = _rule(verdict, tests[decisive], len(tests), p_against)
+    outcome: dict[str, Any] = {"rule": rule, "decisive": decisive, "detectable": tests[decisive].detectable, "tests": tests}
+    return Verdict(**_facts(claim) | {"verdict": verdict} | outcome)
 
 
-def decide(parts: Sequence[Part]) -> tuple[str, int, float]:
-    """The verdict on a claim of these parts, the part that decided, and its p-value against after Holm's correction.
+def decide(outcomes: Sequence[Outcome]) -> tuple[str, int, float]:
+    """Return the verdict, the part that decided, and that part's p-value against after Holm's correction.
 
-    Supported when every part holds at level alpha, contradicted when the opposite of any does (corrected), else not
-    resolvable.
+    Supported when every part holds at level alpha; contradicted when the opposite of any does, corrected for the number
+    of parts; otherwise not resolvable.
     """
-    against = holm([part.p_against for part in parts])
-    least = max(range(len(parts)), key=lambda i: parts[i].p_for)
-    if parts[least].p_for < ALPHA:
+    against = holm([outcome.p_against for outcome in outcomes])
+    least = max(range(len(outcomes)), key=lambda i: outcomes[i].p_for)
+    if outcomes[least].p_for < ALPHA:
         verdict, decisive = SUPPORTED, least
     elif against.min() < ALPHA:
         verdict, decisive = CONTRADICTED, int(against.argmin())
@@ -168,61 +198,42 @@ def decide(parts: Sequence[Part]) -> tuple[str, int, float]:
     return verdict, decisive, float(against[decisive])
 
 
-def _rule(verdict: str, part: Part, n_parts: int, p_against: float) -> str:
+def _rule(verdict: str, test: PartOutcome, n_parts: int, p_against: float) -> str:
     of_all = f"; all of {n_parts} parts hold, this one least clearly" if n_parts > 1 else ""
     of_any = f"; one of {n_parts} parts, corrected by Holm" if n_parts > 1 else ""
-    what = {"greater": f"{part.what} > {part.bound:g}", "equal": f"|{part.what}| < {part.bound:g}"}[part.test]
+    what = f"{test.what} > {test.bound:g}" if test.test == GREATER else f"|{test.what}| < {test.bound:g}"
     if verdict == SUPPORTED:
-        return f"{what} (p = {part.p_for:.2g}){of_all}"
+        return f"{what} (p = {test.p_for:.2g}){of_all}"
     if verdict == CONTRADICTED:
         return f"not {what}: the opposite is clear (p = {p_against:.2g}){of_any}"
     among = f"; of {n_parts} parts this one holds least clearly" if n_parts > 1 else ""
-    return f"neither {what} (p = {part.p_for:.2g}) nor its opposite{among}"
-
-
-def not_run(claim: Claim, study: Study, measured: Evidence | None) -> Verdict:
-    """A claim in a study without results: what it could detect by design, with the variances measured in `mini`."""
-    return _verdict(claim, NOT_RUN, "not run here", None, expected_detectable(claim, study, measured), [])
+    return f"neither {what} (p = {test.p_for:.2g}) nor its opposite{among}"
 
 
 def expected_detectable(claim: Claim, study: Study, measured: Evidence | None) -> float | None:
-    """Largest over the claim's parts of the effect (or margin) that the design resolves with probability 0.8.
+    """Return the largest effect (or margin), over the claim's parts, that the design resolves with probability 0.8.
 
-    From the design alone, with the variance components of the same comparisons in `mini`; None where those are unknown.
+    Assumes the variance components that the same comparisons have in `measured`; None where those are unknown.
     """
     if measured is None:
         return None
     images = study.downstream_in(claim.domain).images
+    sizes = len(study.seeds), images.n_classes, images.eval_images_per_class
     found = []
-    for part in claim.parts(measured):
-        if part.spread is not None:
-            sizes = len(study.seeds), images.n_classes, images.eval_images_per_class
-            se, df = design_error(part.spread, *sizes, classes="fixed")
+    for part in claim.parts(measured.study):
+        outcome = evaluate_part(part, measured) if part.kind == ARMS else None
+        if outcome:
+            se, df = design_error(components(outcome.values, outcome.labels), *sizes, classes="fixed")
             found.append(smallest_margin(se, df) if part.test == EQUAL else smallest_detectable(se, df))
     return max(found, default=None)
 
 
-def _verdict(
-    claim: Claim, verdict: str, rule: str, decisive: int | None, detectable: float | None, parts: list[Part]
-) -> Verdict:
-    shown = [PartOutcome(**{name: getattr(part, name) for name in PartOutcome.model_fields}) for part in parts]
-    facts = {name: getattr(claim, name) for name in ("text", "section", "figure", "estimand")}
-    outcome = {"verdict": verdict, "rule": rule, "decisive": decisive, "detectable": detectable, "tests": shown}
-    return Verdict(claim=claim.id, **facts, **outcome)
+def _not_run(claim: Claim, why: str, detectable: float | None) -> Verdict:
+    return Verdict(**_facts(claim) | {"verdict": NOT_RUN}, rule=why, decisive=None, detectable=detectable, tests=[])
 
 
-def _words(verdict: Verdict) -> dict[str, str]:
-    """Effect and detectable effect as texts: in points of top-1, shares of species in percent."""
-    share = verdict.claim == "C1"
-    unit = " %" if share else " points"
-    detectable = "unknown" if verdict.detectable is None else f"{100 * verdict.detectable:.1f}{unit}"
-    if verdict.decisive is None:
-        return {"effect": "–", "detectable effect": detectable, "evidence": "–"}
-    test = verdict.tests[verdict.decisive]
-    sign = "" if share or test.what.startswith("standard deviation") else "+"
-    effect, low, high = (f"{100 * value:{sign}.1f}" for value in (test.effect, test.low, test.high))
-    evidence = f"{test.n_seeds} seeds, {test.n_classes} species, {test.n_images:,} images"
-    return {"effect": f"{effect}{unit} ({low} to {high})", "detectable effect": detectable, "evidence": evidence}
+def _facts(claim: Claim) -> dict[str, Any]:
+    return {"claim": claim.id} | {name: getattr(claim, name) for name in ("text", "section", "figure", "estimand")}
 
 
 def has_results(study_name: str) -> bool:
@@ -234,7 +245,7 @@ def ledger_path(study_name: str) -> Path:
 
 
 def read_ledger(study_name: str) -> Ledger:
-    """The ledger of a study as the last build wrote it. Raises `InputError` when it is missing or of another form."""
+    """Read the ledger that the last build wrote. Raises `InputError` when it is missing or of another form."""
     path = ledger_path(study_name)
     where = f"claims ledger {path} cannot be read"
     again = f"accepted: one that notebook 13_claims wrote for study {study_name!r}, run it again"
@@ -251,5 +262,5 @@ def read_ledger(study_name: str) -> Ledger:
 
 
 def schema() -> str:
-    """The ledger's JSON schema, as published beside it."""
+    """Return the ledger's JSON schema, as published beside it."""
     return json.dumps(Ledger.model_json_schema(), indent=1) + "\n"

@@ -10,8 +10,9 @@ import pandas as pd
 
 from pretraining_gain.plan.studies import load_study
 from pretraining_gain.tell.claims.declarations import CLAIMS
+from pretraining_gain.tell.claims.evidence import evaluate
 from pretraining_gain.tell.claims.ledger import NOT_RUN, UNRESOLVED, decide
-from pretraining_gain.tell.claims.what_if import Narrowed, Settings, retested_parts
+from pretraining_gain.tell.claims.what_if import Settings, narrowed
 from pretraining_gain.tell.results.evaluation import View
 
 COLUMNS = ["change", "verdicts that change", "which"]
@@ -19,8 +20,8 @@ COLUMNS = ["change", "verdicts that change", "which"]
 
 def verdict_with(settings: Settings) -> str:
     """The verdict alone, without what could be detected, which costs more."""
-    parts = retested_parts(settings, Narrowed.by(settings))
-    return decide(parts)[0] if parts else NOT_RUN
+    outcomes = evaluate(settings.claim_asked, narrowed(settings), settings.threshold)
+    return decide(outcomes)[0] if outcomes else NOT_RUN
 
 
 def single_changes(study_name: str) -> pd.DataFrame:

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -21,16 +20,14 @@ from pretraining_gain.commands import CommandLine, answer, whole_number
 from pretraining_gain.errors import InputError
 from pretraining_gain.plan.parameters import Parameters
 from pretraining_gain.plan.pools import Seed
-from pretraining_gain.plan.studies import Study, load_study
-from pretraining_gain.tell.claims.declarations import CLAIMS, GREATER, Claim, Evidence, Part, greater
+from pretraining_gain.plan.studies import Study
+from pretraining_gain.tell.claims.declarations import ARMS, Claim, claim_named
+from pretraining_gain.tell.claims.evidence import Evidence, Outcome, evaluate, species_of
 from pretraining_gain.tell.claims.ledger import Verdict, verdict_on
-from pretraining_gain.tell.results.evaluation import Evaluation, load_evaluation
-from pretraining_gain.tell.results.gains import figure1_species
+from pretraining_gain.tell.results.evaluation import Evaluation
 from pretraining_gain.tell.statistics.bootstrap import bootstrap_means
 
 DRAWS = 2000
-#: The claims about single species, and by what the table under them groups these.
-GROUPED = {"C1": "representation", "C2": "representation", "C3": "family", "C4": "supercategory"}
 Level = Literal["supercategory", "order", "family", "name"]
 
 
@@ -52,10 +49,7 @@ class Settings(Parameters):
 
     @property
     def claim_asked(self) -> Claim:
-        for claim in CLAIMS:
-            if claim.id == self.claim:
-                return claim
-        raise InputError(f"claim {self.claim!r} is unknown; accepted: {', '.join(claim.id for claim in CLAIMS)}")
+        return claim_named(self.claim)
 
     def narrow(self, evaluation: Evaluation) -> Evaluation:
         """Only the species and seeds that are kept. Raises `InputError` when none is, or for an unknown one."""
@@ -74,7 +68,7 @@ class Settings(Parameters):
                 correct[arm] = evaluation.correct[arm][rows][:, images]
         labels, ids = evaluation.labels[images], evaluation.image_ids[images]
         study = self.changed(evaluation.study)
-        kept_too = {"vote_cut": evaluation.vote_cut, "well_represented": evaluation.well_represented}
+        kept_too: dict[str, Any] = {"vote_cut": evaluation.vote_cut, "well_represented": evaluation.well_represented}
         return Evaluation(study, evaluation.downstream, seeds_of, labels, ids, correct, evaluation.runs, **kept_too)
 
     def changed(self, study: Study) -> Study:
@@ -87,66 +81,43 @@ def _each_known(what: str, given: Sequence[Any], known: Sequence[Any]) -> None:
             raise InputError(f"{what} {one!r} is unknown; accepted: {', '.join(map(str, known))}")
 
 
-@dataclass(frozen=True)
-class Narrowed(Evidence):
-    """A study's results as the settings leave them."""
-
-    settings: Settings = field(default_factory=Settings)
-
-    @classmethod
-    def by(cls, settings: Settings) -> Narrowed:
-        return cls(settings.changed(load_study(settings.study)), settings.study, settings=settings)
-
-    @cached_property
-    def out_other_way(self) -> Evaluation | None:
-        other = self.study.finetuned_the_other_way(self.out.downstream)
-        return self.settings.narrow(load_evaluation(self.name, other.name)) if other else None
-
-    def _evaluation(self, domain: str) -> Evaluation:
-        return self.settings.narrow(super()._evaluation(domain))
+def narrowed(settings: Settings) -> Evidence:
+    """A study's results on the claim's downstreams, as the settings leave them."""
+    evidence = Evidence.load(settings.study)
+    study = settings.changed(evidence.study)
+    names = {part.downstream for part in settings.claim_asked.parts(study)}
+    names |= {arm.downstream for arm in settings.claim_asked.arms(study)}
+    return Evidence(study, {name: settings.narrow(evidence.evaluations[name]) for name in names})
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Answer:
     """What came of it: the verdict with its tests, and intervals by the bootstrap: one row a part or group."""
 
     verdict: Verdict
     bootstrap: pd.DataFrame
 
 
-def recompute(settings: Settings) -> Outcome:
+def recompute(settings: Settings) -> Answer:
     """Test the claim again. Raises `InputError` for settings that are not accepted, or that leave nothing to test."""
-    claim, evidence = settings.claim_asked, Narrowed.by(settings)
-    parts = retested_parts(settings, evidence)
-    return Outcome(verdict_on(claim, parts), _bootstrap(claim, parts, evidence, settings.draws))
+    claim, evidence = settings.claim_asked, narrowed(settings)
+    outcomes = evaluate(claim, evidence, settings.threshold)
+    return Answer(verdict_on(claim, outcomes), _bootstrap(claim, outcomes, evidence, settings.draws))
 
 
-def retested_parts(settings: Settings, evidence: Narrowed) -> list[Part]:
-    """The parts of the claim, tested against the settings' margin and threshold."""
-    return [_retested(part, settings.threshold) for part in settings.claim_asked.parts(evidence)]
-
-
-def _retested(part: Part, threshold: float | None) -> Part:
-    if threshold is None or part.test != GREATER or part.estimate is None:
-        return part
-    return greater(part.what, part.estimate, threshold, part.contrast)
-
-
-def _bootstrap(claim: Claim, parts: list[Part], evidence: Narrowed, draws: int) -> pd.DataFrame:
+def _bootstrap(claim: Claim, outcomes: list[Outcome], evidence: Evidence, draws: int) -> pd.DataFrame:
     """Of each contrast (seeds and images resampled); or, of the claims about species, of the gain in each group (seeds and
     species resampled). In double precision, as the browser has it."""
-    options = {"draws": draws, "exact": True}
-    if claim.id in GROUPED:
-        out = evidence.out
-        species = figure1_species(out.species, out) if claim.id != "C4" else out.species
-        values, groups = out.difference(evidence.everything), species[GROUPED[claim.id]]
-        return bootstrap_means(values, out.labels, groups, resample_classes=True, **options)
+    options: dict[str, Any] = {"draws": draws, "exact": True}
+    parts = claim.parts(evidence.study)
+    if parts and parts[0].kind != ARMS:
+        evaluation = evidence.evaluations[parts[0].downstream]
+        values, groups = evidence.contrast(parts[0].weights), species_of(parts[0], evaluation)[parts[0].column]
+        return bootstrap_means(values, evaluation.labels, groups, resample_classes=True, **options)  # type: ignore[arg-type]
     rows = []
-    for part in parts:
-        if part.contrast:
-            values, labels = part.contrast.values, part.contrast.labels
-            together = pd.Series(part.what, index=np.unique(labels))
-            rows.append(bootstrap_means(values, labels, together, resample_classes=False, **options))
+    for outcome in outcomes:
+        together = pd.Series(outcome.part.what, index=np.unique(outcome.labels))
+        rows.append(bootstrap_means(outcome.values, outcome.labels, together, resample_classes=False, **options))
     return pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=["group", "mean", "low", "high"])
 
 
@@ -164,7 +135,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return answer("tweak", lambda: _print(recompute(Settings(**given))))
 
 
-def _print(outcome: Outcome) -> None:
+def _print(outcome: Answer) -> None:
     verdict = outcome.verdict
     print(f"{verdict.claim} {verdict.text}\n{verdict.verdict}: {verdict.rule}\n")
     columns = ["what", "test", "bound", "effect", "low", "high", "p_for", "p_against", "detectable"]

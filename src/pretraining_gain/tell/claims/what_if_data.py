@@ -12,30 +12,26 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pretraining_gain.errors import InputError
-from pretraining_gain.plan.pools import SCRATCH
-from pretraining_gain.plan.representation import NONE
 from pretraining_gain.plan.taxonomy import TAXON_COLUMNS
-from pretraining_gain.tell.claims.declarations import CLAIMS, FROZEN, Claim, Contrast, Evidence, Part
-from pretraining_gain.tell.claims.ledger import ALPHA, Ledger, Verdict
-from pretraining_gain.tell.claims.what_if import DRAWS, GROUPED
-from pretraining_gain.tell.results.evaluation import Evaluation, View
-from pretraining_gain.tell.results.gains import figure1_species
+from pretraining_gain.tell.claims.declarations import CLAIMS, KINDS, Arm, Claim, Part
+from pretraining_gain.tell.claims.evidence import Evidence, evaluate, species_of
+from pretraining_gain.tell.claims.ledger import ALPHA, Verdict, verdict_on
+from pretraining_gain.tell.claims.what_if import DRAWS
 
-FORM = 1
+FORM = 2
 
 
 def tweak_tables(study_name: str) -> dict[str, Any]:
     """All that the page needs of a study. Raises `InputError` when results are missing."""
-    view = View.from_parameters({"study": study_name, "draws": 1})
-    evidence, ledger = Evidence.of(view), Ledger.of(view)
+    evidence = Evidence.load(study_name)
     study = evidence.study
-    claims = [
-        _claim(claim, verdict, evidence) for claim, verdict in zip(CLAIMS, ledger.verdicts, strict=True) if verdict.tests
-    ]
-    used = {domain: {arm for one in claims for arm in _arms(one, domain)} for domain in ("out_of_domain", "in_domain")}
-    frozen = evidence.out_other_way
-    more = {f"{FROZEN}{evidence.everything}": (frozen, evidence.everything)} if frozen else {}
+    claims: list[Any] = []
+    arms: dict[Any, Any] = {}
+    for claim in CLAIMS:
+        verdict = verdict_on(claim, evaluate(claim, evidence))
+        if verdict.tests:
+            claims.append(_claim(claim, verdict, evidence))
+            arms.setdefault(claim.domain, set()).update(claim.arms(study))
     return {
         "form": FORM,
         "study": study.name,
@@ -44,35 +40,28 @@ def tweak_tables(study_name: str) -> dict[str, Any]:
         "seeds": study.seeds,
         "draws": DRAWS,
         "alpha": ALPHA,
-        "gain": {evidence.everything: 1.0, SCRATCH: -1.0},
-        "targets": {
-            "out_of_domain": _target(evidence.out, used["out_of_domain"], more),
-            "in_domain": _target(evidence.inside, used["in_domain"], {}),
-        },
+        "targets": {domain: _target(study.downstream_in(domain).name, used, evidence) for domain, used in arms.items()},
         "claims": claims,
     }
 
 
-def _arms(claim: dict[str, Any], domain: str) -> set[str]:
-    return {arm for part in claim["parts"] for arm in part.get("weights", {})} if claim["domain"] == domain else set()
-
-
-def _target(evaluation: Evaluation, arms: set[str], more: dict[str, tuple[Evaluation, str]]) -> dict[str, Any]:
-    """A target's species with their groups, and for each arm and seed one bit an image, images in the order of species.
-
-    `more`: arms of the same images that another evaluation holds under another name.
-    """
+def _target(name: str, arms: set[Arm], evidence: Evidence) -> dict[str, Any]:
+    """A target's species with their groups, and for each arm and seed one bit an image, images in the order of species."""
+    evaluation = evidence.evaluations[name]
     species = evaluation.species
     levels = [name for name in TAXON_COLUMNS if (species[name] != "not stated").any()]
-    sources = {arm: (evaluation, arm) for arm in evaluation.correct if arm in arms | {evaluation.study.everything, SCRATCH}}
     order = np.argsort(evaluation.labels, kind="stable")
     return {
         "title": evaluation.downstream.title,
         "images": np.unique(evaluation.labels, return_counts=True)[1].tolist(),
         "levels": {level: _coded(species[level]) for level in [*levels, "name"]},
         "representation": species["representation"].tolist(),
-        "arms": {name: _bits(one.correct[arm][:, order]) for name, (one, arm) in (sources | more).items()},
+        "arms": {_key(arm): _bits(evidence.evaluations[arm.downstream].correct[arm.name][:, order]) for arm in sorted(arms)},
     }
+
+
+def _key(arm: Arm) -> str:
+    return f"{arm.downstream}/{arm.name}"
 
 
 def _coded(groups: pd.Series) -> dict[str, list[Any]]:
@@ -85,60 +74,21 @@ def _bits(correct: np.ndarray) -> list[str]:
 
 
 def _claim(claim: Claim, verdict: Verdict, evidence: Evidence) -> dict[str, Any]:
-    parts = list(claim.parts(evidence))
-    if claim.id in GROUPED:
-        specs = _about_species(claim.id, evidence)
-    else:
-        specs = [{"estimator": "mean", "weights": dict(_contrast(part).weights)} for part in parts]
-    told = [{"what": part.what, "test": part.test, "bound": part.bound} for part in parts]
     facts = {name: getattr(claim, name) for name in ("id", "text", "estimand", "figure", "domain")}
-    return facts | {
-        "level": GROUPED.get(claim.id, ""),
-        "species": _places(figure1_species(evidence.out.species, evidence.out).index, evidence)
-        if claim.id in ("C1", "C2", "C3")
-        else None,
-        "parts": [one | spec for one, spec in zip(told, specs, strict=True)],
-        "book": verdict.model_dump(include={"verdict", "rule", "decisive", "tests"}),
-    }
+    book = verdict.model_dump(include={"verdict", "rule", "decisive", "tests"})
+    return facts | {"parts": [_part(part, evidence) for part in claim.parts(evidence.study)], "book": book}
 
 
-def _contrast(part: Part) -> Contrast:
-    if part.contrast is None:
-        raise InputError(f"part {part.what!r} is no contrast of arms, and no page can compute it")
-    return part.contrast
-
-
-def _about_species(claim: str, evidence: Evidence) -> list[dict[str, Any]]:
-    """The estimators of the claims about species, each with what it compares."""
-    species = evidence.out.species
-    if claim == "C1":
-        return [{"estimator": "share"}]
-    if claim == "C3":
-        return [{"estimator": "spread", "level": "family"}]
-    if claim == "C4":
-        mammals = species["supercategory"] == "Mammals"
-        parts = {"spread": {"estimator": "spread", "level": "supercategory"}, "difference": _difference(mammals, evidence)}
-        groups = species["supercategory"].nunique()
-        kept = {"spread": 1 < groups < len(species), "difference": min(mammals.sum(), (~mammals).sum()) > 1}
-        return [part for name, part in parts.items() if kept[name]]
-    shown = figure1_species(species, evidence.out)
-    grade = next(grade for grade in sorted(set(shown["representation"])) if grade not in (NONE, "some"))
-    return [
-        {
-            "estimator": "difference",
-            "first": _places(shown.index[shown["representation"] == grade], evidence),
-            "second": _places(shown.index[shown["representation"] == NONE], evidence),
-        }
-    ]
-
-
-def _difference(first: pd.Series, evidence: Evidence) -> dict[str, Any]:
-    places = {"first": _places(first.index[first], evidence), "second": _places(first.index[~first], evidence)}
-    return {"estimator": "difference"} | places
-
-
-def _places(class_ids: pd.Index, evidence: Evidence) -> list[int]:
-    return np.searchsorted(evidence.out.classes.index, class_ids).tolist()
+def _part(part: Part, evidence: Evidence) -> dict[str, Any]:
+    """A part as the page computes it: species by their places in the target's table."""
+    evaluation = evidence.evaluations[part.downstream]
+    species = species_of(part, evaluation)
+    places = np.searchsorted(evaluation.classes.index, species.index)
+    facts = {name: getattr(part, name) for name in ("what", "test", "kind", "bound", "column")}
+    facts |= {"unit": KINDS[part.kind].unit, "signed": KINDS[part.kind].signed}
+    facts |= {"weights": {_key(arm): weight for arm, weight in part.weights.items()}}
+    facts |= {"species": places.tolist()} if part.figure1_only else {}
+    return facts | {"between": [places[group.mask(species)].tolist() for group in part.between or ()]}
 
 
 def plain_verdicts(tables: dict[str, Any]) -> pd.DataFrame:

@@ -66,7 +66,7 @@ class Audit:
 
     def birds(self, vote_cut: float | None = None) -> pd.Series:
         """Count the correct images of each bird class at a vote cut: name -> count, fewest first."""
-        birds = self.annotations[self.annotations["category"] == "Bird"]
+        birds = self.annotations[self.annotations["category"] == "Bird"]  # type: ignore[index]
         counts = correct_images(birds, self.view.vote_cut if vote_cut is None else vote_cut)
         names = load_class_table("imagenet1k").set_index("key")["name"]
         return counts.rename(index=names).sort_values(kind="stable")
@@ -143,10 +143,7 @@ class Audit:
 
 
 @figure(
-    key="figure_thresholds",
-    number="A1",
-    title="Well represented bird classes by threshold",
-    notebook="14_audit",
+    key="figure_thresholds", number="A1", title="Well represented bird classes by threshold", notebook="14_audit",
     needs=_ANNOTATIONS,
 )
 def figure_thresholds(audit: Audit) -> go.Figure | str:
@@ -159,10 +156,7 @@ def figure_thresholds(audit: Audit) -> go.Figure | str:
         counts = audit.birds(cut)
         drawn.add_trace(
             go.Scatter(
-                x=wanted,
-                y=[int((counts >= least).sum()) for least in wanted],
-                name=label,
-                mode="lines",
+                x=wanted, y=[int((counts >= least).sum()) for least in wanted], name=label, mode="lines",
                 line={"dash": dash, "shape": "hv"},
                 hovertemplate=f"at least %{{x}} correct images: %{{y}} classes<br>{label}<extra></extra>",
             )
@@ -174,10 +168,7 @@ def figure_thresholds(audit: Audit) -> go.Figure | str:
 
 
 @figure(
-    key="figure_classes",
-    number="A2",
-    title="Correct images of each bird class",
-    notebook="14_audit",
+    key="figure_classes", number="A2", title="Correct images of each bird class", notebook="14_audit",
     needs=_ANNOTATIONS,
 )
 def figure_classes(audit: Audit) -> go.Figure | str:
@@ -188,10 +179,7 @@ def figure_classes(audit: Audit) -> go.Figure | str:
     values = {label: audit.birds(cut).reindex(order).tolist() for label, cut in VOTE_CUTS.items()}
     start = list(VOTE_CUTS).index("majority (above 0)")
     bars = go.Bar(
-        x=list(values.values())[start],
-        y=list(order),
-        orientation="h",
-        marker={"color": BLUE},
+        x=list(values.values())[start], y=list(order), orientation="h", marker={"color": BLUE},
         hovertemplate="<b>%{y}</b>: %{x} of 50 images correct<extra></extra>",
     )
     drawn = go.Figure(bars)

@@ -22,9 +22,7 @@ _MEASURES = {"cpu_s": "processor time, s", "peak_mb": "peak memory, MB"}
 
 
 @figure(
-    key="figure_growth",
-    number="P2",
-    title="Time and memory of the analysis by the size of the study",
+    key="figure_growth", number="P2", title="Time and memory of the analysis by the size of the study",
     notebook="21_performance",
     needs=Files("growth", "Simulated results of study paper", lambda _: [results_of("bench", "growth.json") / "growth.json"]),
 )

@@ -19,10 +19,7 @@ _ROW_PX = 30
 
 
 @figure(
-    key="figure_targets",
-    number="P1",
-    title="Speed against what it is compared with",
-    notebook="21_performance",
+    key="figure_targets", number="P1", title="Speed against what it is compared with", notebook="21_performance",
     needs=Files("bench", "Benchmark", lambda view: [results_of("bench", "cpu.json") / f"{view.device}.json"]),
 )
 def figure_of_view(view: PerformanceView) -> go.Figure:
@@ -41,10 +38,7 @@ def figure_targets(targets: pd.DataFrame) -> go.Figure:
         colour, symbol = _STYLES[outcome]
         figure.add_trace(
             go.Scatter(
-                x=part["reached"],
-                y=rows[part.index],
-                name=f"reached, aim {outcome}",
-                mode="markers",
+                x=part["reached"], y=rows[part.index], name=f"reached, aim {outcome}", mode="markers",
                 marker={"color": colour, "symbol": symbol, "size": 10},
                 error_x={"type": "data", "symmetric": False, "width": 0, "thickness": 1.5,
                          "array": part["high"] - part["reached"], "arrayminus": part["reached"] - part["low"]},

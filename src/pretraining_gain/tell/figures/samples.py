@@ -10,13 +10,10 @@ from pretraining_gain.tell.figures.declare import Html, StudyFile, figure
 
 
 @figure(
-    key="figure_5",
-    number="5",
-    title="The two domains side by side",
-    notebook="12_samples",
+    key="figure_5", number="5", title="The two domains side by side", notebook="12_samples",
     needs=StudyFile("images of the data at hand"),
 )
-def figure_5(images: Sequence[Any] | str) -> Html | str:
+def figure_5(images: Any) -> Html | str:
     """Show sample images, one row per species, the source's on the left.
 
     Each image has `species`, `domain`, `label`, `png_base64`, `image_id` and `credit`.

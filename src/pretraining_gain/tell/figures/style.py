@@ -10,7 +10,7 @@ import pandas as pd
 BLUE, ORANGE, GREEN, YELLOW, GREY = "#0072B2", "#D55E00", "#009E73", "#E69F00", "#767676"
 RULE = {"color": GREY, "width": 1}
 DOTTED_RULE = RULE | {"dash": "dot"}
-LAYOUT = {
+LAYOUT: dict[str, Any] = {
     "template": "plotly_white",
     "paper_bgcolor": "rgba(0,0,0,0)",
     "plot_bgcolor": "rgba(0,0,0,0)",
@@ -25,7 +25,7 @@ def panels_layout(top_px: int, legend_y: float) -> dict[str, Any]:
     """Return the layout of a figure with panels: room for their titles and, above them, for the legend."""
     return LAYOUT | {
         "margin": {"l": 60, "r": 15, "t": top_px, "b": 60},
-        "legend": LAYOUT["legend"] | {"y": legend_y},
+        "legend": {**LAYOUT["legend"], "y": legend_y},
     }
 
 

@@ -42,10 +42,7 @@ Curves = list[tuple[go.Scatter, dict[str, list[float]]]]
 
 
 @figure(
-    key="figure_3",
-    number="3",
-    title="Top-1 out of domain by number of pretraining classes",
-    notebook="11_subsets",
+    key="figure_3", number="3", title="Top-1 out of domain by number of pretraining classes", notebook="11_subsets",
     needs=Runs(("out_of_domain",), pools_of="3", designs="published"),
 )
 def figure_3(results: StudyResults) -> go.Figure:
@@ -54,10 +51,7 @@ def figure_3(results: StudyResults) -> go.Figure:
 
 
 @figure(
-    key="figure_4",
-    number="4",
-    title="Top-1 in domain by number of pretraining classes",
-    notebook="11_subsets",
+    key="figure_4", number="4", title="Top-1 in domain by number of pretraining classes", notebook="11_subsets",
     needs=Runs(("in_domain",), pools_of="4", designs="published"),
 )
 def figure_4(results: StudyResults) -> go.Figure:
@@ -79,10 +73,7 @@ def subset_curves(arms: pd.DataFrame, number: str = "3") -> go.Figure:
 
 
 @figure(
-    key="figure_6",
-    number="6",
-    title="Top-1 by expected number of animal classes",
-    notebook="11_subsets",
+    key="figure_6", number="6", title="Top-1 by expected number of animal classes", notebook="11_subsets",
     needs=Runs(("out_of_domain", "in_domain"), pools_of="6", designs="published"),
 )
 def figure_6(results: StudyResults) -> go.Figure:
@@ -151,15 +142,9 @@ def _line(part: pd.DataFrame, pool: Pool) -> go.Scatter:
         f"{len(part['by_seed'].iloc[0])} seeds<extra></extra>",
     ]
     return go.Scatter(
-        y=part["mean"],
-        name=pool.label,
-        legendgroup=pool.name,
-        showlegend=True,
-        mode="lines" if scratch else "lines+markers",
-        cliponaxis=False,
-        error_y=interval_bars(part, thickness=1),
-        line={"color": pool.colour, "dash": pool.dash},
-        marker={"symbol": pool.marker, "size": 10},
+        y=part["mean"], name=pool.label, legendgroup=pool.name, showlegend=True,
+        mode="lines" if scratch else "lines+markers", cliponaxis=False, error_y=interval_bars(part, thickness=1),
+        line={"color": pool.colour, "dash": pool.dash}, marker={"symbol": pool.marker, "size": 10},
         customdata=part[["low", "high", "k", "animal_classes", "pretrain_images", "pretrain_steps"]],
         hovertemplate="<br>".join(lines),
     )
@@ -167,12 +152,8 @@ def _line(part: pd.DataFrame, pool: Pool) -> go.Scatter:
 
 def _seeds(part: pd.DataFrame, pool: Pool) -> go.Scatter:
     return go.Scatter(
-        y=part["by_seed"].explode().astype(float),
-        cliponaxis=False,
-        mode="markers",
-        showlegend=False,
-        legendgroup=pool.name,
-        marker={"color": pool.colour, "size": 5, "opacity": 0.6},
+        y=part["by_seed"].explode().astype(float), cliponaxis=False, mode="markers", showlegend=False,
+        legendgroup=pool.name, marker={"color": pool.colour, "size": 5, "opacity": 0.6},
         hovertemplate="one seed: %{y:.1%}<extra></extra>",
     )
 

@@ -28,10 +28,7 @@ def figure_1(results: StudyResults) -> go.Figure:
 
 
 @figure(
-    key="figure_2",
-    number="2",
-    title="Top-1 with and without pretraining by supercategory",
-    notebook="10_taxa",
+    key="figure_2", number="2", title="Top-1 with and without pretraining by supercategory", notebook="10_taxa",
     needs=_NEEDS,
 )
 def figure_2(results: StudyResults) -> go.Figure:
@@ -52,10 +49,7 @@ def figure1_gain_by_taxon(species: pd.DataFrame) -> go.Figure:
         colour, symbol = REPRESENTATION_STYLES.get(name, REPRESENTATION_STYLES["best"])
         figure.add_trace(
             go.Scatter(
-                x=part["family"].map(_short),
-                y=100 * part["mean"],
-                name=name,
-                mode="markers",
+                x=part["family"].map(_short), y=100 * part["mean"], name=name, mode="markers",
                 marker={"color": colour, "symbol": symbol, "size": 9},
                 error_y=interval_bars(part, scale=100, thickness=1),
                 customdata=part[["name", "family", "n_images"]].assign(low=100 * part["low"], high=100 * part["high"]),
@@ -100,11 +94,7 @@ def figure2_supercategories(groups: pd.DataFrame) -> go.Figure:
         part = groups[groups["quantity"] == quantity].set_index("group").loc[order].reset_index()
         figure.add_trace(
             go.Bar(
-                x=part["group"],
-                y=part["mean"],
-                name=label,
-                marker={"color": colour},
-                error_y=interval_bars(part),
+                x=part["group"], y=part["mean"], name=label, marker={"color": colour}, error_y=interval_bars(part),
                 customdata=part[["low", "high", "n_classes", "n_images"]],
                 hovertemplate=f"<b>%{{x}}</b>, {label}<br>top-1 %{{y:.1%}}, interval %{{customdata[0]:.1%}} to "
                 "%{customdata[1]:.1%}<br>%{customdata[2]} species, %{customdata[3]} images<extra></extra>",

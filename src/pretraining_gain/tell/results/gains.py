@@ -6,10 +6,11 @@ from collections.abc import Collection
 from itertools import combinations
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 
 from pretraining_gain.errors import InputError
-from pretraining_gain.plan.pools import POOLS, SCRATCH
+from pretraining_gain.plan.pools import POOLS, SCRATCH, shown_in
 from pretraining_gain.plan.representation import (
     NONE,
     REPRESENTED,
@@ -25,20 +26,19 @@ from pretraining_gain.tell.statistics.estimates import bootstrap_means, estimate
 if TYPE_CHECKING:
     from pretraining_gain.tell.results.study import StudyResults
 
+Numbers = dict[str, float | int | str]
+
 
 def species_gains(evaluation: Evaluation, arm: str, draws: int) -> pd.DataFrame:
-    """Gain of each downstream class: `mean`, `low`, `high` (seeds and images resampled), n_images, name, taxa, representation."""
-    classes = evaluation.classes
-    each_its_own = pd.Series(classes.index, index=classes.index)
-    table = bootstrap_means(
-        evaluation.difference(arm), evaluation.labels, each_its_own, resample_classes=False, draws=draws
-    )
+    """Estimate the gain of each downstream class: `mean`, `low`, `high` (seeds and images resampled), n_images, name, taxa,
+    representation."""
+    each = pd.Series(evaluation.classes.index, index=evaluation.classes.index)
+    table = bootstrap_means(evaluation.difference(arm), evaluation.labels, each, resample_classes=False, draws=draws)
     return table.join(evaluation.species, on="group").rename(columns={"group": "class_id"})
 
 
 def figure1_species(species: pd.DataFrame, evaluation: Evaluation) -> pd.DataFrame:
-    """The species that Figure 1 shows: all, or, where birds are graded by the annotations, the birds of families of
-    which the source names at least one species."""
+    """Select the species of Figure 1: all, or, where annotations grade birds, the birds of families that the source names."""
     if evaluation.study.representation == "named":
         return species
     birds = species[species["supercategory"] == "Birds"]
@@ -47,87 +47,76 @@ def figure1_species(species: pd.DataFrame, evaluation: Evaluation) -> pd.DataFra
 
 
 def group_accuracy(evaluation: Evaluation, arm: str, column: str, draws: int) -> pd.DataFrame:
-    """Top-1 from `arm`, top-1 from scratch, and the paired gain, for each value of a class-table column.
+    """Estimate top-1 from `arm`, top-1 from scratch, and the paired gain, for each value of a class-table column.
 
-    Rows: group × `quantity` in (pretrained, scratch, gain), with interval; species of a group are resampled.
+    One row per group and `quantity` (pretrained, scratch, gain), with interval; species of a group are resampled.
     """
-    quantities = {
-        "pretrained": evaluation.correct[arm],
-        SCRATCH: evaluation.correct[SCRATCH],
-        "gain": evaluation.difference(arm),
-    }
-    groups = evaluation.species[column]
-    parts = [
-        bootstrap_means(values, evaluation.labels, groups, resample_classes=True, draws=draws).assign(quantity=name)
-        for name, values in quantities.items()
-    ]
+    gain = evaluation.difference(arm)
+    quantities = {"pretrained": evaluation.correct[arm], SCRATCH: evaluation.correct[SCRATCH], "gain": gain}
+    groups, parts = evaluation.species[column], []
+    for name, values in quantities.items():
+        found = bootstrap_means(values, evaluation.labels, groups, resample_classes=True, draws=draws)
+        parts.append(found.assign(quantity=name))
     return pd.concat(parts, ignore_index=True)
 
 
-def arm_accuracy(evaluation: Evaluation, draws: int, arms: Collection[str] = ()) -> pd.DataFrame:
-    """Top-1 over all images, and the gain, for each arm: one row an arm and quantity (`top1`, `gain`), with interval.
+def overall(evaluation: Evaluation, values: np.ndarray, draws: int) -> pd.Series:
+    """Estimate the mean of (S, N) `values` over all images, with interval; seeds and images are resampled."""
+    together = pd.Series("all", index=evaluation.classes.index)
+    found = bootstrap_means(values, evaluation.labels, together, resample_classes=False, draws=draws)
+    return found.iloc[0].drop("group")
 
-    `arms`: only these. Seeds and images are resampled; the species are the ones meant. Columns also: arm, pool, k, design,
-    `expected_animals` (0 from scratch), what the source was made of (means over seeds; by seed in lists, `…_by_seed`), and
-    `by_seed` (list).
+
+def arm_accuracy(evaluation: Evaluation, draws: int, arms: Collection[str] = ()) -> pd.DataFrame:
+    """Estimate top-1 over all images, and the gain, of each arm (or only of `arms`).
+
+    One row per arm and `quantity` (top1, gain). Columns: arm, pool, k, design, `expected_animals` (0 from scratch), what
+    the source was made of (means over seeds; lists by seed in `…_by_seed`), `by_seed` (list), and the estimate.
     """
-    everything = pd.Series("all", index=evaluation.classes.index)
     runs = evaluation.runs[evaluation.runs["arm"].isin(arms)] if arms else evaluation.runs
     by_arm = runs.groupby("arm", sort=False)
     made_of = by_arm[["animal_classes", "pretrain_images", "pretrain_steps"]]
     facts = by_arm[["pool", "k", "design"]].first().join(made_of.mean()).join(made_of.agg(list).add_suffix("_by_seed"))
     source = load_class_table(evaluation.study.source.class_table)
-    facts["expected_animals"] = [
-        POOLS[pool].expected_animals(source, k) if pool in POOLS else 0.0 for pool, k in zip(facts["pool"], facts["k"], strict=True)
-    ]
+    pools = zip(facts["pool"], facts["k"], strict=True)
+    facts["expected_animals"] = [POOLS[pool].expected_animals(source, k) if pool in POOLS else 0.0 for pool, k in pools]
     rows = []
     for arm, fact in facts.iterrows():
         for quantity, values in {"top1": evaluation.correct[arm], "gain": evaluation.difference(arm)}.items():
-            interval = bootstrap_means(values, evaluation.labels, everything, resample_classes=False, draws=draws)
-            rows.append(
-                {
-                    "arm": arm,
-                    **fact,
-                    "quantity": quantity,
-                    "by_seed": values.mean(axis=1).tolist(),
-                    **interval.iloc[0].drop("group"),
-                }
-            )
+            seeds = {"quantity": quantity, "by_seed": values.mean(axis=1).tolist()}
+            rows.append({"arm": arm, **fact, **seeds, **overall(evaluation, values, draws)})
     return pd.DataFrame(rows)
 
 
 def pool_contrasts(evaluation: Evaluation, draws: int) -> pd.DataFrame:
-    """Top-1 of one pool minus another's with equally many classes, paired by image and seed, with interval.
+    """Estimate top-1 of one pool minus another's with equally many classes, paired by image and seed.
 
-    One row a pair and k that both have: first, second, k, mean, low, high. Seeds and images are resampled.
+    One row per ordered pair of the pools of Figure 3 and k that both have: first, second, k, mean, low, high.
     """
-    everything = pd.Series("all", index=evaluation.classes.index)
-    rows = []
-    for first, second in combinations(("animal", "random", "non_animal"), 2):
-        for k in evaluation.study.arms.get(first, []):
-            arms = f"{first}-k{k}", f"{second}-k{k}"
-            if all(arm in evaluation.correct for arm in arms):
-                values = evaluation.difference(*arms)
-                interval = bootstrap_means(values, evaluation.labels, everything, resample_classes=False, draws=draws)
-                rows.append({"first": first, "second": second, "k": k, **interval.iloc[0].drop("group")})
+    arms, rows = evaluation.study.arms, []
+    for first, second in combinations([pool for pool in shown_in("3") if pool in arms], 2):
+        for k in sorted(set(arms[first]) & set(arms[second])):
+            pair = f"{first}-k{k}", f"{second}-k{k}"
+            if set(pair) <= set(evaluation.correct):
+                found = overall(evaluation, evaluation.difference(*pair), draws)
+                mirrored = {"mean": -found["mean"], "low": -found["high"], "high": -found["low"]}
+                rows.append({"first": first, "second": second, "k": k, **found})
+                rows.append({"first": second, "second": first, "k": k, **found, **mirrored})
     return pd.DataFrame(rows)
 
 
-def animal_share(evaluation: Evaluation) -> float:
-    """Expected share of animals in a random subset of the source (the paper's 0.398, Appendix F)."""
-    table = load_class_table(evaluation.study.source.class_table)
-    return float(table["animal"].mean())
+def with_interval(key: str, found: pd.Series | dict) -> Numbers:
+    """Return an estimate as three numbers: `key`, `key_low`, `key_high`."""
+    return {key: found["mean"], f"{key}_low": found["low"], f"{key}_high": found["high"]}
 
 
-def taxa_numbers(results: StudyResults) -> dict[str, float | int | str]:
+def taxa_numbers(results: StudyResults) -> Numbers:
     """Return what the chapter on individual taxa states: fractions, counts and names."""
     species, groups, evaluation = results.species, results.supercategories, results.out_of_domain
     arm, draws = results.view.arm, results.view.draws
-    overall = arm_accuracy(evaluation, draws, {arm, SCRATCH}).set_index(["arm", "quantity"])
+    arms = arm_accuracy(evaluation, draws, {arm, SCRATCH}).set_index(["arm", "quantity"])
     gains = groups[groups["quantity"] == "gain"].sort_values("mean")
-    by_representation = group_accuracy(evaluation, arm, "representation", draws)
-    by_representation = by_representation[by_representation["quantity"] == "gain"].set_index("group")
-    numbers: dict[str, float | int | str] = {
+    numbers: Numbers = {
         "study": evaluation.study.name,
         "draws": draws,
         "n_seeds": len(evaluation.seeds),
@@ -138,60 +127,56 @@ def taxa_numbers(results: StudyResults) -> dict[str, float | int | str]:
         "share_helped": float((species["mean"] > 0).mean()),
         "n_clearly_helped": int((species["low"] > 0).sum()),
         "n_clearly_hurt": int((species["high"] < 0).sum()),
-        "top1_pretrained": overall.at[(arm, "top1"), "mean"],
-        "top1_scratch": overall.at[(SCRATCH, "top1"), "mean"],
-        "gain": overall.at[(arm, "gain"), "mean"],
-        "gain_low": overall.at[(arm, "gain"), "low"],
-        "gain_high": overall.at[(arm, "gain"), "high"],
+        "top1_pretrained": arms.at[(arm, "top1"), "mean"],
+        "top1_scratch": arms.at[(SCRATCH, "top1"), "mean"],
+        **with_interval("gain", arms.loc[(arm, "gain")]),
         "most_supercategory": gains.iloc[-1]["group"],
         "most_gain": gains.iloc[-1]["mean"],
         "least_supercategory": gains.iloc[0]["group"],
         "least_gain": gains.iloc[0]["mean"],
     }
     annotated = evaluation.study.representation == "annotated"
-    numbers |= _with_correct_images(evaluation, arm, figure1_species(species, evaluation)) if annotated else {}
+    numbers |= _count_correlation(results) if annotated else {}
+    graded = group_accuracy(evaluation, arm, "representation", draws)
+    graded = graded[graded["quantity"] == "gain"].set_index("group")
+    missing = pd.Series({"mean": float("nan"), "low": float("nan"), "high": float("nan"), "n_classes": 0})
     best = well_represented(evaluation.well_represented) if annotated else REPRESENTED
     for label, group in {"represented": best, "unrepresented": NONE}.items():
-        known = group in by_representation.index
-        numbers[f"n_{label}"] = int(by_representation.at[group, "n_classes"]) if known else 0
-        for part, column in {"": "mean", "_low": "low", "_high": "high"}.items():
-            numbers[f"gain_{label}{part}"] = by_representation.at[group, column] if known else float("nan")
+        found = graded.loc[group] if group in graded.index else missing
+        numbers |= {f"n_{label}": int(found["n_classes"])} | with_interval(f"gain_{label}", found)
     return numbers
 
 
-def _with_correct_images(evaluation: Evaluation, arm: str, species: pd.DataFrame) -> dict[str, float]:
-    """Correlation of the gain with the number of correct source images, over the species shown (Spearman, with interval).
-
-    Only where the study grades by the annotations; not a number where it cannot be computed.
-    """
-    correct = correct_images(load_annotations(), evaluation.vote_cut)
-    counts = best_represented(evaluation.classes.loc[species["class_id"]], correct)
+def _count_correlation(results: StudyResults) -> Numbers:
+    """Correlate the gain with the number of correct source images, over the species shown (Spearman); NaN where impossible."""
+    evaluation = results.out_of_domain
+    shown = evaluation.classes.loc[results.figure1_species["class_id"]]
+    counts = best_represented(shown, correct_images(load_annotations(), evaluation.vote_cut))
     try:
-        found = estimate_correlation(evaluation.difference(arm), evaluation.labels, counts, rank=True)
+        found = estimate_correlation(evaluation.difference(results.view.arm), evaluation.labels, counts, rank=True)
     except InputError:  # fewer than four species, or all alike
-        return dict.fromkeys(("count_correlation", "count_correlation_low", "count_correlation_high"), float("nan"))
+        return with_interval("count_correlation", dict.fromkeys(("mean", "low", "high"), float("nan")))
     low, high = found.interval()
-    return {"count_correlation": found.mean, "count_correlation_low": low, "count_correlation_high": high}
+    return with_interval("count_correlation", {"mean": found.mean, "low": low, "high": high})
 
 
-def subset_numbers(results: StudyResults) -> dict[str, float | int | str]:
+def subset_numbers(results: StudyResults) -> Numbers:
     """Return what the chapter on specialised pretraining data states.
 
     For each domain (`out`, `in`): by arm, e.g. `out_top1_animal_k4`, `out_gain_animal_k4`, and by pair of pools, e.g.
     `out_animal_minus_random_k4`; each with `_low` and `_high`.
     """
-    numbers: dict[str, float | int | str] = {
+    numbers: Numbers = {
         "study": results.study.name,
         "n_seeds": len(results.out_of_domain.seeds),
-        "animal_share": results.animal_share,
+        "animal_share": results.study.animal_share,
     }
-    for prefix, evaluation in (("out", results.out_of_domain), ("in", results.in_domain)):
+    for prefix, domain in (("out", "out_of_domain"), ("in", "in_domain")):
+        evaluation = results.evaluation(domain)
         numbers[f"{prefix}_n_images"] = len(evaluation.labels)
         numbers[f"{prefix}_n_species"] = len(evaluation.classes)
-        for row in results.arms(f"{prefix}_{'of_' * (prefix == 'out')}domain").to_dict("records"):
-            key = f"{prefix}_{row['quantity']}_{row['arm'].replace('-', '_')}"
-            numbers |= {key: row["mean"], f"{key}_low": row["low"], f"{key}_high": row["high"]}
+        for row in results.arms(domain).to_dict("records"):
+            numbers |= with_interval(f"{prefix}_{row['quantity']}_{row['arm'].replace('-', '_')}", row)
         for row in pool_contrasts(evaluation, results.view.draws).to_dict("records"):
-            key = f"{prefix}_{row['first']}_minus_{row['second']}_k{row['k']}"
-            numbers |= {key: row["mean"], f"{key}_low": row["low"], f"{key}_high": row["high"]}
+            numbers |= with_interval(f"{prefix}_{row['first']}_minus_{row['second']}_k{row['k']}", row)
     return numbers

@@ -1,4 +1,4 @@
-"""What runs left, read strictly: a file that is not whole, or not what it should be, is named, and how to make it again."""
+"""Read the files that runs and tables left, strictly: a damaged or wrong file is named, with how to make it again."""
 
 from __future__ import annotations
 
@@ -18,34 +18,30 @@ _PREDICTIONS = ("image_id", "label", "prediction")
 
 
 def read_predictions(path: Path, n_classes: int, again: str, sha256: str) -> pd.DataFrame:
-    """The predictions of a finished run: columns image_id (text, each once), label and prediction (int class ids).
+    """Return the predictions of a finished run: columns image_id (text, unique), label and prediction (int class ids).
 
-    Raises `InputError` when the file is missing, damaged or holds anything else; `again` says how to make it.
+    Reads with pandas: `read_table` would take long for one row per image. Raises `InputError` when the file is missing,
+    damaged or holds anything else; `again` says how to make it.
     """
-    table = _read_predictions(path, again)
-    problem = _problem_of(table, n_classes) or _differs(path, sha256)
-    if problem:
+    try:
+        table = pd.read_csv(path, keep_default_na=False, dtype={"image_id": str})
+    except (OSError, EOFError, ValueError, OverflowError, zlib.error) as error:
+        raise InputError(f"predictions {path} cannot be read ({' '.join(str(error).split())}); {again}") from None
+    missing = [name for name in _PREDICTIONS if name not in table]
+    if missing:
+        raise InputError(f"predictions {path} lacks column {missing[0]!r}; accepted: {', '.join(_PREDICTIONS)}; {again}")
+    if table.empty:
+        raise InputError(f"predictions {path} has no rows; accepted: one row or more; {again}")
+    if problem := _problem(table, n_classes) or _differs(path, sha256):
         raise InputError(f"predictions {path}: {problem}; {again}")
     return table
 
 
-def checksum(path: Path) -> str:
-    """SHA-256 of a file, as hex digits; of one that cannot be read: none."""
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError:
-        return ""
-
-
-def _differs(path: Path, sha256: str) -> str:
-    own = checksum(path)
-    return "" if own == sha256 else f"its checksum is {own[:12]}…; accepted: {sha256[:12]}…"
-
-
-def _problem_of(table: pd.DataFrame, n_classes: int) -> str:
+def _problem(table: pd.DataFrame, n_classes: int) -> str:
+    """Say what is wrong with the values of a table of predictions; empty if nothing is."""
     for column in _PREDICTIONS[1:]:
         if not pd.api.types.is_integer_dtype(table[column]):
-            return f"column {column!r} holds what is no class id; accepted: whole numbers from 0"
+            return f"column {column!r} has values that are no class ids; accepted: whole numbers from 0"
         least, most = table[column].min(), table[column].max()
         if least < 0 or most >= n_classes:
             return f"column {column!r} has class id {least if least < 0 else most}; accepted: 0 to {n_classes - 1}"
@@ -53,13 +49,26 @@ def _problem_of(table: pd.DataFrame, n_classes: int) -> str:
     return f"image {twice.iloc[0]!r} appears twice; accepted: each image once" if len(twice) else ""
 
 
+def checksum(path: Path) -> str:
+    """Return the SHA-256 of a file as hex digits, or an empty text if it cannot be read."""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        return ""
+
+
+def _differs(path: Path, sha256: str) -> str:
+    found = checksum(path)
+    return "" if found == sha256 else f"its checksum is {found[:12]}…; accepted: {sha256[:12]}…"
+
+
 def read_results(
     path: Path, texts: Sequence[str], numbers: Sequence[str], may_be_empty: Sequence[str], again: str
 ) -> pd.DataFrame:
-    """A table of results, with columns of `texts`, of `numbers`, and others, which are numbers where all their values are.
+    """Return a table of results with columns of `texts` and `numbers`; other columns are numbers where all values are.
 
-    Raises `InputError` when it is missing or damaged, holds anything else, or is not the one that `SHA256SUMS` beside it
-    was written for; `again` says how to make it.
+    Raises `InputError` when the file is missing or damaged, holds anything else, or does not match `SHA256SUMS` beside
+    it; `again` says how to make it.
     """
     try:
         table = read_table(path, [name for name in (*texts, *numbers) if name not in may_be_empty])
@@ -72,7 +81,13 @@ def read_results(
         elif column in numbers:
             wrong = table.loc[values.isna(), column].iloc[0]
             raise InputError(f"table {path}: column {column!r} has {wrong!r}; accepted: numbers; {again}")
-    if problem := _differs(path, _checksum_of(path, again)):
+    sums = path.parent / CHECKSUMS
+    try:
+        lines = sums.read_text(encoding="utf-8").splitlines()
+        wanted = {name: sha256 for sha256, _, name in (line.partition("  ") for line in lines)}[path.name]
+    except (OSError, ValueError, KeyError):
+        raise InputError(f"{sums} has no checksum of {path.name}; accepted: one per table; {again}") from None
+    if problem := _differs(path, wanted):
         raise InputError(f"table {path}: {problem}; {again}")
     return table
 
@@ -81,25 +96,3 @@ def write_checksums(folder: Path, contents: Mapping[str, bytes]) -> None:
     """Write the checksums of files in `folder` by name, in the form that `sha256sum --check` reads."""
     lines = [f"{hashlib.sha256(content).hexdigest()}  {name}\n" for name, content in contents.items()]
     write_atomically(folder / CHECKSUMS, "".join(lines).encode())
-
-
-def _checksum_of(path: Path, again: str) -> str:
-    try:
-        lines = (path.parent / CHECKSUMS).read_text(encoding="utf-8").splitlines()
-        return {name: sha256 for sha256, _, name in (line.partition("  ") for line in lines)}[path.name]
-    except (OSError, ValueError, KeyError):
-        raise InputError(f"{path.parent / CHECKSUMS} has no checksum of {path.name}; accepted: one a table; {again}") from None
-
-
-def _read_predictions(path: Path, again: str) -> pd.DataFrame:
-    """The table of `path`; pandas' reader, as that of `plan.tables` would take long for as many rows as images."""
-    try:
-        table = pd.read_csv(path, keep_default_na=False, dtype={"image_id": str})
-    except (OSError, EOFError, ValueError, OverflowError, zlib.error) as error:
-        raise InputError(f"predictions {path} cannot be read ({' '.join(str(error).split())}); {again}") from None
-    missing = [name for name in _PREDICTIONS if name not in table]
-    if missing:
-        raise InputError(f"predictions {path} lacks column {missing[0]!r}; accepted: {', '.join(_PREDICTIONS)}; {again}")
-    if table.empty:
-        raise InputError(f"predictions {path} has no rows; accepted: one row or more; {again}")
-    return table

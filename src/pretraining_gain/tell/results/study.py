@@ -11,13 +11,7 @@ import pandas as pd
 from pretraining_gain.plan.studies import load_study
 from pretraining_gain.tell.results.designs import assigned_effects, design_curves, freezing_by_domain
 from pretraining_gain.tell.results.evaluation import Evaluation, View
-from pretraining_gain.tell.results.gains import (
-    animal_share,
-    arm_accuracy,
-    figure1_species,
-    group_accuracy,
-    species_gains,
-)
+from pretraining_gain.tell.results.gains import arm_accuracy, figure1_species, group_accuracy, species_gains
 from pretraining_gain.tell.statistics.estimates import Estimate
 
 
@@ -28,34 +22,45 @@ class StudyResults:
         self.view = view
         self.study = load_study(view.study)
         self.absent = f"Study {self.study.name} has no runs for this comparison."
+        self._evaluations: dict[str, Evaluation] = {}
+        self._arms: dict[str, pd.DataFrame] = {}
 
     @classmethod
     def from_parameters(cls, parameters: Mapping[str, Any]) -> StudyResults:
-        """Build from a notebook's `globals()`; raise `InputError` for an unknown name, study, downstream or arm."""
+        """Build from a notebook's `globals()`. Raises `InputError` for an unknown name, study, downstream or arm."""
         return cls(View.from_parameters(parameters))
 
     def describe(self) -> pd.DataFrame:
-        """Return the finished runs of the study: seeds and mean top-1 of each arm on each target."""
+        """Return the finished runs of the study: seeds and mean top-1 per downstream and arm."""
         return self.view.describe()
 
-    @cached_property
+    def evaluation(self, domain: str) -> Evaluation:
+        """Return the results on the paper's target of a domain, or on the target that the reader chose."""
+        if domain not in self._evaluations:
+            self._evaluations[domain] = self.view.evaluation(domain)
+        return self._evaluations[domain]
+
+    @property
     def out_of_domain(self) -> Evaluation:
-        return self.view.evaluation("out_of_domain")
+        return self.evaluation("out_of_domain")
 
-    @cached_property
-    def in_domain(self) -> Evaluation:
-        return self.view.evaluation("in_domain")
+    def arms(self, domain: str) -> pd.DataFrame:
+        """Return top-1 and gain of each arm on the target of a domain (see `arm_accuracy`)."""
+        if domain not in self._arms:
+            self._arms[domain] = arm_accuracy(self.evaluation(domain), self.view.draws)
+        return self._arms[domain]
 
-    @cached_property
-    def animal_share(self) -> float:
-        return animal_share(self.out_of_domain)
+    @property
+    def arms_by_target(self) -> dict[str, pd.DataFrame]:
+        """Title of each of the paper's two targets -> its table of arms."""
+        return {self.evaluation(one).downstream.title: self.arms(one) for one in ("out_of_domain", "in_domain")}
 
     @cached_property
     def species(self) -> pd.DataFrame:
         """Gain of each species (see `species_gains`)."""
         return species_gains(self.out_of_domain, self.view.arm, self.view.draws)
 
-    @cached_property
+    @property
     def figure1_species(self) -> pd.DataFrame:
         return figure1_species(self.species, self.out_of_domain)
 
@@ -63,24 +68,6 @@ class StudyResults:
     def supercategories(self) -> pd.DataFrame:
         """Top-1 and gain of each supercategory (see `group_accuracy`)."""
         return group_accuracy(self.out_of_domain, self.view.arm, "supercategory", self.view.draws)
-
-    def arms(self, domain: str) -> pd.DataFrame:
-        """Return top-1 and gain of each arm on the target of a domain (see `arm_accuracy`)."""
-        return self._out_arms if domain == "out_of_domain" else self._in_arms
-
-    @cached_property
-    def _out_arms(self) -> pd.DataFrame:
-        return arm_accuracy(self.out_of_domain, self.view.draws)
-
-    @cached_property
-    def _in_arms(self) -> pd.DataFrame:
-        return arm_accuracy(self.in_domain, self.view.draws)
-
-    @cached_property
-    def arms_by_target(self) -> dict[str, pd.DataFrame]:
-        """Title of each of the paper's two targets -> its table of arms."""
-        targets = {"out_of_domain": self.out_of_domain, "in_domain": self.in_domain}
-        return {target.downstream.title: self.arms(domain) for domain, target in targets.items()}
 
     @cached_property
     def designs(self) -> pd.DataFrame:
@@ -90,9 +77,9 @@ class StudyResults:
     @cached_property
     def freezing(self) -> pd.DataFrame:
         """Both targets finetuned both ways (see `freezing_by_domain`)."""
-        return freezing_by_domain(self.view.study, [self.out_of_domain, self.in_domain])
+        return freezing_by_domain(self.view.study, [self.out_of_domain, self.evaluation("in_domain")])
 
     @cached_property
     def assigned(self) -> dict[str, tuple[pd.DataFrame, Estimate]]:
         """Effect of representation assigned by chance (see `assigned_effects`)."""
-        return assigned_effects([self.out_of_domain, self.in_domain])
+        return assigned_effects([self.out_of_domain, self.evaluation("in_domain")])

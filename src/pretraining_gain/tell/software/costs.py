@@ -14,13 +14,14 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
-from pretraining_gain.plan.costs import DOMAINS, Plan
+from pretraining_gain.plan.costs import Plan
 from pretraining_gain.plan.pools import starts
 from pretraining_gain.plan.runs import Run
-from pretraining_gain.plan.sharing import ALONE, AS_RUN, figures_as_run, further_scratch
-from pretraining_gain.tell.claims.declarations import CLAIMS, Evidence
+from pretraining_gain.plan.studies import DOMAINS
+from pretraining_gain.tell.claims.declarations import CLAIMS
 from pretraining_gain.tell.figures.style import LAYOUT
 from pretraining_gain.tell.results.evaluation import load_costs
+from pretraining_gain.tell.software.price import ALONE, AS_RUN, figure_runs, figures_as_run, further_scratch
 
 ALL = "all runs"
 _SHARED_OF = ("runs", "images", "device time, min")
@@ -42,18 +43,6 @@ def runs_read(costs: pd.DataFrame, downstreams: Iterable[str], arms: Iterable[st
 
 def _with_pretrainings(costs: pd.DataFrame, finetunings: pd.Series) -> pd.DataFrame:
     return costs[finetunings | costs["run_id"].isin(costs.loc[finetunings, "pretraining"])]
-
-
-def arms_read(evidence: Evidence) -> dict[str, dict[str, set[str]]]:
-    """Claim -> downstream -> the arms that the claim's tests compare, found by asking the claim."""
-    targets = [evidence.out, evidence.inside, *filter(None, [evidence.out_other_way])]
-    read = {}
-    for claim in CLAIMS:
-        for target in targets:
-            target.contrasted.clear()
-        list(claim.parts(evidence))
-        read[claim.id] = {target.downstream.name: set(target.contrasted) for target in targets}
-    return read
 
 
 @dataclass(frozen=True)
@@ -82,21 +71,19 @@ class Costs:
     def by_figure(self) -> pd.DataFrame:
         """One row a figure or comparison. They share runs; a row takes off what is counted more than once, so that rows
         add up to all runs."""
-        rows = {name: _sums(self._of(runs)) for name, runs in self.plan.figure_runs().items()}
+        rows = {name: _sums(self._of(runs)) for name, runs in figure_runs(self.plan).items()}
         everything = pd.Series(_sums(self.runs))
         twice = (everything - pd.DataFrame(rows.values()).sum()).to_dict()
         shared = {"counted more than once": twice} if twice["runs"] else {}
         return _frame(rows | shared | {ALL: everything.to_dict()}).drop(columns="peak memory, MB")
 
-    def by_claim(self, read: Mapping[str, Mapping[str, Iterable[str]]]) -> pd.DataFrame:
-        """One row a claim: the runs that its tests compare, pretrainings included. `read` as from `arms_read`."""
+    def by_claim(self) -> pd.DataFrame:
+        """Return one row per claim: the runs that it compares, pretrainings included."""
         rows = {}
         for claim in CLAIMS:
-            pairs = [
-                (self.runs["downstream"] == name) & self.runs["arm"].isin(list(arms))
-                for name, arms in read[claim.id].items()
-            ]
-            rows[claim.id] = _sums(_with_pretrainings(self.runs, pd.concat(pairs, axis=1).any(axis=1)))
+            arms = claim.arms(self.plan.study)
+            compared = [pair in arms for pair in zip(self.runs["downstream"], self.runs["arm"], strict=True)]
+            rows[claim.id] = _sums(_with_pretrainings(self.runs, pd.Series(compared, self.runs.index)))
         table = _frame(rows | {ALL: _sums(self.runs)}).drop(columns="peak memory, MB")
         return table.assign(share=table["device time, min"] / table.at[ALL, "device time, min"])
 
@@ -104,7 +91,7 @@ class Costs:
         """What would have been run besides, if nothing were shared: one row a way of sharing. Rows overlap, so they do not
         add up."""
         starts = self.runs.loc[self.runs["pretraining"] != "", "pretraining"]
-        needed = _ids(run for runs in self.plan.figure_runs().values() for run in runs)
+        needed = _ids(run for runs in figure_runs(self.plan).values() for run in runs)
         again = [starts[starts.duplicated()], needed[needed.duplicated()], self._random_end()["run_id"]]
         again.append(_ids(further_scratch(self.plan)))
         by_id = self.runs.set_index("run_id", drop=False)
@@ -114,7 +101,7 @@ class Costs:
     def sharing(self) -> pd.DataFrame:
         """One row a figure or comparison, and one for all: runs, images and device time, had it been run `alone`, each
         pretraining once, and as it was `run`, only what none above it had. Rows add up."""
-        ways = {ALONE: self.plan.figure_runs(), AS_RUN: figures_as_run(self.plan)}
+        ways = {ALONE: figure_runs(self.plan), AS_RUN: figures_as_run(self.plan)}
         parts = {way: _frame({name: _sums(self._of(runs)) for name, runs in found.items()}) for way, found in ways.items()}
         shown = {f"{what}, {way}": part[what] for what in _SHARED_OF for way, part in parts.items()}
         table = pd.DataFrame(shown)
@@ -175,7 +162,7 @@ class Costs:
         """What the chapter states. Minutes; megabytes; images."""
         everything, saved = _sums(self.runs), self.saved()
         pretrainings = _sums(self.runs[self.runs["stage"] == "pretrain"])
-        found = {name.split(",")[0].replace(" ", "_"): value for name, value in everything.items()}
+        found: dict[str, Any] = {name.split(",")[0].replace(" ", "_"): value for name, value in everything.items()}
         found |= {"machine": ", ".join(dict.fromkeys(self.runs["machine"]))}
         found |= {"n_interrupted": int((self.runs["starts"] > 1).sum())}
         found |= {"n_from_cache": int((self.runs["from_cache"] == "yes").sum())}

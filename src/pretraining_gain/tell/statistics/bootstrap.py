@@ -56,7 +56,7 @@ def bootstrap_means(
     table = _Table.of(values, labels, group_of_class)
     rng = np.random.default_rng(seed)
     # Where each group is one class, only its images can tell how sure its mean is.
-    by_classes = resample_classes and (table.sizes > 1).any()
+    by_classes = bool(resample_classes and (table.sizes > 1).any())
     closed = _closed_forms(table, by_classes)
     number = np.float64 if exact else np.float32
     resample = _reweight_classes if by_classes else _resample_images
@@ -196,7 +196,7 @@ def _orders(n: int, draws: int, seed: int) -> tuple[np.ndarray, dict[str, Any]]:
     """n orders (n, draws) int32, and the state of a generator with this seed that has drawn them."""
     rng = np.random.default_rng(seed)
     orders = rng.permuted(np.tile(np.arange(draws, dtype=np.int32), (n, 1)), axis=1)
-    return orders, rng.bit_generator.state
+    return orders, dict(rng.bit_generator.state)
 
 
 @lru_cache(maxsize=64)

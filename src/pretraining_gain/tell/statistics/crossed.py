@@ -172,7 +172,7 @@ def seed_variance(by_seed: np.ndarray) -> np.ndarray:
 
 
 def total(
-    seeds: np.ndarray, units: np.ndarray, shared: np.ndarray, n_seeds: int, unit_df: np.ndarray
+    seeds: np.ndarray | float, units: np.ndarray | float, shared: np.ndarray | float, n_seeds: int, unit_df: np.ndarray | float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Variance and degrees of freedom of a mean from its parts, any shape.
 

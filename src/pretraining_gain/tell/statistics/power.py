@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -165,7 +166,7 @@ def smallest_margin(se: float, df: float, *, alpha: float = 0.05, power: float =
     return _smallest(lambda margin: equivalence_power(margin, se, df, alpha=alpha), se, df, alpha, power)
 
 
-def _smallest(power_of, se: float, df: float, alpha: float, power: float) -> float:
+def _smallest(power_of: Callable[[float], float], se: float, df: float, alpha: float, power: float) -> float:
     """Where `power_of` reaches `power`; it grows with its argument."""
     if not alpha < power < 1:
         raise InputError(f"a power between the level {alpha} and 1 is wanted, got {power}")

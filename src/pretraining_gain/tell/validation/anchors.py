@@ -1,8 +1,6 @@
-"""Anchors of the controls: real training runs in the toy world with its dials turned, beside what is simulated for them."""
+"""Compare networks trained in toy worlds with a planted effect to studies simulated with the same accuracies."""
 
 from __future__ import annotations
-
-from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -14,102 +12,96 @@ from pretraining_gain.plan.representation import NONE
 from pretraining_gain.plan.studies import load_study
 from pretraining_gain.tell.results.evaluation import Evaluation, load_evaluation
 from pretraining_gain.tell.statistics.estimates import Estimate, estimate_difference
-from pretraining_gain.tell.validation.worlds import Measured, Planted, Scene, measure
+from pretraining_gain.tell.validation.simulator import Correct, Target
 
-STUDY = "anchors"
-#: The design in which the source shows nothing of the species: no effect is planted.
-NULL_DESIGN = "family_full"
+#: The study whose designs are the toy worlds, and the design whose source shows families but no species.
+STUDY, FAMILIES_ONLY = "anchors", "family_full"
 
 
 class AnchorView(Parameters):
-    """The parameters of the anchors notebook: how many studies are simulated for each anchor, and their seed."""
+    """Parameters of the anchors notebook: number of simulated studies per anchor, and their seed."""
 
     simulations: int = Field(ge=10, le=100_000)
     seed: Seed
 
     def table(self) -> pd.DataFrame:
-        """What the source shows, and how much more the species that it has gain than the others: run, and simulated.
+        """Estimate how much more represented species gain than the others; one row per design and target.
 
-        One row a design and target of study `anchors`. Estimand of `effect` (with interval and `se`): mean gain of the
-        species whose class the source has minus that of the others, species random, as in claim C2. `simulated`: mean of
-        the same estimate over studies drawn from a threshold model fitted to that target, with the groups' top-1 as
-        measured; `simulated_se`: the standard deviation of these estimates; `se_low`, `se_high`: where 95 % of their own
-        standard errors lie. Randomness: `seed`.
+        Estimand of `effect` (top-1, with `low`, `high`, `se`): mean gain of species in the source minus that of the others,
+        species random. `simulated` and `simulated_se`: mean and standard deviation of the same estimate over studies
+        simulated with both groups' accuracies; `se_low` to `se_high` covers 95 % of their standard errors. Randomness: `seed`.
         """
         study = load_study(STUDY)
         titles = {study.everything: "every source image shows its species"}
         titles |= {f"{study.everything}-{design.name}": design.title for design in study.designs}
-        targets = [measure(load_evaluation(STUDY, target.name)) for target in study.downstreams]
+        targets = [Target.of(load_evaluation(STUDY, downstream.name)) for downstream in study.downstreams]
         rows = []
-        for (arm, title), measured in product(titles.items(), targets):
-            if arm in measured.evaluation.correct:
-                real = _difference(measured.evaluation, measured.evaluation.correct, arm)
-                drawn = _simulated(measured, arm, self.simulations, self.seed)
-                facts = {"arm": arm, "source": title, "target": measured.evaluation.downstream.name.replace("_", " ")}
-                rows.append(facts | _row(real, drawn))
+        for arm, title in titles.items():
+            for target in targets:
+                if arm in target.evaluation.correct:
+                    name = target.evaluation.downstream.name.replace("_", " ")
+                    rows.append({"arm": arm, "source": title, "target": name} | self._row(target, arm))
         return pd.DataFrame(rows)
 
+    def _row(self, target: Target, arm: str) -> dict[str, float]:
+        evaluation, rng = target.evaluation, np.random.default_rng(self.seed)
+        trained = _represented_gain_more(evaluation, evaluation.correct, arm)
+        simulator = target.simulator(_top1_of_groups(evaluation, arm), len(evaluation.seeds), "random")
+        drawn = [_represented_gain_more(evaluation, simulator.draw(rng), arm) for _ in range(self.simulations)]
+        means, (se_low, se_high) = [one.mean for one in drawn], np.quantile([one.se for one in drawn], [0.025, 0.975])
+        low, high = trained.interval()
+        row = {"effect": trained.mean, "low": low, "high": high, "se": trained.se}
+        row |= {"simulated": float(np.mean(means)), "simulated_se": float(np.std(means, ddof=1))}
+        return row | {"se_low": float(se_low), "se_high": float(se_high)}
+
     def shown(self, table: pd.DataFrame) -> pd.DataFrame:
-        """The table in points of top-1, as texts."""
+        """Format the table as text, effects and errors in points of top-1."""
         points = 100 * table.select_dtypes("float")
-        effects = zip(points["effect"], points["low"], points["high"], strict=True)
-        errors = zip(points["se_low"], points["se_high"], strict=True)
         return pd.DataFrame(
             {
                 "the source": table["source"],
                 "target": table["target"],
-                "trained: effect": [f"{effect:+.1f} ({low:+.1f} to {high:+.1f})" for effect, low, high in effects],
+                "trained: effect": [
+                    f"{row.effect:+.1f} ({row.low:+.1f} to {row.high:+.1f})" for row in points.itertuples()
+                ],
                 "its standard error": points["se"].map("{:.1f}".format),
                 "simulated: mean effect": points["simulated"].map("{:+.1f}".format),
                 "varies by": points["simulated_se"].map("{:.1f}".format),
-                "standard errors": [f"{low:.1f} to {high:.1f}" for low, high in errors],
+                "standard errors": [f"{row.se_low:.1f} to {row.se_high:.1f}" for row in points.itertuples()],
             }
         )
 
     def numbers(self, table: pd.DataFrame) -> dict[str, float | int]:
-        """What the chapter states: by design and target the effect with interval; what showing species adds to it over
-        showing families only, paired; seeds, and in how many anchors the simulation varies as the networks do."""
+        """Collect the chapter's numbers, in top-1: effect and interval per target and design; the paired effect of showing
+        species over showing families only (`<target>_planted`); in how many anchors the simulation varies as networks do."""
         study = load_study(STUDY)
-        found: dict[str, float | int] = {"n_seeds": len(study.seeds), "n_anchors": len(table)}
+        faithful = table["se"].between(table["se_low"], table["se_high"])
+        found: dict[str, float | int] = {}
+        found |= {"n_seeds": len(study.seeds), "n_anchors": len(table), "n_faithful": int(faithful.sum())}
         for row in table.to_dict("records"):
-            design = row["arm"].split("-", 2)[2] if row["arm"].count("-") > 1 else "species_full"
+            design = row["arm"].removeprefix(study.everything).removeprefix("-") or "species_full"
             key = f"{row['target'].replace(' ', '_')}_{design}"
             found |= {key: row["effect"], f"{key}_low": row["low"], f"{key}_high": row["high"]}
-        for target in study.downstreams:
-            evaluation, null = load_evaluation(STUDY, target.name), f"{study.everything}-{NULL_DESIGN}"
-            planted = _difference(evaluation, evaluation.correct, study.everything, null)
-            low, high = planted.interval()
-            key = f"{target.name}_planted"
+        for downstream in study.downstreams:
+            evaluation, families_only = load_evaluation(STUDY, downstream.name), f"{study.everything}-{FAMILIES_ONLY}"
+            planted = _represented_gain_more(evaluation, evaluation.correct, study.everything, families_only)
+            key, (low, high) = f"{downstream.name}_planted", planted.interval()
             found |= {key: planted.mean, f"{key}_low": low, f"{key}_high": high}
-        faithful = table["se"].between(table["se_low"], table["se_high"])
-        return found | {"n_faithful": int(faithful.sum())}
+        return found
 
 
-def _difference(
-    evaluation: Evaluation, correct: dict[str, np.ndarray], arm: str, other: str = SCRATCH
-) -> Estimate:
-    """Represented minus other species, of what `arm` has over `other`, in these predictions of the evaluation's images."""
+def _represented_gain_more(evaluation: Evaluation, correct: Correct, arm: str, other: str = SCRATCH) -> Estimate:
+    """Estimate represented minus other species of `arm` minus `other`, from `correct` on the evaluation's images."""
     grades = evaluation.species["representation"]
-    gains = correct[arm].astype(float) - correct[other]
-    first, second = set(grades.index[grades != NONE]), set(grades.index[grades == NONE])
-    return estimate_difference(gains, evaluation.labels, first, second)
+    represented, others = set(grades.index[grades != NONE]), set(grades.index[grades == NONE])
+    return estimate_difference(correct[arm].astype(float) - correct[other], evaluation.labels, represented, others)
 
 
-def _simulated(measured: Measured, arm: str, simulations: int, seed: int) -> list[Estimate]:
-    """The estimate in studies drawn anew, with both groups' top-1 in both arms as measured."""
-    evaluation, rng = measured.evaluation, np.random.default_rng(seed)
-    named = (evaluation.species["representation"] != NONE).to_numpy()
-    top1 = {}
+def _top1_of_groups(evaluation: Evaluation, arm: str) -> dict[str, np.ndarray]:
+    """Return (C,) top-1 of scratch and `arm`: the mean over represented species for these, over the others for those."""
+    represented = (evaluation.species["representation"] != NONE).to_numpy()
+    found = {}
     for name in (SCRATCH, arm):
-        by_class = np.bincount(measured.index, evaluation.correct[name].mean(axis=0)) / np.bincount(measured.index)
-        top1[name] = np.where(named, by_class[named].mean(), by_class[~named].mean())
-    scene = Scene(measured, Planted(top1, classes="random"), len(evaluation.seeds))
-    return [_difference(evaluation, scene.draw(rng), arm) for _ in range(simulations)]
-
-
-def _row(real: Estimate, drawn: list[Estimate]) -> dict[str, float]:
-    low, high = real.interval()
-    means, errors = [np.array([getattr(one, part) for one in drawn]) for part in ("mean", "se")]
-    se_low, se_high = np.quantile(errors, [0.025, 0.975])
-    shown = {"effect": real.mean, "low": low, "high": high, "se": real.se}
-    return shown | {"simulated": means.mean(), "simulated_se": means.std(ddof=1), "se_low": se_low, "se_high": se_high}
+        by_class = pd.Series(evaluation.correct[name].mean(axis=0)).groupby(evaluation.labels).mean().to_numpy()
+        found[name] = np.where(represented, by_class[represented].mean(), by_class[~represented].mean())
+    return found

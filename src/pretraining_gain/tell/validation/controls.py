@@ -1,8 +1,8 @@
-"""Controls with a known answer: how often each claim's verdict errs, and what it finds, on results whose truth is planted.
+"""Measure how often each claim's verdict errs, and what it finds, on simulated studies and shuffled results.
 
 `python -m pretraining_gain.tell.validation.controls [--quick]` writes `results/controls/`: `worlds.csv`, `false_positives.csv`,
-`power.csv`, `permutations.csv` and `estimators.csv`. What is finished is kept in `finished.jsonl` there, so that a run that
-was stopped goes on where it was; a change of code, results, repetitions or seed makes what it concerns anew.
+`permutations.csv`, `power.csv` and `estimators.csv`. Finished jobs are kept in `finished.jsonl`, so an interrupted run
+continues; jobs start over when the code, the results or the effort change.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import astuple, dataclass
 from functools import cached_property, partial
 from itertools import combinations
@@ -24,37 +24,27 @@ from tqdm import tqdm
 from pretraining_gain.commands import CommandLine, answer
 from pretraining_gain.errors import InputError
 from pretraining_gain.paths import make_writable, results_root, write_atomically
-from pretraining_gain.plan.studies import load_study
-from pretraining_gain.tell.claims.declarations import EQUAL, Evidence
+from pretraining_gain.plan.code import inputs_of, normalised
+from pretraining_gain.tell.claims.declarations import CLAIMS, EQUAL, GREATER, Claim
+from pretraining_gain.tell.claims.evidence import Evidence
 from pretraining_gain.tell.claims.ledger import ALPHA, CONTRADICTED, SUPPORTED, decide
 from pretraining_gain.tell.statistics.estimates import components
-from pretraining_gain.tell.validation.detectable import at_detectable
-from pretraining_gain.tell.validation.permutations import SHUFFLED, permutation_rows
-from pretraining_gain.tell.validation.scenarios import ALL_AT_BOUND, BY_ID, DETECTABLE, NULL, POWER, Stage
-from pretraining_gain.tell.validation.simulation import calibration, scenarios
-from pretraining_gain.tell.validation.worlds import (
-    INSIDE,
-    OUT,
-    Measured,
-    Planted,
-    Scene,
-    liability_table,
-    measure,
-    paper_arms,
-)
+from pretraining_gain.tell.validation.calibration import calibrate, scenarios
+from pretraining_gain.tell.validation.permutations import permutation_rows, shuffled
+from pretraining_gain.tell.validation.planted_effects import Experiment
+from pretraining_gain.tell.validation.simulator import Correct, Target, paper_arms
+from pretraining_gain.tell.validation.tables import STUDY
 
-STUDY = "mini"
 TABLES = ("worlds", "false_positives", "permutations", "power", "estimators")
-#: Effects that power curves plant: of claims that something is greater, and that nothing differs. Top-1; of C1, mean gain.
-GREATER_EFFECTS = (-0.05, 0.0, 0.025, 0.05, 0.075, 0.1)
-EQUAL_EFFECTS = (0.0, 0.015, 0.03, 0.06, 0.1, 0.15)
+#: Effects on power curves, in top-1, of claims with a part that says `greater` and of claims of no difference.
+GREATER_EFFECTS, EQUAL_EFFECTS = (-0.05, 0.0, 0.025, 0.05, 0.075, 0.1), (0.0, 0.015, 0.03, 0.06, 0.1, 0.15)
 SEEDS = (3, 5, 10)
 Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Effort:
-    """How much of it: repetitions of nulls, of each point of the curves, shuffles, and repetitions of the estimators."""
+    """Repetitions of nulls, of each point of the power curves, of shuffles, and of the estimators per scenario; the seed."""
 
     nulls: int = 1000
     power: int = 200
@@ -63,151 +53,131 @@ class Effort:
     seed: int = 0
 
 
-QUICK = Effort(nulls=120, power=12, shuffles=60, estimators=0)
+QUICK = Effort(nulls=40, power=8, shuffles=20, estimators=4)
 
 
 @dataclass(frozen=True)
 class Controls:
-    """All controls of one study's design, with its measured variability, as jobs that give rows of the tables."""
+    """All controls of a study's design and measured variability, as jobs that make rows of the tables."""
 
     evidence: Evidence
     effort: Effort
 
-    @classmethod
-    def of(cls, study: str = STUDY, effort: Effort | None = None) -> Controls:
-        return cls(Evidence(load_study(study), study), effort or Effort())
-
     @cached_property
-    def measured(self) -> dict[str, Measured]:
-        return {OUT: measure(self.evidence.out), INSIDE: measure(self.evidence.inside)}
+    def targets(self) -> dict[str, Target]:
+        """The targets of the claims, by domain."""
+        study = self.evidence.study
+        domains = dict.fromkeys(claim.domain for claim in CLAIMS)
+        return {domain: Target.of(self.evidence.evaluations[study.downstream_in(domain).name]) for domain in domains}
 
-    def jobs(self, claims: Sequence[str] = tuple(BY_ID)) -> dict[tuple[str, str], Callable[[], list[Row]]]:
-        """(table, what) -> what makes its rows."""
-        found: dict[tuple[str, str], Callable[[], list[Row]]] = {("worlds", ""): self._worlds}
+    def experiment(self, claim: Claim, n_seeds: int = 0) -> Experiment:
+        study = self.evidence.study
+        return Experiment(claim, study, self.targets[claim.domain], n_seeds or len(study.seeds))
+
+    def jobs(self, claims: Sequence[Claim] = CLAIMS) -> dict[tuple[str, str], Callable[[], Iterable[Row]]]:
+        """Return what makes the rows of each (table, job)."""
+        found: dict[tuple[str, str], Callable[[], Iterable[Row]]] = {("worlds", ""): self.worlds}
         for claim in claims:
-            found["false_positives", claim] = partial(self.false_positives, claim)
-            if claim in SHUFFLED:
+            if self.experiment(claim).parts:
+                found["false_positives", claim.id] = partial(self.false_positives, claim)
+                found |= {("power", f"{claim.id} {n} seeds"): partial(self.power, claim, n) for n in SEEDS}
+            if shuffled(claim, self.evidence.study):
                 effort = self.effort.shuffles, self.effort.seed
-                found["permutations", claim] = partial(permutation_rows, claim, self.evidence, *effort)
-            found |= {("power", f"{claim} {n} seeds"): partial(self.power, claim, n) for n in SEEDS}
-        if self.effort.estimators:
-            found |= {("estimators", name): partial(self._estimators, name) for name in scenarios()}
-        return found
+                found["permutations", claim.id] = partial(permutation_rows, claim, self.evidence, *effort)
+        found |= {("estimators", name): partial(self.estimators, name) for name in scenarios()}
+        return dict(sorted(found.items(), key=lambda job: TABLES.index(job[0][0])))
 
-    def false_positives(self, claim: str) -> list[Row]:
-        """Rates of wrong verdicts where the truth is just on the wrong side, with the study's margin and, for claims that
-        something makes no difference, with the margin its design can show, where the test can pass at all."""
-        stage = Stage.of(claim, self.evidence.study, self.measured, len(self.evidence.study.seeds))
-        stages = {"the study's margin": stage}
-        if any(part.test == EQUAL for part in stage.parts):
-            stages["the margin that the design can show"] = at_detectable(stage).stage
-        rows = []
-        for margin, one in stages.items():
-            wrong = [(NULL, SUPPORTED, effects) for effects in one.nulls()]
-            for scenario, verdict, effects in [*wrong, (ALL_AT_BOUND, CONTRADICTED, one.all_at_bound())]:
-                try:
-                    rates = self._rates(one, one.scene(effects), self.effort.nulls)
-                except InputError:
-                    continue  # no top-1 between 0 and 1 has this effect
-                row = {
-                    "claim": claim,
-                    "scenario": scenario,
-                    "error": verdict,
-                    "bounds": margin,
-                    "margin": one.study.margin,
-                }
-                row |= {"effects": _text(effects), "rate": rates[verdict], **self._effort(self.effort.nulls)}
-                limit = ALPHA + 2 * np.sqrt(ALPHA * (1 - ALPHA) / self.effort.nulls)
-                rows.append(row | {"limit": limit, "within": rates[verdict] <= limit})
-        return rows
+    def false_positives(self, claim: Claim) -> Iterator[Row]:
+        """Measure rates of wrong verdicts where the claim is just false: with the study's margin, and, for claims of no
+        difference, with the margin that the design can show, as the test may never pass otherwise."""
+        experiments = {"the study's margin": self.experiment(claim)}
+        if any(part.test == EQUAL for part in experiments["the study's margin"].parts):
+            experiments["the margin that the design can show"] = self.experiment(claim).detectable()[0]
+        repetitions, seed = self.effort.nulls, self.effort.seed
+        limit = ALPHA + 2 * np.sqrt(ALPHA * (1 - ALPHA) / repetitions)
+        for bounds, one in experiments.items():
+            wrong = [("one part at its bound", SUPPORTED, effects) for effects in one.nulls()]
+            for scenario, verdict, effects in [*wrong, ("all parts at their bounds", CONTRADICTED, one.all_at_bound())]:
+                if rates := self._rates(one, effects, repetitions):
+                    rate = rates[verdict]
+                    yield {
+                        "claim": claim.id, "scenario": scenario, "error": verdict, "bounds": bounds, "margin": one.study.margin,
+                        "effects": _text(effects), "rate": rate, "repetitions": repetitions, "seed": seed, "level": ALPHA,
+                        "limit": limit, "within": bool(rate <= limit),
+                    }  # fmt: skip
 
-    def power(self, claim: str, n_seeds: int) -> list[Row]:
-        """Rates of verdicts against planted effect, and where the design says that an effect is found with power 0.8."""
-        stage = Stage.of(claim, self.evidence.study, self.measured, n_seeds)
-        equal = all(part.test == EQUAL for part in stage.parts)
-        planted = [
-            (POWER, stage, stage.planted(effect), effect) for effect in (EQUAL_EFFECTS if equal else GREATER_EFFECTS)
-        ]
-        detectable = at_detectable(stage)
-        size = detectable.stage.study.margin if equal else detectable.size
-        planted.append((DETECTABLE, detectable.stage, detectable.effects, size))
-        rows = []
-        for scenario, one, effects, effect in planted:
-            # The study's own number of seeds is the one that its ledger makes promises for.
-            own = scenario == DETECTABLE and n_seeds == len(self.evidence.study.seeds)
-            repetitions = self.effort.nulls if own else self.effort.power
-            try:
-                rates = self._rates(one, one.scene(effects), repetitions)
-            except InputError:
-                continue
-            row = {
-                "claim": claim,
-                "test": "equal" if equal else "greater",
-                "parts": len(stage.parts),
-                "n_seeds": n_seeds,
-            }
-            row |= {"scenario": scenario, "effect": effect, "effects": _text(effects), "margin": one.study.margin}
-            rows.append(row | rates | self._effort(repetitions))
-        return rows
+    def power(self, claim: Claim, n_seeds: int) -> Iterator[Row]:
+        """Measure rates of verdicts against the planted effect, and where the design promises a power of 0.8."""
+        one = self.experiment(claim, n_seeds)
+        equal = all(part.test == EQUAL for part in one.parts)
+        grid, repetitions = EQUAL_EFFECTS if equal else GREATER_EFFECTS, self.effort.power
+        planted = [("planted", one, one.planted(effect), effect, repetitions) for effect in grid]
+        promised, effects, size = one.detectable()
+        # The ledger promises power for the study's own number of seeds: measure that well.
+        often = self.effort.nulls if n_seeds == len(self.evidence.study.seeds) else repetitions
+        planted.append(("detectable", promised, effects, promised.study.margin if equal else size, often))
+        for scenario, where, effects, effect, repetitions in planted:
+            if rates := self._rates(where, effects, repetitions):
+                yield {
+                    "claim": claim.id, "test": EQUAL if equal else GREATER, "parts": len(one.parts), "n_seeds": n_seeds,
+                    "scenario": scenario, "effect": effect, "effects": _text(effects), "margin": where.study.margin, **rates,
+                    "repetitions": repetitions, "seed": self.effort.seed, "level": ALPHA,
+                }  # fmt: skip
 
-    def _rates(self, stage: Stage, scene: Scene, repetitions: int) -> dict[str, float]:
-        # The same deviates for every effect: curves are smooth, and differ by what is planted.
-        rng = np.random.default_rng([self.effort.seed, int(stage.claim.id[1:]), stage.n_seeds])
-        verdicts = [decide(list(stage.draw(scene, rng)))[0] for _ in range(repetitions)]
+    def _rates(self, experiment: Experiment, effects: Sequence[float], repetitions: int) -> dict[str, float]:
+        """Return the rates of verdicts with these effects planted; nothing if no accuracies have them."""
+        try:
+            simulator = experiment.simulator(effects)
+        except InputError:
+            return {}
+        # The same deviates for every effect make the curves smooth.
+        rng = np.random.default_rng([self.effort.seed, CLAIMS.index(experiment.claim) + 1, experiment.n_seeds])
+        verdicts = [decide(experiment.draw(simulator, rng))[0] for _ in range(repetitions)]
         return {verdict: verdicts.count(verdict) / repetitions for verdict in (SUPPORTED, CONTRADICTED)}
 
-    def _effort(self, repetitions: int) -> Row:
-        return {"repetitions": repetitions, "seed": self.effort.seed, "level": ALPHA}
+    def worlds(self) -> Iterator[Row]:
+        """Describe each target's fit, with the variance components of differences of arms, real and simulated."""
+        for domain, target in self.targets.items():
+            real, labels = paper_arms(target.evaluation), target.evaluation.labels
+            top1 = {arm: float(correct.mean()) for arm, correct in real.items()}
+            simulator = target.simulator(top1, len(self.evidence.study.seeds))
+            drawn = [simulator.draw(np.random.default_rng([self.effort.seed, i])) for i in range(10)]
+            row = {"domain": domain, "top1": target.top1} | vars(target.liability)
+            for name, studies in {"real": [real], "simulated": drawn}.items():
+                found = np.mean([difference_components(correct, labels) for correct in studies], axis=0)
+                parts = [f"{name}_{part}" for part in ("seed", "class", "seed_class", "image", "residual")]
+                row |= zip(parts, found, strict=True)
+            yield row
 
-    def _worlds(self) -> list[Row]:
-        """How the simulated predictions are made, and the variance components of differences of arms, real and simulated."""
-        rows = liability_table(self.measured)
-        for row, one in zip(rows, self.measured.values(), strict=True):
-            real = paper_arms(one.evaluation)
-            scene = Scene(
-                one,
-                Planted({arm: float(correct.mean()) for arm, correct in real.items()}),
-                len(self.evidence.study.seeds),
-            )
-            drawn = [scene.draw(np.random.default_rng([self.effort.seed, i])) for i in range(10)]
-            for name, seen in {"real": [real], "simulated": drawn}.items():
-                parts = [_components(correct, one.evaluation.labels) for correct in seen]
-                names = ("seed", "class", "seed_class", "image", "residual")
-                row |= {f"{name}_{part}": value for part, value in zip(names, np.mean(parts, axis=0), strict=True)}
-        return rows
+    def estimators(self, name: str) -> list[Row]:
+        seed = 1000 * self.effort.seed + list(scenarios()).index(name)
+        table = calibrate(scenarios()[name], self.effort.estimators, seed)
+        return table.assign(scenario=name, seed=seed, level=ALPHA).to_dict("records")
 
-    def _estimators(self, name: str) -> list[Row]:
-        numbered = list(scenarios()).index(name)
-        seed = 1000 * self.effort.seed + numbered
-        table = calibration(self.effort.estimators, seed, {name: scenarios()[name]}, bootstrap=False)
-        return table.assign(seed=seed, level=ALPHA).to_dict("records")
-
-    def run(self, folder: Path, claims: Sequence[str] = tuple(BY_ID)) -> dict[str, pd.DataFrame]:
-        """Do all jobs that are not finished, with a progress bar; write and return the tables."""
+    def run(self, folder: Path, claims: Sequence[Claim] = CLAIMS) -> None:
+        """Do all unfinished jobs, with a progress bar, and write the tables."""
         finished = Finished(make_writable(folder) / "finished.jsonl", self._state())
         by_table: dict[str, list[Row]] = {table: [] for table in TABLES}
-        jobs = sorted(self.jobs(claims).items(), key=lambda job: TABLES.index(job[0][0]))
-        for (table, what), work in tqdm(jobs, desc="controls", unit="job"):
+        for (table, what), work in tqdm(self.jobs(claims).items(), desc="controls", unit="job"):
             by_table[table] += finished.rows(f"{table} {what}", work)
-        tables = {table: pd.DataFrame(rows) for table, rows in by_table.items() if rows}
-        for name, table in tables.items():
-            text = table.to_csv(index=False, lineterminator="\n", float_format="%.5g")
-            write_atomically(folder / f"{name}.csv", text.encode())
-        return tables
+        for name, rows in by_table.items():
+            if rows:
+                text = pd.DataFrame(rows).to_csv(index=False, lineterminator="\n", float_format="%.5g")
+                write_atomically(folder / f"{name}.csv", text.encode())
 
     def _state(self) -> str:
-        """What the rows depend on: effort, code of the statistics, and results."""
+        """Hash what the rows depend on: effort, code, and results."""
         digest = hashlib.sha256(repr(astuple(self.effort)).encode())
-        for path in sorted(Path(__file__).parent.glob("*.py")):
-            if path.name not in ("book.py", "build.py", "figures.py", "figures_beyond.py", "control_tables.py"):
-                digest.update(path.read_bytes())
-        for one in self.measured.values():
-            digest.update(b"".join(one.evaluation.correct[arm].tobytes() for arm in sorted(one.evaluation.correct)))
+        for path in inputs_of(Path(__file__)):
+            source = path.read_text(encoding="utf-8")
+            digest.update((normalised(source) if path.suffix == ".py" else source).encode())
+        for evaluation in self.evidence.evaluations.values():
+            digest.update(b"".join(evaluation.correct[arm].tobytes() for arm in sorted(evaluation.correct)))
         return digest.hexdigest()[:16]
 
 
-def _components(correct: dict[str, np.ndarray], labels: np.ndarray) -> np.ndarray:
-    """Mean over all pairs of arms of the variance components of their difference."""
+def difference_components(correct: Correct, labels: np.ndarray) -> np.ndarray:
+    """Return the variance components of the difference of two arms, averaged over all pairs of arms."""
     pairs = combinations(correct.values(), 2)
     return np.mean([astuple(components(first.astype(float) - second, labels)) for first, second in pairs], axis=0)
 
@@ -218,37 +188,34 @@ def _text(effects: Sequence[float]) -> str:
 
 @dataclass(frozen=True)
 class Finished:
-    """A file of finished jobs, one a line; those of another state do not count."""
+    """A file of finished jobs, one per line; those of another state do not count."""
 
     path: Path
     state: str
 
-    def rows(self, key: str, work: Callable[[], list[Row]]) -> list[Row]:
-        """The rows of a job, done now if they are not there."""
-        if key not in self._known:
-            made = json.loads(pd.DataFrame(work()).to_json(orient="records", double_precision=12))
-            with open(self.path, "a", encoding="utf-8") as file:
-                file.write(json.dumps({"state": self.state, "key": key, "rows": made}) + "\n")
-            self._known[key] = made
-        return self._known[key]
-
-    @cached_property
-    def _known(self) -> dict[str, list[Row]]:
+    def rows(self, key: str, work: Callable[[], Iterable[Row]]) -> list[Row]:
+        """Return the rows of a job; do it if it is not in the file."""
         lines = self.path.read_text(encoding="utf-8").splitlines() if self.path.exists() else []
-        # A line that a kill cut off is no line.
-        whole = [json.loads(line) for line in lines if line.endswith("]}")]
-        return {one["key"]: one["rows"] for one in whole if one["state"] == self.state}
+        for line in lines:
+            # A killed run may have left an incomplete line; each job starts a new one.
+            if line.endswith("]}") and (one := json.loads(line))["state"] == self.state and one["key"] == key:
+                return one["rows"]
+        made = json.loads(pd.DataFrame(work()).to_json(orient="records", double_precision=12))
+        with open(self.path, "a", encoding="utf-8") as file:
+            file.write("\n" + json.dumps({"state": self.state, "key": key, "rows": made}) + "\n")
+        return made
 
 
 def main() -> int:
+    """Make the tables of the controls, or of a quick version of them."""
     parser = CommandLine("tell.validation.controls", __doc__ or "")
-    parser.add_argument("--quick", action="store_true", help="few repetitions, without the estimators")
+    parser.add_argument("--quick", action="store_true", help="few repetitions, into controls_quick")
     parser.add_argument("--study", default=STUDY, help="whose design and variability are simulated")
     given = parser.parse_args()
 
     def work() -> None:
         folder = results_root() / ("controls_quick" if given.quick else "controls")
-        Controls.of(given.study, QUICK if given.quick else Effort()).run(folder)
+        Controls(Evidence.load(given.study), QUICK if given.quick else Effort()).run(folder)
         print(f"The tables are in {folder}")
 
     return answer("controls", work)

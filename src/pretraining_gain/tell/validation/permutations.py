@@ -1,122 +1,94 @@
-"""Controls on real results: names shuffled so that nothing is left to find. p-values should be about uniform."""
+"""Shuffle labels in real results, so that nothing is left to find and p-values should be about uniform."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
-import pandas as pd
 from scipy.stats import kstest
 
-from pretraining_gain.plan.representation import NONE
-from pretraining_gain.tell.claims.declarations import Evidence, Part
+from pretraining_gain.plan.studies import Study
+from pretraining_gain.tell.claims.declarations import CLAIMS, GROUPS, SPREAD, Claim
+from pretraining_gain.tell.claims.evidence import Evidence, Outcome, evaluate
 from pretraining_gain.tell.claims.ledger import ALPHA, CONTRADICTED, SUPPORTED, decide
 from pretraining_gain.tell.results.evaluation import Evaluation
-from pretraining_gain.tell.statistics.estimates import estimate_difference, estimate_mean, group_spread
-from pretraining_gain.tell.validation.scenarios import BY_ID
+from pretraining_gain.tell.statistics.estimates import GroupSpread
+from pretraining_gain.tell.validation.planted_effects import Relabelled
 
-POOLS = ("animal", "non_animal", "random")
-#: What is shuffled, by claim.
-SHUFFLED = {
-    "C2": "representation among species",
-    "C3": "families among species",
-    "C4": "supercategories among species",
-    "C7": "pools within k, seed by seed",
-    "C8": "pools within k, seed by seed",
-    "C10": "pools within k, seed by seed",
-}
+POOLS = "pools within k, seed by seed"
+Row = dict[str, float | str | int]
 
 
-@dataclass(frozen=True)
-class Shuffled(Evidence):
-    """A study's evidence with other names: evaluations as given."""
-
-    evaluations: tuple[Evaluation, Evaluation] = ()  # type: ignore[assignment]
-
-    @property
-    def out(self) -> Evaluation:  # type: ignore[override]
-        return self.evaluations[0]
-
-    @property
-    def inside(self) -> Evaluation:  # type: ignore[override]
-        return self.evaluations[1]
+def shuffled(claim: Claim, study: Study) -> str:
+    """Name what is shuffled for a claim: a label of species; or pools, if each part compares two of the same k. Else empty."""
+    if columns := _grouped_by(claim, study):
+        return f"{' and '.join(columns)} among species"
+    arms = [{arm.name for arm in part.weights} for part in claim.parts(study)]
+    same_k = [any(len(names) == 2 and names <= {*pools} for pools in _pools_by_k(study)) for names in arms]
+    return POOLS if arms and all(same_k) else ""
 
 
-def permutation_rows(claim: str, evidence: Evidence, shuffles: int, seed: int) -> list[dict[str, float | str | int]]:
-    """How often a claim's tests find something after shuffling: one row, for pools also one with arms' real means taken off.
+def _grouped_by(claim: Claim, study: Study) -> list[str]:
+    """Return the columns of the species table by which the claim groups species."""
+    return list(dict.fromkeys(part.column for part in claim.parts(study) if part.kind in (GROUPS, SPREAD)))
+
+
+def _pools_by_k(study: Study) -> list[list[str]]:
+    """Return the names of the arms of each number of classes that two or more pools have."""
+    ks = sorted({k for ks in study.arms.values() for k in ks})
+    found = [[f"{pool}-k{k}" for pool in sorted(study.arms) if k in study.arms[pool]] for k in ks]
+    return [arms for arms in found if len(arms) > 1]
+
+
+def permutation_rows(claim: Claim, evidence: Evidence, shuffles: int, seed: int) -> Iterator[Row]:
+    """Count how often a claim's tests find something after shuffling: one row; for pools another without the arms' means.
 
     `significant`: share of two-sided p-values (for spreads: of equal means) below the level; `uniform_distance`: largest
     distance of their distribution from the uniform one (Kolmogorov); `supported` and `contradicted`: the claim's verdicts.
-    Randomness: `seed` only.
+    Randomness: `seed`.
     """
-    of_pools, kinds = SHUFFLED[claim].startswith("pools"), {"as they are": False}
-    if of_pools:
-        kinds["each arm's mean taken off"] = True
-    rows = []
+    what, name = shuffled(claim, evidence.study), evidence.study.downstream_in(claim.domain).name
+    columns, real = _grouped_by(claim, evidence.study), evidence.evaluations[name]
+    kinds = {"as they are": False} | ({"each arm's mean taken off": True} if what == POOLS else {})
     for values, centred in kinds.items():
-        rng = np.random.default_rng([seed, int(claim[1:]), centred])
+        rng = np.random.default_rng([seed, CLAIMS.index(claim) + 1, centred])
         p_values, verdicts = [], []
         for _ in range(shuffles):
-            shown = _shuffle_pools(evidence, rng, centred) if of_pools else _relabel(claim, evidence, rng)
-            p_values += _two_sided(claim, shown)
-            verdicts.append(decide(list(BY_ID[claim].parts(shown)))[0])
-        rows.append({
-            "claim": claim, "shuffled": SHUFFLED[claim], "values": values, "significant": np.mean(np.array(p_values) < ALPHA),
-            "uniform_distance": kstest(p_values, "uniform").statistic, "supported": verdicts.count(SUPPORTED) / shuffles,
+            shown = _shuffle_species(real, columns, rng) if columns else _shuffle_pools(real, rng, centred)
+            outcomes = evaluate(claim, replace(evidence, evaluations={**evidence.evaluations, name: shown}))
+            p_values += [_two_sided(outcome) for outcome in outcomes]
+            verdicts.append(decide(outcomes)[0])
+        yield {
+            "claim": claim.id, "shuffled": what, "values": values, "significant": float(np.mean(np.array(p_values) < ALPHA)),
+            "uniform_distance": float(kstest(p_values, "uniform").statistic), "supported": verdicts.count(SUPPORTED) / shuffles,
             "contradicted": verdicts.count(CONTRADICTED) / shuffles, "p_values": len(p_values), "repetitions": shuffles,
             "seed": seed, "level": ALPHA,
-        })  # fmt: skip
-    return rows
+        }  # fmt: skip
 
 
-def _relabel(claim: str, evidence: Evidence, rng: np.random.Generator) -> Shuffled:
-    """Species keep their results; their labels are dealt out anew."""
-    column = {"C2": "representation", "C3": "family", "C4": "supercategory"}[claim]
-    species = evidence.out.species
-    dealt = species.assign(**{column: rng.permutation(species[column].to_numpy())})
-    out = replace(evidence.out)
-    out.__dict__["species"] = dealt  # in the place of what the cached property would find
-    return Shuffled(evidence.study, evidence.name, evaluations=(out, evidence.inside))
+def _shuffle_species(evaluation: Evaluation, columns: list[str], rng: np.random.Generator) -> Evaluation:
+    """Deal the labels in these columns out to other species, which keep their results."""
+    species = evaluation.species
+    dealt = species.assign(**{column: rng.permutation(species[column].to_numpy()) for column in columns})
+    return Relabelled.of(evaluation, dealt)
 
 
-def _shuffle_pools(evidence: Evidence, rng: np.random.Generator, centred: bool) -> Shuffled:
-    """At each k and seed the arms of the pools change names. `centred`: each arm's mean over seeds and images taken off, so
-    that what pools really differ by is not turned into a difference between seeds."""
-    shown = []
-    for evaluation in (evidence.out, evidence.inside):
-        correct = dict(evaluation.correct)
-        for k in sorted({k for pool in POOLS for k in evidence.ks(pool)}):
-            names = [f"{pool}-k{k}" for pool in POOLS if k in evidence.ks(pool)]
-            arms = np.stack([correct[name].astype(float) for name in names])
-            if centred:
-                arms = arms - arms.mean(axis=(1, 2), keepdims=True)
-            order = rng.permuted(np.tile(np.arange(len(names)), (arms.shape[1], 1)), axis=1).T
-            dealt = np.take_along_axis(arms, order[:, :, None], axis=0)
-            correct |= dict(zip(names, dealt, strict=True))
-        shown.append(replace(evaluation, correct=correct))
-    return Shuffled(evidence.study, evidence.name, evaluations=(shown[0], shown[1]))
+def _shuffle_pools(evaluation: Evaluation, rng: np.random.Generator, centred: bool) -> Evaluation:
+    """Swap the arms of the pools within each k and seed. `centred`: take off each arm's mean over seeds and images first,
+    so that a real difference between pools does not turn into a difference between seeds."""
+    correct = dict(evaluation.correct)
+    for names in _pools_by_k(evaluation.study):
+        arms = np.stack([correct[name].astype(float) for name in names])
+        if centred:
+            arms = arms - arms.mean(axis=(1, 2), keepdims=True)
+        order = rng.permuted(np.tile(np.arange(len(names)), (arms.shape[1], 1)), axis=1).T
+        correct |= dict(zip(names, np.take_along_axis(arms, order[:, :, None], axis=0), strict=True))
+    return replace(evaluation, correct=correct)
 
 
-def _two_sided(claim: str, evidence: Evidence) -> list[float]:
-    """p-values of *no difference*, one a test of the claim."""
-    out = evidence.out
-    gains = None if SHUFFLED[claim].startswith("pools") else out.difference(evidence.everything)
-    if claim == "C2":
-        return [_no_difference(gains, out.labels, out.species["representation"] != NONE)]
-    if claim == "C3":
-        return [group_spread(gains, out.labels, out.species["family"], evidence.study.margin).p_different]
-    if claim == "C4":
-        groups = out.species["supercategory"]
-        spread = group_spread(gains, out.labels, groups, evidence.study.margin).p_different
-        return [spread, _no_difference(gains, out.labels, groups == "Mammals")]
-    return [_of_contrast(part) for part in BY_ID[claim].parts(evidence)]
-
-
-def _no_difference(gains: np.ndarray, labels: np.ndarray, chosen: pd.Series) -> float:
-    estimate = estimate_difference(gains, labels, set(chosen.index[chosen]), set(chosen.index[~chosen]))
-    return 2 * min(estimate.p_above(), estimate.p_below())
-
-
-def _of_contrast(part: Part) -> float:
-    estimate = estimate_mean(part.contrast.values, part.contrast.labels, classes="fixed")
-    return 2 * min(estimate.p_above(), estimate.p_below())
+def _two_sided(outcome: Outcome) -> float:
+    """Return the p-value of *no difference*."""
+    if isinstance(outcome.estimate, GroupSpread):
+        return outcome.estimate.p_different
+    return 2 * min(outcome.estimate.p_above(), outcome.estimate.p_below())

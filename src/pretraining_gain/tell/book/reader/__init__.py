@@ -1,28 +1,40 @@
-"""What makes the built book a book: reading times, hints on links, species to search for, how to cite, previews.
+"""Features for readers: hints on links, species in the search, a citation to copy, launch links, previews of shared pages.
 
-A Sphinx extension. It only reads: pages, results and class tables that are there.
+A Sphinx extension. It only reads pages, results and class tables that exist.
 """
 
 from __future__ import annotations
 
+import io
+import os
+from contextlib import redirect_stdout
 from typing import TYPE_CHECKING
 
+from pretraining_gain.tell.book.reader import launch
 from pretraining_gain.tell.book.reader.citing import CiteThis
-from pretraining_gain.tell.book.reader.hints import Hints
-from pretraining_gain.tell.book.reader.preview import Preview
-from pretraining_gain.tell.book.reader.reading_time import ReadingTime, ReadingTimeRole
+from pretraining_gain.tell.book.reader.hints import explain_links, outdated
 from pretraining_gain.tell.book.reader.species import SpeciesList
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
+    from sphinx.config import Config
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
-    """Roles and directives: `reading-time`, `species-list`, `cite-this`."""
-    app.add_role("reading-time", ReadingTimeRole())
-    app.add_object_type("species", "species", objname="species")  # how the search calls them
+    """Register the directives `species-list`, `cite-this` and `launch`, the hints and the previews."""
+    app.add_object_type("species", "species", objname="species")  # the search shows this word
     app.add_directive("species-list", SpeciesList)
     app.add_directive("cite-this", CiteThis)
-    for part in (ReadingTime(), Hints(), Preview()):
-        part.connect(app)
-    return {"parallel_read_safe": False, "parallel_write_safe": True}
+    app.connect("doctree-resolved", explain_links)
+    app.connect("env-get-outdated", outdated)
+    launch.connect(app)
+    with redirect_stdout(io.StringIO()):  # it prints that matplotlib is missing; our card is a file
+        app.setup_extension("sphinxext.opengraph")
+    app.connect("config-inited", _set_address)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
+
+
+def _set_address(app: Sphinx, config: Config) -> None:
+    """Give previews absolute addresses where PRETRAINING_GAIN_SITE says where the book will be served."""
+    if site := os.environ.get("PRETRAINING_GAIN_SITE", "").rstrip("/"):
+        config.html_baseurl = config.ogp_site_url = f"{site}/"

@@ -1,4 +1,4 @@
-"""How to cite this project: BibTeX made of `CITATION.cff`, so that both say the same."""
+"""Show how to cite this project: a BibTeX entry made from `CITATION.cff`."""
 
 from __future__ import annotations
 
@@ -14,25 +14,20 @@ _FIELDS = ("cff-version", "message", "title", "authors", "version", "date-releas
 
 
 def read_citation(path: Path) -> dict[str, Any]:
-    """`CITATION.cff`. Raises `ValueError` naming the field that is missing."""
+    """Read `CITATION.cff`. Raises `ValueError` naming the missing fields."""
     stated = yaml.safe_load(path.read_text(encoding="utf-8"))
-    missing = [name for name in _FIELDS if not stated.get(name)]
-    if missing:
+    if missing := [name for name in _FIELDS if not stated.get(name)]:
         raise ValueError(f"{path.name} lacks {', '.join(missing)}; accepted: the fields of the Citation File Format")
     return stated
 
 
-def names_of(stated: dict[str, Any]) -> list[str]:
-    """Authors as BibTeX takes them: a group stays whole in braces."""
-    people = stated["authors"]
-    return [f"{{{one['name']}}}" if "name" in one else f"{one['family-names']}, {one['given-names']}" for one in people]
-
-
 def bibtex(stated: dict[str, Any]) -> str:
-    """An entry of the kind `software`, with what the file states."""
+    """Return a `@software` entry, wrapped at 72 characters; braces keep the name of a group whole."""
+    people = stated["authors"]
+    authors = [f"{{{one['name']}}}" if "name" in one else f"{one['family-names']}, {one['given-names']}" for one in people]
     year = str(stated["date-released"])[:4]
     fields = {
-        "author": " and ".join(names_of(stated)),
+        "author": " and ".join(authors),
         "title": f"{{{' '.join(stated['title'].split())}}}",
         "year": year,
         "version": str(stated["version"]),
@@ -40,17 +35,17 @@ def bibtex(stated: dict[str, Any]) -> str:
         "url": stated.get("url") or stated.get("repository-code"),
         "license": stated.get("license"),
     }
-    lines = [_wrapped(f"  {name:<7} = {{{value}}},") for name, value in fields.items() if value]
+    lines = [
+        line
+        for name, value in fields.items()
+        if value
+        for line in textwrap.wrap(f"  {name:<7} = {{{value}}},", 72, subsequent_indent=" " * 13, break_long_words=False)
+    ]
     return "\n".join([f"@software{{pretraining_gain_{year},", *lines, "}"])
 
 
-def _wrapped(field: str) -> str:
-    """As narrow as a page; BibTeX takes a break for a space."""
-    return "\n".join(textwrap.wrap(field, 72, subsequent_indent=" " * 13, drop_whitespace=True, break_long_words=False))
-
-
 class CiteThis(SphinxDirective):
-    """```{cite-this}```: the entry, to copy."""
+    """Insert the BibTeX entry: {cite-this}."""
 
     def run(self) -> list[nodes.Node]:
         path = Path(self.env.srcdir, "CITATION.cff")

@@ -1,62 +1,58 @@
-"""The species of the studies as a page that the search knows: a name leads to the gain explorer with that species found."""
+"""List the species of a study as objects of the book's search; each name leads to its gain in the explorer."""
 
 from __future__ import annotations
 
+from typing import cast
 from urllib.parse import urlencode
 
 import pandas as pd
 from docutils import nodes
+from sphinx.domains.std import StandardDomain
 from sphinx.util.docutils import SphinxDirective
 
 from pretraining_gain.paths import results_of
-from pretraining_gain.plan.studies import Downstream, load_study
+from pretraining_gain.plan.studies import load_study
 from pretraining_gain.plan.taxonomy import TAXON_COLUMNS, has_class_table, load_class_table
-
-EXPLORER = "explorer.html"
 
 
 def species_of(study_name: str) -> pd.DataFrame:
-    """Species of a study's targets, each once, by name: `key`, `name`, `target` (the first that has it), `what` (its taxa).
+    """Return one row per species of a study, sorted by name: `key`, `name`, `target` (the first that has it), `what` (its taxa).
 
-    A target whose class table is made from data that are not here is left out.
+    Skips targets whose class table needs data that are not here.
     """
-    targets = [one for one in load_study(study_name).downstreams if has_class_table(one.images.class_table or "")]
-    tables = [_of_target(one) for one in targets]
-    found = pd.concat(tables) if tables else pd.DataFrame(columns=["key", "name", "target", "what"])
-    return found.drop_duplicates("name").sort_values("name", key=lambda name: name.str.lower()).reset_index(drop=True)
-
-
-def _of_target(target: Downstream) -> pd.DataFrame:
-    table = load_class_table(target.images.class_table or "")
-    taxa = [name for name in ("taxon", *reversed(TAXON_COLUMNS)) if name in table]
-    what = [", ".join(dict.fromkeys(filter(None, row))) for row in table[taxa].itertuples(index=False)]
-    return pd.DataFrame({"key": table["key"], "name": table["name"], "target": target.name, "what": what})
+    found = [pd.DataFrame(columns=["key", "name", "target", "what"])]
+    for target in load_study(study_name).downstreams:
+        if not has_class_table(target.images.class_table or ""):
+            continue
+        table = load_class_table(target.images.class_table or "")
+        taxa = [name for name in ("taxon", *reversed(TAXON_COLUMNS)) if name in table]
+        what = [", ".join(dict.fromkeys(filter(None, row))) for row in table[taxa].itertuples(index=False)]
+        found.append(pd.DataFrame({"key": table["key"], "name": table["name"], "target": target.name, "what": what}))
+    once = pd.concat(found).drop_duplicates("name")
+    return once.sort_values("name", key=lambda name: name.str.lower()).reset_index(drop=True)
 
 
 def explorer_link(study: str, target: str, species: str) -> str:
-    """Where the explorer shows a species alone; quotes ask for just that name."""
-    asked = {"study": study, "target": target, "species": f'"{species}"'}
-    return f"{EXPLORER}?{urlencode(asked)}"
+    """Return the address at which the explorer shows exactly this species; the quotes ask for the whole name."""
+    return "explorer.html?" + urlencode({"study": study, "target": target, "species": f'"{species}"'})
 
 
 class SpeciesList(SphinxDirective):
-    """```{species-list} STUDY```: its species, each an object of the search, and, where there are results, a link."""
+    """List the species of a study, each with an anchor and, where there are results, a link: {species-list} STUDY."""
 
     required_arguments = 1
 
     def run(self) -> list[nodes.Node]:
-        study = self.arguments[0]
+        study = load_study(self.arguments[0]).name
         results = results_of(study) / "runs.csv"
         self.env.note_dependency(str(results))
-        rows = species_of(study).to_dict("records")
-        return [nodes.bullet_list("", *(self._item(study, row, results.exists()) for row in rows), classes=["species-list"])]
-
-    def _item(self, study: str, row: dict[str, str], measured: bool) -> nodes.list_item:
-        anchor = nodes.make_id(f"species-{study}-{row['key']}")
-        self.env.get_domain("std").note_object("species", f"{row['name']} ({study})", anchor, location=self.get_location())
-        name: nodes.Node = nodes.strong("", row["name"])
-        if measured:
-            uri = explorer_link(study, row["target"], row["name"])
-            name = nodes.reference("", row["name"], refuri=uri, internal=True)
-        about = nodes.inline("", f" {row['what']}", classes=["species-taxa"]) if row["what"] else nodes.inline()
-        return nodes.list_item("", nodes.paragraph("", "", name, about), ids=[anchor])
+        items, std = [], cast(StandardDomain, self.env.get_domain("std"))
+        for key, name, target, what in species_of(self.arguments[0]).itertuples(index=False):
+            anchor = nodes.make_id(f"species-{study}-{key}")
+            std.note_object("species", f"{name} ({study})", anchor, location=self.get_location())
+            shown: nodes.Node = nodes.strong("", name)
+            if results.exists():
+                shown = nodes.reference("", name, refuri=explorer_link(study, target, name), internal=True)
+            about = nodes.inline("", f" {what}" if what else "", classes=["species-taxa"])
+            items.append(nodes.list_item("", nodes.paragraph("", "", shown, about), ids=[anchor]))
+        return [nodes.bullet_list("", *items, classes=["species-list"])]

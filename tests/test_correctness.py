@@ -7,9 +7,10 @@ import pytest
 from conftest import simulate_results
 from refusal import refused
 
+from pretraining_gain.paths import cache_root
 from pretraining_gain.plan.studies import load_study
-from pretraining_gain.tell.results import correctness as hits
-from pretraining_gain.tell.results.correctness import HitsReader
+from pretraining_gain.tell.results import correctness
+from pretraining_gain.tell.results.correctness import CorrectnessReader
 from pretraining_gain.tell.results.evaluation import load_evaluation, load_runs
 from pretraining_gain.tell.results.stored import read_predictions
 
@@ -30,26 +31,28 @@ def read_each(monkeypatch) -> list[str]:
         read.append(path.name)
         return read_predictions(path, *rest)
 
-    monkeypatch.setattr(hits, "read_predictions", watched)
+    monkeypatch.setattr(correctness, "read_predictions", watched)
     return read
 
 
 def test_what_is_kept_equals_what_is_read(toy, monkeypatch):
     path, sha256 = toy
     read = read_each(monkeypatch)
-    kept = HitsReader("again").read(path, 24, sha256)
+    kept = CorrectnessReader("again").read(path, 24, sha256)
     assert read == []  # the tables have read it
     table = read_predictions(path, 24, "again", sha256)
-    assert kept.image_ids.tolist() == table["image_id"].tolist() and kept.labels.tolist() == table["label"].tolist()
-    assert kept.right.tolist() == (table["label"] == table["prediction"]).tolist() and kept.right.dtype == bool
-    assert kept.images == hits.Hits.of(table).images
+    assert kept.image_ids.tolist() == table["image_id"].tolist()
+    assert kept.labels.tolist() == table["label"].tolist()
+    assert kept.right.tolist() == (table["label"] == table["prediction"]).tolist()
+    assert kept.right.dtype == bool
+    assert kept.images == correctness.Correctness.of(table).images
 
 
 def test_notebooks_read_no_predictions_that_the_tables_have_read(toy, monkeypatch):
     read = read_each(monkeypatch)
     first = load_evaluation("toy", "field")
     assert read == []
-    for left in hits._folder().iterdir():
+    for left in (cache_root() / "predictions").iterdir():
         left.unlink()
     again = load_evaluation("toy", "field")
     assert len(read) == len(set(read)) == again.runs["predictions_sha256"].nunique()
@@ -59,22 +62,23 @@ def test_notebooks_read_no_predictions_that_the_tables_have_read(toy, monkeypatc
 @pytest.mark.parametrize("damage", [b"", b"not a zip file", b"PK\x05\x06" + bytes(18)])
 def test_a_damaged_keepsake_is_made_anew(toy, damage, monkeypatch):
     path, sha256 = toy
-    before = HitsReader("again").read(path, 24, sha256)
-    for kept in hits._folder().iterdir():
+    before = CorrectnessReader("again").read(path, 24, sha256)
+    for kept in (cache_root() / "predictions").iterdir():
         kept.write_bytes(damage)
     read = read_each(monkeypatch)
-    assert np.array_equal(HitsReader("again").read(path, 24, sha256).right, before.right) and read == [path.name]
+    assert np.array_equal(CorrectnessReader("again").read(path, 24, sha256).right, before.right)
+    assert read == [path.name]
 
 
 def test_a_changed_file_is_refused_although_it_was_read_before(toy, results):
     path, sha256 = toy
     path.write_bytes(path.read_bytes()[:-9])
     with refused(f"predictions {path}", "again", unchanged=results):
-        HitsReader("again").read(path, 24, sha256)
+        CorrectnessReader("again").read(path, 24, sha256)
 
 
 def test_what_cannot_be_kept_is_read(toy, tmp_path, monkeypatch):
     path, sha256 = toy
     (tmp_path / "file").write_text("no folder")
     monkeypatch.setenv("PRETRAINING_GAIN_CACHE", str(tmp_path / "file"))
-    assert len(HitsReader("again").read(path, 24, sha256).right) == 24 * 20
+    assert len(CorrectnessReader("again").read(path, 24, sha256).right) == 24 * 20

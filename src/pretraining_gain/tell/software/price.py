@@ -1,0 +1,85 @@
+"""The price of each figure of a study before anything runs, and what figures share."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from pretraining_gain.plan.costs import Plan, device_hours, images_seen
+from pretraining_gain.plan.pools import SCRATCH
+from pretraining_gain.plan.runs import Run
+from pretraining_gain.tell.figures.registry import FIGURES, Runs
+
+ALONE, AS_RUN = "alone", "as run"
+#: Runs that no figure of the study shows.
+OTHER = "other comparisons"
+_DEVICES = (1, 8)
+
+
+def figure_runs(plan: Plan) -> dict[str, list[Run]]:
+    """Return the runs that each figure needs, pretrainings included, each once; figures that need the same in one entry.
+
+    Figures that show every run of the study have no price of their own. The last entry has the runs of no figure.
+    """
+    numbers: dict[tuple[Run, ...], list[str]] = {}
+    for figure in FIGURES.values():
+        runs = tuple(figure.runs(plan)) if figure.number and figure.needs != Runs() else ()
+        if runs:
+            numbers.setdefault(runs, []).append(figure.number)
+    needed = {f"Figure {' and '.join(names)}": list(runs) for runs, names in numbers.items()}
+    shown = {run for runs in needed.values() for run in runs}
+    others = [run for run in plan.runs() if run not in shown]
+    starts = dict.fromkeys(run.pretraining for run in others if run.pretraining)
+    others = [*starts, *(run for run in others if run not in starts)]
+    return needed | ({OTHER: others} if others else {})
+
+
+def figures_as_run(plan: Plan) -> dict[str, list[Run]]:
+    """Return the runs that each figure adds to those above it: all runs of the study, each once."""
+    seen: set[Run] = set()
+    added = {}
+    for name, runs in figure_runs(plan).items():
+        added[name] = [run for run in runs if run not in seen]
+        seen.update(runs)
+    return added
+
+
+def figure_table(plan: Plan) -> pd.DataFrame:
+    """Return one row per figure, and one for all: runs, images seen, hours of one device and of eight.
+
+    Figures share runs, so the last row is less than the sum. Eight devices take an eighth: runs are independent.
+    """
+    rows: dict[str, dict[str, float]] = {}
+    for name, runs in (figure_runs(plan) | {"all": plan.runs()}).items():
+        hours = sum(map(device_hours, runs))
+        rows[name] = {"runs": len(runs), "images_seen": sum(map(images_seen, runs))}
+        rows[name] |= {f"hours_on_{n}": hours / n for n in _DEVICES}
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("for")
+
+
+def sharing_table(plan: Plan) -> pd.DataFrame:
+    """Return one row per figure, and one for all: runs, images trained on and hours of one device.
+
+    `alone`: had each figure trained all that it needs. `as run`: only what no figure above it has trained.
+    """
+    measures = {"runs": len, "images": lambda runs: sum(map(images_seen, runs)), "hours": lambda runs: sum(map(device_hours, runs))}
+    ways = {ALONE: figure_runs(plan), AS_RUN: figures_as_run(plan)}
+    columns = {
+        f"{what} {way}": {name: measure(runs) for name, runs in by_figure.items()}
+        for what, measure in measures.items()
+        for way, by_figure in ways.items()
+    }
+    table = pd.DataFrame(columns)
+    table.loc["all"] = table.sum()
+    whole = [name for name in table if not name.startswith("hours")]
+    return table.astype(dict.fromkeys(whole, int)).rename_axis("for")
+
+
+def further_scratch(plan: Plan) -> list[Run]:
+    """Return the scratch runs of each target once more for each further pool: had each pool its own to compare with."""
+    finetunings = [run for run in plan.runs() if run.downstream]
+    again = []
+    for target in plan.study.downstreams:
+        own = [run for run in finetunings if run.downstream == target.name]
+        pools = {run.pool for run in own if run.pool != SCRATCH}
+        again += (len(pools) - 1) * [run for run in own if run.pool == SCRATCH]
+    return again

@@ -1,0 +1,221 @@
+"""Plant known effects in the parts of a claim, and simulate studies in which the claim is true, false or at its bound.
+
+How an effect is planted follows from the kind of part. Between arms: the smallest change of the arms' top-1 from one
+common level. Between species: the gain of each species, with both arms alike in all else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+from scipy.optimize import brentq
+
+from pretraining_gain.errors import InputError
+from pretraining_gain.plan.studies import Study
+from pretraining_gain.tell.claims.declarations import ARMS, EQUAL, GREATER, SHARE, SPREAD, Arm, Claim, Part
+from pretraining_gain.tell.claims.evidence import Evidence, Outcome, evaluate, species_of
+from pretraining_gain.tell.results.evaluation import Evaluation
+from pretraining_gain.tell.statistics.power import (
+    Components,
+    design_error,
+    difference_error,
+    smallest_detectable,
+    smallest_margin,
+    unbiased_components,
+)
+from pretraining_gain.tell.validation.simulator import Simulator, Target
+
+#: A part that is not in question holds by this much (`greater`), or is exactly equal.
+CLEAR = 0.15
+#: Gain of the average species where the gain is not what is planted.
+GAIN = 0.1
+#: Seeds and draws from which a simulator's variance components are known well; draws where there is no closed form.
+MANY_SEEDS, DRAWS, PILOTS = 60, 20, 40
+
+
+@dataclass(frozen=True)
+class Relabelled(Evaluation):
+    """An evaluation whose species table is given, not looked up."""
+
+    table: pd.DataFrame = field(kw_only=True)
+
+    @classmethod
+    def of(cls, evaluation: Evaluation, table: pd.DataFrame) -> Relabelled:
+        return cls(**{one.name: getattr(evaluation, one.name) for one in fields(Evaluation)}, table=table)
+
+    @cached_property
+    def species(self) -> pd.DataFrame:
+        return self.table
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A claim tested on simulated studies of so many seeds, with a study's design and a target as measured."""
+
+    claim: Claim
+    study: Study
+    target: Target
+    n_seeds: int
+
+    @cached_property
+    def arms(self) -> dict[str, Arm]:
+        """The arms that the claim compares, by the name under which they are simulated."""
+        own = self.target.evaluation.downstream.name
+        arms = dict.fromkeys(arm for part in self.claim.parts(self.study) for arm in part.weights)
+        return {arm.name if arm.downstream == own else f"{arm.downstream} {arm.name}": arm for arm in arms}
+
+    @cached_property
+    def parts(self) -> list[Part]:
+        """The claim's parts that the target's images and species allow to test."""
+        flat = self.target.simulator(dict.fromkeys(self.arms, self.target.top1), self.n_seeds)
+        return [outcome.part for outcome in self.draw(flat, np.random.default_rng(0))] if self.arms else []
+
+    @property
+    def between_arms(self) -> bool:
+        return all(part.kind == ARMS for part in self.parts)
+
+    @cached_property
+    def weights(self) -> np.ndarray:
+        """(P, A) weight of each arm in each part."""
+        return np.array([[part.weights.get(arm, 0.0) for arm in self.arms.values()] for part in self.parts])
+
+    def draw(self, simulator: Simulator, rng: np.random.Generator) -> list[Outcome]:
+        """Simulate one study and test the claim's parts on it."""
+        real = Relabelled.of(self.target.evaluation, self.target.evaluation.species)
+        seeds = list(range(simulator.n_seeds))
+        by_downstream: dict[str, dict[str, np.ndarray]] = {}
+        for name, correct in simulator.draw(rng).items():
+            by_downstream.setdefault(self.arms[name].downstream, {})[self.arms[name].name] = correct
+        evaluations = {
+            name: replace(real, study=self.study, seeds_of=dict.fromkeys(correct, seeds), correct=correct)
+            for name, correct in by_downstream.items()
+        }
+        return evaluate(self.claim, Evidence(self.study, evaluations))
+
+    def simulator(self, effects: Sequence[float]) -> Simulator:
+        """Return the simulator in which each part has this true effect. Raises `InputError` if none can exist."""
+        planted = np.asarray(effects, dtype=float)
+        top1 = self._top1_of_arms(planted) if self.between_arms else self._top1_of_species(planted)
+        for value in np.concatenate([np.ravel(one) for one in top1.values()]):
+            if not 0.005 < value < 0.995:
+                raise InputError(f"claim {self.claim.id}: effects {list(effects)} need a top-1 of {value:.3f}")
+        return self.target.simulator(top1, self.n_seeds, "fixed" if self.between_arms else "random")
+
+    def _top1_of_arms(self, effects: np.ndarray) -> dict[str, float]:
+        shift = np.linalg.lstsq(self.weights, effects, rcond=None)[0]
+        if not np.allclose(self.weights @ shift, effects):
+            raise InputError(f"claim {self.claim.id}: no arms have effects {effects.tolist()} in its parts")
+        return dict(zip(self.arms, self.target.top1 + shift, strict=True))
+
+    def _top1_of_species(self, effects: np.ndarray) -> dict[str, np.ndarray]:
+        """Plant the gain of each species. Raises `ValueError` for a claim that also compares other arms."""
+        species, planted = self.target.evaluation.species, list(zip(self.parts, effects, strict=True))
+        if any(part.kind == ARMS or part.weights != self.parts[0].weights for part in self.parts):
+            raise ValueError(f"claim {self.claim.id}: planted are effects between arms, or between species, not both")
+        gains = np.full(len(species), next((effect for part, effect in planted if part.kind == SHARE), GAIN))
+        rest = np.ones(len(species), dtype=bool)
+        for part, effect in planted:
+            if part.between:
+                first = part.between[0].mask(species)
+                gains += effect * (first - first.mean())
+                rest &= ~first
+        for part, effect in planted:
+            if part.kind == SPREAD:
+                # The part of the spread that differences of groups do not make is among the species outside their first groups.
+                pattern = np.zeros(len(species))
+                pattern[rest] = _pattern(species.loc[rest, part.column])
+                gains += np.sqrt(max(effect**2 - gains.var(), 0.0) / pattern.var()) * pattern
+        without, with_ = sorted(self.arms, key=lambda name: self.parts[0].weights[self.arms[name]])
+        low = self.target.top1 - gains.mean() / 2
+        return {without: np.full(len(species), low), with_: low + gains}
+
+    def consistent(self, effects: Sequence[float]) -> list[float]:
+        """Replace the effect of each part that later parts imply, as the last gap and how much gaps close imply the first."""
+        found = list(effects)
+        for number in reversed(range(len(found) - 1 if self.between_arms else 0)):
+            later = self.weights[number + 1 :]
+            combination = np.linalg.lstsq(later.T, self.weights[number], rcond=None)[0]
+            if np.allclose(combination @ later, self.weights[number]):
+                found[number] = float(combination @ found[number + 1 :])
+        return found
+
+    def all_at_bound(self) -> list[float]:
+        """Return the effects at which each part is just false. A share of one half means a mean gain of 0."""
+        return self.consistent([0.0 if part.kind == SHARE else part.bound for part in self.parts])
+
+    def nulls(self) -> list[list[float]]:
+        """Return effects at which the claim is just false: one part at its bound, the others clearly true; for one part
+        of each kind, test and number of arms."""
+        found: dict[tuple[str, str, int], list[float]] = {}
+        for number, part in enumerate(self.parts):
+            clear = [CLEAR if one.test == GREATER else 0.0 for one in self.parts]
+            clear[number] = self.all_at_bound()[number]
+            effects = self.consistent(clear)
+            if np.isclose(effects[number], clear[number]):
+                found.setdefault((part.kind, part.test, len(part.weights)), effects)
+        return list(found.values())
+
+    def planted(self, effect: float) -> list[float]:
+        """Return this effect for each part; 0 for those said to be equal, in a claim that also says `greater`."""
+        mixed = len({part.test for part in self.parts}) > 1
+        return self.consistent([0.0 if mixed and part.test == EQUAL else effect for part in self.parts])
+
+    def detectable(self) -> tuple[Experiment, list[float], float]:
+        """Find what the design promises to resolve, each part by itself with probability 0.8.
+
+        Returns the experiment with the margin that such a design satisfies, the effects to plant (0 for parts said to be
+        equal), and the largest effect or margin.
+        """
+        sizes, margins, effects = self._resolved(self.simulator(self.planted(0.0))), [], []
+        for part, size in zip(self.parts, sizes, strict=True):
+            margins += [size] if part.test == EQUAL else []
+            planted = self._gain_for_share(0.5 + size) if part.kind == SHARE else size
+            effects.append(0.0 if part.test == EQUAL else planted)
+        study = self.study.model_copy(update={"margin": max(margins, default=self.study.margin)})
+        return replace(self, study=study), self.consistent(effects), max(sizes)
+
+    def _resolved(self, simulator: Simulator) -> list[float]:
+        """Return the effect or margin of power 0.8 per part: from the design and variance components for means of arms and
+        differences of groups; for shares and spreads, which have no closed form, the median of what tests report."""
+        rng, sizes = np.random.default_rng(0), []
+        known = [self.draw(replace(simulator, n_seeds=MANY_SEEDS), rng) for _ in range(DRAWS)]
+        pilots = [] if self.between_arms else [self.draw(simulator, rng) for _ in range(PILOTS)]
+        for number, part in enumerate(self.parts):
+            if part.kind in (SHARE, SPREAD):
+                sizes.append(float(np.median([outcomes[number].detectable for outcomes in pilots])))
+                continue
+            found = [unbiased_components(outcomes[number].values, outcomes[number].labels) for outcomes in known]
+            components, labels = Components(*np.maximum(np.mean(found, axis=0), 0)), known[0][number].labels
+            n_classes = len(np.unique(labels))
+            if part.between:
+                species = species_of(part, self.target.evaluation)
+                first, second = (int(group.mask(species).sum()) for group in part.between)
+                error = difference_error(components, self.n_seeds, first, second, len(labels) / n_classes)
+            else:
+                error = design_error(components, self.n_seeds, n_classes, len(labels) / n_classes, classes="fixed")
+            sizes.append(smallest_margin(*error) if part.test == EQUAL else smallest_detectable(*error))
+        return sizes
+
+    def _gain_for_share(self, share: float) -> float:
+        """Find the mean gain with which this share of species comes out above 0 on average, by the same draws throughout."""
+
+        def missing(gain: float) -> float:
+            rng, simulator = np.random.default_rng(2), self.simulator([gain])
+            return float(np.mean([self.draw(simulator, rng)[0].effect for _ in range(2 * PILOTS)])) - share
+
+        return float(brentq(missing, 0.0, 2 * CLEAR, xtol=5e-4))
+
+
+def _pattern(groups: pd.Series) -> np.ndarray:
+    """(C,) one value per group, half of the classes above and half below, with mean 0 and variance 1 over classes."""
+    sizes = groups.value_counts()
+    signs, balance = {}, 0.0
+    for name, size in sizes.items():
+        signs[name] = 1.0 if balance <= 0 else -1.0
+        balance += signs[name] * size
+    values = groups.map(signs).to_numpy()
+    return (values - values.mean()) / values.std()

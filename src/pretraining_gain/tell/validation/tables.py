@@ -1,0 +1,145 @@
+"""Read the tables of the controls, and format them for the book."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+
+from pretraining_gain.errors import InputError
+from pretraining_gain.paths import results_of
+from pretraining_gain.plan.parameters import Parameters
+from pretraining_gain.plan.studies import load_study
+from pretraining_gain.tell.claims.declarations import CLAIMS, SPREAD, claim_named
+
+#: The study whose design and variability are simulated.
+STUDY = "mini"
+_MEASURES = ["coverage", "false_positive_rate", "power"]
+
+
+class ControlTables(Parameters):
+    """The controls' tables, and the notebook's parameter: one claim, or empty for all. Rates are shares of repetitions."""
+
+    claim: str = ""
+
+    @classmethod
+    def from_parameters(cls, parameters: Mapping[str, Any]) -> Self:
+        """Build from a notebook's `globals()`. Raises `InputError` for an unknown claim."""
+        tables = super().from_parameters(parameters)
+        if tables.claim:
+            claim_named(tables.claim)
+        return tables
+
+    def path(self, name: str) -> Path:
+        return results_of("controls", "power.csv") / f"{name}.csv"
+
+    def read(self, name: str) -> pd.DataFrame:
+        """Read a table, only the rows of the chosen claim. Raises `InputError` if it is missing or damaged."""
+        path = self.path(name)
+        try:
+            table = pd.read_csv(path, keep_default_na=False, na_values=dict.fromkeys(_MEASURES, ""))
+        except (OSError, ValueError) as error:
+            reason, command = " ".join(str(error).split()), "python -m pretraining_gain.tell.validation.controls"
+            raise InputError(f"table {path} cannot be read ({reason}); make it with `{command}`") from None
+        return table[table["claim"] == self.claim] if self.claim and "claim" in table else table
+
+    @cached_property
+    def errors(self) -> pd.DataFrame:
+        """Rates of wrong verdicts: one row per claim, scenario and margin."""
+        return self.read("false_positives")
+
+    @cached_property
+    def curves(self) -> pd.DataFrame:
+        """Rates of verdicts: one row per claim, number of seeds and planted effect."""
+        return self.read("power").query("scenario == 'planted'")
+
+    @cached_property
+    def promised(self) -> pd.DataFrame:
+        """Rates of `supported` where the design promises to find each part with power 0.8."""
+        return self.read("power").query("scenario == 'detectable'")
+
+    @cached_property
+    def estimators(self) -> pd.DataFrame:
+        """Least, mean and largest rate of each measure and quantity over all simulated worlds."""
+        long = self.read("estimators").melt("quantity", _MEASURES, "measure", "rate").dropna(subset="rate")
+        return (
+            long.groupby(["measure", "quantity"], sort=False)["rate"].agg(["min", "mean", "max", "size"]).reset_index()
+        )
+
+    def false_positive_table(self) -> pd.DataFrame:
+        """Return one row per claim: the highest rate of each kind of wrong verdict, as text."""
+        wider = self.errors["bounds"].ne(self.errors["bounds"].iloc[0]).map({True: ", wider margin", False: ""})
+        kinds = self.errors.assign(kind="wrongly " + self.errors["error"] + wider)
+        rates = kinds.pivot_table(index="claim", columns="kind", values="rate", aggfunc="max", sort=False)
+        shown = rates.assign(limit=self.errors.groupby("claim")["limit"].max())
+        return shown.map(lambda rate: "–" if pd.isna(rate) else f"{rate:.1%}").rename_axis(columns=None)
+
+    def promised_table(self) -> pd.DataFrame:
+        """Return one row per claim: test, parts, what three seeds detect, and how often each number of seeds finds it."""
+        facts = self.promised.drop_duplicates("claim").set_index("claim")
+        found = self.promised.pivot(index="claim", columns="n_seeds", values="supported").reindex(facts.index)
+        found = found.map("{:.1%}".format).rename(columns="found with {} seeds".format)
+        detectable = (100 * facts["effect"]).map("{:.1f}".format).rename("detectable with 3 seeds, points")
+        return facts[["test", "parts"]].join(detectable).join(found)
+
+    def permutation_table(self) -> pd.DataFrame:
+        """Return one row per claim and kind of shuffle, rates as text."""
+        rates = ["significant", "supported", "contradicted"]
+        shown = self.read("permutations")[["claim", "shuffled", "values", *rates, "uniform_distance", "repetitions"]]
+        return _in_percent(shown, rates)
+
+    def estimator_table(self) -> pd.DataFrame:
+        """Return one row per measure and quantity, rates as text."""
+        shown = self.estimators.rename(columns={"size": "worlds"}).replace("_", " ", regex=True)
+        return _in_percent(shown, ["min", "mean", "max"])
+
+    def numbers(self) -> dict[str, Any]:
+        """Collect the chapter's numbers: rates as fractions, sizes in top-1."""
+        errors, promised = self.errors, self.promised
+        found: dict[str, Any] = {
+            "level": float(errors["level"].iloc[0]),
+            "limit": float(errors["limit"].max()),
+            "repetitions": int(errors["repetitions"].max()),
+            "power_repetitions": int(self.curves["repetitions"].max()),
+            "n_scenarios": len(errors),
+            "n_within": int(errors["within"].sum()),
+            "margin": float(self.curves["margin"].iloc[0]),
+        }
+        for error, part in errors.groupby("error"):
+            worst = part.loc[part["rate"].idxmax()]
+            found |= {f"worst_{error}": float(worst["rate"]), f"worst_{error}_claim": worst["claim"]}
+        for row in promised.to_dict("records"):
+            key = f"{row['claim']}_{row['n_seeds']}_seeds"
+            found |= {f"{key}_found": row["supported"], f"{key}_detectable": row["effect"]}
+        # The promise for a spread between groups is only a guess from few species per group.
+        spreads = [claim.id for claim in CLAIMS if any(part.kind == SPREAD for part in claim.parts(load_study(STUDY)))]
+        own = promised["repetitions"] == promised["repetitions"].max()
+        single = promised.loc[own & (promised["parts"] == 1) & ~promised["claim"].isin(spreads), "supported"]
+        found |= {"single_least": float(single.min()), "single_most": float(single.max())}
+        for row in self.read("permutations").to_dict("records"):
+            key = f"{row['claim']}_{'centred' if 'off' in row['values'] else 'shuffled'}"
+            found |= {f"{key}_significant": row["significant"], f"{key}_contradicted": row["contradicted"]}
+            found["shuffles"] = int(row["repetitions"])
+        for row in self.curves.to_dict("records"):
+            size = f"{1000 * row['effect']:.0f}".replace("-", "minus_")
+            key = f"{row['claim']}_{row['n_seeds']}_seeds_{size}_permille"
+            found |= {f"{key}_supported": row["supported"], f"{key}_contradicted": row["contradicted"]}
+        for row in self.estimators.to_dict("records"):
+            key = f"{row['measure']}_{row['quantity']}".translate({ord(" "): "_", ord(","): None, ord(":"): None})
+            found |= {f"{key}_least": row["min"], f"{key}_most": row["max"]}
+        return found | self._standard_deviations()
+
+    def _standard_deviations(self) -> dict[str, float]:
+        """Return standard deviations of a difference of two arms over seeds, images and the rest, real and simulated."""
+        worlds = self.read("worlds").set_index("domain").filter(regex="^(real|simulated)_")
+        roots = np.sqrt(worlds).stack()
+        return {f"{domain}_{part}": float(value) for (domain, part), value in roots.items()}
+
+
+def _in_percent(table: pd.DataFrame, rates: list[str]) -> pd.DataFrame:
+    shown = table.assign(**{name: table[name].map("{:.1%}".format) for name in rates})
+    return shown.rename(columns=lambda name: str(name).replace("_", " "))

@@ -1,0 +1,125 @@
+"""What the Snakefile asks: which notebooks and studies the book shows, and which inputs each notebook depends on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Collection
+from functools import cache
+from pathlib import Path
+
+import yaml
+
+from pretraining_gain.datasets import find_dataset
+from pretraining_gain.paths import data_root, make_writable, project_root, results_of, write_atomically
+from pretraining_gain.plan.code import PACKAGE, digest_of, inputs_of, names_in, normalised
+from pretraining_gain.plan.representation import annotations_path
+from pretraining_gain.plan.studies import Study, load_study, study_names
+from pretraining_gain.plan.taxonomy import class_table_path
+
+#: Notebook that takes the place of those which need results, for a study without results.
+NOT_RUN = "19_not_run"
+#: Tag of the parameters cell of a notebook that needs no results.
+_NEEDS_NO_RESULTS = "without-results"
+
+
+@cache
+def _notebooks() -> dict[str, tuple[set[str], set[str]]]:
+    """Return the declared parameters and the tags of the parameters cell, by notebook."""
+    found = {}
+    for path in sorted((project_root() / "notebooks").glob("[0-9][0-9]_*.ipynb")):
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        cell = next(cell for cell in cells if "parameters" in cell["metadata"].get("tags", []))
+        names = re.findall(r"^(\w+) *[:=]", "".join(cell["source"]), flags=re.MULTILINE)
+        found[path.stem] = set(names), set(cell["metadata"]["tags"])
+    return found
+
+
+def study_pages() -> list[str]:
+    """List the notebooks that the book has for each study: those with the parameter `study` that are not about one run."""
+    return [
+        page for page, (names, _) in _notebooks().items() if "study" in names and "pool" not in names and page != NOT_RUN
+    ]
+
+
+def project_pages() -> list[str]:
+    """List the notebooks about the project as a whole: those without the parameter `study`."""
+    return [page for page, (names, _) in _notebooks().items() if "study" not in names]
+
+
+def template_of(page: str, study_name: str, made: bool) -> str:
+    """Return the notebook to execute for a page of a study: that page, or the one that says what it would cost."""
+    has_results = made or (results_of(study_name) / "runs.csv").exists()
+    return page if has_results or _NEEDS_NO_RESULTS in _notebooks()[page][1] else NOT_RUN
+
+
+def book_studies() -> list[str]:
+    """Return the names of the studies that the chapters show, from `_config.yml`."""
+    config = yaml.safe_load((project_root() / "_config.yml").read_text(encoding="utf-8"))
+    return list(config["sphinx"]["config"]["book_studies"])
+
+
+def needs_no_data(study: Study) -> bool:
+    """Tell whether all images of a study are drawn in memory, so that its runs can always be made."""
+    return not any(find_dataset(name).folder for name in study.datasets)
+
+
+def stamp(source: str, study: Study | None = None, made: Collection[str] = ()) -> str:
+    """Write a digest of everything that a notebook (or module) depends on, if it changed, and return the file.
+
+    As an input of a rule, the file is newer than the outputs only after a change that matters. The digest covers the
+    modules that the notebook imports, without comments and docstrings; the tables and committed results that they name;
+    and the study: its file without comments, its class tables, its datasets' modules and the annotations that it reads.
+    Tables of the studies in `made` are not covered: the workflow makes them, so they are inputs of their own.
+    """
+    root, sources = project_root(), _inputs(source)
+    modules = {str(one.relative_to(PACKAGE)): one for one in sources if one.suffix == ".py"}
+    files = [one for one in sources if one.suffix != ".py"]
+    parts = [digest_of(modules)]
+    for name in results_read(source):
+        files += [] if name in made else _tables_in(name)
+        if name in study_names():
+            parts.append(load_study(name).config_hash)
+            files += _class_tables(load_study(name))
+    if study:
+        parts.append(study.config_hash)
+        files += _class_tables(study)
+        parts += [normalised(file.read_text(encoding="utf-8")) for name in study.datasets for file in _module_files(name)]
+        if any(module.startswith("compute/images") for module in modules):
+            parts += [name for name in study.datasets if (data_root() / find_dataset(name).folder).is_dir()]
+            files += [results_of(study.name, "domains.csv") / "domains.csv"]
+    if not study or study.representation == "annotated":
+        files += [annotations_path()]
+    parts += [f"{file.name} {hashlib.sha256(file.read_bytes()).hexdigest()}" for file in files if file.is_file()]
+    written = make_writable(root / "book" / "executed" / ".inputs" / (study.name if study else "")) / f"{Path(source).stem}.sha256"
+    digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()
+    if not written.exists() or written.read_text() != digest:
+        write_atomically(written, digest.encode())
+    return str(written.relative_to(root))
+
+
+def results_read(source: str) -> list[str]:
+    """List the folders of results whose names appear in the code that a notebook (or module) imports."""
+    folders = {folder.name for folder in (project_root() / "results").iterdir() if folder.is_dir()}
+    return sorted(folders & names_in(_inputs(source)))
+
+
+@cache
+def _inputs(source: str) -> list[Path]:
+    return inputs_of(project_root() / source)
+
+
+def _tables_in(name: str) -> list[Path]:
+    folder = results_of(name)
+    return sorted(path for path in folder.glob("*.*") if path.suffix in (".csv", ".json") and path.stem != "claims")
+
+
+def _class_tables(study: Study) -> list[Path]:
+    names = {images.class_table for images in (study.source, *(target.images for target in study.downstreams))}
+    return [class_table_path(name) for name in sorted(filter(None, names))]
+
+
+def _module_files(dataset: str) -> list[Path]:
+    folder = PACKAGE / "datasets"
+    return sorted([*(folder / dataset).glob("*.py"), *folder.glob(f"{dataset}.py")])

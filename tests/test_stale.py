@@ -1,0 +1,109 @@
+"""A dry run of the workflow plans exactly the notebooks that a change concerns."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, simulate_results
+
+from pretraining_gain.tell.results.tables import write_tables
+
+_COPIED = ("Snakefile", "_config.yml", "_toc.yml", "src", "notebooks", "book", "results")
+_LEFT_OUT = shutil.ignore_patterns("executed", "__pycache__", "*.safetensors")
+
+
+class Checkout:
+    """A copy of the project in which everything that the workflow makes is up to date."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        for name in _COPIED:
+            if (ROOT / name).is_dir():
+                shutil.copytree(ROOT / name, root / name, ignore=_LEFT_OUT)
+            else:
+                shutil.copy(ROOT / name, root / name)
+        shutil.rmtree(root / "results" / "toy", ignore_errors=True)
+
+    def plan(self) -> set[str]:
+        """Return the notebooks and tables that a dry run would make."""
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("PRETRAINING_GAIN_")}
+        command = [sys.executable, "-m", "snakemake", "--cores", "1", "--dry-run"]
+        environment |= {"PYTHONPATH": str(self.root / "src")}
+        done = subprocess.run(command, cwd=self.root, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr[-3000:]
+        outputs = r"^ +output: (?:book/executed/|\S*/results/)(\S+?)(?:\.ipynb|,|$)"
+        return set(re.findall(outputs, done.stdout + done.stderr, re.MULTILINE))
+
+    def settle(self) -> None:
+        """Write an empty file, newer than its inputs, for each output that is missing or out of date."""
+        for name in self.plan():
+            path = self.root / "book" / "executed" / f"{name}.ipynb"
+            if not name.endswith(".csv"):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.touch()
+        for table in (self.root / "results" / "toy").glob("*.csv"):
+            table.touch()
+        for path in (self.root / "book" / "executed").rglob("*.ipynb"):
+            path.touch()
+
+    def after(self, path: str, old: str, new: str) -> set[str]:
+        """Change a file of the package and return what is planned."""
+        file = self.root / "src" / "pretraining_gain" / path
+        text = file.read_text()
+        assert old in text
+        file.write_text(text.replace(old, new))
+        planned = self.plan()
+        file.write_text(text)
+        self.settle()
+        return planned
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
+    root = tmp_path_factory.mktemp("checkout")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PRETRAINING_GAIN_RESULTS", str(root / "results"))
+        copy = Checkout(root)
+        simulate_results("toy")
+        write_tables("toy")
+    copy.settle()
+    yield copy
+
+
+def test_nothing_is_planned_when_nothing_changed(checkout):
+    assert checkout.plan() == set()
+
+
+def test_a_changed_docstring_makes_nothing(checkout):
+    assert checkout.after("tell/figures/subsets.py", '"""Figures 3, 4 and 6', '"""The figures 3, 4 and 6') == set()
+
+
+def test_a_changed_comment_in_a_notebooks_module_makes_nothing(checkout):
+    first = "from __future__ import annotations"
+    assert checkout.after("tell/results/gains.py", first, f"# new\n{first}") == set()
+
+
+def test_a_changed_family_makes_the_figures_of_the_study_that_reads_it(checkout):
+    planned = checkout.after("metadata/caltech101_animals.csv", "Formicidae", "Otheridae")
+    assert {"mini/10_taxa", "mini/11_subsets", "mini/23_explorer"} <= planned
+    assert not {"toy/10_taxa", "toy/11_subsets", "paper/10_taxa", "14_audit", "17_anchors", "20_reliability"} & planned
+    assert not any(name.endswith(".json") or name.endswith(".csv") for name in planned)
+
+
+def test_a_changed_function_of_a_figure_makes_the_notebooks_that_draw_it(checkout):
+    planned = checkout.after("tell/figures/subsets.py", '"pretraining classes", "k"', '"source classes", "k"')
+    assert {"toy/11_subsets", "mini/11_subsets"} <= planned
+    assert not {"toy/10_taxa", "mini/10_taxa", "paper/11_subsets", "14_audit", "20_reliability"} & planned
+
+
+def test_a_changed_way_to_make_tables_makes_the_tables_of_the_studies_that_are_run(checkout):
+    planned = checkout.after("tell/results/tables.py", '"peak_memory_mb",', '"peak_memory_mb", "peak_memory_mb",')
+    assert "toy/runs.csv" in planned
+    assert "mini/runs.csv" not in planned

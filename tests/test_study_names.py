@@ -1,0 +1,72 @@
+"""Names of studies: a study file cannot take a name under which another study has its results."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import ROOT
+from refusal import refused
+
+from pretraining_gain.compute.domains import publish
+from pretraining_gain.plan.costs import Plan
+from pretraining_gain.plan.runs import Run
+from pretraining_gain.tell.results.evaluation import View
+from pretraining_gain.tell.results.tables import write_tables
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Callable[[str, str], str]:
+    """Write a copy of the toy study with another name into a folder; return its path."""
+
+    def write(name: str, folder: str = "own") -> str:
+        path = tmp_path / folder / "study.yml"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(yaml.safe_dump(yaml.safe_load((ROOT / "notebooks" / "studies" / "toy.yml").read_text()) | {"name": name}))
+        return str(path)
+
+    return write
+
+
+USERS: dict[str, Callable[[str], object]] = {
+    "a run": lambda study: Run.from_parameters({"study": study}),
+    "a plan": lambda study: Plan.from_parameters({"study": study}),
+    "a figure": lambda study: View.from_parameters({"study": study, "draws": 1}),
+    "the tables": write_tables,
+    "the measures of the domains": publish,
+}
+
+
+@pytest.mark.parametrize("user", USERS)
+@pytest.mark.parametrize("name", ["toy", "mini", "anchors"])
+def test_a_study_file_elsewhere_cannot_take_the_name_of_a_study_of_the_project(own, results, tmp_path, name, user):
+    study = own(name)
+    said = f"study file {study}: name {name!r} is a study of the project; accepted: any name but anchors, mini"
+    with refused(said, unchanged=tmp_path):
+        USERS[user](study)
+
+
+def test_the_workflow_refuses_a_name_in_use_before_it_makes_anything(own, results):
+    command = [sys.executable, "-m", "snakemake", "--cores", "1", "--config", f"study={own('mini')}"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode != 0
+    assert "name 'mini' is a study of the project" in done.stderr
+    assert not results.exists()
+
+
+def test_a_study_file_cannot_take_the_name_of_another_file_that_has_results(own, results, tmp_path):
+    first, second = own("mine", "one"), own("mine", "two")
+    record = results / "mine" / "pretrain" / "all.json"
+    record.parent.mkdir(parents=True)
+    record.write_text(json.dumps({"parameters": {"study": first}}))
+    Run.from_parameters({"study": first})
+    said = f"study file {second}: name 'mine' is in use, {results}/mine has runs of {first}; accepted: another name"
+    with refused(said, unchanged=tmp_path):
+        Run.from_parameters({"study": second})
+    Path(first).unlink()  # a study file that was moved keeps its results
+    assert Run.from_parameters({"study": second}).plan.name == "mine"
