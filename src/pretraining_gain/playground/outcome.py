@@ -14,7 +14,7 @@ from pretraining_gain.plan.runs import Run
 from pretraining_gain.plan.studies import load_study
 from pretraining_gain.playground.choices import scratch_partner
 from pretraining_gain.playground.work import predictions_of, record
-from pretraining_gain.tell.results.correctness import CorrectnessReader
+from pretraining_gain.tell.results.correctness import Correctness, CorrectnessReader
 from pretraining_gain.tell.results.evaluation import load_evaluation
 from pretraining_gain.tell.results.gains import arm_accuracy
 from pretraining_gain.tell.statistics.estimates import bootstrap_means
@@ -40,20 +40,17 @@ class Outcome:
     @classmethod
     def of(cls, run: Run) -> Outcome:
         """Compare a finished run with its partner from scratch, image by image. Raise `InputError` when one is damaged."""
-        reader, partner = CorrectnessReader("press Train again"), scratch_partner(run)
-        own, *others = (
-            reader.read(predictions_of(one), one.images.n_classes, record(one)["sha256"]["predictions"])
-            for one in [run, *([partner] if partner else [])]
-        )
+        own, partner = _correctness(run), scratch_partner(run)
         top1, n_images = own.right.mean(), len(own.labels)
-        if not others:
+        if partner is None:
             return cls(run, top1, top1, n_images)
-        if own.images != others[0].images:
+        other = _correctness(partner)
+        if own.images != other.images:
             raise InputError(f"{run.run_id} and {partner.run_id} were evaluated on different images; train both again")
-        differences = own.right[None].astype(float) - others[0].right[None]
+        differences = own.right[None].astype(float) - other.right[None]
         everything = pd.Series("all", index=np.unique(own.labels))
         found = bootstrap_means(differences, own.labels, everything, resample_classes=False, draws=_DRAWS).iloc[0]
-        return cls(run, top1, others[0].right.mean(), n_images, found["mean"], found["low"], found["high"])
+        return cls(run, top1, other.right.mean(), n_images, found["mean"], found["low"], found["high"])
 
     @property
     def target(self) -> tuple[str, str]:
@@ -64,7 +61,7 @@ class Outcome:
         """State the outcome in words, with its uncertainty."""
         where = f"study {self.run.plan.name}, {self.run.target.title}, seed {self.run.seed}, {self.run.backbone}"
         counted = f"{self.n_images:,} evaluation images"
-        if self.gain is None:
+        if self.gain is None or self.low is None or self.high is None:
             return f"Top-1 from scratch is {self.top1:.1%} on {counted} ({where}). Gains are measured against it."
         gain, low, high = (100 * value for value in (self.gain, self.low, self.high))
         return (
@@ -81,6 +78,11 @@ class Outcome:
         facts = {"study": run.plan.name, "target": run.downstream, "pretrained on": run.arm, "seed": run.seed}
         facts |= {"backbone": run.backbone, "epochs": run.recipe.epochs}
         return facts | {name: "" if value is None else f"{value:.3f}" for name, value in values.items()}
+
+
+def _correctness(run: Run) -> Correctness:
+    reader = CorrectnessReader("press Train again")
+    return reader.read(predictions_of(run), run.images.n_classes, record(run)["sha256"]["predictions"])
 
 
 @cache
