@@ -40,12 +40,14 @@ EXECUTE = f"exec {PYTHON} -m pretraining_gain.execute"  # `exec`: a shell in bet
 TELL = "src/pretraining_gain/tell"
 
 
-def parameters(stage):
-    """Return a run's parameters for the command line."""
-    return lambda wildcards: " ".join(
-        f"-p {name} {shlex.quote(str(value))}"
-        for name, value in RUNS[f"{wildcards.study}/{stage}/{wildcards.run}"].parameters().items()
-    )
+def output_of(run):
+    """Return a run's executed notebook and its parameters, for the command line."""
+    given = " ".join(f"-p {name} {shlex.quote(str(value))}" for name, value in run.parameters().items())
+    return f"book/executed/{run.plan.name}/runs/{RECORDS[run].stem}.ipynb {given}"
+
+
+def executes(stage):
+    return lambda wildcards: output_of(RUNS[f"{wildcards.study}/{stage}/{wildcards.run}"])
 
 
 def asks(stage, what):
@@ -145,9 +147,9 @@ rule pretrain:
         gpu=asks("pretrain", "gpu"),
         nodes=1,  # several GPUs of one run are in one machine
     params:
-        given=parameters("pretrain"),
+        run=executes("pretrain"),
     shell:
-        f"{EXECUTE} notebooks/01_pretrain.ipynb book/executed/{{wildcards.study}}/runs/{{wildcards.run}}.ipynb {{params.given}}"
+        f"{EXECUTE} notebooks/01_pretrain.ipynb {{params.run}}"
 
 
 rule finetune:
@@ -163,9 +165,30 @@ rule finetune:
         gpu=asks("finetune", "gpu"),
         nodes=1,
     params:
-        given=parameters("finetune"),
+        run=executes("finetune"),
     shell:
-        f"{EXECUTE} notebooks/02_finetune.ipynb book/executed/{{wildcards.study}}/runs/{{wildcards.run}}.ipynb {{params.given}}"
+        f"{EXECUTE} notebooks/02_finetune.ipynb {{params.run}}"
+
+
+# On this machine, short runs share jobs, because starting one costs more than training it. On a cluster each run is a job.
+IS_LOCAL = workflow.is_main_process and not workflow.resource_settings.nodes
+for name, batch in graph.batches(RECORDS, workflow.resource_settings.cores or 1) if IS_LOCAL else []:
+    workflow.ruleorder(name, batch[0].stage)
+
+    rule:
+        name: name
+        input:
+            [ancient(str(RECORDS[run.pretraining])) for run in batch if run.pretraining],
+        output:
+            [update(str(RECORDS[run])) for run in batch],
+            [update(str(run.predictions_path)) for run in batch if run.downstream],
+        threads: max(resources_of(run).cores for run in batch)
+        resources:
+            gpu=max(resources_of(run).gpu for run in batch),
+        params:
+            runs=" --and ".join(map(output_of, batch)),
+        shell:
+            f"{EXECUTE} notebooks/{'02_finetune' if batch[0].downstream else '01_pretrain'}.ipynb {{params.runs}}"
 
 
 rule tables:
@@ -193,8 +216,9 @@ rule study_notebook:
         "book/executed/{study}/{page}.ipynb",
     params:
         study=named,
+        page=lambda wildcards, input: f"-p page {wildcards.page}" if Path(input.template).stem == graph.NOT_RUN else "",
     shell:
-        f"{EXECUTE} {{input.template:q}} {{output:q}} -p study {{params.study:q}}"
+        f"{EXECUTE} {{input.template:q}} {{output:q}} -p study {{params.study:q}} {{params.page}}"
 
 
 rule notebook:

@@ -184,7 +184,7 @@ def _empty(of: Cluster) -> None:
         _wait_for(lambda: not of.ask("squeue", "--noheader", "--format=%i").split(), "the queue to be empty")
 
 
-def _wait_for(there: Callable[[], bool], what: str, seconds: float = 30) -> None:
+def _wait_for(there: Callable[[], bool], what: str, seconds: float = 600) -> None:
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         try:

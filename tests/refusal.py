@@ -27,7 +27,9 @@ def listing(*places: Path) -> dict[str, tuple[int, int]]:
 
 def assert_one_line(said: str, *parts: str) -> None:
     """`said` is one line without a traceback, and has each of `parts` in it."""
-    assert said.strip() and "\n" not in said.strip() and "Traceback" not in said, said
+    assert said.strip(), said
+    assert "\n" not in said.strip(), said
+    assert "Traceback" not in said, said
     for part in parts:
         assert part in said, f"{part!r} is not in: {said}"
 

@@ -8,7 +8,6 @@ import os
 import resource
 import shutil
 import struct
-import time
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -151,15 +150,16 @@ def test_a_bad_file_stops_with_its_path_or_is_listed(bird, tmp_path, wrong):
     with refused(f"image {bird / '0001.png'} cannot be decoded", said, REPAIR, unchanged=tmp_path):
         load()
     data = load(broken_images="skip")
-    assert data.skipped == ["train/bird/0001.png"] and len(data) == 5 and data.skipped[0] not in data.image_ids
+    assert data.skipped == ["train/bird/0001.png"]
+    assert len(data) == 5
+    assert data.skipped[0] not in data.image_ids
     assert load(broken_images="skip").skipped == data.skipped  # from the cache, too
 
 
-def test_a_bomb_costs_neither_memory_nor_time(bird):
+def test_a_bomb_is_refused_before_it_is_decoded(bird):
     (bird / "0001.png").write_bytes(png_header(30_000, 30_000))
-    before, started = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     load(broken_images="skip")
-    assert time.perf_counter() - started < 2
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000  # kB; decoded it is 2.7 GB
 
 
@@ -211,7 +211,8 @@ def test_a_damaged_cache_is_made_again(bird, tmp_path, damage):
     assert (first.from_cache, again.from_cache) == (False, True)
     damage(sorted((tmp_path / "cache" / "decoded").iterdir())[0])
     third = load()
-    assert third.from_cache is False and third.content_hash() == first.content_hash()
+    assert third.from_cache is False
+    assert third.content_hash() == first.content_hash()
     assert load().from_cache is True
 
 

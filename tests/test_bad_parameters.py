@@ -184,7 +184,8 @@ def test_a_bad_command_line_is_one_line_and_another_exit_code(results, tmp_path,
     command = [sys.executable, "-m", f"pretraining_gain.{module}", *arguments]
     environment = os.environ | {"PRETRAINING_GAIN_DATA": str(tmp_path / "data")}
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment)
-    assert done.returncode in (1, 2) and done.stdout == ""
+    assert done.returncode in (1, 2)
+    assert done.stdout == ""
     assert_one_line(done.stderr, said)
     assert not list(tmp_path.iterdir())
 
@@ -276,4 +277,5 @@ def test_a_place_that_cannot_be_written_is_named_with_its_variable(results, tmp_
 
 
 def test_the_toy_world_needs_no_place(results):
-    assert len(toy_pictures()) == 48 and not results.parent.joinpath("cache").exists()
+    assert len(toy_pictures()) == 48
+    assert not results.parent.joinpath("cache").exists()

@@ -59,9 +59,9 @@ BAD_TABLES: dict[str, tuple[Damage, str]] = {
     "a column twice": (text("order,family", "family,family"), "column 'family' appears twice; accepted: each column once"),
     "empty": (whole(b""), "column(s) missing: class_id"),
     "only a header": (whole(TABLE.split("\n")[0].encode()), "has a header and no rows; accepted: one row or more"),
-    "an id twice": (text("\n2,", "\n1,"), "class_id 1 stands where 2 should; accepted: 0, 1, 2"),
-    "a hole in the ids": (text("\n2,", "\n7,"), "class_id 7 stands where 2 should; accepted: 0, 1, 2"),
-    "ids from one": (text("\n0,", "\n1,"), "class_id 1 stands where 0 should"),
+    "an id twice": (text("\n2,", "\n1,"), "class_id 1 instead of 2; accepted: 0, 1, 2"),
+    "a hole in the ids": (text("\n2,", "\n7,"), "class_id 7 instead of 2; accepted: 0, 1, 2"),
+    "ids from one": (text("\n0,", "\n1,"), "class_id 1 instead of 0"),
     "an id that is no number": (text("\n2,", "\ntwo,"), "column 'class_id' has 'two'; accepted: whole numbers"),
     "an id with a fraction": (text("\n2,", "\n2.0,"), "column 'class_id' has '2.0'; accepted: whole numbers"),
     "a negative id": (text("\n0,", "\n-1,"), "column 'class_id' has '-1'; accepted: whole numbers"),
@@ -124,7 +124,8 @@ def test_how_a_table_was_saved_changes_neither_it_nor_a_fingerprint(table, tmp_p
 
     plain = state()
     rewrite(table)
-    assert state() == plain and len(plain[0]) == 3
+    assert state() == plain
+    assert len(plain[0]) == 3
 
 
 def test_a_dataset_needs_its_own_columns(tmp_path):

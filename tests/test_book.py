@@ -19,7 +19,7 @@ from pretraining_gain.plan.representation import annotations_path
 from pretraining_gain.tell.figures.registry import FIGURES as REGISTERED
 
 CHAPTERS = sorted((ROOT / "book").glob("*.md"))
-EXECUTED = ["mini/10_taxa", "mini/15_beyond", "mini/24_tweak", "toy/02_finetune", "toy/11_subsets", "paper/10_taxa", "14_audit"]
+EXECUTED = ["mini/10_taxa", "mini/15_beyond", "mini/24_what_if", "toy/02_finetune", "toy/11_subsets", "paper/10_taxa", "14_audit"]
 
 
 def listed_pages() -> list[str]:
@@ -100,9 +100,9 @@ def test_every_figure_has_one_line_that_leads_to_its_notebook_and_to_the_same_as
     path = book / f"{page_name}.html"
     page = BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser")
     lines = page.select("p.provenance")
-    assert len(page.select(".gain-figure, .gain-explorer, .gain-tweak, .not-run, table.samples")) == len(lines)
+    assert len(page.select(".gain-figure, .gain-explorer, .gain-what-if, .not-run, table.samples")) == len(lines)
     for line in lines:
-        above = line.find_previous_sibling(class_=["gain-figure", "gain-explorer", "gain-tweak", "not-run", "samples"])
+        above = line.find_previous_sibling(class_=["gain-figure", "gain-explorer", "gain-what-if", "not-run", "samples"])
         notebook, described, rerun = [(path.parent / link["href"].split("#")[0]).resolve() for link in line.select("a")]
         assert notebook.is_relative_to(book / "book" / "executed") and notebook.is_file()
         assert notebook == path or "executed" not in page_name

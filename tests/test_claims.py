@@ -30,12 +30,12 @@ from pretraining_gain.tell.claims.ledger import (
     verdict_on,
 )
 from pretraining_gain.tell.claims.what_if import Settings, recompute
-from pretraining_gain.tell.claims.what_if_data import tweak_tables
+from pretraining_gain.tell.claims.what_if_data import what_if_tables
 from pretraining_gain.tell.results.designs import assigned_effects, design_curves, freezing_by_domain
 from pretraining_gain.tell.results.evaluation import View, load_evaluation
 from pretraining_gain.tell.results.gains import arm_accuracy
 from pretraining_gain.tell.software.costs import Costs
-from pretraining_gain.tell.statistics.estimates import Estimate
+from pretraining_gain.tell.statistics import Estimate
 
 
 def estimate(mean: float, se: float = 0.01) -> Estimate:
@@ -177,7 +177,7 @@ def added():
     def few_animals_help(study, target):
         yield Part("two animals − scratch", GREATER, ARMS, {Arm(target, "animal-k2"): 1.0, Arm(target, "scratch"): -1.0})
 
-    claim = Claim("C99", "Few animal classes help.", "3", "fig-3", "difference in top-1", few_animals_help)
+    claim = Claim("C99", "Few animal classes help.", "3", "figure_3", "difference in top-1", few_animals_help)
     CLAIMS.append(claim)
     yield claim
     CLAIMS.remove(claim)
@@ -187,7 +187,7 @@ def test_ledger_page_and_price_follow_from_the_one_entry_of_a_claim(mini, added)
     Ledger.of(View(study="mini", draws=1)).write()
     [test] = read_ledger("mini").verdicts[-1].tests
     assert test.what == "two animals − scratch"
-    [part] = tweak_tables("mini")["claims"][-1]["parts"]
+    [part] = what_if_tables("mini")["claims"][-1]["parts"]
     assert part["weights"] == {"caltech101_animals/animal-k2": 1.0, "caltech101_animals/scratch": -1.0}
     assert Costs.from_parameters({"study": "mini"}).by_claim().at["C99", "runs"] == 9
     assert recompute(Settings(study="mini", claim="C99")).verdict.tests[0].effect == pytest.approx(test.effect, abs=1e-6)

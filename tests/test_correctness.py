@@ -1,4 +1,4 @@
-"""What runs got right is read strictly once; what is kept of it is the same, and never hides a file that changed."""
+"""Per-image correctness: read strictly, cached, and never served from a cache that hides a changed file."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from pretraining_gain.tell.results.stored import read_predictions
 
 @pytest.fixture
 def toy(results):
-    """Path and checksum of one finetuning's predictions, after the tables were made."""
+    """Return path and checksum of one finetuning's predictions, after the tables were made."""
     simulate_results("toy")
     row = load_runs(load_study("toy")).iloc[0]
     return results / "toy" / "finetune" / row["predictions"], row["predictions_sha256"]
 
 
 def read_each(monkeypatch) -> list[str]:
-    """The names of predictions that are read as text from now on."""
+    """Record the names of predictions that are read as text from now on."""
     read: list[str] = []
 
     def watched(path, *rest):
@@ -35,7 +35,7 @@ def read_each(monkeypatch) -> list[str]:
     return read
 
 
-def test_what_is_kept_equals_what_is_read(toy, monkeypatch):
+def test_the_cache_returns_what_reading_returns(toy, monkeypatch):
     path, sha256 = toy
     read = read_each(monkeypatch)
     kept = CorrectnessReader("again").read(path, 24, sha256)
@@ -48,7 +48,7 @@ def test_what_is_kept_equals_what_is_read(toy, monkeypatch):
     assert kept.images == correctness.Correctness.of(table).images
 
 
-def test_notebooks_read_no_predictions_that_the_tables_have_read(toy, monkeypatch):
+def test_notebooks_use_the_cache_that_the_tables_wrote(toy, monkeypatch):
     read = read_each(monkeypatch)
     first = load_evaluation("toy", "field")
     assert read == []
@@ -60,7 +60,7 @@ def test_notebooks_read_no_predictions_that_the_tables_have_read(toy, monkeypatc
 
 
 @pytest.mark.parametrize("damage", [b"", b"not a zip file", b"PK\x05\x06" + bytes(18)])
-def test_a_damaged_keepsake_is_made_anew(toy, damage, monkeypatch):
+def test_a_damaged_cache_is_replaced(toy, damage, monkeypatch):
     path, sha256 = toy
     before = CorrectnessReader("again").read(path, 24, sha256)
     for kept in (cache_root() / "predictions").iterdir():
@@ -70,14 +70,14 @@ def test_a_damaged_keepsake_is_made_anew(toy, damage, monkeypatch):
     assert read == [path.name]
 
 
-def test_a_changed_file_is_refused_although_it_was_read_before(toy, results):
+def test_a_changed_file_is_refused_although_it_is_cached(toy, results):
     path, sha256 = toy
     path.write_bytes(path.read_bytes()[:-9])
     with refused(f"predictions {path}", "again", unchanged=results):
         CorrectnessReader("again").read(path, 24, sha256)
 
 
-def test_what_cannot_be_kept_is_read(toy, tmp_path, monkeypatch):
+def test_a_cache_that_cannot_be_written_is_no_error(toy, tmp_path, monkeypatch):
     path, sha256 = toy
     (tmp_path / "file").write_text("no folder")
     monkeypatch.setenv("PRETRAINING_GAIN_CACHE", str(tmp_path / "file"))

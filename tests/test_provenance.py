@@ -55,7 +55,7 @@ def test_the_explorer_shows_every_run(results):
     assert len(of_toy("explorer").runs) == len(load_costs(load_study("toy")))
 
 
-def test_the_line_says_what_was_not_clean(results):
+def test_the_line_reports_uncommitted_and_mixed_versions(results):
     simulate_results("toy")
     study = load_study("toy")
     clean = of_toy("figure_costs").line("figure_costs")
@@ -79,7 +79,7 @@ def test_the_line_says_when_todays_code_would_make_other_runs(results):
     assert "the training code or a class table changed since these runs" in of_toy("figure_costs").line("figure_costs")
 
 
-def test_a_study_file_changed_after_its_runs_is_told(results, small_study):
+def test_a_study_file_changed_after_its_runs_is_reported(results, small_study):
     simulate_results(small_study)
     before = Provenance.of_figure(FIGURES["figure_1"], small_study)
     change_study(small_study, {"title: procedural world": "title: another world"})

@@ -19,6 +19,7 @@ from pretraining_gain.tell.figures import subsets
 from pretraining_gain.tell.figures.declare import declared_in
 from pretraining_gain.tell.figures.registry import FIGURES, Runs, figure
 from pretraining_gain.tell.results.provenance import Provenance
+from pretraining_gain.tell.software.price import figure_table
 
 
 @pytest.fixture
@@ -34,8 +35,7 @@ def added() -> Iterator[str]:
 
 
 def test_an_added_figure_has_a_price(added):
-    runs = FIGURES[added].runs(Plan.of("toy"))
-    assert {run.arm for run in runs} == {"animal-k4", "animal-k12"}
+    assert figure_table(Plan.of("toy")).at["Figure 7", "runs"] == 12
 
 
 def test_an_added_figure_has_a_provenance(added, results):

@@ -36,13 +36,15 @@ def test_each_row_agrees_with_the_class_table_and_says_why(row):
     if row["relation"] == "same scientific name":
         assert row["species"] in known["synset"]  # the class's own words name the species
     else:
-        assert len(row["reason"].split()) > 2 and (row["species"] == "" or row["species"] not in known["synset"])
+        assert len(row["reason"].split()) > 2
+        assert row["species"] == "" or row["species"] not in known["synset"]
 
 
 def test_all_57_bird_classes_are_mapped():
     # ostrich to great grey owl, black grouse to black swan, white stork to albatross
     birds = [*range(9, 25), *range(80, 101), *range(127, 147)]
-    assert sorted(set(MAPPING["imagenet_class_id"])) == birds and len(birds) == 57
+    assert sorted(set(MAPPING["imagenet_class_id"])) == birds
+    assert len(birds) == 57
 
 
 def test_they_are_the_birds_of_the_annotations(photographs):
@@ -52,7 +54,8 @@ def test_they_are_the_birds_of_the_annotations(photographs):
 
 def test_a_species_stands_once_and_a_class_is_empty_or_not():
     named = MAPPING[MAPPING["species"] != ""]
-    assert named["species"].is_unique and named["species"].str.fullmatch(r"[A-Z][a-z]+ [a-z]+").all()
+    assert named["species"].is_unique
+    assert named["species"].str.fullmatch(r"[A-Z][a-z]+ [a-z]+").all()
     assert not set(MAPPING.loc[MAPPING["species"] == "", "wnid"]) & set(named["wnid"])
     assert (named.groupby(named["species"].str.split().str[0])["family"].nunique() == 1).all()
 
@@ -88,7 +91,8 @@ def test_no_species_is_both_none_and_well_represented(photographs, vote_cut):
     named = MAPPING[MAPPING["species"] != ""].groupby("species")["wnid"].agg(";".join)
     for well in (1, 40, 50):
         grades = representation(target(*named, ""), correct, well)
-        assert (grades.iloc[:-1] != NONE).all() and grades.iloc[-1] == NONE
+        assert (grades.iloc[:-1] != NONE).all()
+        assert grades.iloc[-1] == NONE
         best = named.map(lambda wnids: max(correct[wnid] for wnid in wnids.split(";"))).to_numpy()
         assert ((grades.iloc[:-1] == well_represented(well)).to_numpy() == (best >= well)).all()
 
@@ -97,9 +101,12 @@ def test_images_are_joined_by_number_never_by_label(photographs):
     """'crane' is a bird (134) and a machine (517); one label in the file is cut off."""
     table = load_annotations()
     cranes = table[table["label"] == "crane"]
-    assert set(cranes["class_id"]) == {134} and len(cranes) == 50
-    assert table.groupby("class_id").size().eq(50).all() and table["class_id"].nunique() == 269
-    assert len(validation_classes()) == 50_000 and set(validation_classes().values()) == set(range(1000))
+    assert set(cranes["class_id"]) == {134}
+    assert len(cranes) == 50
+    assert table.groupby("class_id").size().eq(50).all()
+    assert table["class_id"].nunique() == 269
+    assert len(validation_classes()) == 50_000
+    assert set(validation_classes().values()) == set(range(1000))
 
 
 def test_a_cut_of_one_asks_for_unanimous_votes():

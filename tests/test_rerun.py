@@ -136,7 +136,7 @@ def record_of(study: str, **wanted: Any) -> dict[str, Any]:
     raise LookupError(wanted)
 
 
-def test_a_run_of_other_code_asks_for_its_commit_and_other_machines_for_theirs():
+def test_a_run_of_other_code_checks_out_its_commit_and_sets_its_machine():
     record = record_of("mini", pool="animal", k=2)
     record["fingerprint"] = Run(**record["parameters"]).fingerprint
     assert "checkout" not in command_of_run(record)
@@ -157,13 +157,13 @@ def test_a_value_arrives_in_the_notebook_as_it_was(value):
     assert type(parameters["first"]) is type(value)
 
 
-def test_a_notebooks_parameters_are_told_with_what_they_mean():
+def test_parameters_are_listed_with_their_meaning():
     study, draws = parameters_of(ROOT / "notebooks" / "11_subsets.ipynb", {"study": "mini"})
     assert study == Parameter("study", "mini", "toy", "name in notebooks/studies/, or the path of your own .yml")
     assert (draws.value, draws.default) == (2000, 2000)
 
 
-def test_what_differs_is_named_and_what_is_missing_too(tmp_path, capsys):
+def test_a_comparison_names_what_differs_or_is_missing(tmp_path, capsys):
     [path] = (ROOT / "results" / "mini" / "finetune").glob("caltech101_animals--scratch-s0-*.json")
     again = tmp_path / "again" / "mini" / "finetune" / path.name
     again.parent.mkdir(parents=True)
@@ -204,7 +204,7 @@ def soup(book: Path, page: str) -> BeautifulSoup:
 
 
 @pytest.mark.parametrize("page", executed_pages())
-def test_an_executed_notebook_can_be_taken_away_and_says_its_parameters(book, page):
+def test_an_executed_notebook_can_be_downloaded_and_lists_its_parameters(book, page):
     header = soup(book, page).select_one("section > .rerun-header")
     button = header.select_one("a.rerun-download")
     source = (book / f"{page}.html").parent / button["href"]
@@ -287,7 +287,7 @@ def test_a_reader_finds_a_run_and_copies_its_command_by_key(book, browser):
 
 
 @pytest.mark.browser
-def test_a_figures_runs_are_shown_and_taken_away(book, browser, tmp_path):
+def test_a_figures_runs_are_shown_and_downloaded(book, browser, tmp_path):
     watched = Watched(browser, width=360)
     page = watched.open(book / "book" / "rerun.html")
     page.locator(".rerun-runs[data-drawn]").wait_for()

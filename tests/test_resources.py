@@ -25,7 +25,8 @@ def test_a_study_priced_on_a_cpu_core_asks_for_one_and_no_gpu():
     for run in [*pretraining_runs(load_study("toy")), *finetuning_runs(load_study("toy"))]:
         asked = resources_of(run)
         assert (asked.gpu, asked.cores) == (0, 1)
-        assert 10 < asked.runtime_min <= 15 and 1000 < asked.mem_mb <= 4000
+        assert 10 < asked.runtime_min <= 15
+        assert 1000 < asked.mem_mb <= 4000
 
 
 def test_the_paper_asks_for_a_gpu_and_for_twice_its_price():
@@ -66,12 +67,14 @@ def test_more_devices_share_the_time_and_have_cores_and_memory_each(monkeypatch)
 def test_cores_of_a_cpu_run_are_its_threads_and_devices(monkeypatch):
     monkeypatch.setenv("PRETRAINING_GAIN_DEVICES", "2")
     monkeypatch.setenv("PRETRAINING_GAIN_THREADS", "3")
-    assert resources_of(Run(study="toy")).cores == 6 and resources_of(Run(study="toy")).gpu == 0
+    assert resources_of(Run(study="toy")).cores == 6
+    assert resources_of(Run(study="toy")).gpu == 0
 
 
 def test_asking_again_asks_for_more():
     first, third = (resources_of(Run(study="paper"), attempt) for attempt in (1, 3))
-    assert third.runtime_min == 3 * first.runtime_min and third.mem_mb == 3 * first.mem_mb
+    assert third.runtime_min == 3 * first.runtime_min
+    assert third.mem_mb == 3 * first.mem_mb
     assert (third.gpu, third.cores) == (first.gpu, first.cores)
 
 
@@ -83,4 +86,5 @@ def test_a_wrong_number_of_devices_is_one_line_also_of_the_workflow(monkeypatch,
     if value == "0":
         command = [sys.executable, "-m", "snakemake", "--profile", "profiles/local", "--dry-run", "--", "results"]
         done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
-        assert done.returncode and "snakemake: PRETRAINING_GAIN_DEVICES='0'; accepted" in done.stderr
+        assert done.returncode
+        assert "snakemake: PRETRAINING_GAIN_DEVICES='0'; accepted" in done.stderr

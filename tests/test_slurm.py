@@ -23,10 +23,12 @@ def test_cut_off_jobs_go_on_and_end_as_a_local_run_does(results, small_study, cl
     with cluster() as here:
         slurm.run_on(here, small_study, victims, tmp_path / "snakemake.log")
         ended = here.ended_jobs()
-    assert ended["COMPLETED"] == 10 and ended["CANCELLED"] == 1
+    assert ended["COMPLETED"] == 10
+    assert ended["CANCELLED"] == 1
     assert ended["TIMEOUT"] + ended["FAILED"] >= 2  # one told to end, one out of time; more where the machine is very busy
     for run in victims.values():
         assert json.loads(run.record_path.read_text())["cost"]["starts"] >= 2  # it went on from what was kept
     assert not list(Path(results).rglob("*.checkpoint.pt"))
     alone = slurm.outcomes(small_study, tmp_path / "local" / "small")
-    assert len(alone) == 10 and slurm.outcomes(small_study, results / "small") == alone
+    assert len(alone) == 10
+    assert slurm.outcomes(small_study, results / "small") == alone

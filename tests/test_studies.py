@@ -62,10 +62,12 @@ def test_finetuned_the_other_way_differs_in_freezing_and_nothing_else():
         study = load_study(name)
         others = {target.name: study.finetuned_the_other_way(target) for target in study.downstreams}
         found |= {target: other.name if other else None for target, other in others.items()}
-    assert found["field"] == "field_frozen" and found["clean"] is None
+    assert found["field"] == "field_frozen"
+    assert found["clean"] is None
     pairs = {"caltech101_animals": "caltech101_animals_frozen", "cifar10_animals": "cifar10_animals_full"}
     pairs |= {"inat_mini_animals": "inat_mini_animals_frozen", "imagenet_animals": "imagenet_animals_full"}
-    assert pairs.items() <= found.items() and {other: one for one, other in pairs.items()}.items() <= found.items()
+    assert pairs.items() <= found.items()
+    assert {other: one for one, other in pairs.items()}.items() <= found.items()
     target = load_study("mini").downstreams[0]
     changes = target.recipe.changes | {"epochs": 61}
     longer = target.model_copy(update={"recipe": target.recipe.model_copy(update={"changes": changes})})

@@ -23,7 +23,7 @@ from pretraining_gain.tell.results.gains import (
 from pretraining_gain.tell.results.study import StudyResults
 from pretraining_gain.tell.results.tables import class_counts, write_tables
 from pretraining_gain.tell.software.readme import results_mark
-from pretraining_gain.tell.statistics.estimates import bootstrap_means
+from pretraining_gain.tell.statistics import bootstrap_means
 
 
 def test_class_counts_count():

@@ -52,7 +52,8 @@ def test_species_differ_in_what_is_drawn_and_families_share_a_body():
 
 def test_half_of_each_family_is_in_the_source_drawn_as_in_the_target():
     named = TARGET[TARGET["represented_by"] != ""]
-    assert (named.groupby("family").size() == 2).all() and (TARGET.groupby("family").size() == 4).all()
+    assert (named.groupby("family").size() == 2).all()
+    assert (TARGET.groupby("family").size() == 4).all()
     drawn = ["key", *(column for column in TARGET if column.startswith("draw_"))]
     assert named[drawn].to_numpy().tolist() == SOURCE.loc[SOURCE["animal"], drawn].to_numpy().tolist()
 
@@ -70,7 +71,8 @@ def test_training_and_evaluation_pictures_differ():
     images = load_study("toy").downstreams[0].images
     train, held_out = (load_images(images, TARGET, split, 32) for split in ("train", "eval"))
     assert not set(train.image_ids) & set(held_out.image_ids)
-    assert train.images.shape == (24 * 20, 3, 32, 32) and len(held_out) == 24 * 30
+    assert train.images.shape == (24 * 20, 3, 32, 32)
+    assert len(held_out) == 24 * 30
     assert np.array_equal(np.bincount(train.labels), [20] * 24)
 
 
@@ -79,7 +81,8 @@ def test_the_dials_of_a_study_reach_the_pictures():
     turned = source.model_copy(update={"options": {"gap": 1, "shares": "generic", "strength": 0.5}})
     pixels, ids, *_ = toy.load_class(turned, ROWS[0], "train", 32)
     expected = pictures(ROWS[0], range(4), table=SOURCE, gap=1, shares="generic", strength=0.5)
-    assert np.array_equal(pixels, expected) and ids[3] == f"{ROWS[0]['key']}/3"
+    assert np.array_equal(pixels, expected)
+    assert ids[3] == f"{ROWS[0]['key']}/3"
     assert not np.array_equal(pixels, toy.load_class(source, ROWS[0], "train", 32)[0])
 
 
@@ -90,8 +93,10 @@ def test_the_controls_turn_dials_and_plant_an_effect_or_none():
         name: np.mean([look == looks(ROWS[0])[0] for look in looks(ROWS[0], **d.model_dump())])
         for name, d in turned.items()
     }
-    assert own["species_full"] == 1 and 0.4 < own["species_half"] < 0.65
-    assert own["family_full"] < 0.1 and own["generic_full"] == 0
+    assert own["species_full"] == 1
+    assert 0.4 < own["species_half"] < 0.65
+    assert own["family_full"] < 0.1
+    assert own["generic_full"] == 0
     assert {dials.gap for dials in turned.values()} == {0}
 
 
@@ -113,8 +118,10 @@ def test_the_gap_turns_a_close_up_into_a_cluttered_field():
     steps = [0, 0.25, 0.5, 0.75, 1]
     patchy, painted = [_patchiness(gap) for gap in steps], [_painted(gap) for gap in steps]
     light = [pictures(ROWS[0], range(60), gap=gap).mean(axis=(1, 2, 3)).std() for gap in steps]
-    assert np.all(np.diff(patchy) > 0) and patchy[-1] > 2 * patchy[0]
-    assert np.all(np.diff(light) > 0) and np.all(np.diff(painted) < 0)
+    assert np.all(np.diff(patchy) > 0)
+    assert patchy[-1] > 2 * patchy[0]
+    assert np.all(np.diff(light) > 0)
+    assert np.all(np.diff(painted) < 0)
 
 
 def test_a_picture_changes_smoothly_with_the_gap_and_ever_further():
@@ -143,7 +150,8 @@ def _pattern_shares(row, **options):
 def test_where_nothing_of_the_species_is_shared_siblings_have_all_patterns_equally_often(options):
     one, sibling = _pattern_shares(ROWS[0], **options), _pattern_shares(ROWS[1], **options)
     sampling = 4 * np.sqrt(1 / 24 * 23 / 24 / len(MANY))
-    assert np.abs(one - 1 / 24).max() < sampling and np.abs(sibling - 1 / 24).max() < sampling
+    assert np.abs(one - 1 / 24).max() < sampling
+    assert np.abs(sibling - 1 / 24).max() < sampling
     assert one.sum() == sibling.sum() == 1
 
 
@@ -159,14 +167,16 @@ def test_strength_is_the_share_of_images_with_the_species_own_pattern(strength):
 def test_what_an_image_shows_at_one_strength_it_shows_at_every_higher_one():
     own = looks(ROWS[5])[0]
     shown = [np.array([look == own for look in looks(ROWS[5], strength=s)]) for s in (0, 0.3, 0.6, 1)]
-    assert all(np.all(high[low]) for low, high in pairwise(shown)) and shown[0].sum() < shown[2].sum()
+    assert all(np.all(high[low]) for low, high in pairwise(shown))
+    assert shown[0].sum() < shown[2].sum()
 
 
 def test_family_strength_is_the_share_of_images_with_the_family_s_own_body():
     own = looks(ROWS[0])[0][:3]
     bodies = Counter(look[:3] for look in looks(ROWS[0], shares="family", strength=0.5))
     families = {(row["draw_body"], float(row["draw_girth"]), float(row["draw_head"])) for row in ROWS}
-    assert bodies[own] / len(MANY) == pytest.approx(0.5 + 0.5 / 6, abs=0.08) and set(bodies) == families
+    assert bodies[own] / len(MANY) == pytest.approx(0.5 + 0.5 / 6, abs=0.08)
+    assert set(bodies) == families
     assert {look[:3] for look in looks(ROWS[0], shares="family")} == {own}
 
 
@@ -177,9 +187,11 @@ def test_species_at_nought_is_family_at_one():
 def test_generic_shows_nothing_of_the_animal():
     for row in SOURCE[SOURCE["animal"]].to_dict("records"):
         shown = set(looks(row, SOURCE, shares="generic", strength=0.5))
-        assert None in shown and len(shown) == 2
+        assert None in shown
+        assert len(shown) == 2
         stand_in = next(look for look in shown if look)
-        assert stand_in.body in ARTEFACTS and stand_in.pattern not in MARBLES
+        assert stand_in.body in ARTEFACTS
+        assert stand_in.pattern not in MARBLES
         assert set(looks(row, SOURCE, shares="generic", strength=1)) == {stand_in}
     assert set(looks(ROWS[0], shares="generic", strength=0)) == {None}
 
@@ -188,10 +200,8 @@ def test_a_bare_ground_is_the_same_whatever_the_class_would_show():
     bare = pictures(ROWS[0], range(5), shares="generic", strength=0)
     other = toy.draw(ROWS[0]["key"], [looks(ROWS[0])[0]] * 5, range(5), 32, 0, 0.0)
     corners = np.s_[:, :3, :3]
-    assert (
-        np.array_equal(bare[corners], other[corners])
-        and bare.std(axis=(1, 2)).mean() < other.std(axis=(1, 2)).mean() / 2
-    )
+    assert np.array_equal(bare[corners], other[corners])
+    assert bare.std(axis=(1, 2)).mean() < other.std(axis=(1, 2)).mean() / 2
 
 
 def test_artefacts_keep_their_look_unless_nothing_is_shared():

@@ -9,10 +9,9 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
-from conftest import ROOT, change_study, simulate_results
+from conftest import ROOT, change_study, simulate_results, wait_for
 
 from pretraining_gain.plan.runs import finetuning_runs, pretraining_runs
 from pretraining_gain.plan.studies import load_study
@@ -30,9 +29,11 @@ def run(study: str, *more: str) -> str:
 
 
 def planned(study: str) -> dict[str, int]:
-    """Rule -> how many jobs a dry run would start."""
-    counts = re.findall(r"^(pretrain|finetune|tables) +(\d+)$", run(study, "--dry-run"), flags=re.MULTILINE)
-    return {rule: int(count) for rule, count in counts}
+    """Stage -> how many runs a dry run would do, and how many times it would make the tables."""
+    outputs = " ".join(re.findall(r"^ +output: (.*)$", run(study, "--dry-run"), flags=re.MULTILINE))
+    patterns = {"pretrain": r"/pretrain/[^/ ]+\.json", "finetune": r"/finetune/[^/ ]+\.json", "tables": r"/runs\.csv"}
+    counts = {what: len(re.findall(pattern, outputs)) for what, pattern in patterns.items()}
+    return {what: count for what, count in counts.items() if count}
 
 
 def records(results: Path) -> dict[str, bytes]:
@@ -44,8 +45,7 @@ def test_nothing_twice_only_what_changed_and_on_after_a_kill(results, small_stud
     assert planned(small_study) == {"pretrain": 2, "finetune": 8, "tables": 1}
     process = subprocess.Popen(snakemake(small_study), cwd=ROOT, start_new_session=True,
                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
-    while not records(results) and process.poll() is None:
-        time.sleep(0.1)
+    wait_for(lambda: records(results) or process.poll() is not None)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     kept = records(results)
@@ -53,7 +53,8 @@ def test_nothing_twice_only_what_changed_and_on_after_a_kill(results, small_stud
 
     run(small_study)
     done = records(results)
-    assert len(done) == 10 and kept.items() <= done.items()
+    assert len(done) == 10
+    assert kept.items() <= done.items()
     runs = [
         *pretraining_runs(load_study(small_study), small_study),
         *finetuning_runs(load_study(small_study), small_study),
@@ -81,6 +82,17 @@ def test_cores_without_a_run_of_their_own_become_threads_of_the_runs(results, sm
         done = subprocess.run(call, capture_output=True, text=True, cwd=ROOT)
         assert done.returncode == 0, done.stderr[-3000:]
         assert json.loads(pretrained.record_path.read_bytes())["machine"]["threads"] == max(1, cores // 10)
+
+
+def test_short_runs_share_jobs_on_one_machine_and_none_on_a_cluster(results, small_study):
+    command = snakemake(small_study, "--dry-run")
+    there = [*command[: command.index("--cores")], "--jobs", "9", "--executor", "slurm", *command[command.index("--cores") + 2 :]]
+    jobs = {}
+    for place, call in {"here": command, "there": there}.items():
+        said = subprocess.run(call, capture_output=True, text=True, cwd=ROOT, check=True)
+        jobs[place] = dict(re.findall(r"^(pretrain\w*|finetune\w*) +(\d+)$", said.stdout + said.stderr, flags=re.MULTILINE))
+    assert jobs["here"] == {f"{stage}_small_{number}": "1" for stage in ("pretrain", "finetune") for number in (0, 1)}
+    assert jobs["there"] == {"pretrain": "2", "finetune": "8"}
 
 
 def test_a_wrong_study_is_one_line(tmp_path):

@@ -159,7 +159,7 @@
   };
   const SCRIPTS = {
     ".gain-explorer": ["explorer-data", "explorer-plot", "explorer"],
-    ".gain-tweak": ["tweak-random", "tweak-special", "tweak-stats", "tweak-bootstrap", "tweak-claims", "tweak-page", "tweak"],
+    ".gain-what-if": ["jstat.min", "what-if-statistics", "what-if-claims", "what-if-page", "what-if"],
     ".rerun-table": ["rerun"],
     ".lead-steps": ["lead"],
   };

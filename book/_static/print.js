@@ -60,7 +60,7 @@
       if (goal[0] === "#" ? !document.getElementById(goal.slice(1)) : !/^https?:/.test(goal)) link.removeAttribute("href");
     }
     await Promise.all(all(".gain-figure").map(window.gainBook.draw));
-    for (const [wanted, drawn] of [[".gain-explorer", ".explorer[data-drawn]"], [".gain-tweak", ".tweak[data-done]"]]) {
+    for (const [wanted, drawn] of [[".gain-explorer", ".explorer[data-drawn]"], [".gain-what-if", ".what-if[data-done]"]]) {
       while (document.querySelector(wanted) && !document.querySelector(drawn)) await new Promise((done) => setTimeout(done, 50));
     }
     all("thead button").forEach((button) => button.replaceWith(button.textContent)); // heads are repeated without their buttons

@@ -1,4 +1,4 @@
-"""Bad input, said in one line: what is wrong, where, and what would be accepted."""
+"""Errors about bad input, in one line: what is wrong, where, and what is accepted."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
-#: How much of a wrong value is shown, and how many problems of one file.
+#: Limits: length of a wrong value, and problems of one file.
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = 100
 _SHORT.maxlevel, _SHORT.maxdict, _SHORT.maxlist = 2, 4, 6
@@ -18,23 +18,23 @@ _MOST = 5
 
 class _OneLine(Exception):
     def _render_traceback_(self) -> list[str]:
-        """IPython asks for this: in a notebook the one line replaces the stack."""
+        """Replace the stack by one line in a notebook (called by IPython)."""
         return [f"{type(self).__name__}: {self}"]
 
 
 class InputError(_OneLine, ValueError):
-    """Something the user gave cannot be used. The message is one complete line, whatever is quoted in it."""
+    """Unusable input. The message is one complete line, whatever it quotes."""
 
     def __init__(self, message: object) -> None:
         super().__init__(" ".join(str(message).splitlines()))
 
 
 class Interrupted(_OneLine):
-    """The process was told to end (SIGTERM: a time limit, a preemption) and did, with its state kept. Not a failure."""
+    """The process stopped on SIGTERM (a time limit, a preemption) with its state saved. Not a failure."""
 
 
 class Given(BaseModel):
-    """What somebody writes into a file or a notebook: each field of its very type, numbers finite, nothing unknown."""
+    """Input from a file or a notebook: fields of exactly their type, finite numbers, no unknown field."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
@@ -47,7 +47,7 @@ class Given(BaseModel):
         return given
 
 
-#: Exit code of an interrupted run: "try again" in the sense of sysexits.h; schedulers can be told to requeue on it.
+#: Exit code of an interrupted run (EX_TEMPFAIL of sysexits.h); schedulers can requeue on it.
 TRY_AGAIN = 75
 
 

@@ -1,4 +1,8 @@
-"""Run a notebook strictly, with papermill: `python -m pretraining_gain.execute NOTEBOOK OUTPUT [-p NAME VALUE]...`
+"""Run a notebook strictly, with papermill.
+
+python -m pretraining_gain.execute NOTEBOOK OUTPUT [-p NAME VALUE]... [--and OUTPUT [-p NAME VALUE]...]...
+
+`--and` runs the same notebook again, in the same kernel: a short run does not import torch anew.
 
 Papermill itself ignores unknown parameters, does not check types, and leaves a failed notebook under the name of a result.
 Here each of these stops with one line. The result appears under its name only when it is complete, and the notebook of a
@@ -14,12 +18,14 @@ import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import papermill
 import psutil
 from jupyter_client.manager import AsyncKernelManager
+from jupyter_core.utils import run_sync
 from nbformat import ValidationError
 from papermill.exceptions import PapermillException, PapermillExecutionError
 from traitlets import CaselessStrEnum, default
@@ -29,6 +35,7 @@ from pretraining_gain.errors import InputError, Interrupted
 from pretraining_gain.paths import make_writable, temporary_beside
 from pretraining_gain.plan.yamlfile import parse_yaml
 
+_LONGEST_RESET_S = 600  # for clearing variables takes milliseconds, unless the kernel is dead
 _TYPES = {"str": str, "int": int, "float": (int, float), "bool": bool, "list": list, "dict": dict}
 
 
@@ -75,8 +82,8 @@ def check_parameters(notebook: Path, parameters: dict[str, Any]) -> None:
             raise InputError(f"{notebook.name}: parameter {name}={value!r} is not of type {wanted}; accepted: {wanted}")
 
 
-def execute(notebook: Path, output: Path, parameters: dict[str, Any]) -> None:
-    """Run `notebook` with `parameters` into `output`.
+def execute(notebook: Path, output: Path, parameters: dict[str, Any], kernel: _LocalKernel | None = None) -> None:
+    """Run `notebook` with `parameters` into `output`, in a `kernel` that outlives it or in one of its own.
 
     Raises `InputError` with the last line of an error, and `Interrupted` when a SIGTERM stopped the run; `output` is then as
     it was before.
@@ -86,10 +93,10 @@ def execute(notebook: Path, output: Path, parameters: dict[str, Any]) -> None:
         raise InputError(f"{output} cannot be the result of {notebook}; accepted: the path of another .ipynb file")
     make_writable(output.parent)
     partial, failed = temporary_beside(output, "partial.ipynb"), output.with_name(f"{output.stem}.FAILED.ipynb")
-    options = {"progress_bar": False, "kernel_name": "python3", "kernel_manager_class": _LocalKernel}
+    options: dict[str, Any] = {"progress_bar": False, "kernel_name": "python3", "kernel_manager_class": _LocalKernel}
     try:
         with _sigterm_for_kernel() as sigterms:
-            papermill.execute_notebook(str(notebook), str(partial), parameters, **options)
+            papermill.execute_notebook(str(notebook), str(partial), parameters, **options, km=kernel)
         os.replace(partial, output)
         failed.unlink(missing_ok=True)
     except PapermillExecutionError as error:
@@ -109,6 +116,29 @@ def execute(notebook: Path, output: Path, parameters: dict[str, Any]) -> None:
         raise InputError(f"{notebook.name}: the kernel died, most often out of memory (see the system's log)") from None
     finally:
         partial.unlink(missing_ok=True)
+
+
+def execute_each(notebook: Path, runs: list[tuple[Path, dict[str, Any]]]) -> None:
+    """Run `notebook` once per (output, parameters), one after the other in one kernel, whose variables are cleared between.
+
+    Raises as `execute` does, at the first run that fails; the outputs before it are complete.
+    """
+    for _, parameters in runs:
+        check_parameters(notebook, parameters)
+    if len(runs) == 1:
+        return execute(notebook, *runs[0])
+    kernel = _LocalKernel(kernel_name="python3")
+    try:
+        for output, parameters in runs:
+            execute(notebook, output, parameters, kernel)
+            client = kernel.blocking_client()
+            client.start_channels()
+            client.execute("get_ipython().reset()", store_history=False, reply=True, timeout=_LONGEST_RESET_S)
+            client.stop_channels()
+    finally:
+        if kernel.has_kernel:
+            run_sync(kernel.shutdown_kernel)(now=True)
+        run_sync(kernel.cleanup_resources)()
 
 
 @contextmanager
@@ -134,8 +164,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("notebook", type=Path)
     parser.add_argument("output", type=Path)
     parser.add_argument("-p", "--parameter", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"))
-    given = parser.parse_args(arguments)
-    return answer(given.notebook.stem, lambda: execute(given.notebook, given.output, read_parameters(given.parameter)))
+    words = sys.argv[1:] if arguments is None else arguments
+    breaks = [number for number, word in enumerate(words) if word == "--and"]
+    parts = [words[start + 1 : end] for start, end in pairwise([-1, *breaks, len(words)])]
+    given = [parser.parse_args(part if part is parts[0] else [parts[0][0], *part]) for part in parts]
+
+    def work() -> None:
+        execute_each(given[0].notebook, [(one.output, read_parameters(one.parameter)) for one in given])
+
+    return answer(given[0].notebook.stem, work)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Where things live. Each place can be moved with one environment variable.
+"""Places of data and results. One environment variable moves each.
 
 | variable                   | holds                                    | default           |
 |----------------------------|------------------------------------------|-------------------|
@@ -24,7 +24,7 @@ _INSTALLED_FROM = Path(__file__).resolve().parents[2]
 
 
 def project_root() -> Path:
-    """The checkout this package was installed from, or the folder at work if it is one."""
+    """Return the checkout that this package was installed from, or the current folder if it is one."""
     for candidate in (_INSTALLED_FROM, Path.cwd()):
         if (candidate / "notebooks" / "studies").is_dir():
             return candidate
@@ -39,7 +39,7 @@ def _place(variable: str, default: str) -> Path:
 
 
 def whole_path(text: str, where: str = "") -> Path:
-    """The absolute path that `text` means, `~` and links followed. Raises `InputError` where it cannot mean one."""
+    """Resolve `text` to an absolute path, following `~` and links. Raises `InputError` if it is not a path."""
     try:
         path = Path(text).expanduser().resolve()
         path.exists()  # raises for a name that is too long
@@ -57,8 +57,10 @@ def results_root() -> Path:
 
 
 def results_of(name: str, marker: str = "runs.csv") -> Path:
-    """Where the results of a study (or the tables of the controls) are read: among the results, or, where these are
-    elsewhere and hold none of it, as they came with the project. A folder that holds `marker` is complete."""
+    """Return the folder to read results of a study (or of the controls) from.
+
+    That is the results folder, or the project's own if only that one has `marker`, which a complete folder has.
+    """
     own, came_along = results_root() / name, project_root() / "results" / name
     return came_along if (came_along / marker).exists() and not (own / marker).exists() else own
 
@@ -72,13 +74,13 @@ def prepared_root() -> Path:
 
 
 def public(text: str) -> str:
-    """A message as a book may show it: places by the names of their variables, not by this machine's folders."""
+    """Replace this machine's folders in a message by the names of their variables, so that a book can show it."""
     for variable, place in _PLACES.items():
         text = text.replace(str(place()), f"${variable}")
     return text
 
 
-#: The innermost first, as prepared data are among the data unless they are elsewhere.
+#: Innermost first: prepared data are inside the data folder by default.
 _PLACES = {
     "PRETRAINING_GAIN_PREPARED": prepared_root,
     "PRETRAINING_GAIN_DATA": data_root,
@@ -88,7 +90,7 @@ _PLACES = {
 
 
 def make_writable(folder: Path) -> Path:
-    """Create `folder` if need be and prove that files can be written there, before any work is done."""
+    """Create `folder` if needed and check, before any work, that files can be written there."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         probe = temporary_beside(folder / "probe")
@@ -102,8 +104,7 @@ def make_writable(folder: Path) -> Path:
 
 
 def temporary_beside(path: Path, ending: str = "tmp") -> Path:
-    """A hidden name beside `path` under which this process may write it. What killed processes of this machine left under
-    such names is cleared away."""
+    """Return a hidden name beside `path` for this process to write to. Removes files that killed processes left."""
     start = f".{path.name}.{platform.node()}."
     for left in path.parent.glob(f"{glob.escape(start)}*.{ending}"):
         process = left.name.removeprefix(start).removesuffix(f".{ending}")
@@ -113,9 +114,9 @@ def temporary_beside(path: Path, ending: str = "tmp") -> Path:
 
 
 def write_atomically(path: Path, content: bytes, keep_as: Path | None = None) -> None:
-    """Write under a temporary name, flush to disk, rename: `path` is either the old file or the whole new one.
+    """Write to a temporary file, flush it, rename it: `path` is either the old file or the complete new one.
 
-    With `keep_as` the old file is kept under that name. Raises `InputError` when it cannot be written.
+    `keep_as` is a name to keep the old file under. Raises `InputError` when it cannot be written.
     """
     temporary = temporary_beside(path)
     try:
@@ -134,7 +135,7 @@ def write_atomically(path: Path, content: bytes, keep_as: Path | None = None) ->
 
 
 def _flush_folder(folder: Path) -> None:
-    """Renames survive a power cut once their folder is on disk, too; Windows has no such call."""
+    """Flush a folder, so that renames in it survive a power cut. Windows has no such call."""
     if os.name != "nt":
         handle = os.open(folder, os.O_RDONLY)
         try:

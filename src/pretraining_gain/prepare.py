@@ -36,7 +36,8 @@ from pretraining_gain.compute.images.packs import DAMAGED, INDEX, damaged, pack_
 from pretraining_gain.datasets import Drawing, Preparation, find_dataset
 from pretraining_gain.errors import InputError
 from pretraining_gain.paths import make_writable, prepared_root, write_atomically
-from pretraining_gain.plan.studies import Images, Study, load_study
+from pretraining_gain.plan.parts import Images
+from pretraining_gain.plan.studies import Study, load_study
 from pretraining_gain.plan.taxonomy import load_class_table
 
 QUALITY = 95
@@ -59,7 +60,7 @@ class Part:
 
     @property
     def drawing(self) -> Drawing | None:
-        """How the preparation draws these images; None if the dataset provides them."""
+        """Return the parameters of drawing these images; None if the dataset provides them."""
         drawing = self.preparation.drawing
         return drawing if drawing and self.split == "eval" and drawing.wanted(self.images) else None
 

@@ -1,4 +1,4 @@
-"""Which version of the project is at work, for records and provenance lines."""
+"""The project's version, for records and provenance lines."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TypedDict
 
 from pretraining_gain.paths import project_root
 
-# What decides results and pages; results themselves are tracked, too, and change while runs go on.
+# Decides results and pages. Results are tracked, too, but change while runs go on.
 _DECISIVE = ("src", "notebooks", "book", "Snakefile", "requirements.lock")
 
 

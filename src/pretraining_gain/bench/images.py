@@ -25,7 +25,7 @@ from pretraining_gain.compute.pipeline import ImageSet
 from pretraining_gain.datasets import toy
 from pretraining_gain.errors import InputError
 from pretraining_gain.paths import cache_root, data_root, make_writable, prepared_root
-from pretraining_gain.plan.studies import Images
+from pretraining_gain.plan.parts import Images
 from pretraining_gain.plan.taxonomy import load_class_table
 from pretraining_gain.prepare import encode
 

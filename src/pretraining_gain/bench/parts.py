@@ -33,7 +33,7 @@ _END_TO_END = {32: 1.5, 64: 1.3, 224: 1.0}
 
 @dataclass(frozen=True)
 class Given:
-    """What every part gets: the machine, how much to do, and the images."""
+    """The inputs of every part: the machine, the amount of work, and the images."""
 
     machine: Machine
     scale: Scale

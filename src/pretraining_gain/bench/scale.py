@@ -1,4 +1,4 @@
-"""How much each part of the benchmark does: on a CPU, on CUDA, and a tiny form that only shows that it works."""
+"""Size each part of the benchmark: on a CPU, on CUDA, and a tiny form that only shows that it works."""
 
 from __future__ import annotations
 

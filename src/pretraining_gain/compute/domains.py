@@ -1,7 +1,6 @@
-"""What tells the two domains of a study apart, in numbers, so that it can be shown without a picture (beside Figure 5).
+"""Measure how the two domains of a study differ, without showing a picture (beside Figure 5).
 
-`python -m pretraining_gain.compute.domains mini` measures the images at hand and writes `results/mini/domains.csv`, which
-is published in their place.
+`python -m pretraining_gain.compute.domains mini` writes `results/mini/domains.csv`, which is published in place of pictures.
 """
 
 from __future__ import annotations
@@ -17,26 +16,26 @@ from pretraining_gain.compute.images import load_images
 from pretraining_gain.compute.pipeline import StoredImages
 from pretraining_gain.errors import InputError
 from pretraining_gain.paths import make_writable, public, results_of, results_root, write_atomically
-from pretraining_gain.plan.studies import Images, check_name, load_study
+from pretraining_gain.plan.parts import Images
+from pretraining_gain.plan.studies import check_name, load_study
 from pretraining_gain.plan.taxonomy import load_class_table
 
 TABLE = "domains.csv"
-_IMAGES = 1200  # of each domain, at most
-_CLASSES = 120
-#: A ground is plain when brightness, 0 to 1, varies along the picture's edge by less than this standard deviation; a picture is
-#: without colour when its channels differ by less on average.
+_IMAGES, _CLASSES = 1200, 120  # of each domain, at most
+#: Limits for brightness and channels from 0 to 1. A ground is plain if the standard deviation of brightness along the edge
+#: is below the first; a picture is colourless if its channels differ by less than the second on average.
 _PLAIN, _COLOURLESS = 0.05, 0.02
 
 
 def measures(pixels: torch.Tensor | StoredImages) -> dict[str, float]:
-    """Of images (N, 3, S, S) uint8: the shares with a plain ground and without colour; where their edges are; their detail.
+    """Measure images (N, 3, S, S) uint8: shares with a plain ground and without colour, place of edges, detail, light.
 
-    `edges in the middle`: median share of the changes between neighbouring pixels that lies in the middle quarter of the
-    picture's area; one quarter where they are spread evenly. `detail`: median change between neighbouring pixels, in brightness
-    from 0 to 1. `light`: standard deviation between images of their mean brightness.
+    `edges in the middle`: median share of the changes between neighbouring pixels inside the middle quarter of the area;
+    one quarter if edges are spread evenly. `detail`: median change between neighbouring pixels, brightness from 0 to 1.
+    `light`: standard deviation of mean brightness between images.
     """
     parts = torch.arange(pixels.shape[0]).split(64)
-    each = pd.concat([_of_each(pixels[part].numpy()) for part in parts])
+    each = pd.concat([_measure_each(pixels[part].numpy()) for part in parts])
     return {
         "plain ground": float((each["edge"] < _PLAIN).mean()),
         "without colour": float((each["colour"] < _COLOURLESS).mean()),
@@ -46,8 +45,8 @@ def measures(pixels: torch.Tensor | StoredImages) -> dict[str, float]:
     }
 
 
-def _of_each(pixels: np.ndarray) -> pd.DataFrame:
-    """(N, 3, S, S) uint8: one row an image."""
+def _measure_each(pixels: np.ndarray) -> pd.DataFrame:
+    """Measure each image of (N, 3, S, S) uint8: one row per image."""
     values = pixels.astype(np.float64) / 255
     bright = values.mean(axis=1)
     side = bright.shape[-1]
@@ -67,26 +66,29 @@ def _of_each(pixels: np.ndarray) -> pd.DataFrame:
 
 
 def measure(study_name: str) -> pd.DataFrame:
-    """One row a domain: `images` measured, then `measures`. Animals only. Raises `InputError` where images are missing."""
+    """Return one row per domain: `images` measured, then `measures`. Raises `InputError` if images are missing.
+
+    Measures the first images of each animal class, or of evenly spaced ones if there are many.
+    """
+
+    def one(images: Images, size_px: int) -> dict[str, float]:
+        table = load_class_table(images.class_table or "")
+        animals = table[table["animal"]]
+        chosen = animals.iloc[np.unique(np.linspace(0, len(animals) - 1, min(_CLASSES, len(animals))).astype(int))]
+        few = min(images.train_images_per_class, max(1, _IMAGES // len(chosen)))
+        fewer = images.model_copy(update={"train_images_per_class": few, "broken_images": "skip"})
+        data = load_images(fewer, chosen, "train", size_px)
+        return {"images": len(data), **measures(data.images)}
+
     study = load_study(study_name)
-    target = next(target for target in study.downstreams if target.domain == "out_of_domain")
+    target = study.downstream_in("out_of_domain")
     sides = {"source": (study.source, study.pretrain), "target": (target.images, target.recipe)}
-    rows = {domain: _domain(images, recipe.resolve().resize_px) for domain, (images, recipe) in sides.items()}
+    rows = {domain: one(images, recipe.resolve().resize_px) for domain, (images, recipe) in sides.items()}
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("domain")
 
 
-def _domain(images: Images, size_px: int) -> dict[str, float]:
-    """The first images of each animal class, or of evenly spaced ones where there are many."""
-    table = load_class_table(images.class_table or "")
-    animals = table[table["animal"]]
-    chosen = animals.iloc[np.unique(np.linspace(0, len(animals) - 1, min(_CLASSES, len(animals))).astype(int))]
-    few = min(images.train_images_per_class, max(1, _IMAGES // len(chosen)))
-    data = load_images(images.model_copy(update={"train_images_per_class": few, "broken_images": "skip"}), chosen, "train", size_px)
-    return {"images": len(data), **measures(data.images)}
-
-
 def domain_facts(study_name: str) -> pd.DataFrame:
-    """The measures of the images at hand; without them, those that are published; or one line that says what is missing."""
+    """Return the measures of the images here; without images, the published ones, or one line about what is missing."""
     try:
         return measure(study_name)
     except InputError as missing:
@@ -97,7 +99,7 @@ def domain_facts(study_name: str) -> pd.DataFrame:
 
 
 def domain_table(study_name: str) -> pd.DataFrame:
-    """`domain_facts` as it is shown: a column a domain."""
+    """Format `domain_facts` for the book, one column per domain."""
     facts = domain_facts(study_name)
     if "images" not in facts:
         return facts
@@ -106,9 +108,10 @@ def domain_table(study_name: str) -> pd.DataFrame:
 
 
 def publish(study_name: str) -> str:
-    folder = make_writable(results_root() / check_name(study_name).name)
+    """Write the measures of a study into its results; say where."""
+    folder = results_root() / check_name(study_name).name
     text = measure(study_name).to_csv(float_format="%.4f", lineterminator="\n")
-    write_atomically(folder / TABLE, text.encode())
+    write_atomically(make_writable(folder) / TABLE, text.encode())
     return f"wrote {folder / TABLE}"
 
 

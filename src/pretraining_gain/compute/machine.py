@@ -62,7 +62,7 @@ class Machine:
 
     @property
     def is_main(self) -> bool:
-        """Whether this is rank 0, which writes files and shows progress."""
+        """Say whether this is rank 0, which writes files and shows progress."""
         return self.accelerator.is_main_process
 
     def prepare(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[nn.Module, Any]:
@@ -98,7 +98,7 @@ class Machine:
         return bool(broadcast(torch.tensor(int(decision), device=self.accelerator.device)).item())
 
     def got_sigterm(self) -> bool:
-        """Whether a SIGTERM arrived since `defer_sigterm` was entered."""
+        """Say whether a SIGTERM arrived since `defer_sigterm` was entered."""
         return bool(_sigterms)
 
     def device_seconds(self) -> float:
@@ -156,7 +156,7 @@ def _device() -> str:
 
 
 def cpu_has_bf16() -> bool:
-    """Whether this CPU has bf16 instructions, rather than an emulation."""
+    """Say whether this CPU has bf16 instructions, rather than an emulation."""
     found = torch.cpu.get_capabilities()
     return any(found.get(name, False) for name in ("avx512_bf16", "amx_bf16", "sve_bf16", "bf16"))
 

@@ -1,4 +1,4 @@
-"""Sample images of the two domains side by side, from the reader's own data (paper, Figure 5)."""
+"""Draw sample images of the two domains from the reader's own data (paper, Figure 5)."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ from pretraining_gain.datasets import find_dataset
 from pretraining_gain.errors import InputError
 from pretraining_gain.paths import public
 from pretraining_gain.plan.parameters import Parameters
+from pretraining_gain.plan.parts import Images
 from pretraining_gain.plan.pools import Seed
-from pretraining_gain.plan.studies import Images, Study, load_study
+from pretraining_gain.plan.studies import Study, load_study
 from pretraining_gain.plan.taxonomy import load_class_table
 
 _SHOWN_PX = 128
@@ -26,8 +27,7 @@ _SHOWN_PX = 128
 
 @dataclass(frozen=True)
 class Sample:
-    """One image as it is shown: a PNG in base64, of which species, in which domain, what its class is called there, and
-    whose it is."""
+    """One image to show: species, domain, name of its class there, PNG in base64, id, and source with licence."""
 
     species: str
     domain: str
@@ -38,7 +38,7 @@ class Sample:
 
 
 class SampleView(Parameters):
-    """The parameters of the samples notebook: how many species, and how many images of each in each domain."""
+    """Parameters of the samples notebook: number of species, and of images per species and domain."""
 
     study: str
     n_species: int = Field(ge=1, le=20)
@@ -46,9 +46,9 @@ class SampleView(Parameters):
     seed: Seed = 0
 
     def samples(self) -> list[Sample] | str:
-        """Images of species that the source has, too, from both domains; or one line that says which data are missing.
+        """Return images of species that the source also has, from both domains, or one line about what is missing.
 
-        Randomness: `seed` chooses the species. Shown as the network gets them: the decoded square.
+        Randomness: `seed` chooses the species. Images are the decoded squares that the network gets.
         """
         study = load_study(self.study)
         try:
@@ -57,42 +57,32 @@ class SampleView(Parameters):
             return f"No samples of study {study.name!r} here: {public(str(missing))}"
 
     def _draw(self, study: Study) -> list[Sample]:
-        target = next(target for target in study.downstreams if target.domain == "out_of_domain")
+        target = study.downstream_in("out_of_domain")
         table = load_class_table(target.images.class_table or "")
         source = load_class_table(study.source.class_table or "").set_index("key", drop=False)
         table = table.assign(source_key=table["represented_by"].str.split(";").str[0])
         shared = table[table["source_key"].isin(source.index)]
         order = np.random.default_rng(self.seed).permutation(len(shared))
-        # one species a source class, or the source's side would show the same images again
+        # one species per source class, or the source would show the same images again
         chosen = shared.iloc[order].drop_duplicates("source_key")[: self.n_species].sort_values("class_id")
         samples = []
         for row in chosen.to_dict("records"):
             source_row = source.loc[row["source_key"]].to_dict()
-            sides = [
-                ("source", study.source, study.pretrain, source_row),
-                ("target", target.images, target.recipe, row),
-            ]
+            sides = [("source", study.source, study.pretrain, source_row), ("target", target.images, target.recipe, row)]
             for domain, images, recipe, wanted in sides:
-                samples += self._of(images, wanted, recipe.resolve().resize_px, row["name"], domain)
+                samples += self._of_class(images, wanted, recipe.resolve().resize_px, row["name"], domain)
         return samples
 
-    def _of(self, images: Images, row: dict[str, Any], size_px: int, species: str, domain: str) -> list[Sample]:
+    def _of_class(self, images: Images, row: dict[str, Any], size_px: int, species: str, domain: str) -> list[Sample]:
         few = images.model_copy(update={"train_images_per_class": self.n_images, "broken_images": "skip"})
         rows = load_class_table(images.class_table or "")
         data = load_images(few, rows[rows["key"] == row["key"]], "train", size_px)
         dataset = find_dataset(images.dataset)
-        positions = torch.arange(min(self.n_images, len(data)))
-        return [
-            Sample(
-                species,
-                domain,
-                row["name"],
-                _png(pixels.permute(1, 2, 0).numpy()),
-                image_id,
-                dataset.credit_image(image_id) if dataset.credit_image else dataset.credit,
-            )
-            for pixels, image_id in zip(data.images[positions], data.image_ids, strict=False)
-        ]
+        samples = []
+        for pixels, image_id in zip(data.images[torch.arange(min(self.n_images, len(data)))], data.image_ids, strict=False):
+            credit = dataset.credit_image(image_id) if dataset.credit_image else dataset.credit
+            samples.append(Sample(species, domain, row["name"], _png(pixels.permute(1, 2, 0).numpy()), image_id, credit))
+        return samples
 
 
 def _png(pixels: np.ndarray) -> str:

@@ -20,7 +20,7 @@ from pretraining_gain.errors import InputError
 
 if TYPE_CHECKING:
     from pretraining_gain.compute.pipeline import ImageSet
-    from pretraining_gain.plan.studies import Images
+    from pretraining_gain.plan.parts import Images
 
 Split = Literal["train", "eval"]
 #: Id and path of each image of a class.

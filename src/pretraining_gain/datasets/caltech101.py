@@ -14,7 +14,7 @@ from pretraining_gain.paths import data_root
 
 if TYPE_CHECKING:
     from pretraining_gain.compute.images.folder import Decoded
-    from pretraining_gain.plan.studies import Images
+    from pretraining_gain.plan.parts import Images
 
 _TAR = "101_ObjectCategories.tar.gz"
 

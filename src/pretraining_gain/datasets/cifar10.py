@@ -15,7 +15,7 @@ from pretraining_gain.paths import data_root
 
 if TYPE_CHECKING:
     from pretraining_gain.compute.images.folder import Decoded
-    from pretraining_gain.plan.studies import Images
+    from pretraining_gain.plan.parts import Images
 
 
 def load_class(images: Images, row: dict[str, Any], split: str, size_px: int) -> Decoded:

@@ -20,7 +20,7 @@ from pretraining_gain.plan.taxonomy import load_class_table
 
 if TYPE_CHECKING:
     from pretraining_gain.compute.pipeline import ImageSet
-    from pretraining_gain.plan.studies import Images
+    from pretraining_gain.plan.parts import Images
 
 #: The official training set: its smallest class, its largest classes, and all of it.
 SMALLEST_CLASS, LARGEST_CLASS, ALL_TRAINING_IMAGES = 732, 1300, 1_281_167

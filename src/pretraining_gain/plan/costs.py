@@ -1,4 +1,4 @@
-"""What a study will run and what it will cost, before anything runs."""
+"""List the runs of a study and their price before anything runs."""
 
 from __future__ import annotations
 
@@ -35,41 +35,28 @@ class Plan:
 
     @classmethod
     def from_parameters(cls, parameters: Mapping[str, Any]) -> Plan:
-        """From a notebook's `globals()`: the one parameter is `study`."""
+        """Build from a notebook's `globals()`, whose one parameter is `study`."""
         return cls.of(StudyName.from_parameters(parameters).study)
 
     def runs(self) -> list[Run]:
         return [*pretraining_runs(self.study, self.name), *finetuning_runs(self.study, self.name)]
 
     def run_table(self) -> pd.DataFrame:
-        """One row a run: run_id, stage, downstream, images_seen, device_hours."""
-        rows = [
-            {
-                "run_id": run.run_id,
-                "stage": run.stage,
-                "downstream": run.downstream,
-                "images_seen": images_seen(run),
-                "device_hours": device_hours(run),
-            }
-            for run in self.runs()
-        ]
-        return pd.DataFrame(rows)
+        """Return one row per run: run_id, stage, downstream, images_seen, device_hours."""
+        rows = [[run.run_id, run.stage, run.downstream, images_seen(run), device_hours(run)] for run in self.runs()]
+        return pd.DataFrame(rows, columns=["run_id", "stage", "downstream", "images_seen", "device_hours"])
 
     def table(self) -> pd.DataFrame:
-        """One row a stage and downstream: runs, images seen, hours of one device."""
+        """Return one row per stage and downstream: runs, images seen, hours of one device."""
         grouped = self.run_table().groupby(["stage", "downstream"], sort=False)
-        table = grouped.agg(
-            runs=("run_id", "size"), images_seen=("images_seen", "sum"), device_hours=("device_hours", "sum")
-        )
-        return table.reset_index("downstream")
+        sums = {name: (name, "sum") for name in ("images_seen", "device_hours")}
+        return grouped.agg(runs=("run_id", "size"), **sums).reset_index("downstream")
 
     def disk_table(self) -> pd.DataFrame:
-        """What the study keeps on disk, in GB: prepared images (large datasets only), weights, checkpoints while running."""
+        """Return disk use in GB: prepared images (large datasets only), weights, checkpoints while running."""
         sets: dict[tuple[str, str], float] = {}
-        for images, recipe in [
-            (self.study.source, self.study.pretrain),
-            *((d.images, d.recipe) for d in self.study.downstreams),
-        ]:
+        source = (self.study.source, self.study.pretrain)
+        for images, recipe in [source, *((d.images, d.recipe) for d in self.study.downstreams)]:
             if find_dataset(images.dataset).preparation:
                 bytes_each = recipe.resolve().resize_px ** 2 * _BYTES_PER_PIXEL
                 for split, n in (("train", images.train_images_per_class), ("eval", images.eval_images_per_class)):
@@ -84,7 +71,7 @@ class Plan:
         return pd.DataFrame({"GB": kept | {"all": sum(kept.values())}}).rename_axis("disk")
 
     def recipes(self) -> pd.DataFrame:
-        """One row a recipe field: its value in each recipe of the study, and where the value comes from."""
+        """Return one row per recipe field: its value in each recipe of the study, and the source of the value."""
         choices: dict[str, RecipeChoice] = {"pretrain": self.study.pretrain}
         choices |= {downstream.name: downstream.recipe for downstream in self.study.downstreams}
         columns: dict[str, dict[str, str]] = {}
@@ -94,7 +81,7 @@ class Plan:
         return pd.DataFrame(columns).rename_axis("recipe")
 
     def numbers(self) -> dict[str, Any]:
-        """Totals for the chapters."""
+        """Return totals for the chapters."""
         table, target = self.run_table(), self.study.downstreams[0].images
         return {
             "study": self.study.name,
@@ -112,7 +99,7 @@ class Plan:
         }
 
     def not_run(self) -> str:
-        """One paragraph in the place of results: what the study would cost."""
+        """Write one paragraph about what the study would cost, in place of results."""
         totals = self.numbers()
         return (
             f"Not run here. All figures of study {totals['study']} together take {totals['n_runs']} runs, estimated at "
@@ -122,7 +109,7 @@ class Plan:
 
 
 def images_seen(run: Run) -> int:
-    """Training images × epochs, as planned."""
+    """Return training images × epochs, as planned."""
     classes = run.images.n_classes if run.downstream else run.k
     return classes * run.images.train_images_per_class * run.recipe.epochs
 

@@ -1,4 +1,4 @@
-"""The parameters of a notebook: from its `globals()` to a model that checks them."""
+"""Check the parameters of a notebook, taken from its `globals()`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _NOTEBOOK_OWN = {"In", "Out"}
 
 
 class Parameters(Given):
-    """What a notebook is given. Raises `InputError` for a value that is not accepted."""
+    """The parameters of a notebook. Raises `InputError` for a value that is not accepted."""
 
     def __init__(self, **values: Any) -> None:
         with one_line("parameters"):
@@ -34,13 +34,13 @@ class Parameters(Given):
 
 
 class StudyName(Parameters):
-    """Of notebooks about a whole study."""
+    """The parameters of a notebook about a whole study."""
 
     study: str
 
 
 def plain_parameters(parameters: Mapping[str, Any], accepted: list[str]) -> dict[str, Any]:
-    """The plain values among `parameters` (which may be a notebook's `globals()`); raises for a name not `accepted`."""
+    """Return the plain values among `parameters` (or a notebook's `globals()`). Raises `InputError` for a name not `accepted`."""
     plain = {
         name: value
         for name, value in parameters.items()

@@ -17,7 +17,7 @@ _SidePx = Annotated[int, Field(ge=SIZES_PX[0], le=SIZES_PX[1])]
 
 
 class Recipe(Given):
-    """SGD with a step schedule on cross-entropy, as the paper trains. Machine matters (device, precision) are not in it."""
+    """SGD with a step schedule on cross-entropy, as in the paper. Device and precision are not part of it."""
 
     epochs: int = Field(gt=0)
     batch_size: int = Field(gt=1, description="global batch, over all devices")
@@ -88,7 +88,7 @@ PAPER_RECIPES: dict[str, dict[str, tuple[object, str]]] = {
 
 
 class RecipeChoice(Given):
-    """A recipe in a study file: one of the paper's, and what the study changes in it."""
+    """A recipe in a study file: one of the paper's, with the study's changes."""
 
     based_on: Literal["pretrain", "finetune_inat", "finetune_imagenet"]
     changes: dict[str, Any] = Field(default={})
@@ -101,16 +101,16 @@ class RecipeChoice(Given):
         return changes
 
     def resolve(self) -> Recipe:
-        """The full recipe."""
+        """Return the full recipe."""
         return _changed(self.based_on, self.changes)
 
     def sources(self) -> dict[str, str]:
-        """Field -> 'paper D.2', 'assumed' or 'chosen for this study'."""
+        """Return the source of each field: 'paper D.2', 'assumed' or 'chosen for this study'."""
         paper = {field: source for field, (_, source) in PAPER_RECIPES[self.based_on].items()}
         return paper | dict.fromkeys(self.changes, CHOSEN)
 
 
 def _changed(based_on: str, changes: dict[str, Any]) -> Recipe:
-    """One of the paper's recipes with changes. Raises pydantic's error for an unknown or impossible one."""
+    """Return one of the paper's recipes with changes. Raises pydantic's error for an unknown or impossible change."""
     usual: dict[str, Any] = {field: value for field, (value, _) in PAPER_RECIPES[based_on].items()}
     return Recipe(**usual | changes)

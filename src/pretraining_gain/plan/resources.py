@@ -28,7 +28,7 @@ _CORES_PER_GPU = 4  # decoding 2,500 JPEGs of 256 px per second takes about one 
 
 @dataclass(frozen=True)
 class Resources:
-    """What the whole run asks for, over all its devices."""
+    """The resources that a run requests, over all its devices."""
 
     runtime_min: int
     mem_mb: int

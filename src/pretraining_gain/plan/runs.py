@@ -1,4 +1,4 @@
-"""A run: one pretraining, or one finetuning and its evaluation. What varies, its name, and its fingerprint."""
+"""Name a run (one pretraining, or one finetuning with its evaluation) and hash all that decides its outcome."""
 
 from __future__ import annotations
 
@@ -16,16 +16,17 @@ from pretraining_gain.paths import results_root
 from pretraining_gain.plan.backbones import builder_of, own_modules
 from pretraining_gain.plan.code import code_hash
 from pretraining_gain.plan.parameters import Parameters
+from pretraining_gain.plan.parts import BackboneName, Design, Downstream, Images
 from pretraining_gain.plan.pools import POOLS, SCRATCH, ClassSubset, Seed, known_pool, known_start, sample_classes
 from pretraining_gain.plan.recipes import SIZES_PX, Recipe
-from pretraining_gain.plan.studies import BackboneName, Design, Downstream, Images, Study, load_study
+from pretraining_gain.plan.studies import Study, load_study
 from pretraining_gain.plan.taxonomy import has_class_table, load_class_table, rows_deciding_images
 
 WHOLE_POOL = 0
 
 
 class Run(Parameters):
-    """What varies between runs. `downstream` empty: a pretraining; else a finetuning of that pretraining.
+    """A pretraining if `downstream` is empty, else a finetuning of that pretraining: the parameters that vary between runs.
 
     `pool` is one of the pools, or `scratch`: finetuning without pretraining. `k` 0 means the whole pool (and is the
     only k of `scratch`). `design` is one of the study's, for its pretraining; empty: the paper's. `backbone` empty,
@@ -62,7 +63,7 @@ class Run(Parameters):
 
     @model_validator(mode="after")
     def _size_fits(self) -> Run:
-        """Images are decoded in proportion to what the network sees, and that has its limits, too."""
+        """Check the image size: images are decoded in proportion to it, and decoding has limits."""
         if self.image_size_px:
             usual = (self.target.recipe if self.downstream else self.plan.pretrain).resolve()
             least, most = SIZES_PX[0], SIZES_PX[1] * usual.image_size_px // usual.resize_px
@@ -84,7 +85,7 @@ class Run(Parameters):
 
     @property
     def images(self) -> Images:
-        """What this run trains on."""
+        """The images that this run trains on."""
         if self.downstream:
             return self.target.images
         return self.plan.design(self.design).source(self.plan.source, self.k) if self.design else self.plan.source
@@ -130,7 +131,7 @@ class Run(Parameters):
 
     @property
     def fingerprint(self) -> str:
-        """Eight hex digits over all that decides the outcome: recipe, classes, images, seed, code, pretraining.
+        """Eight hex digits that hash all that decides the outcome: recipe, classes, images, seed, code, pretraining.
 
         Comments and docstrings do not count, nor do device and library versions (the record holds those).
         """
@@ -148,7 +149,7 @@ class Run(Parameters):
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
 
     def _class_rows(self) -> list[dict[str, str]] | None:
-        """The class-table rows that decide which images are read, label by label."""
+        """Return the class-table rows that decide which images are read, one per label."""
         name = self.images.class_table
         if name is None or not has_class_table(name):
             return None
@@ -177,7 +178,7 @@ class Run(Parameters):
         return self.record_path.with_suffix(".checkpoint.pt")
 
     def describe(self) -> pd.DataFrame:
-        """What this run is, for the top of its notebook: one row a property."""
+        """Describe this run at the top of its notebook, one row per property."""
         classes = (
             load_class_table(self.plan.source.class_table).loc[list(self.subset.class_ids), "name"]
             if self.pool != SCRATCH
@@ -196,7 +197,7 @@ class Run(Parameters):
         return pd.DataFrame({"value": {name: value for name, value in facts.items() if value}})
 
     def parameters(self) -> dict[str, Any]:
-        """The papermill parameters that mean this run."""
+        """Return the papermill parameters that select this run."""
         varying = {"epochs": self.epochs or None, "image_size_px": self.image_size_px or None}
         values = {"study": self.study, "pool": self.pool, "k": self.k, "seed": self.seed, "backbone": self.backbone}
         values |= {name: value for name in ("downstream", "design") if (value := getattr(self, name))}
@@ -226,7 +227,7 @@ def _canonical_arm(study: Study, pool: str, k: int, finetuning: bool) -> tuple[s
 
 
 def _design_matters(study: Study, values: dict[str, Any]) -> bool:
-    """Whether the run's design trains anything else than the paper's own would; raises for an unknown design."""
+    """Say whether the design changes this run's training. Raises `InputError` for an unknown design."""
     design, pool, k = study.design(values["design"]), values["pool"], values["k"]
     if pool == SCRATCH:
         return False
@@ -237,19 +238,19 @@ def _design_matters(study: Study, values: dict[str, Any]) -> bool:
 
 
 def pretraining_runs(study: Study, name: str | None = None) -> list[Run]:
-    """Every pretraining of the study, once each: arms × seeds, of the paper's design and then of the others."""
+    """List the pretrainings of the study without repeats: arms × seeds, of the paper's design and then of the others."""
     return list(dict.fromkeys(start for _, start in _starts(study, name or study.name) if start.pool != SCRATCH))
 
 
 def finetuning_runs(study: Study, name: str | None = None) -> list[Run]:
-    """Every finetuning of the study, once each: each downstream from scratch and from each pretraining meant for it."""
+    """List the finetunings of the study without repeats: each downstream from scratch and from each of its pretrainings."""
     starts = _starts(study, name or study.name)
     runs = [run for target in study.downstreams for design, start in starts for run in _onto(target, design, start)]
     return list(dict.fromkeys(runs))
 
 
 def design_runs(study: Study, design: Design, name: str | None = None) -> list[Run]:
-    """The finetunings of one design, those included that are the paper's own, too."""
+    """List the finetunings of one design, including those that it shares with the paper's own."""
     starts = [start for of, start in _starts(study, name or study.name) if of == design]
     return [run for target in study.downstreams for start in starts for run in _onto(target, design, start)]
 
@@ -260,7 +261,7 @@ def _onto(target: Downstream, design: Design | None, start: Run) -> list[Run]:
 
 
 def _starts(study: Study, name: str) -> list[tuple[Design | None, Run]]:
-    """What finetunings start from, in order: scratch, the paper's arms, the other designs' arms. None: the paper's."""
+    """List the starts of finetunings with their design (None: the paper's): scratch, the paper's arms, other designs' arms."""
     scratch: dict[str, Any] = {"study": name, "pool": SCRATCH, "downstream": study.downstreams[0].name}
     starts: list[tuple[Design | None, Run]] = [(None, Run(seed=seed, **scratch)) for seed in study.seeds]
     for design in (None, *study.designs):

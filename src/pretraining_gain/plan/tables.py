@@ -1,4 +1,4 @@
-"""Tables as CSV files (UTF-8, commas, one header), read strictly: what does not fit is named with its line."""
+"""Read CSV tables (UTF-8, commas, one header) strictly, and name the line of anything that does not fit."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import pandas as pd
 
 from pretraining_gain.errors import InputError
 
-#: What other programs write where a value is missing.
+#: Texts that other programs write for a missing value.
 _NO_VALUE = {"", "NA", "N/A", "NaN", "nan", "null", "None", "<NA>"}
 
 
 def read_table(path: Path, required: Sequence[str]) -> pd.DataFrame:
-    """The table in `path`, all columns as text; a byte order mark and Windows line ends make no difference.
+    """Read the table in `path`, all columns as text; a byte order mark and Windows line ends make no difference.
 
     Raises `InputError` naming the file, and line or column, when it is no UTF-8 or has no rows, a line with another
     number of fields than the header, a column twice, or a `required` column that is missing or has no value.
@@ -43,7 +43,7 @@ def read_table(path: Path, required: Sequence[str]) -> pd.DataFrame:
 
 
 def _read_lines(path: Path) -> list[tuple[int, list[str]]]:
-    """Line number and fields of each line that is not empty."""
+    """Return line number and fields of each line that is not empty."""
     try:
         text = path.read_bytes().decode("utf-8-sig")
         reader = csv.reader(io.StringIO(text, newline=""), strict=True)
@@ -60,7 +60,7 @@ def _read_lines(path: Path) -> list[tuple[int, list[str]]]:
 
 
 def whole_numbers(path: Path, table: pd.DataFrame, column: str) -> pd.Series:
-    """A column as int. Raises `InputError` naming the first value that is none."""
+    """Return a column as int. Raises `InputError` naming the first value that is no whole number."""
     wrong = table.loc[~table[column].str.fullmatch(r"\d{1,18}"), column]
     if len(wrong):
         raise InputError(f"{path}: column {column!r} has {wrong.iloc[0]!r}; accepted: whole numbers from 0")

@@ -1,4 +1,4 @@
-"""Class tables: which classes a dataset has, which are animals, and where they stand in the tree of life (paper, D.1)."""
+"""Class tables: the classes of a dataset, which of them are animals, and their place in the tree of life (paper, D.1)."""
 
 from __future__ import annotations
 
@@ -19,17 +19,8 @@ TAXON_COLUMNS = ["supercategory", "order", "family"]
 TABLE_FOLDERS = [Path(str(files("pretraining_gain") / "metadata"))]
 #: Tables of the package that are about classes but do not list a dataset's classes.
 NOT_CLASSES = ("imagenet_birds",)
-SUPERCATEGORIES = (
-    "Amphibians",
-    "Animalia",
-    "Arachnids",
-    "Birds",
-    "Insects",
-    "Mammals",
-    "Mollusks",
-    "Ray-finned Fishes",
-    "Reptiles",
-)
+SUPERCATEGORIES = ("Amphibians", "Animalia", "Arachnids", "Birds", "Insects", "Mammals", "Mollusks", "Ray-finned Fishes",
+                   "Reptiles")  # fmt: skip
 
 
 def table_names() -> list[str]:
@@ -45,7 +36,7 @@ def made_tables() -> list[str]:
 
 
 def has_class_table(name: str) -> bool:
-    """Whether the table is there. One that is made from the reader's data is there only after the preparation."""
+    """Tell whether the table exists. One that a preparation makes exists only after it."""
     return class_table_path(name).exists()
 
 
@@ -55,12 +46,12 @@ def class_table_path(name: str) -> Path:
 
 
 def made_table_path(name: str) -> Path:
-    """Where the preparation writes a class table that comes from the data themselves (see `made_tables`)."""
+    """Return where the preparation writes a class table that it makes from the data (see `made_tables`)."""
     return prepared_root() / "class_tables" / f"{name}.csv"
 
 
 def load_class_table(name: str | None) -> pd.DataFrame:
-    """The class table `name`, of this package or made by the preparation: one row a class, sorted by `class_id`
+    """Load a class table of this package, or one made by the preparation: one row per class, sorted by `class_id`
     (contiguous from 0).
 
     Columns: `class_id` int, `key` str (unique: folder, wnid or slug), `name` str, `animal` bool, and what else the
@@ -70,7 +61,7 @@ def load_class_table(name: str | None) -> pd.DataFrame:
 
 
 def rows_deciding_images(name: str) -> list[dict[str, str]]:
-    """Of each class of the table, in order of `class_id`, the columns that decide which images are read, as text.
+    """Return, per class in order of `class_id`, the columns that decide which images are read, as text.
 
     Callers share one copy: do not change it.
     """
@@ -78,7 +69,7 @@ def rows_deciding_images(name: str) -> list[dict[str, str]]:
 
 
 def _table_file(name: str) -> tuple[Path, int]:
-    """Its path, and when it was changed: 0 for a table of the package."""
+    """Return the path of a table, and the time of its last change (0 for a table of the package)."""
     packaged = _packaged(name)
     if packaged:
         return packaged, 0
@@ -112,13 +103,13 @@ def _read_table(path: Path, _mtime_ns: int) -> pd.DataFrame:
     table["animal"] = table["animal"] == "true"
     for place, number in enumerate(table["class_id"]):
         if number != place:
-            raise InputError(f"{path}: class_id {number} stands where {place} should; accepted: 0, 1, 2, …, each once")
+            raise InputError(f"{path}: class_id {number} instead of {place}; accepted: 0, 1, 2, …, each once")
     _check_keys(path, table["key"])
     return table
 
 
 def _check_keys(path: Path, keys: pd.Series) -> None:
-    """A key is the name of a folder or a pack, so it must be one, and must not lead out of the dataset."""
+    """Raise `InputError` for a key that is no name of a folder or pack, or leads out of the dataset."""
     if keys.duplicated().any():
         raise InputError(f"{path}: key {keys[keys.duplicated()].iloc[0]!r} appears twice; accepted: each key once")
     for key in keys:

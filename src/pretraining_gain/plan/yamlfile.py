@@ -1,4 +1,4 @@
-"""YAML, read strictly: a field that appears twice is an error, and not silently the last of the two."""
+"""Read YAML strictly: a field that appears twice is an error."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pretraining_gain.errors import InputError
 
 
 class _Loader(yaml.SafeLoader):
-    """Plain values only; checked as it is composed, before merged fields (`<<`) come in."""
+    """Load plain values only. Fields are checked before merged ones (`<<`) come in."""
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         node = super().compose_mapping_node(anchor)
@@ -27,7 +27,7 @@ class _Loader(yaml.SafeLoader):
 
 
 def read_yaml(path: Path) -> Any:
-    """What a YAML file holds. Raises `InputError` when it cannot be read, is not UTF-8 or no YAML, with the line."""
+    """Read a YAML file. Raises `InputError` with the line when it cannot be read, is not UTF-8 or not YAML."""
     try:
         return parse_yaml(path.read_bytes().decode("utf-8-sig"))
     except UnicodeDecodeError as error:
@@ -40,7 +40,7 @@ def read_yaml(path: Path) -> Any:
 
 
 def parse_yaml(text: str) -> Any:
-    """The value that `text` means. Raises `InputError` with line and reason."""
+    """Parse YAML. Raises `InputError` with line and reason."""
     try:
         return yaml.load(text, _Loader)
     except yaml.MarkedYAMLError as error:

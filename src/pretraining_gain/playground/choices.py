@@ -12,10 +12,11 @@ from pretraining_gain.datasets import find_dataset
 from pretraining_gain.errors import InputError
 from pretraining_gain.paths import data_root, make_writable, prepared_root, public, results_root, write_atomically
 from pretraining_gain.plan.parameters import Parameters
+from pretraining_gain.plan.parts import Downstream
 from pretraining_gain.plan.pools import POOLS, SCRATCH, Seed
 from pretraining_gain.plan.recipes import Recipe, RecipeChoice
 from pretraining_gain.plan.runs import WHOLE_POOL, Run
-from pretraining_gain.plan.studies import Downstream, Study, load_study
+from pretraining_gain.plan.studies import Study, load_study
 from pretraining_gain.plan.taxonomy import load_class_table
 
 #: The most finetuning epochs, in multiples of the recipe's.

@@ -7,8 +7,9 @@ from collections.abc import Callable
 import ipywidgets as widgets
 
 from pretraining_gain.plan.backbones import BACKBONES
+from pretraining_gain.plan.parts import Downstream
 from pretraining_gain.plan.pools import starts
-from pretraining_gain.plan.studies import Downstream, Study, load_study, study_names
+from pretraining_gain.plan.studies import Study, load_study, study_names
 from pretraining_gain.playground.choices import Choice, ks, missing_data, most_epochs, targets
 
 _STYLE = {"description_width": "11rem"}

@@ -17,7 +17,7 @@ from pretraining_gain.playground.work import predictions_of, record
 from pretraining_gain.tell.results.correctness import Correctness, CorrectnessReader
 from pretraining_gain.tell.results.evaluation import load_evaluation
 from pretraining_gain.tell.results.gains import arm_accuracy
-from pretraining_gain.tell.statistics.estimates import bootstrap_means
+from pretraining_gain.tell.statistics import bootstrap_means
 
 _DRAWS = 2000
 

@@ -9,7 +9,7 @@ import torch
 from pretraining_gain.compute.pipeline import ImageSet
 from pretraining_gain.datasets import Split, check_columns, find_dataset
 from pretraining_gain.errors import InputError
-from pretraining_gain.plan.studies import Images
+from pretraining_gain.plan.parts import Images
 
 
 def load_images(images: Images, rows: pd.DataFrame, split: Split, size_px: int) -> ImageSet:

@@ -18,7 +18,7 @@ from pretraining_gain.compute.images.decoding import ACCEPTED, BROKEN, decode, r
 from pretraining_gain.errors import InputError
 from pretraining_gain.paths import cache_root, make_writable, write_atomically
 from pretraining_gain.plan.code import code_hash
-from pretraining_gain.plan.studies import Images
+from pretraining_gain.plan.parts import Images
 
 SUFFIXES = {".jpg", ".jpeg", ".png"}
 

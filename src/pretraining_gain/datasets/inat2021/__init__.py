@@ -25,7 +25,7 @@ from pretraining_gain.plan.taxonomy import made_table_path
 
 if TYPE_CHECKING:
     from pretraining_gain.compute.pipeline import ImageSet
-    from pretraining_gain.plan.studies import Images
+    from pretraining_gain.plan.parts import Images
 
 
 class EvaluateOn(Options):

@@ -1,4 +1,4 @@
-"""The toy world: animals and artefacts drawn in memory, each image a function of (class, index, seed) alone.
+"""The toy world: animals and artefacts drawn in memory. Each image is a function of (class, index, seed) alone.
 
 Animals of one supercategory share a body plan, families differ in its girth and head, species in a marbled pattern,
 each of which is drawn by lot in the same way; artefacts wear bands, spots and the like. Colour says nothing, so shape
@@ -37,7 +37,7 @@ from pretraining_gain.datasets.toy.shapes import ARTEFACTS, MARBLES, PATTERNS, o
 from pretraining_gain.plan.taxonomy import load_class_table
 
 if TYPE_CHECKING:
-    from pretraining_gain.plan.studies import Images
+    from pretraining_gain.plan.parts import Images
 
 _FIRST_EVAL_INDEX = 1_000_000
 _Field = np.ndarray  # (N, S, S) float32
@@ -53,7 +53,7 @@ class Dials(Options):
 
 
 class Look(NamedTuple):
-    """What is drawn of a class: its outline, two proportions of it, and the pattern on it."""
+    """How a class is drawn: outline, two proportions, and pattern."""
 
     body: str
     girth: float
@@ -79,9 +79,9 @@ def load_class(
 
 
 def looks(row: dict[str, Any], table: pd.DataFrame, indices: range, seed: int, turned: Dials) -> list[Look | None]:
-    """What each image of the class shows, None for the bare ground; `table` has the animals that random bodies are of.
+    """Decide what each image of the class shows; None is bare ground. Random bodies are those of the animals in `table`.
 
-    Randomness: (class key, index, seed), apart from what `draw` draws, so that no dial moves anything else.
+    Randomness: (class key, index, seed), apart from the draws of `draw`, so that no dial changes anything else.
     """
     own = _own_look(row)
     if not row["animal"] and turned.shares != "generic":
@@ -106,7 +106,7 @@ def _own_look(row: dict[str, Any]) -> Look:
 
 
 def _stand_in(key: str) -> Look:
-    """The artefact that stands for an animal class under `generic`, the same for all its images."""
+    """Return the artefact that replaces an animal class under `generic`, the same for all its images."""
     body, girth, head, wave = np.random.default_rng([_key(key, 0), 2]).random(4)
     return Look(_nth(ARTEFACTS, body), 0.7 + 0.6 * girth, 0.7 + 0.6 * head, _nth(PATTERNS, wave))
 
@@ -122,7 +122,7 @@ def _key(class_key: str, index: int) -> int:
 def draw(
     class_key: str, shown: Sequence[Look | None], indices: range, size_px: int, seed: int, gap: float
 ) -> np.ndarray:
-    """Images `indices` of one class, the i-th of what `shown[i]` says: (N, S, S, 3) uint8, N = len(indices)."""
+    """Draw images `indices` of one class, the i-th showing `shown[i]`: (N, S, S, 3) uint8, N = len(indices)."""
     pixels = np.empty((len(indices), size_px, size_px, 3), dtype=np.uint8)
     for look in dict.fromkeys(shown):
         here = [i for i, other in enumerate(shown) if other == look]
@@ -133,7 +133,7 @@ def draw(
 def _draw_alike(
     class_key: str, look: Look | None, indices: list[int], size_px: int, seed: int, gap: float
 ) -> np.ndarray:
-    """Each picture takes the same draws whatever the dials say, so that it changes smoothly with them."""
+    """Draw images that show the same. Each uses the same draws at any setting of the dials, so it changes smoothly with them."""
     rngs = [np.random.Generator(np.random.Philox([seed, _key(class_key, index)])) for index in indices]
     u = np.stack([rng.random(24, dtype=np.float32) for rng in rngs])[:, :, None, None]
     grain = np.stack([rng.standard_normal((size_px, size_px, 3), dtype=np.float32) for rng in rngs])
@@ -162,7 +162,7 @@ def _place(
     reach: float,
     shown: _Field | float = 1.0,
 ) -> _Field:
-    """Paint the object onto the canvas: u (N, 8, 1, 1) decides where, how large, how turned and how coloured."""
+    """Paint the object onto the canvas: u (N, 8, 1, 1) decides place, size, rotation and colour."""
     if look is None:
         return canvas
     size = scale[0] + (scale[1] - scale[0]) * u[:, 0]
@@ -181,7 +181,7 @@ def _place(
 
 
 def _colour(hue: _Field, value: float) -> _Field:
-    """Hue on a circle of length 1 to RGB, shape (..., 3)."""
+    """Convert a hue on a circle of length 1 to RGB, shape (..., 3)."""
     phase = np.concatenate([hue + shift for shift in (0, 1 / 3, 2 / 3)], axis=-1)
     return value * (0.6 + 0.4 * np.cos(2 * np.pi * phase))
 
@@ -192,7 +192,7 @@ def _backdrop(u: _Field, grain: np.ndarray) -> np.ndarray:
 
 
 def _ground(u: _Field, grain: np.ndarray, rngs: list[np.random.Generator], size_px: int) -> np.ndarray:
-    """Clutter: blobs of leaf and soil colours at two sizes, and grain."""
+    """Draw clutter: blobs of leaf and soil colours at two sizes, and grain."""
     leaf = 0.1 + 0.3 * u[:, 8, :, :, None] + _colour((0.25 + 0.2 * u[:, 9])[..., None], 0.4)
     for cells in (4, 8):
         coarse = np.stack([rng.standard_normal((cells, cells, 1), dtype=np.float32) for rng in rngs])

@@ -1,4 +1,4 @@
-"""What the toy world draws: outlines of animals and artefacts, and the patterns on them.
+"""Shapes of the toy world: outlines of animals and artefacts, and the patterns on them.
 
 Coordinates (N, S, S) float32 are in object units, from about -1 to 1, the head to the right and down positive.
 """
@@ -13,7 +13,7 @@ _Field = np.ndarray  # (N, S, S) float32
 
 
 def outline(body: str, x: _Field, y: _Field, girth: float, head: float) -> _Field:
-    """Signed distance to the object's edge in object units, positive inside."""
+    """Return the signed distance to the object's edge in object units, positive inside."""
     return _OUTLINES[body](x, y, girth, head)
 
 
@@ -89,13 +89,13 @@ MARBLES = tuple(f"marble_{i:02d}" for i in range(24))
 
 
 def pattern(name: str, x: _Field, y: _Field) -> _Field:
-    """How dark the mark is at (x, y): 0 to 1."""
+    """Return how dark the mark is at (x, y): 0 to 1."""
     wave = _WAVES[name](x, y) if name in _WAVES else _marble(name, x, y)
     return np.clip(0.5 + 2 * wave, 0, 1)
 
 
 def _marble(name: str, x: _Field, y: _Field) -> _Field:
-    """A sum of five waves whose directions, lengths and phases are drawn from the name: no marble is of a special kind."""
+    """Add five waves whose directions, lengths and phases are drawn from the name."""
     turns, lengths, phases = np.random.default_rng(zlib.crc32(name.encode())).random((3, 5), dtype=np.float32)
     angles, k = 2 * np.pi * turns, 3 + 6 * lengths
     waves = zip(k * np.cos(angles), k * np.sin(angles), 2 * np.pi * phases, strict=True)

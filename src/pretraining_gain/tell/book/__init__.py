@@ -1,1 +1,1 @@
-"""What notebooks hand to the book, and how the book is built from it."""
+"""Hand results from notebooks to the book, and build it."""

@@ -112,11 +112,14 @@ class BookDirective(SphinxDirective):
         self.parse(text, parent)
         self.env.temp_data[_STUDY] = before
 
+    def label(self, name: str, title: str) -> None:
+        """Let links such as `[](name)` find the node with the id `name` on this page."""
+        cast(StandardDomain, self.env.get_domain("std")).note_hyperlink_target(name, self.env.docname, name, title)
+
     def output(self, notebook: Executed, key: str) -> nodes.Element:
         """Return a figure or table as the notebook shows it, marked with the notebook that it comes from."""
-        text = notebook.html(key).replace(
-            "<span data-provenance=", f'<span data-notebook="{notebook.page}" data-provenance='
-        )
+        marked = f'<span data-notebook="{notebook.page}" data-provenance='
+        text = notebook.html(key).replace("<span data-provenance=", marked)
         return nodes.container("", nodes.raw("", text, format="html"), is_div=True, classes=["output", "text_html"])
 
 
@@ -141,9 +144,8 @@ class Output(BookDirective):
         root = Path(self.env.srcdir)
         studies = self.arguments[1:] or studies_here(self.env)[:1]
         if studies == ["all"]:
-            studies = [
-                study for study in [*studies_here(self.env), *own_studies(root)] if has_executed(root, notebook, study)
-            ]
+            shown = [*studies_here(self.env), *own_studies(root)]
+            studies = [study for study in shown if has_executed(root, notebook, study)]
         return [self.output(executed_for(self.env, notebook, study), key) for study in studies]
 
 
@@ -166,7 +168,8 @@ class FigureOf(BookDirective):
         made += self._panels(figure)
         again, caption = self.options.get("again"), "\n".join(self.content) or f"{figure.title}."
         if not again and not alone:
-            self._label(made, figure)
+            made["ids"].append(f"fig-{figure.number.lower()}")
+            self.label(made["ids"][0], f"Figure {figure.number}")
         more = f", shown again in []({again}.md)" if again else f", study {studies_here(self.env)[0]}" if alone else ""
         return [self.parse(f"**Figure {figure.number}{more}.** {caption}", made)]
 
@@ -192,12 +195,6 @@ class FigureOf(BookDirective):
         if not was_run:
             return f"The runs and their price are listed in the [plan](/{executed_for(self.env, 'plan', study).page}.ipynb)."
         return f"Study {study}: {self.options['each']}" if "each" in self.options else ""
-
-    def _label(self, made: nodes.Element, figure: Figure) -> None:
-        name = f"fig-{figure.number.lower()}"
-        made["ids"].append(name)
-        std = cast(StandardDomain, self.env.get_domain("std"))
-        std.note_hyperlink_target(name, self.env.docname, name, f"Figure {figure.number}")
 
 
 class Claims(BookDirective):
@@ -225,8 +222,8 @@ class Claims(BookDirective):
         """Return the section of one claim, with a row per study."""
         name, title = f"claim-{claim.claim.lower()}", f"{claim.claim}. {claim.text}"
         section = nodes.section("", nodes.title("", title), ids=[name], names=[name])
-        cast(StandardDomain, self.env.get_domain("std")).note_hyperlink_target(name, self.env.docname, name, title)
-        figure = FIGURES[claim.figure.replace("fig-", "figure_")]
+        self.label(name, title)
+        figure = FIGURES[claim.figure]
         rows = []
         for study, texts in words.items():
             pages = [executed_for(self.env, short_name(Path(one)), study).page for one in (_CLAIMS, figure.notebook)]

@@ -1,4 +1,4 @@
-"""What notebooks hand to chapters: figures and numbers under keys that the chapters paste."""
+"""Hand figures and numbers from notebooks to chapters, under keys that the chapters paste."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import plotly.graph_objects as go
 from IPython.display import HTML, display
 from myst_nb import glue
 
+from pretraining_gain.errors import InputError
 from pretraining_gain.plan.costs import Plan, device_hours
 from pretraining_gain.plan.studies import load_study
 from pretraining_gain.tell.figures.declare import Figure, Html, declared_in
@@ -20,9 +21,9 @@ from pretraining_gain.tell.results.provenance import Provenance
 
 
 class Shown:
-    """What a page shows, by MIME type, with the line under it that says where it comes from.
+    """An output by MIME type, with its provenance in a line below it.
 
-    The same provenance is in the output's metadata, from where the book publishes it.
+    The output's metadata hold the same provenance, which the book publishes.
     """
 
     def __init__(self, key: str, provenance: Provenance, forms: dict[str, Any]) -> None:
@@ -34,7 +35,7 @@ class Shown:
 
 
 def _forms_of(figure: go.Figure, key: str, description: str) -> dict[str, Any]:
-    """A plotly figure that draws in JupyterLab and, by the book's own `figures.js`, in the rendered book.
+    """Return the MIME forms of a plotly figure, for JupyterLab and, drawn by `figures.js`, for the book.
 
     The page gets the figure's JSON in an inert element; `figures.js` loads the one local plotly.js only on pages that
     have such elements, draws what comes into view, and follows the page's light or dark theme.
@@ -70,8 +71,13 @@ def show_figures(module: ModuleType, source: Any, study: str = "", downstream: s
 
 
 def show_not_run(study: str, figures: Iterable[Figure]) -> None:
-    """Say in the place of every one of `figures` that needs runs what this study would cost."""
-    plan = Plan.of(study)
+    """Say in the place of every one of `figures` that needs runs what this study would cost.
+
+    Raises `InputError` when there are no figures: the notebook that was named draws none.
+    """
+    plan, figures = Plan.of(study), list(figures)
+    if not figures:
+        raise InputError("no figures: the page draws none; accepted: a notebook with figures, such as 11_subsets")
     for figure in figures:
         if runs := figure.runs(plan):
             alone = f" {figure.label} alone takes {len(runs):,} runs and {sum(map(device_hours, runs)):,.0f} hours."
@@ -92,7 +98,7 @@ def _show(key: str, drawn: go.Figure | Html | str, description: str, provenance:
 
 
 def _note(text: str) -> dict[str, Any]:
-    """A remark in place of a result."""
+    """Return the MIME forms of a remark in place of a result."""
     return {"text/html": f'<div class="not-run"><p>{html.escape(text)}</p></div>', "text/plain": text}
 
 

@@ -10,8 +10,9 @@ import json
 import posixpath
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
+from sphinx.domains.std import StandardDomain
 from sphinx.util import logging
 from sphinx.util.osutil import relative_uri
 
@@ -48,8 +49,9 @@ def add_links(app: Sphinx, page: str, template: str, context: dict[str, Any], do
             return ""
         shown = relative_uri(here, app.builder.get_target_uri(notebook)) or posixpath.basename(here)
         uris = {"executed notebook": shown, "JSON": relative_uri(here, _json_of(notebook, name))}
-        if RERUN in app.env.found_docs:
-            uris["re-run this figure"] = f"{relative_uri(here, app.builder.get_target_uri(RERUN))}#rerun-{name}"
+        if f"rerun-{name}" in (places := cast(StandardDomain, app.env.get_domain("std")).anonlabels):
+            there = app.builder.get_target_uri(places[f"rerun-{name}"][0])
+            uris["re-run this figure"] = f"{relative_uri(here, there)}#rerun-{name}"
         return "".join(f' · <a href="{uri}">{label}</a>' for label, uri in uris.items())
 
     if body := context.get("body"):

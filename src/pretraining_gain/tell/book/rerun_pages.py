@@ -136,16 +136,18 @@ class RerunRuns(_FromRecords):
     optional_arguments = 99
 
     def made(self) -> list[nodes.Node]:
+        studies = {load_study(one).name: one for one in self.arguments}
         for study in filter(was_run, self.arguments):
-            self.env.note_dependency(str(results_of(study) / "costs.csv"))
+            self.env.note_dependency(str(results_of(load_study(study).name) / "costs.csv"))
         first = next(run for study in self.arguments for run in repeatable_runs(study) if run.run.downstream)
-        links = ", ".join(f'<a href="../{FOLDER}/{study}.txt">{study}</a>' for study in self.arguments)
+        up = "../" * self.env.docname.count("/")
+        links = ", ".join(f'<a href="{up}{FOLDER}/{study}.txt">{study}</a>' for study in studies)
         plain = nodes.raw("", f'<p class="rerun-plain">All commands as plain text: {links}.</p>', format="html")
         caption = nodes.paragraph("", "", nodes.literal("", first.name), nodes.Text(f": {first.outcome}"))
         command = nodes.literal_block(first.command, first.command, language="bash")
         box = nodes.container("", caption, command, classes=["rerun-box"])
         table = nodes.raw("", '<div class="rerun-table"></div>', format="html")
-        return [nodes.container("", plain, box, table, classes=["rerun-runs"], ids=["rerun-runs"], studies=self.arguments)]
+        return [nodes.container("", plain, box, table, classes=["rerun-runs"], ids=["rerun-runs"], studies=studies)]
 
 
 def publish_runs(app: Sphinx, doctree: nodes.document, page: str) -> None:
@@ -155,8 +157,8 @@ def publish_runs(app: Sphinx, doctree: nodes.document, page: str) -> None:
     """
     for place in doctree.findall(lambda node: isinstance(node, nodes.container) and "studies" in node):
         folder = make_writable(Path(app.outdir, FOLDER))
-        for study in place["studies"]:
-            runs = list(repeatable_runs(study))
+        for study, given in place["studies"].items():
+            runs = list(repeatable_runs(given))
             head = f"# The runs of study {study}, each by the command that makes it again; for a shell in the project's folder."
             text = "\n\n".join([head, *(f"# {one.name}: {one.outcome}\n{one.command}" for one in runs)])
             write_atomically(folder / f"{study}.txt", f"{text}\n".encode())

@@ -10,21 +10,16 @@ import yaml
 from pretraining_gain.paths import make_writable, results_of, write_atomically
 from pretraining_gain.tell.book.executed import EXECUTED, Executed, notebooks_of, read_executed, short_name
 from pretraining_gain.tell.figures.registry import FIGURES
+from pretraining_gain.workflow import book_studies
 
 #: Pages that the build writes, one per study of a reader.
 PAGES = "book/studies"
 
 
-def book_studies(root: Path) -> dict[str, str]:
-    """Return the studies of the chapters' tabs, main study first, with the tabs' labels: one setting of `_config.yml`."""
-    config = yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8"))
-    return dict(config["sphinx"]["config"]["book_studies"])
-
-
 def own_studies(root: Path) -> list[str]:
     """Return every other study that has results and executed notebooks: a reader's own."""
     folders = sorted(path.name for path in (root / EXECUTED).iterdir() if notebooks_of(root, path.name))
-    shown = book_studies(root)
+    shown = book_studies()
     return [name for name in folders if name not in shown and (results_of(name) / "runs.csv").exists()]
 
 
@@ -44,7 +39,7 @@ def write_contents(root: Path) -> Path:
         toc["parts"].append(
             {"caption": f"Study {study}", "chapters": [{"file": f"{PAGES}/{study}"}, *_chapters(root, study)]}
         )
-    ours = [chapter for study in [*book_studies(root), ""] for chapter in _chapters(root, study)]
+    ours = [chapter for study in [*book_studies(), ""] for chapter in _chapters(root, study)]
     toc["parts"].append({"caption": "Executed notebooks", "chapters": ours})
     path = make_writable(root / "_build") / "_toc.yml"
     _write_changed(path, yaml.safe_dump(toc, sort_keys=False, allow_unicode=True))

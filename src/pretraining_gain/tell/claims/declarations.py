@@ -25,7 +25,7 @@ ARMS, GROUPS, SPREAD, SHARE = "arms", "groups", "spread", "share"
 
 
 class Kind(NamedTuple):
-    """What a kind of part estimates, the unit that it is shown in (the value is a fraction), and whether it has a sign."""
+    """A kind of part: its estimand, its unit when shown (the value is a fraction), and whether it has a sign."""
 
     estimates: str
     unit: Literal["points", "%"]
@@ -236,36 +236,36 @@ def freezing_hurts(study: Study, target: str) -> Iterator[Part]:
 _GAIN = "gain in top-1, pretrained on all source classes minus from scratch"
 _OUT, _IN = "difference in top-1 on the out-of-domain target", "difference in top-1 on the in-domain target"
 CLAIMS = [
-    Claim("C1", "Pretraining helps a majority of species.", "2", "fig-1", "share of species whose gain comes out above 0",
+    Claim("C1", "Pretraining helps a majority of species.", "2", "figure_1", "share of species whose gain comes out above 0",
           most_species_gain),
-    Claim("C2", "The gain does not depend on how well the source represents the species.", "2", "fig-1",
+    Claim("C2", "The gain does not depend on how well the source represents the species.", "2", "figure_1",
           f"{_GAIN}: mean over represented species minus mean over others", representation_is_no_matter),
-    Claim("C3", "Nor does the family of a species explain it.", "2", "fig-1",
+    Claim("C3", "Nor does the family of a species explain it.", "2", "figure_1",
           f"{_GAIN}: standard deviation of the true means of families", family_is_no_matter),
-    Claim("C4", "The gain is the same in all supercategories; mammals are not favoured.", "2", "fig-2",
+    Claim("C4", "The gain is the same in all supercategories; mammals are not favoured.", "2", "figure_2",
           f"{_GAIN}: standard deviation of the true means of supercategories; mean over mammals minus mean over others",
           supercategory_is_no_matter),
-    Claim("C5", "All source classes together are the best pretraining for the out-of-domain target.", "3", "fig-3", _OUT,
+    Claim("C5", "All source classes together are the best pretraining for the out-of-domain target.", "3", "figure_3", _OUT,
           all_classes_are_best),
-    Claim("C6", "A large enough set of irrelevant or random classes beats training from scratch.", "3", "fig-3", _OUT,
+    Claim("C6", "A large enough set of irrelevant or random classes beats training from scratch.", "3", "figure_3", _OUT,
           irrelevant_sets_beat_scratch),
-    Claim("C7", "Animal classes beat as many random and as many non-animal classes, however many.", "3", "fig-3", _OUT,
+    Claim("C7", "Animal classes beat as many random and as many non-animal classes, however many.", "3", "figure_3", _OUT,
           animals_beat_others),
-    Claim("C8", "Out of domain, random classes are worth as much as non-animal ones.", "3", "fig-3", _OUT,
+    Claim("C8", "Out of domain, random classes are worth as much as non-animal ones.", "3", "figure_3", _OUT,
           random_equals_non_animal),
-    Claim("C9", "All animal classes beat as many random ones, and equal all non-animal ones.", "3", "fig-3", _OUT,
+    Claim("C9", "All animal classes beat as many random ones, and equal all non-animal ones.", "3", "figure_3", _OUT,
           all_animals_against_others),
-    Claim("C10", "In domain, random classes beat as many non-animal ones.", "3.2", "fig-4", _IN,
+    Claim("C10", "In domain, random classes beat as many non-animal ones.", "3.2", "figure_4", _IN,
           random_beats_non_animal, "in_domain"),
     Claim("C11", "Out of domain, a random set is worth more than the animals in it, the less so the more there are.", "F",
-          "fig-6", f"{_OUT}: random curve at its expected animal classes minus animal curve; and how that gap closes",
+          "figure_6", f"{_OUT}: random curve at its expected animal classes minus animal curve; and how that gap closes",
           scaled_random_lies_above),
-    Claim("C12", "In domain, a random set is worth just the animals in it.", "F", "fig-6",
+    Claim("C12", "In domain, a random set is worth just the animals in it.", "F", "figure_6",
           f"{_IN}: random curve at its expected animal classes minus animal curve", scaled_random_coincides,
           "in_domain"),
-    Claim("C13", "The gain is not saturated with all source classes.", "3", "fig-3",
+    Claim("C13", "The gain is not saturated with all source classes.", "3", "figure_3",
           f"{_OUT}: all classes minus the largest random set", gain_is_not_saturated),
-    Claim("C14", "Freezing the backbone hurts on the out-of-domain target.", "D.2", "fig-freezing",
+    Claim("C14", "Freezing the backbone hurts on the out-of-domain target.", "D.2", "figure_freezing",
           "difference in top-1 on the out-of-domain target, everything trained minus backbone frozen, same pretraining",
           freezing_hurts),
 ]  # fmt: skip

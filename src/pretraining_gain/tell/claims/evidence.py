@@ -13,7 +13,7 @@ from pretraining_gain.plan.studies import Study, load_study
 from pretraining_gain.tell.claims.declarations import CLAIMS, EQUAL, GREATER, GROUPS, SHARE, SPREAD, Arm, Claim, Part
 from pretraining_gain.tell.results.evaluation import Evaluation, View, load_evaluation
 from pretraining_gain.tell.results.gains import figure1_species
-from pretraining_gain.tell.statistics.estimates import (
+from pretraining_gain.tell.statistics import (
     Estimate,
     GroupSpread,
     estimate_difference,

@@ -22,7 +22,7 @@ from pretraining_gain.plan.studies import Study, load_study
 from pretraining_gain.tell.claims.declarations import ARMS, CLAIMS, EQUAL, GREATER, KINDS, Claim
 from pretraining_gain.tell.claims.evidence import Evidence, Outcome, evaluate, evaluate_part
 from pretraining_gain.tell.results.evaluation import View
-from pretraining_gain.tell.statistics.estimates import (
+from pretraining_gain.tell.statistics import (
     components,
     design_error,
     holm,
@@ -79,7 +79,7 @@ class Verdict(_Record):
     claim: str
     text: str
     section: str = Field(description="of the paper")
-    figure: str = Field(description="label of the figure in the book")
+    figure: str = Field(description="key of the figure in the book")
     estimand: str
     verdict: Literal["supported", "contradicted", "not resolvable at this scale", "not run"]
     rule: str = Field(description="why this verdict")

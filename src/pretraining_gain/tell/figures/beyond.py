@@ -116,7 +116,7 @@ def figure_realised(results: StudyResults) -> go.Figure:
     arms = results.arms_by_target
     drawn = make_subplots(cols=len(arms), subplot_titles=list(arms), horizontal_spacing=0.12)
     for column, table in enumerate(arms.values(), start=1):
-        for pool, part in random_with_all(published(table, "6")).groupby("pool", sort=False):
+        for pool, part in random_with_all(published(table, "6")).groupby("pool"):
             label = POOLS[pool].label
             lines = {label: ("animal_classes", "solid")}
             if not np.allclose(part["animal_classes"], part["expected_animals"]):

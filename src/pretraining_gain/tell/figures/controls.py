@@ -23,15 +23,11 @@ _SEED_STYLES = [(ORANGE, "square"), (BLUE, "circle"), (GREEN, "diamond")]
     needs=Files("controls", "Simulated studies", lambda controls: [controls.path("power")]),
 )
 def figure_power(controls: ControlTables) -> go.Figure:
-    """Draw the share of simulated studies that support and contradict a claim, by planted effect; a menu chooses the claim."""
-    return power_curves(controls.curves)
-
-
-def power_curves(curves: pd.DataFrame) -> go.Figure:
-    """Draw `curves`: one row per claim, number of seeds and effect, with shares of `repetitions`, `test` and `margin`.
+    """Draw the share of simulated studies that support and contradict a claim, by planted effect; a menu chooses the claim.
 
     A dotted line marks the bound, 0 or the margin: to its right a claim of the test `greater` is true, one of `equal` false.
     """
+    curves = controls.curves
     claims, seeds = list(dict.fromkeys(curves["claim"])), sorted(set(curves["n_seeds"]))
     drawn = make_subplots(cols=2, subplot_titles=list(VERDICTS))
     for claim, n_seeds, column in ((c, s, v) for c in claims for s in seeds for v in (1, 2)):

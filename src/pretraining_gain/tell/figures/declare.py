@@ -1,4 +1,4 @@
-"""What a figure declares: its key, number, title, notebook, and the runs or files that it shows.
+"""Declare figures: key, number, title, notebook, and the runs or files that each shows.
 
 Price, re-run command, provenance line, "not run" page and the book's figure directive follow from the declaration.
 """
@@ -125,7 +125,7 @@ class Figure:
 
     @property
     def of_a_study(self) -> bool:
-        """Whether each study has this figure."""
+        """Say whether each study has this figure."""
         return not isinstance(self.needs, Files)
 
     def runs(self, plan: Plan, downstream: str = "", arm: str = "") -> list[Run]:

@@ -104,7 +104,7 @@ def _arm(evaluation: Evaluation, arm: str, draws: int) -> dict[str, Any]:
 
     As in the figures, seeds and images are resampled for a species and for all images, seeds and species for a group.
     """
-    from pretraining_gain.tell.statistics.estimates import bootstrap_means
+    from pretraining_gain.tell.statistics import bootstrap_means
 
     values, classes, labels = evaluation.difference(arm), evaluation.classes, evaluation.labels
     run = evaluation.runs[evaluation.runs["arm"] == arm].iloc[0]

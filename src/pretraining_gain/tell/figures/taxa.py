@@ -23,31 +23,17 @@ _NEEDS = Runs(domains=("out_of_domain",), pools_of="1", designs="published", cho
 
 @figure(key="figure_1", number="1", title="Pretraining gain of each species", notebook="10_taxa", needs=_NEEDS)
 def figure_1(results: StudyResults) -> go.Figure:
-    """Draw Figure 1 of the paper."""
-    return figure1_gain_by_taxon(results.figure1_species)
-
-
-@figure(
-    key="figure_2", number="2", title="Top-1 with and without pretraining by supercategory", notebook="10_taxa",
-    needs=_NEEDS,
-)
-def figure_2(results: StudyResults) -> go.Figure:
-    """Draw Figure 2 of the paper."""
-    return figure2_supercategories(results.supercategories)
-
-
-def figure1_gain_by_taxon(species: pd.DataFrame) -> go.Figure:
     """Draw the gain of each species, in points, coloured by representation; a menu groups by family, order or supercategory.
 
-    `species` as from `species_gains`. Groups stand in the order of their mean gain; bars are 95 % intervals.
+    Groups stand in the order of their mean gain; bars are 95 % intervals.
     """
-    known = list(REPRESENTATION_STYLES)
+    species, known = results.figure1_species, list(REPRESENTATION_STYLES)
     present = sorted(set(species["representation"]), key=lambda name: known.index(name) if name in known else 0)
     parts = {name: species[species["representation"] == name] for name in present}
-    figure = go.Figure()
+    drawn = go.Figure()
     for name, part in parts.items():
         colour, symbol = REPRESENTATION_STYLES.get(name, REPRESENTATION_STYLES["best"])
-        figure.add_trace(
+        drawn.add_trace(
             go.Scatter(
                 x=part["family"].map(_short), y=100 * part["mean"], name=name, mode="markers",
                 marker={"color": colour, "symbol": symbol, "size": 9},
@@ -58,16 +44,16 @@ def figure1_gain_by_taxon(species: pd.DataFrame) -> go.Figure:
                 f"{name}<extra></extra>",
             )
         )
-    figure.add_hline(y=0, line=RULE)
+    drawn.add_hline(y=0, line=RULE)
     buttons = [_grouping_button(species, list(parts.values()), column) for column in reversed(TAXON_COLUMNS)]
-    figure.update_layout(
+    drawn.update_layout(
         **LAYOUT | {"height": 560},
         updatemenus=[{"buttons": buttons, "x": 1, "xanchor": "right", "y": 1.15, "yanchor": "top"}],
         xaxis={"categoryorder": "array", "categoryarray": _by_gain(species, "family"), "tickangle": -50, "dtick": 1,
                "tickfont": {"size": 11}, "title": "family", "automargin": True},
         yaxis={"title": "pretraining gain in top-1, points", "tickformat": "+.0f"},
     )  # fmt: skip
-    return figure
+    return drawn
 
 
 def _grouping_button(species: pd.DataFrame, parts: list[pd.DataFrame], column: str) -> dict[str, Any]:
@@ -86,13 +72,17 @@ def _short(taxon: str) -> str:
     return taxon if len(taxon) <= 24 else f"{taxon[:23].rstrip()}…"
 
 
-def figure2_supercategories(groups: pd.DataFrame) -> go.Figure:
-    """Draw top-1 with and without pretraining in each supercategory, largest gain first. `groups` as from `group_accuracy`."""
+@figure(
+    key="figure_2", number="2", title="Top-1 with and without pretraining by supercategory", notebook="10_taxa", needs=_NEEDS
+)
+def figure_2(results: StudyResults) -> go.Figure:
+    """Draw top-1 with and without pretraining in each supercategory, largest gain first."""
+    groups = results.supercategories
     order = groups[groups["quantity"] == "gain"].sort_values("mean", ascending=False)["group"].tolist()
-    figure = go.Figure()
+    drawn = go.Figure()
     for quantity, colour, label in ((SCRATCH, FROM_SCRATCH.colour, "from scratch"), ("pretrained", BLUE, "pretrained")):
         part = groups[groups["quantity"] == quantity].set_index("group").loc[order].reset_index()
-        figure.add_trace(
+        drawn.add_trace(
             go.Bar(
                 x=part["group"], y=part["mean"], name=label, marker={"color": colour}, error_y=interval_bars(part),
                 customdata=part[["low", "high", "n_classes", "n_images"]],
@@ -101,5 +91,5 @@ def figure2_supercategories(groups: pd.DataFrame) -> go.Figure:
             )
         )
     yaxis = {"title": "top-1", "tickformat": ".0%", "rangemode": "tozero"}
-    figure.update_layout(**LAYOUT, barmode="group", xaxis={"automargin": True}, yaxis=yaxis)
-    return figure
+    drawn.update_layout(**LAYOUT, barmode="group", xaxis={"automargin": True}, yaxis=yaxis)
+    return drawn

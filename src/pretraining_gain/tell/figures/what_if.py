@@ -7,9 +7,9 @@ from typing import Any
 from pretraining_gain.tell.figures.declare import Html, Runs, figure, in_browser
 
 
-@figure(key="tweak", number="", title="Change the analysis", notebook="24_tweak", needs=Runs())
+@figure(key="what_if", number="", title="Change the analysis", notebook="24_what_if", needs=Runs())
 def what_if(tables: dict[str, Any]) -> Html:
-    """Embed the tables of a study; the book's `tweak.js` shows them."""
+    """Embed the tables of a study; the book's `what-if.js` shows them."""
     from pretraining_gain.tell.claims.what_if_data import facts, plain_verdicts
 
-    return in_browser("gain-tweak", "tweak", tables, plain_verdicts(tables), facts(tables))
+    return in_browser("gain-what-if", "what_if", tables, plain_verdicts(tables), facts(tables))

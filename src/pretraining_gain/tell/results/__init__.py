@@ -1,1 +1,1 @@
-"""From predictions to tables, gains and provenance, read strictly."""
+"""Turn predictions into tables, gains and provenance; read all files strictly."""

@@ -12,7 +12,7 @@ from pretraining_gain.plan.runs import design_runs
 from pretraining_gain.plan.taxonomy import load_class_table
 from pretraining_gain.tell.results.evaluation import Evaluation, load_evaluation
 from pretraining_gain.tell.results.gains import with_interval
-from pretraining_gain.tell.statistics.estimates import Estimate, estimate_mean
+from pretraining_gain.tell.statistics import Estimate, estimate_mean
 
 if TYPE_CHECKING:
     from pretraining_gain.tell.results.study import StudyResults

@@ -14,10 +14,11 @@ from pydantic import Field
 from pretraining_gain.errors import InputError
 from pretraining_gain.paths import results_of
 from pretraining_gain.plan.parameters import Parameters, plain_parameters
+from pretraining_gain.plan.parts import Downstream
 from pretraining_gain.plan.pools import SCRATCH
 from pretraining_gain.plan.representation import correct_images, load_annotations, representation
 from pretraining_gain.plan.runs import finetuning_runs, pretraining_runs
-from pretraining_gain.plan.studies import Downstream, Study, check_name, load_study
+from pretraining_gain.plan.studies import Study, check_name, load_study
 from pretraining_gain.plan.taxonomy import TAXON_COLUMNS, load_class_table
 from pretraining_gain.tell.results.correctness import CorrectnessReader
 from pretraining_gain.tell.results.stored import read_results
@@ -101,7 +102,7 @@ class Evaluation:
 
 
 class View(Parameters):
-    """What a figure notebook shows. Empty `downstream` and `arm`: the out-of-domain target, and all source classes.
+    """Parameters of a figure notebook. Empty `downstream` and `arm`: the out-of-domain target, all source classes.
 
     `vote_cut` and `well_represented` matter to a study that grades species by the bird annotations (Figure 1).
     """

@@ -21,7 +21,7 @@ from pretraining_gain.plan.representation import (
 )
 from pretraining_gain.plan.taxonomy import load_class_table
 from pretraining_gain.tell.results.evaluation import Evaluation
-from pretraining_gain.tell.statistics.estimates import bootstrap_means, estimate_correlation
+from pretraining_gain.tell.statistics import bootstrap_means, estimate_correlation
 
 if TYPE_CHECKING:
     from pretraining_gain.tell.results.study import StudyResults

@@ -35,7 +35,7 @@ class Version(BaseModel):
 
 
 class Provenance(BaseModel):
-    """What a figure rests on. `origin`, a study or a topic, and the figure's key together are unique in the book."""
+    """The sources of a figure. Its `origin`, a study or a topic, and its key together are unique in the book."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     origin: str

@@ -12,7 +12,7 @@ from pretraining_gain.plan.studies import load_study
 from pretraining_gain.tell.results.designs import assigned_effects, design_curves, freezing_by_domain
 from pretraining_gain.tell.results.evaluation import Evaluation, View
 from pretraining_gain.tell.results.gains import arm_accuracy, figure1_species, group_accuracy, species_gains
-from pretraining_gain.tell.statistics.estimates import Estimate
+from pretraining_gain.tell.statistics import Estimate
 
 
 class StudyResults:

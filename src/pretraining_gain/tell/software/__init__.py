@@ -1,1 +1,1 @@
-"""What runs cost, how fast they are, and how they survive faults."""
+"""Report the cost and speed of runs, and how they survive faults."""

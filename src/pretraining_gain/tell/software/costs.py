@@ -15,9 +15,9 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from pretraining_gain.plan.costs import Plan
+from pretraining_gain.plan.parts import DOMAINS
 from pretraining_gain.plan.pools import starts
 from pretraining_gain.plan.runs import Run
-from pretraining_gain.plan.studies import DOMAINS
 from pretraining_gain.tell.claims.declarations import CLAIMS
 from pretraining_gain.tell.figures.style import LAYOUT
 from pretraining_gain.tell.results.evaluation import load_costs

@@ -55,7 +55,7 @@ class PerformanceView(Parameters):
 
 @dataclass(frozen=True)
 class Performance:
-    """What the benchmark found on one device; `record` is the content of its file."""
+    """Results of the benchmark on one device; `record` is the content of its file."""
 
     device: str
     record: dict[str, Any]

@@ -1,4 +1,4 @@
-"""The README's figure: `python -m pretraining_gain.tell.software.readme` draws Figure 3 of `mini` into `book/_static/figure-3.svg`.
+"""Draw Figure 3 of `mini` for the README: `python -m pretraining_gain.tell.software.readme` writes `book/_static/figure-3.svg`.
 
 Needs kaleido and a Chromium. The file names the results it was drawn from, so a test can tell when it is out of date.
 """
@@ -19,7 +19,7 @@ STUDY = "mini"
 
 
 def results_mark() -> str:
-    """A comment with the hash of the table of runs."""
+    """Return a comment with the hash of the table of runs."""
     table = (results_root() / STUDY / "runs.csv").read_bytes()
     return f"<!-- from results/{STUDY}/runs.csv, sha256 {hashlib.sha256(table).hexdigest()} -->"
 

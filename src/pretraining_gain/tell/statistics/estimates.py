@@ -1,10 +1,4 @@
-"""Estimates with uncertainty and tests, paired where the values are: what the claims ledger and the controls use.
-
-Everywhere `values` (S, N) are seeds by evaluation images: correct (1/0), a paired difference of two arms on the same
-image and seed (-1, 0, 1), or any linear combination of arms; `labels` (N,) are class ids. Classes are *fixed* when these
-very species are meant, *random* when they stand for others like them. Closed forms, no randomness (paper, 2 and 3).
-The bootstrap, for figures, is in `bootstrap`; power and design in `power`; spread between families in `spread`.
-"""
+"""Estimates with standard error, interval and tests; closed forms without randomness (paper, 2 and 3)."""
 
 from __future__ import annotations
 
@@ -18,8 +12,7 @@ from scipy.special import stdtr, stdtrit
 from scipy.stats import rankdata
 
 from pretraining_gain.errors import InputError
-from pretraining_gain.tell.statistics.bootstrap import bootstrap_means
-from pretraining_gain.tell.statistics.crossed import (
+from pretraining_gain.tell.statistics.variance import (
     Sources,
     Total,
     checked,
@@ -30,47 +23,13 @@ from pretraining_gain.tell.statistics.crossed import (
     strata_of,
     total,
 )
-from pretraining_gain.tell.statistics.power import (
-    Components,
-    components,
-    design_error,
-    difference_error,
-    equivalence_power,
-    power_at,
-    smallest_detectable,
-    smallest_margin,
-)
-from pretraining_gain.tell.statistics.spread import GroupSpread, group_spread
-
-__all__ = [
-    "Components",
-    "Correlation",
-    "Estimate",
-    "GroupSpread",
-    "Share",
-    "bootstrap_means",
-    "components",
-    "design_error",
-    "difference_error",
-    "equivalence_power",
-    "estimate_correlation",
-    "estimate_difference",
-    "estimate_mean",
-    "estimate_share_positive",
-    "group_spread",
-    "holm",
-    "paired_factor",
-    "power_at",
-    "smallest_detectable",
-    "smallest_margin",
-]
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """An estimate with standard error and the degrees of freedom of a t distribution that its tests use.
+    """An estimate with its standard error and the degrees of freedom of the t distribution for its tests.
 
-    Those fit tests at about five percent. `strict` is for tests that are one of many.
+    These fit tests at about five percent; use `strict` for one test among many.
     """
 
     mean: float
@@ -82,38 +41,38 @@ class Estimate:
     sources: Sources | None = field(default=None, kw_only=True)
 
     def interval(self, level: float = 0.95) -> tuple[float, float]:
-        """Two-sided interval that holds the truth with probability `level`."""
+        """Return the two-sided interval that contains the truth with probability `level`."""
         half = float(stdtrit(self.df, (1 + level) / 2)) * self.se
         return self.mean - half, self.mean + half
 
     def p_above(self, bound: float = 0.0) -> float:
-        """One-sided p of H0 *the truth is at most `bound`*: small when it is above."""
+        """Return the one-sided p of H0 *the truth is at most `bound`*: small when it is above."""
         return float(stdtr(self.df, -self._t(bound)))
 
     def p_below(self, bound: float = 0.0) -> float:
-        """One-sided p of H0 *the truth is at least `bound`*: small when it is below."""
+        """Return the one-sided p of H0 *the truth is at least `bound`*: small when it is below."""
         return float(stdtr(self.df, self._t(bound)))
 
     def p_equivalent(self, margin: float) -> float:
-        """Larger p of the two one-sided tests of H0 *the truth is `margin` or more away from 0*; raises unless margin > 0."""
+        """Return the larger p of two one-sided tests of H0 *the truth is `margin` or more away from 0* (Schuirmann 1987)."""
         if not margin > 0:
             raise InputError(f"an equivalence margin must be above 0, got {margin}")
         return max(self.p_above(-margin), self.p_below(margin))
 
     def strict(self, p: float, bound: float) -> float:
-        """A one-sided `p` below 0.05 against `bound` as it must be where it is compared with smaller levels; see `Sources`."""
+        """Return the one-sided `p` against `bound`, corrected where it is compared with levels below 0.05; see `Sources`."""
         distance = abs(self.mean - bound)
         return p if p >= 0.05 or self.sources is None or distance < 1e-12 else max(p, self.sources.p(distance))
 
     def _t(self, bound: float) -> float:
         distance = self.mean - bound
-        if abs(distance) < 1e-12:  # up to rounding at the bound: nothing in either direction, even without any spread
+        if abs(distance) < 1e-12:  # at the bound, up to rounding
             return 0.0
         return distance / self.se if self.se > 0 else float(np.copysign(np.inf, distance))
 
 
 class Share(Estimate):
-    """A share: its interval ends at 0 and 1."""
+    """A share, whose interval stays within 0 and 1."""
 
     def interval(self, level: float = 0.95) -> tuple[float, float]:
         low, high = super().interval(level)
@@ -122,7 +81,7 @@ class Share(Estimate):
 
 @dataclass(frozen=True)
 class Correlation(Estimate):
-    """A correlation: tests and interval are on Fisher's z = artanh(r), whose standard error is `z_se`; `se` is that of r."""
+    """A correlation, tested on Fisher's z = artanh(r), whose standard error is `z_se`; `se` is that of r."""
 
     z_se: float
 
@@ -140,10 +99,10 @@ def _fisher(correlation: float) -> float:
 
 
 def estimate_mean(values: np.ndarray, labels: np.ndarray, *, classes: Literal["fixed", "random"]) -> Estimate:
-    """Estimand: the mean over all images, for seeds and images like these and these (`fixed`) or such (`random`) classes.
+    """Estimate the mean over all images, for seeds and images like these and for `fixed` or `random` classes.
 
-    A class counts by its images. Seeds and images are both sources of error, and with random classes the classes in
-    place of images, whose means carry their images' error. One seed: the answer is about that seed.
+    A class counts by its images. Both seeds and images cause error; with random classes, seeds and classes do, as class
+    means carry the error of their images. With one seed the answer is about that seed.
     Raises `InputError` for random classes when there is one class, for fixed ones when each class has one image.
     """
     values, labels = checked(values, labels)
@@ -166,9 +125,9 @@ def estimate_mean(values: np.ndarray, labels: np.ndarray, *, classes: Literal["f
 def estimate_difference(
     values: np.ndarray, labels: np.ndarray, first: Collection[int], second: Collection[int]
 ) -> Estimate:
-    """Estimand: mean over images of the `first` classes minus that of the `second`, classes random in both.
+    """Estimate the mean over images of the `first` classes minus that of the `second`, classes random in both.
 
-    Welch-like: the two groups may differ in spread. What a seed does to both groups alike cancels.
+    As in Welch's test, the groups may differ in spread. What a seed does to both groups alike cancels.
     Raises `InputError` when the groups overlap or one has fewer than two classes with images.
     """
     values, labels = checked(values, labels)
@@ -192,12 +151,11 @@ def _estimate(combined: Total, n_seeds: int, n_classes: int, n_images: int) -> E
 
 
 def estimate_share_positive(values: np.ndarray, labels: np.ndarray) -> Share:
-    """Estimand: the share of classes (random) whose mean over so many seeds and images comes out above 0, half for a tie.
+    """Estimate the share of classes (random) whose mean over these seeds and images comes out above 0; ties count half.
 
-    Not the share of classes whose *true* mean is above 0: noise pulls what comes out towards one half, so that a majority
-    found this way is, if anything, larger in truth (where true means lie symmetrically about their centre). The error
-    adds classes (variance with two more of either sign, so that it is not 0 at 0 % and 100 %) and what a shift
-    of all classes by the seeds' error, up to its one-sided 95 % bound, would do to the share.
+    This is not the share whose *true* mean is above 0: noise pulls the observed share towards one half, so a majority
+    found this way is, if anything, larger in truth. The error has two parts: classes (with two more of either sign, so
+    that it is not 0 at 0 % and 100 %), and what a shift of all classes by the seeds' error would do to the share.
     """
     values, labels = checked(values, labels)
     means, ids, _ = class_means(values, labels)
@@ -218,18 +176,17 @@ def estimate_share_positive(values: np.ndarray, labels: np.ndarray) -> Share:
 
 
 def _share_above(means: np.ndarray, bound: float) -> float:
-    # Means of thirds and the like: a tie is a tie up to rounding.
     return float((means > bound + 1e-12).mean() + (np.abs(means - bound) <= 1e-12).mean() / 2)
 
 
 def estimate_correlation(
     values: np.ndarray, labels: np.ndarray, covariate: pd.Series, *, rank: bool = False
 ) -> Correlation:
-    """Estimand: correlation over classes (random) of a class's mean, as measured with its images, with `covariate`.
+    """Estimate the correlation over classes (random) of a class's measured mean with `covariate`.
 
-    `covariate` maps class id to x; classes without it are left out. Pearson's r, or with `rank` Spearman's. Noise of a
-    class's mean pulls r towards 0. On Fisher's z the variance is 1/(n - 3), for ranks (1 + r²/2)/(n - 3) (Bonett and
-    Wright 2000), plus what seeds disagree on r beyond the noise. Raises `InputError` below four classes or without spread.
+    `covariate` maps class id to x; classes without it are left out. Pearson's r, or with `rank` Spearman's. Noise of the
+    class means pulls r towards 0. On Fisher's z the variance is 1/(n - 3), for ranks (1 + r²/2)/(n - 3) (Bonett and
+    Wright 2000), plus how far seeds disagree on r. Raises `InputError` below four classes or without spread.
     """
     values, labels = checked(values, labels)
     means, ids, n_images = class_means(values, labels)
@@ -256,19 +213,18 @@ def estimate_correlation(
 
 
 def paired_factor(first: np.ndarray, second: np.ndarray) -> float:
-    """How many times narrower the interval of `first` minus `second` is when paired by image and seed than when not.
+    """Return how many times narrower pairing by image makes the interval of `first` minus `second`, both (S, N) correct.
 
-    Both (S, N) correct. Ratio of sqrt(se² + se²) of the two means, as if each were on a sample of images of its own, to
-    the standard error of the mean of the differences; images (means over seeds) are the samples, seeds as they are.
+    The ratio of sqrt(se² + se²), as if each had its own sample of images, to the standard error of the paired mean.
     """
     first, second = np.mean(first, axis=0, dtype=float), np.mean(second, axis=0, dtype=float)
     return float(np.sqrt((first.var() + second.var()) / (first - second).var()))
 
 
 def holm(p_values: Sequence[float]) -> np.ndarray:
-    """p-values adjusted by Holm's step-down method: rejecting those below alpha errs in any with probability alpha.
+    """Return p-values adjusted by Holm's step-down method: testing them at alpha errs anywhere with probability alpha.
 
-    As `statsmodels`' `multipletests`, which collects garbage at each call: half a second where much is loaded.
+    statsmodels' `multipletests` gives the same but runs the garbage collector at each call, too slow for simulations.
     """
     p = np.asarray(p_values, dtype=float)
     order = np.argsort(p)

@@ -1,4 +1,4 @@
-"""What a design can see: variance components, the error a plan would have, smallest effects and margins, power."""
+"""What a design can resolve: variance components, planned errors, power, smallest effects and margins."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from scipy.special import chdtri, nctdtr, ndtr, stdtrit
 from scipy.stats.qmc import Sobol
 
 from pretraining_gain.errors import InputError
-from pretraining_gain.tell.statistics.crossed import checked, class_means, seed_variance, total
+from pretraining_gain.tell.statistics.variance import checked, class_means, seed_variance, total
 
 _QUANTILES = (np.arange(1000) + 0.5) / 1000
-# Evenly spread points of the unit cube: what chance may do to the mean squares of seeds, of units, and of both.
+# Evenly spread points of the unit cube: chance in the mean squares of seeds, of units, and of both.
 _LUCK = (Sobol(3, scramble=False).random(1024).T + 0.5 / 1024) % 1
 
 
@@ -31,16 +31,16 @@ class Components:
 
 
 def components(values: np.ndarray, labels: np.ndarray) -> Components:
-    """Estimand: the variance components of value = mean + seed + class + seed×class + image(class) + residual.
+    """Estimate the variance components of value = mean + seed + class + seed×class + image(class) + residual.
 
-    By moments, class means counted equally, negative ones set to 0; for balanced data they are those of the textbook's
-    analysis of variance. One seed: `image` includes the residual, and what needs seeds is 0. One class: class parts are 0.
+    By moments, class means counted equally, negative ones set to 0; for balanced data the textbook's analysis of
+    variance. With one seed, `image` includes the residual and the seed parts are 0. With one class, class parts are 0.
     """
     return Components(*(max(0.0, float(part)) for part in unbiased_components(values, labels)))
 
 
 def unbiased_components(values: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """The five of `components`, in its order, before negative ones are set to 0: what averages over draws are made of."""
+    """Return the five of `components`, in its order, before negative ones are set to 0: average these over draws."""
     values, labels = checked(values, labels)
     means, ids, n_images = class_means(values, labels)
     n_seeds, n_classes, per_image = len(values), len(ids), float((1 / n_images).mean())
@@ -67,18 +67,18 @@ def design_error(
     *,
     classes: Literal["fixed", "random"],
 ) -> tuple[float, float]:
-    """Standard error and degrees of freedom that `estimate_mean` would report for a design, for plans before running.
+    """Return the standard error and degrees of freedom that `estimate_mean` would have for a planned design.
 
-    The standard error is the estimate's true one. The degrees of freedom are those with which `smallest_detectable` is
-    what the one-sided test at 5 % finds with probability 0.8, averaged over what few seeds and classes happen to show.
-    One seed cannot tell how seeds differ: 0 degrees of freedom. Random classes of unequal sizes n count as (Σ n)² / Σ n² many.
+    The standard error is the estimate's true one. With these degrees of freedom, `smallest_detectable` is what the
+    one-sided test at 5 % finds with probability 0.8, averaged over what few seeds and classes happen to show. One seed
+    has 0 degrees of freedom. Random classes of unequal sizes n count as (Σ n)² / Σ n² classes.
     Raises `InputError` for a design without seeds or images, and for random classes when there is one class.
     """
     if classes not in ("fixed", "random"):
         raise InputError(f"classes {classes!r} is not accepted; accepted: fixed, random")
     if n_seeds < 1 or n_classes < 1 + (classes == "random") or images_per_class < 1 + (classes == "fixed"):
         raise InputError(
-            f"no error of {n_seeds} seeds, {n_classes} {classes} classes, {images_per_class} images a class"
+            f"no error of {n_seeds} seeds, {n_classes} {classes} classes, {images_per_class} images per class"
         )
     shared = components.residual / (n_seeds * n_classes * images_per_class)
     units = shared + components.image / (n_classes * images_per_class)
@@ -94,10 +94,10 @@ def design_error(
 def difference_error(
     components: Components, n_seeds: int, n_first: float, n_second: float, images_per_class: float
 ) -> tuple[float, float]:
-    """As `design_error`, for `estimate_difference` of groups of so many classes. What seeds do to all classes cancels."""
+    """Return the same as `design_error` for `estimate_difference` of two groups of classes."""
     if n_seeds < 1 or min(n_first, n_second) < 2 or images_per_class < 1:
         raise InputError(
-            f"no error of {n_seeds} seeds, {n_first} and {n_second} classes, {images_per_class} images a class"
+            f"no error of {n_seeds} seeds, {n_first} and {n_second} classes, {images_per_class} images per class"
         )
     shared = (components.seed_class + components.residual / images_per_class) / n_seeds
     units = shared + components.class_ + components.image / images_per_class
@@ -107,7 +107,7 @@ def difference_error(
 
 
 def _planned(seeds: float, units: float, shared: float, n_seeds: int, unit_df: float) -> tuple[float, float]:
-    """True standard error, and degrees of freedom that give the right effect of power 0.8; see `design_error`."""
+    """Return the true standard error, and the degrees of freedom that give the right effect; see `design_error`."""
     if n_seeds == 1:
         return float(np.sqrt(seeds + units)), 0.0
     se = float(np.sqrt(seeds + units))
@@ -122,15 +122,14 @@ def _planned(seeds: float, units: float, shared: float, n_seeds: int, unit_df: f
 
 
 def _matching_df(found: float, most: float) -> float:
-    """Degrees of freedom, at most `most`, with which an effect of `found` standard errors has power 0.8 at 5 %."""
+    """Return the degrees of freedom, at most `most`, with which an effect of `found` standard errors has power 0.8."""
     if power_at(found, 1.0, most) <= 0.8:
         return float(most)
-    # The more degrees of freedom, the more power.
     return float(brentq(lambda df: power_at(found, 1.0, df) - 0.8, 0.5, most))
 
 
 def power_at(effect: float, se: float, df: float, *, alpha: float = 0.05, sides: int = 1) -> float:
-    """Probability that a true `effect` (same units as `se`) is found at level `alpha`: noncentral t."""
+    """Return the probability that a true `effect` (units of `se`) is found at level `alpha`: noncentral t."""
     if sides not in (1, 2):
         raise InputError(f"sides {sides!r} is not accepted; accepted: 1, 2")
     if not df > 0:
@@ -143,14 +142,14 @@ def power_at(effect: float, se: float, df: float, *, alpha: float = 0.05, sides:
 
 
 def smallest_detectable(se: float, df: float, *, alpha: float = 0.05, power: float = 0.8, sides: int = 1) -> float:
-    """The true effect that a test at level `alpha` finds with probability `power`; infinite without degrees of freedom."""
+    """Return the true effect that a test at level `alpha` finds with probability `power`; infinite without df."""
     return _smallest(lambda effect: power_at(effect, se, df, alpha=alpha, sides=sides), se, df, alpha, power)
 
 
 def equivalence_power(margin: float, se: float, df: float, *, alpha: float = 0.05) -> float:
-    """Probability that two one-sided tests at `alpha` show a true difference of 0 to be within `margin`.
+    """Return the probability that two one-sided tests at `alpha` show a true difference of 0 to be within `margin`.
 
-    Normal estimate, chi-squared variance, averaged over 1,000 of its quantiles.
+    The estimate is normal and its variance chi-squared, averaged over 1,000 quantiles.
     """
     if not df > 0:
         return 0.0
@@ -162,14 +161,14 @@ def equivalence_power(margin: float, se: float, df: float, *, alpha: float = 0.0
 
 
 def smallest_margin(se: float, df: float, *, alpha: float = 0.05, power: float = 0.8) -> float:
-    """The smallest equivalence margin that a true difference of 0 would satisfy with probability `power`."""
+    """Return the smallest equivalence margin that a true difference of 0 satisfies with probability `power`."""
     return _smallest(lambda margin: equivalence_power(margin, se, df, alpha=alpha), se, df, alpha, power)
 
 
 def _smallest(power_of: Callable[[float], float], se: float, df: float, alpha: float, power: float) -> float:
-    """Where `power_of` reaches `power`; it grows with its argument."""
+    """Return where `power_of`, which grows with its argument, reaches `power`."""
     if not alpha < power < 1:
-        raise InputError(f"a power between the level {alpha} and 1 is wanted, got {power}")
+        raise InputError(f"power {power} is not possible; accepted: between the level {alpha} and 1")
     if not df > 0:
         return float("inf")
     if not se > 0:

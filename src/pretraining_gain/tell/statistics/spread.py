@@ -1,4 +1,4 @@
-"""How much groups of classes (families, supercategories) differ beyond what classes within a group do."""
+"""How much groups of classes differ beyond what classes within a group do."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from scipy.stats import f as f_distribution
 from statsmodels.stats.oneway import anova_generic, equivalence_oneway_generic
 
 from pretraining_gain.errors import InputError
-from pretraining_gain.tell.statistics.crossed import checked, class_means, seed_variance, sums
+from pretraining_gain.tell.statistics.variance import checked, class_means, seed_variance, sums
 
 
 @dataclass(frozen=True)
 class GroupSpread:
-    """Between-group standard deviation `sd` (units of the values) with a 95 % interval, and its two tests.
+    """The standard deviation `sd` between groups (units of the values), its 95 % interval and its two tests.
 
     `p_different`: H0 *all groups have one mean*. `p_equivalent`: H0 *the standard deviation is `margin` or more*.
     `smallest_detectable` and `smallest_margin`: the true SD that is found, and the margin that a true SD of 0 satisfies,
-    with probability 0.8 at level 0.05, given how much classes within groups vary here.
+    with probability 0.8 at level 0.05, given how much classes vary within groups.
     """
 
     sd: float
@@ -39,13 +39,12 @@ class GroupSpread:
 
 
 def group_spread(values: np.ndarray, labels: np.ndarray, group_of_class: pd.Series, margin: float) -> GroupSpread:
-    """Estimand: the standard deviation over groups of their true means (each class, random in its group, counts once;
-    a group counts by its classes), beyond what classes within groups and seeds make of chance.
+    """Estimate the standard deviation between groups of their true means, a group counting by its classes.
 
-    One-way analysis of variance of class means over seeds, equal variances so that groups of one class take part, and
-    Wellek's equivalence test with the margin in units of the values. Where seeds disagree on groups more than on classes
-    within groups, that is added to the error. Classes without a group are left out. Raises `InputError` for a margin
-    that is not above 0, for fewer than two groups, or when no group has two classes.
+    One-way analysis of variance of class means over seeds, with equal variances so that groups of one class take part,
+    and Wellek's equivalence test with the margin in units of the values. Where seeds disagree on groups more than on
+    classes within groups, the excess is added to the error. Classes without a group are left out. Raises `InputError`
+    for a margin that is not above 0, for fewer than two groups, or when no group has two classes.
     """
     if not margin > 0:
         raise InputError(f"an equivalence margin must be above 0, got {margin}")
@@ -56,7 +55,9 @@ def group_spread(values: np.ndarray, labels: np.ndarray, group_of_class: pd.Seri
     index, names = pd.factorize(group_of[known])
     means, n_classes, n_groups = means[:, known], int(known.sum()), len(names)
     if n_groups < 2 or n_classes <= n_groups:
-        raise InputError(f"two groups, one with two classes, wanted; got {n_groups} groups of {n_classes} classes")
+        raise InputError(
+            f"{n_groups} groups of {n_classes} classes; accepted: two groups or more, one with two classes"
+        )
     sizes = np.bincount(index)
     by_group = sums(means, index, n_groups) / sizes
     error, df_within = _error_of_groups(means, by_group, index, sizes)
@@ -69,7 +70,7 @@ def group_spread(values: np.ndarray, labels: np.ndarray, group_of_class: pd.Seri
 def _error_of_groups(
     means: np.ndarray, by_group: np.ndarray, index: np.ndarray, sizes: np.ndarray
 ) -> tuple[float, float]:
-    """Mean square by which groups are judged, and its degrees of freedom, from `means` (S, C) and `by_group` (S, G)."""
+    """Return the error mean square and its degrees of freedom from `means` (S, C) and `by_group` (S, G)."""
     within = means - by_group[:, index]
     df_classes, df_groups, n_seeds = len(index) - len(sizes), len(sizes) - 1, len(means)
     classes = (within.mean(axis=0) ** 2).sum() / df_classes
@@ -83,12 +84,12 @@ def _error_of_groups(
     unsure = classes**2 / df_classes + (seed_by_group**2 + seed_by_class**2 * df_groups / df_classes) / (
         (n_seeds - 1) * df_groups
     )
-    # Satterthwaite's, but no fewer than the part with the fewest has: a difference of mean squares can push it below.
+    # Satterthwaite's; a difference of mean squares can push it below the part with the fewest.
     return float(error), max(float(error**2 / unsure), min((n_seeds - 1) * df_groups, df_classes))
 
 
 def _spread(f_value: float, error: float, df: tuple[int, float], sizes: np.ndarray, margin: float) -> GroupSpread:
-    """Tests, interval and power of a between-group SD; noncentrality = classes × SD² / error."""
+    """Return tests, interval and power of a between-group SD; noncentrality = classes × SD² / error."""
     unit = error / sizes.sum()
     equivalence = equivalence_oneway_generic(f_value, len(sizes), sizes, margin**2 / error, df, margin_type="f2")
     at = {
@@ -111,7 +112,7 @@ def _spread(f_value: float, error: float, df: tuple[int, float], sizes: np.ndarr
 
 
 def _noncentrality(f_value: float, df: tuple[int, float], probability: float) -> float:
-    """The noncentrality with which F falls below `f_value` with this probability; 0 when it does so less often without."""
+    """Return the noncentrality with which F falls below `f_value` with this probability, 0 where none does."""
 
     def below(noncentrality: float) -> float:
         return ncfdtr(*df, noncentrality, f_value) - probability

@@ -1,1 +1,1 @@
-"""How often the tests err, on results whose truth is known."""
+"""Measure how often the tests err, on results whose truth is known."""

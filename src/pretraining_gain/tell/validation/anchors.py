@@ -11,7 +11,7 @@ from pretraining_gain.plan.pools import SCRATCH, Seed
 from pretraining_gain.plan.representation import NONE
 from pretraining_gain.plan.studies import load_study
 from pretraining_gain.tell.results.evaluation import Evaluation, load_evaluation
-from pretraining_gain.tell.statistics.estimates import Estimate, estimate_difference
+from pretraining_gain.tell.statistics import Estimate, estimate_difference
 from pretraining_gain.tell.validation.simulator import Correct, Target
 
 #: The study whose designs are the toy worlds, and the design whose source shows families but no species.

@@ -9,18 +9,16 @@ from itertools import product
 import numpy as np
 import pandas as pd
 
-from pretraining_gain.tell.statistics.estimates import (
+from pretraining_gain.tell.statistics import (
+    Components,
     Estimate,
+    design_error,
+    difference_error,
     estimate_correlation,
     estimate_difference,
     estimate_mean,
     estimate_share_positive,
     group_spread,
-)
-from pretraining_gain.tell.statistics.power import (
-    Components,
-    design_error,
-    difference_error,
     smallest_detectable,
     smallest_margin,
     unbiased_components,

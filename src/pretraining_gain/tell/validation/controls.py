@@ -28,7 +28,7 @@ from pretraining_gain.plan.code import inputs_of, normalised
 from pretraining_gain.tell.claims.declarations import CLAIMS, EQUAL, GREATER, Claim
 from pretraining_gain.tell.claims.evidence import Evidence
 from pretraining_gain.tell.claims.ledger import ALPHA, CONTRADICTED, SUPPORTED, decide
-from pretraining_gain.tell.statistics.estimates import components
+from pretraining_gain.tell.statistics import components
 from pretraining_gain.tell.validation.calibration import calibrate, scenarios
 from pretraining_gain.tell.validation.permutations import permutation_rows, shuffled
 from pretraining_gain.tell.validation.planted_effects import Experiment

@@ -13,7 +13,7 @@ from pretraining_gain.tell.claims.declarations import CLAIMS, GROUPS, SPREAD, Cl
 from pretraining_gain.tell.claims.evidence import Evidence, Outcome, evaluate
 from pretraining_gain.tell.claims.ledger import ALPHA, CONTRADICTED, SUPPORTED, decide
 from pretraining_gain.tell.results.evaluation import Evaluation
-from pretraining_gain.tell.statistics.estimates import GroupSpread
+from pretraining_gain.tell.statistics import GroupSpread
 from pretraining_gain.tell.validation.planted_effects import Relabelled
 
 POOLS = "pools within k, seed by seed"

@@ -19,7 +19,7 @@ from pretraining_gain.plan.studies import Study
 from pretraining_gain.tell.claims.declarations import ARMS, EQUAL, GREATER, SHARE, SPREAD, Arm, Claim, Part
 from pretraining_gain.tell.claims.evidence import Evidence, Outcome, evaluate, species_of
 from pretraining_gain.tell.results.evaluation import Evaluation
-from pretraining_gain.tell.statistics.power import (
+from pretraining_gain.tell.statistics import (
     Components,
     design_error,
     difference_error,

@@ -1,0 +1,126 @@
+"""Parts of a study: images, downstream targets, designs of pretrainings, and speed."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, field_validator, model_validator
+
+from pretraining_gain.datasets import check_columns, options_of
+from pretraining_gain.errors import Given
+from pretraining_gain.plan.backbones import known_backbone
+from pretraining_gain.plan.pools import PoolName, Seed, StartName
+from pretraining_gain.plan.recipes import Recipe, RecipeChoice
+from pretraining_gain.plan.taxonomy import has_class_table, load_class_table, made_tables
+
+
+def each_once(values: list[Any]) -> list[Any]:
+    for place, value in enumerate(values):
+        if value in values[:place]:
+            raise ValueError(f"{value!r} appears twice; accepted: each value once")
+    return values
+
+
+BackboneName = Annotated[str, AfterValidator(known_backbone)]
+#: Domains of targets: other images than the source's, and the source's own.
+DOMAINS = ("out_of_domain", "in_domain")
+#: Names become parts of file names, so they are short, and valid on every system.
+Slug = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=40)]
+Text = Annotated[str, Field(min_length=1)]
+Seeds = Annotated[list[Seed], AfterValidator(each_once)]
+Ks = Annotated[list[int], Field(min_length=1), AfterValidator(each_once)]
+Arms = Annotated[dict[PoolName, Ks], Field(min_length=1)]
+
+
+def named_once(things: list[Any]) -> list[Any]:
+    each_once([thing.name for thing in things])
+    return things
+
+
+class Images(Given):
+    """Images of some classes: `dataset` is a module of `datasets/`, and `options` are its options."""
+
+    dataset: Slug
+    class_table: str | None = None
+    n_classes: int = Field(gt=1)
+    train_images_per_class: int = Field(gt=0)
+    eval_images_per_class: int = Field(ge=0, description="at most so many; 0: not evaluated on")
+    split_seed: Seed = 0
+    broken_images: Literal["stop", "skip"] = "stop"
+    options: dict[str, Any] = Field(default={})
+
+    @model_validator(mode="after")
+    def _dataset_and_table_agree(self) -> Images:
+        options_of(self.dataset, self.options)
+        name = self.class_table
+        if not name or (name in made_tables() and not has_class_table(name)):
+            return self  # listed and priced without the data; a run asks for the table
+        table = load_class_table(name)
+        check_columns(self.dataset, name, table.columns)
+        if len(table) != self.n_classes:
+            raise ValueError(f"n_classes is {self.n_classes} but class table {name!r} has {len(table)}")
+        return self
+
+
+class Downstream(Given):
+    """A target of finetuning and the recipe for it."""
+
+    name: Slug
+    title: Text
+    domain: Literal["out_of_domain", "in_domain"]
+    images: Images
+    recipe: RecipeChoice
+    pools: Annotated[list[StartName], AfterValidator(each_once)] = Field(
+        default=[], description="what is finetuned on it; empty: every pretraining"
+    )
+
+    @field_validator("images")
+    @classmethod
+    def _is_evaluated_on(cls, images: Images) -> Images:
+        if not images.eval_images_per_class:
+            raise ValueError("eval_images_per_class is 0; accepted: 1 or more, as a target is evaluated on")
+        return images
+
+    def takes(self, pool: str) -> bool:
+        return not self.pools or pool in self.pools
+
+
+class Design(Given):
+    """A variation of the paper's design of pretrainings. A field that is not given stays as in the study.
+
+    `total_images`: images of each pretraining, split evenly over its k classes (matched images).
+    `steps_of_k`: scale epochs and schedule so that each takes as many gradient steps as k classes do (matched steps).
+    `subsets`: whether the subsets of one seed are nested in k. `source_options`: options of the source's dataset.
+    """
+
+    name: Slug
+    title: Text
+    arms: Arms
+    total_images: int | None = Field(default=None, gt=0)
+    steps_of_k: int | None = Field(default=None, gt=0)
+    subsets: Literal["nested", "independent"] = "nested"
+    source_options: dict[str, Any] = Field(default={})
+    seeds: Seeds = Field(default=[], description="empty: the study's")
+    downstreams: Annotated[list[Slug], AfterValidator(each_once)] = Field(default=[], description="empty: all")
+
+    def source(self, images: Images, k: int) -> Images:
+        """Return the study's source as this design uses it with k classes."""
+        per_class = self.total_images // k if self.total_images else images.train_images_per_class
+        changes = {"train_images_per_class": per_class, "options": images.options | self.source_options}
+        return images.model_copy(update=changes)
+
+    def recipe(self, recipe: Recipe, k: int) -> Recipe:
+        """Return the study's pretraining recipe as this design uses it with k classes."""
+        if not self.steps_of_k:
+            return recipe
+        scale = self.steps_of_k / k
+        epochs = {name: max(1, round(getattr(recipe, name) * scale)) for name in ("epochs", "lr_step_epochs")}
+        return recipe.model_copy(update=epochs)
+
+
+class Throughput(Given):
+    """Assumed speed for the plan's price: images per second, forward and backward, of one device."""
+
+    device: Text
+    train_images_per_s: float = Field(gt=0)
+    source: Text

@@ -1,0 +1,23 @@
+"""README names files and folders that exist."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from conftest import ROOT
+
+SECTION = (ROOT / "README.md").read_text().split("## How this project is built")[1].split("\n## ")[0]
+PATHS = sorted({path for path in re.findall(r"`([\w./-]+)`", SECTION) if "/" in path or "." in path} | {"Snakefile"})
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_path_in_how_this_project_is_built_exists(path):
+    assert (ROOT / path).exists()
+
+
+def test_every_room_is_listed():
+    package = ROOT / "src" / "pretraining_gain"
+    modules = [*package.glob("*/__init__.py"), *package.glob("tell/*/__init__.py")]
+    rooms = [path.parent for path in modules if path.parent.name != "tell"]
+    assert not [room.name for room in rooms if f"`{room.relative_to(ROOT)}/`" not in SECTION]

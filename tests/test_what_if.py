@@ -1,0 +1,138 @@
+"""A claim tested again with other settings, in Python: against the ledger and against sums done by hand."""
+
+from __future__ import annotations
+
+import base64
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import ROOT
+from refusal import assert_one_line
+
+from pretraining_gain.errors import InputError
+from pretraining_gain.tell.claims.declarations import CLAIMS
+from pretraining_gain.tell.claims.ledger import NOT_RUN, SUPPORTED, read_ledger
+from pretraining_gain.tell.claims.single_changes import change_numbers, single_changes
+from pretraining_gain.tell.claims.what_if import Settings, main, recompute
+from pretraining_gain.tell.claims.what_if_data import facts, plain_verdicts, what_if_tables
+from pretraining_gain.tell.results.evaluation import load_evaluation
+
+ALL = [claim.id for claim in CLAIMS]
+
+
+@pytest.mark.parametrize("claim", ALL)
+def test_unchanged_settings_give_the_committed_ledger(claim):
+    found = recompute(Settings(study="mini", claim=claim)).verdict.model_dump()
+    [book] = [verdict.model_dump() for verdict in read_ledger("mini").verdicts if verdict.claim == claim]
+    for one, other in zip(found.pop("tests"), book.pop("tests"), strict=True):
+        assert one == {name: value if isinstance(value, str) else pytest.approx(value, abs=1e-6) for name, value in other.items()}
+    assert found.pop("detectable") == pytest.approx(book.pop("detectable"), abs=1e-6)
+    assert found == book
+
+
+def test_species_and_seeds_that_are_left_out_are_out_of_the_sums():
+    folder = ROOT / "results" / "mini"
+    counts, runs = (pd.read_csv(folder / f"{name}.csv", keep_default_na=False) for name in ("class_counts", "runs"))
+    counts = counts.merge(runs[["run_id", "downstream", "arm", "seed"]], on="run_id")
+    classes = pd.read_csv(ROOT / "src/pretraining_gain/metadata/caltech101_animals.csv", keep_default_na=False)
+    kept = classes.loc[~classes["supercategory"].isin(["Mammals", "Birds"]), "class_id"]
+    counts = counts[(counts["downstream"] == "caltech101_animals") & counts["class_id"].isin(kept)]
+    right = counts[counts["seed"].isin([0, 2])].groupby("arm")[["n_correct", "n_images"]].sum()
+    top1 = right["n_correct"] / right["n_images"]
+    tests = recompute(Settings(study="mini", claim="C6", without=["Mammals", "Birds"], seeds=[0, 2])).verdict.tests
+    assert [test.what for test in tests] == ["non_animal-k4 − scratch", "random-k8 − scratch"]
+    for test, arm in zip(tests, ["non_animal-k4", "random-k8"], strict=True):
+        assert test.effect == pytest.approx(top1[arm] - top1["scratch"], abs=1e-12)
+        assert (test.n_seeds, test.n_classes, test.n_images) == (2, len(kept), right.loc[arm, "n_images"] / 2)
+
+
+def test_a_wide_margin_makes_equal_and_a_narrow_one_does_not():
+    verdicts = [recompute(Settings(study="mini", claim="C8", margin=margin)).verdict.verdict for margin in (0.5, 0.001)]
+    assert verdicts[0] == SUPPORTED
+    assert verdicts[1] != SUPPORTED
+
+
+def test_a_threshold_replaces_the_bound_of_greater():
+    [test] = recompute(Settings(study="mini", claim="C1", threshold=0.95)).verdict.tests
+    assert test.bound == 0.95
+    assert test.p_for > 0.5
+
+
+def test_groups_of_species_have_their_gains():
+    evaluation = load_evaluation("mini", "caltech101_animals")
+    groups = recompute(Settings(study="mini", claim="C4")).groups.set_index("group")
+    mammals = np.isin(evaluation.labels, evaluation.species.index[evaluation.species["supercategory"] == "Mammals"])
+    assert groups.at["Mammals", "mean"] == pytest.approx(evaluation.difference("all-k10")[:, mammals].mean())
+    assert (groups["low"] < groups["mean"]).all()
+    assert (groups["mean"] < groups["high"]).all()
+
+
+def test_a_claim_about_groups_ends_where_one_group_is_left():
+    others = ["Arachnids", "Insects", "Mammals", "Mollusks", "Ray-finned Fishes", "Reptiles", "Animalia"]
+    found = recompute(Settings(study="mini", claim="C4", without=others))
+    assert (found.verdict.verdict, found.verdict.tests) == (NOT_RUN, [])
+    assert found.groups["group"].tolist() == ["Birds"]
+
+
+@pytest.mark.parametrize(
+    ("given", "parts"),
+    [
+        ({"claim": "C99"}, ["claim 'C99' is unknown", "C14"]),
+        ({"without": ["Dragons"]}, ["group 'Dragons' is unknown", "Mammals"]),
+        ({"level": "genus"}, ["level", "supercategory"]),
+        ({"seeds": [7]}, ["seed 7 is unknown", "0, 1, 2"]),
+        ({"seeds": []}, ["seeds"]),
+        ({"margin": 0.0}, ["margin"]),
+        ({"claim": "C10", "without": ["Mammals", "Birds", "Amphibians"]}, ["no species is left"]),
+        ({"study": "paper"}, ["no results of study 'paper'"]),
+    ],
+)
+def test_settings_that_are_not_accepted_are_one_line(given, parts):
+    with pytest.raises(InputError) as caught:
+        recompute(Settings(**{"study": "mini", "claim": "C1"} | given))
+    assert_one_line(str(caught.value), *parts)
+
+
+def test_the_command_prints_the_verdict(capsys):
+    assert main(["--study", "mini", "--claim", "C8", "--margin", "0.5"]) == 0
+    assert "supported: |random-k" in capsys.readouterr().out
+
+
+def test_the_command_refuses_in_one_line(capsys):
+    assert main(["--study", "mini", "--claim", "C8", "--without", "Dragons"]) == 1
+    assert_one_line(capsys.readouterr().err, "what_if: group 'Dragons' is unknown")
+
+
+@pytest.fixture(scope="module")
+def tables():
+    return what_if_tables("mini")
+
+
+@pytest.mark.parametrize("domain", ["out_of_domain", "in_domain"])
+def test_every_image_of_every_run_is_published(tables, domain):
+    for key, texts in tables["targets"][domain]["arms"].items():
+        evaluation = load_evaluation("mini", key.split("/")[0])
+        for row, text in zip(evaluation.correct[key.split("/")[1]], texts, strict=True):
+            bits = np.unpackbits(np.frombuffer(base64.b64decode(text), np.uint8), count=len(row))
+            assert np.array_equal(bits, row)
+        assert tables["targets"][domain]["images"] == np.bincount(evaluation.labels).tolist()
+
+
+def test_the_plain_table_states_the_books_verdicts(tables):
+    plain, book = plain_verdicts(tables), read_ledger("mini").verdicts
+    assert plain["verdict"].tolist() == [verdict.verdict for verdict in book]
+    test = book[5].tests[book[5].decisive]
+    wanted = [100 * value for value in (test.effect, test.low, test.high)]
+    assert plain.loc[5, ["effect", "from", "to"]].tolist() == pytest.approx(wanted, abs=1e-4)
+    assert "seeds 0, 1, 2, margin 3 points" in facts(tables)
+
+
+def test_single_changes_are_those_that_recomputing_finds():
+    changes = single_changes("mini").set_index("change")
+    for change, settings in (("margin doubled", {"margin": 0.06}), ("seed 1 left out", {"seeds": [0, 2]})):
+        for claim in ALL:
+            asked = {"study": "mini", "claim": claim}
+            before, after = (recompute(Settings(**asked, **more)).verdict.verdict for more in ({}, settings))
+            assert (f"{claim}: " in changes.loc[change, "which"]) == (before != after)
+    assert change_numbers(changes.reset_index())["most_changed"] == changes["verdicts that change"].max()
