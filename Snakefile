@@ -185,10 +185,11 @@ for name, batch in graph.batches(RECORDS, workflow.resource_settings.cores or 1)
         threads: max(resources_of(run).cores for run in batch)
         resources:
             gpu=max(resources_of(run).gpu for run in batch),
-        params:
+        params:  # `shell` is evaluated when a job starts, after this loop; these are not
+            notebook="02_finetune" if batch[0].downstream else "01_pretrain",
             runs=" --and ".join(map(output_of, batch)),
         shell:
-            f"{EXECUTE} notebooks/{'02_finetune' if batch[0].downstream else '01_pretrain'}.ipynb {{params.runs}}"
+            f"{EXECUTE} notebooks/{{params.notebook}}.ipynb {{params.runs}}"
 
 
 rule tables:

@@ -1,7 +1,6 @@
-"""A SLURM cluster of one machine, started for a test and stopped after it.
+"""Start a SLURM cluster of one machine for a test, and stop it.
 
-Needs Debian's slurm-wlm and munge, which root gets by itself. Everything, daemons' logs included, is in one temporary
-folder, and the daemons have ports of their own.
+Needs Debian's slurm-wlm and munge, which it installs as root. Everything is in one temporary folder, on free ports.
 """
 
 from __future__ import annotations
@@ -59,7 +58,7 @@ PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 
 
 def why_not() -> str:
-    """Why no cluster can be started here; empty where one can. Installs what is missing, where root may."""
+    """Return why no cluster can be started here, or nothing. Installs missing packages as root."""
     missing = [name for name in _DAEMONS if not shutil.which(name, path=_PATH)]
     if not missing:
         return ""
@@ -75,7 +74,7 @@ def why_not() -> str:
 
 @dataclass(frozen=True)
 class Cluster:
-    """A running one. `environment` is what its clients need; `folder` holds its logs and the list of its jobs."""
+    """A running cluster: the `environment` of its clients, and a `folder` with its logs and the list of its jobs."""
 
     folder: Path
     environment: dict[str, str]
@@ -84,12 +83,12 @@ class Cluster:
         return subprocess.run(command, env=self.environment, capture_output=True, text=True, check=True).stdout
 
     def ended_jobs(self) -> Counter[str]:
-        """State -> how many jobs ended in it."""
+        """Count the jobs that ended, by state."""
         path = self.folder / "jobs"
         return Counter(re.findall(r"JobState=(\w+)", path.read_text() if path.exists() else ""))
 
     def job_of(self, run: Run) -> str:
-        """The job in which a run is at work."""
+        """Return the job that does a run."""
         for line in self.ask("squeue", "--noheader", "--states=RUNNING", "--format=%i %k").splitlines():
             job, comment = line.split(maxsplit=1)
             if comment.endswith(run.record_path.stem):
@@ -106,7 +105,7 @@ class Cluster:
 
 @contextmanager
 def cluster() -> Iterator[Cluster]:
-    """Start one; at the end its jobs are cancelled, its daemons stopped and its folder removed."""
+    """Start a cluster; at the end cancel its jobs, stop its daemons and remove its folder."""
     folder = Path(tempfile.mkdtemp(prefix="slurm-", dir="/tmp"))  # sockets want short names
     with ExitStack() as stack:
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
@@ -128,8 +127,7 @@ def cluster() -> Iterator[Cluster]:
 
 
 def _environment(folder: Path) -> dict[str, str]:
-    """What tells SLURM's programs which cluster is meant. The executor keeps it from the `srun` of a job, so that is
-    a script which says it again."""
+    """Tell SLURM's programs which cluster to use. The executor drops this for the `srun` of a job, so a script sets it again."""
     srun, configuration = folder / "bin" / "srun", folder / "slurm.conf"
     srun.parent.mkdir()
     srun.write_text(f'#!/bin/sh\nSLURM_CONF={configuration} exec {shutil.which("srun")} "$@"\n')
@@ -177,7 +175,7 @@ def _daemon(stack: ExitStack, of: Cluster, command: list[str]) -> None:
 
 
 def _empty(of: Cluster) -> None:
-    """Cancel what is left, before the daemons that could do it are gone."""
+    """Cancel remaining jobs while the daemons still run."""
     left = of.ask("squeue", "--noheader", "--format=%i").split()
     if left:
         of.ask("scancel", *left)

@@ -91,9 +91,12 @@ def _write_record(run: Run, train_images: int, outcome: dict[str, Any]) -> None:
     cost = {"train_images_seen": seen, "eval_images_seen": evaluated, "train_wall_time_s": seen / 1000}
     cost |= {"eval_wall_time_s": evaluated / 1000, "device_time_s": 2 * (seen + evaluated) / 1000, "starts": 1}
     cost |= {"peak_memory_mb": 500.0, "device_peak_memory_mb": None, "from_cache": None}
-    record = {"train_images": train_images, "recipe": run.recipe.model_dump(), "history": [{}] * 3, "cost": cost}
+    history = [{"epoch": epoch, "loss": 1.0, "top1": 0.5} for epoch in range(3)]
+    record = {"run_id": run.run_id, "fingerprint": run.fingerprint, "stage": run.stage, "parameters": run.parameters()}
+    record |= {"train_images": train_images, "recipe": run.recipe.model_dump(), "history": history, "cost": cost}
     record |= {"source_class_ids": list(run.subset.class_ids) if run.pool != "scratch" else []}
-    record |= {"machine": {"device": "cpu", "name": "x86_64", "devices": 1}, "train_content_hash": "a" * 16}
+    machine = {"device": "cpu", "name": "x86_64", "devices": 1, "precision": "fp32", "threads": 1, "compiled": False}
+    record |= {"machine": machine | {"torch": "2.13.0+cpu"}, "train_content_hash": "a" * 16}
     record |= {"provenance": {"commit": "c" * 40, "changed": False, "config_hash": run.plan.config_hash}}
     run.folder.mkdir(parents=True, exist_ok=True)
     run.record_path.write_text(json.dumps(record | outcome))

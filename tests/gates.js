@@ -1,9 +1,9 @@
-// What tests/gates.py asks a page about itself; each answer is a list of complaints.
+// Questions that tests/gates.py asks a page; each answer is a list of complaints.
 window.gates = (() => {
   "use strict";
   const every = (selector, within = document) => [...within.querySelectorAll(selector)];
 
-  // Figures that do not show marks once they have been scrolled to; folded parts are opened first.
+  // Find figures that show no marks once they have been scrolled to; open folded parts first.
   const undrawn = async (patience) => {
     every("details").forEach((one) => { one.open = true; });
     const missing = [];
@@ -23,7 +23,7 @@ window.gates = (() => {
     return missing;
   };
 
-  // What makes a page wider than its window, innermost last; what scrolls in itself does not.
+  // Find what makes a page wider than its window, innermost last; skip what scrolls by itself.
   const tooWide = () => {
     const [page, width] = [document.documentElement.scrollWidth, document.documentElement.clientWidth];
     if (page <= width) return [];
@@ -47,7 +47,7 @@ window.gates = (() => {
     return (numbers(colour)[3] ?? 1) > 0 ? colour : ground(one.parentElement);
   };
 
-  // Parts of a figure that lie on each other: its legend, its menus, the titles of its axes.
+  // Find parts of a figure that overlap: its legend, its menus, the titles of its axes.
   const overlaps = () => {
     const found = [];
     for (const plot of every(".js-plotly-plot")) {
@@ -60,7 +60,7 @@ window.gates = (() => {
     return found.slice(0, 3);
   };
 
-  // axe-core does not judge the words of a drawing: whether they stand out from what is behind them, and whether they are whole.
+  // Find words of a drawing that are pale or cut off; axe-core does not judge them.
   const illegible = () => {
     const found = [];
     for (const plot of every(".js-plotly-plot")) {

@@ -1,4 +1,4 @@
-"""A study run through a SLURM cluster of one machine (see `cluster.py`) while some of its jobs are cut off.
+"""Run a study through a SLURM cluster of one machine (see `cluster.py`) and cut off some of its jobs.
 
 python tests/slurm.py --study toy --out results/reliability/slurm.json
 """
@@ -30,8 +30,8 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def cut_off(of: Cluster, run: Run, how: str) -> None:
-    """Cut off a run that is in the middle of its training: `cancelled`, `warned` (told to end, as before a time limit or
-    a preemption), or `timed_out`: held still, with SLURM's smallest limit, as a stand-in for a run that is too slow."""
+    """Cut off a run in mid-training: `cancelled`, `warned` (SIGTERM, as before a time limit or a preemption), or `timed_out`
+    (stopped, with SLURM's smallest limit, as a stand-in for a run that is too slow)."""
     job = of.job_of(run)
     of.signal_step(job, signal.SIGSTOP)  # or it might be through before the next line
     if how == "cancelled":
@@ -44,7 +44,7 @@ def cut_off(of: Cluster, run: Run, how: str) -> None:
 
 
 def choose(study_name: str) -> dict[str, Run]:
-    """Way to be cut off -> the run that is: the two longest pretrainings and the longest finetuning."""
+    """Choose which run is cut off in which way: the two longest pretrainings and the longest finetuning."""
     study = load_study(study_name)
     starts, targets = (
         sorted(of(study, study_name), key=images_seen, reverse=True) for of in (pretraining_runs, finetuning_runs)
@@ -62,7 +62,7 @@ def run_locally(study: str, environment: dict[str, str]) -> None:
 
 
 def run_on(of: Cluster, study: str, victims: dict[str, Run], log: Path) -> None:
-    """Run the study through the cluster to its end, each of the `victims` being cut off once."""
+    """Run the study through the cluster to its end, and cut off each of the `victims` once."""
     options = ["--slurm-init-seconds-before-status-checks", "1", "--latency-wait", "5"]
     options += ["--slurm-logdir", str(of.folder / "logs")]
     # Without the profile's warning, so that the job whose limit is cut ends by it.
@@ -87,7 +87,7 @@ def run_on(of: Cluster, study: str, victims: dict[str, Run], log: Path) -> None:
 
 
 def outcomes(study: str, results: Path) -> dict[str, bytes]:
-    """Weights or per-image predictions of every run of the study, by name; `results` may hold other runs besides."""
+    """Read weights or predictions of every run of the study, by name; `results` may hold other runs."""
     starts, targets = (of(load_study(study), study) for of in (pretraining_runs, finetuning_runs))
     found = {run.weights_path.name: (results / run.stage / run.weights_path.name).read_bytes() for run in starts}
     names = [run.predictions_path.name for run in targets]
@@ -95,7 +95,7 @@ def outcomes(study: str, results: Path) -> dict[str, bytes]:
 
 
 def _through_slurm(study: str, local: Path) -> dict[str, Any]:
-    """Run the study through a cluster into a folder of its own, and compare with the results of the local run."""
+    """Run the study through a cluster into its own folder, and compare with the results of the local run."""
     victims = choose(study)
     started = time.monotonic()
     with cluster() as here:

@@ -16,6 +16,7 @@ from pretraining_gain.plan.code import PACKAGE, inputs_of
 from pretraining_gain.tell.claims.declarations import CLAIMS, SHARE, SPREAD, claim_named
 from pretraining_gain.tell.claims.evidence import Evidence
 from pretraining_gain.tell.figures.controls import figure_power
+from pretraining_gain.tell.statistics import bootstrap_means
 from pretraining_gain.tell.validation import controls as controls_module
 from pretraining_gain.tell.validation.calibration import GAIN, calibrate, scenarios
 from pretraining_gain.tell.validation.controls import Controls, Effort, Finished, difference_components
@@ -118,6 +119,22 @@ def test_intervals_cover_and_tests_err_as_promised(seeds):
     assert table["coverage"].min() >= at(0.001, 0.93)
     assert table["false_positive_rate"].max() <= MOST
     assert table["power"].dropna().between(at(0.001, 0.75), at(0.999, 0.85)).all()
+
+
+@pytest.mark.parametrize("grouped", ["all", "species", "sixths"])
+@pytest.mark.parametrize("random", [False, True])
+def test_intervals_of_figures_cover(grouped, random):
+    simulator = scenarios()["3 seeds, 36 classes; moderate seed spread, moderate class spread"]
+    rng, labels, covered = np.random.default_rng(4), simulator.labels, []
+    groups = pd.Series({"all": np.zeros(36), "species": np.arange(36), "sixths": np.arange(36) // 6}[grouped])
+    for _ in range(REPETITIONS // 2):
+        classes = simulator.draw_classes(rng)
+        scratch, pretrained = simulator.draw(rng, classes).values()
+        found = bootstrap_means(pretrained.astype(float) - scratch, labels, groups, resample_classes=random, draws=500)
+        true_gains = pd.Series(np.diff(simulator.expected_top1(classes), axis=0)[0][labels])
+        truth = GAIN if random and grouped != "species" else true_gains.groupby(groups[labels].to_numpy()).mean().to_numpy()
+        covered.append(((found["low"] <= truth) & (truth <= found["high"])).mean())
+    assert np.mean(covered) >= 0.93 - 3 * np.std(covered, ddof=1) / np.sqrt(len(covered))
 
 
 def test_an_effect_that_no_accuracy_has_is_refused(controls):

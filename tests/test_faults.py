@@ -1,6 +1,6 @@
-"""The short form of the fault campaign: real kills of real runs and of the workflow, and not a bit lost.
+"""The short form of the fault campaign: kill real runs and the workflow, and lose nothing, bit for bit.
 
-The long form, `python -m tests.faults`, is in the book's chapter on reliability.
+The book's chapter on reliability shows the long form, `python -m tests.faults`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def one_pair(small_study, clean_pages):
 
 
 @pytest.mark.parametrize(("workflow", "kills"), [(False, 8), (True, 4)])
-def test_killed_runs_and_workflows_end_as_if_undisturbed(one_pair, workflow, kills):
+def test_runs_and_workflows_that_are_killed_end_as_if_undisturbed(one_pair, workflow, kills):
     summary = campaign(one_pair, kills, seed=1, workflow=workflow)
     assert summary["kills"] >= kills
     assert summary["rounds"] >= 1

@@ -53,10 +53,6 @@ def test_the_pdf_has_no_gap(texts, gap):
     assert [number for number, text in enumerate(texts, 1) if gap in text] == []
 
 
-def test_every_page_but_the_first_has_its_number(texts):
-    assert [number for number, text in enumerate(texts[1:], 2) if not re.search(rf"\b{number}\b", text)] == []
-
-
 def test_no_text_leaves_the_paper(document):
     for number, page in enumerate(document, 1):
         width, height = page.get_size()

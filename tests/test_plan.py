@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -102,39 +101,19 @@ def test_designs_change_what_they_name_and_nothing_else():
         Run(study="mini", design="matched")
 
 
-def test_plan_prints_without_data():
-    done = subprocess.run(
-        [sys.executable, "-m", "pretraining_gain.plan", "paper"], capture_output=True, text=True, cwd=ROOT
-    )
-    assert done.returncode == 0
-    assert "399 runs" in done.stdout
-    assert "all-k1000-s0-resnet50" in done.stdout
-
-
 @pytest.mark.parametrize("study", study_names())
 def test_make_plan_touches_neither_data_nor_torch(study, tmp_path):
-    """As `make plan` calls it, where there are no data, no results and nothing can be read that is not the project's."""
+    """Print the plan as `make plan` does, without data and results."""
     code = (
         f"import sys; from pretraining_gain.plan.__main__ import main; main({study!r});"
         "sys.exit('torch' in sys.modules or any(m.startswith('pretraining_gain.compute') for m in sys.modules))"
     )
     places = {f"PRETRAINING_GAIN_{name}": str(tmp_path / name) for name in ("DATA", "RESULTS", "CACHE", "PREPARED")}
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, env=os.environ | places
-    )
+    command, environment = [sys.executable, "-c", code], os.environ | places
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment)
     assert done.returncode == 0, done.stderr
-    assert "hours_on_1" in done.stdout
-    assert "hours_on_8" in done.stdout
-    assert "GB" in done.stdout
+    assert [text for text in ("-s0-", "hours_on_1", "hours_on_8", "GB", " runs, ") if text not in done.stdout] == []
     assert not list(tmp_path.iterdir())
-
-
-def test_the_plan_of_mini_is_within_a_factor_of_two_of_what_it_took():
-    """Against the training times in the committed records (hours of one core)."""
-    records = [json.loads(path.read_text()) for path in (ROOT / "results" / "mini").glob("*/*.json")]
-    took = sum(record["cost"]["train_wall_time_s"] for record in records) / 3600
-    assert len(records) > 60
-    assert took / 2 < Plan.of("mini").numbers()["device_hours"] < took * 2
 
 
 def test_the_plan_of_paper_states_its_price_by_figure_and_its_disk():
@@ -166,30 +145,6 @@ def test_equal_runs_are_written_equally():
 def test_two_downstreams_share_one_pretraining():
     runs = [Run(study="mini", pool="animal", k=4, downstream=d) for d in ("caltech101_animals", "cifar10_animals")]
     assert runs[0].pretraining.record_path == runs[1].pretraining.record_path
-
-
-@pytest.mark.parametrize(
-    ("parameters", "said"),
-    [
-        ({"pool": "NA"}, "pool 'NA' is unknown; accepted: animal, non_animal, random, all"),
-        ({"pool": "animal", "k": 7}, "k=7 is not possible for pool 'animal' of study 'mini'; accepted: 1 to 6"),
-        ({"pool": "scratch"}, "accepted: animal, non_animal, random, all"),
-        ({"pool": "scratch", "k": 2, "downstream": "cifar10_animals"}, "accepted: 0"),
-        ({"seed": -1}, "seed"),
-        ({"k": "4"}, "k"),
-        ({"k": True}, "k"),
-        ({"backbone": "vgg"}, "accepted: resnet50, resnet18"),
-        ({"downstream": "birds"}, "accepted: caltech101_animals, cifar10_animals"),
-        ({"sede": 3}, "sede"),
-        ({"study": "minni"}, "accepted: anchors, mini, paper, toy"),
-        ({"image_size_px": 5000}, "image_size_px"),
-    ],
-)
-def test_a_wrong_parameter_is_one_line_that_names_it(parameters, said):
-    with pytest.raises(InputError) as caught:
-        Run.from_parameters({"study": "mini", **parameters})
-    assert said in str(caught.value)
-    assert "\n" not in str(caught.value)
 
 
 def change(text: str, old: str, new: str) -> str:

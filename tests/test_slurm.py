@@ -1,4 +1,4 @@
-"""The workflow on a real SLURM: what is cut off is started again, goes on, and ends as if nothing had happened."""
+"""The workflow on a real SLURM: a run that is cut off starts again, resumes, and ends as if undisturbed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from conftest import change_study
 
 
 @pytest.mark.slurm
-def test_cut_off_jobs_go_on_and_end_as_a_local_run_does(results, small_study, clean_pages, tmp_path):
+def test_jobs_that_are_cut_off_resume_and_end_as_local_runs_do(results, small_study, clean_pages, tmp_path):
     if reason := why_not():
         pytest.skip(reason)
     # Long enough to be caught in the middle.
@@ -25,9 +25,9 @@ def test_cut_off_jobs_go_on_and_end_as_a_local_run_does(results, small_study, cl
         ended = here.ended_jobs()
     assert ended["COMPLETED"] == 10
     assert ended["CANCELLED"] == 1
-    assert ended["TIMEOUT"] + ended["FAILED"] >= 2  # one told to end, one out of time; more where the machine is very busy
+    assert ended["TIMEOUT"] + ended["FAILED"] >= 2  # one stopped, one out of time; more on a very busy machine
     for run in victims.values():
-        assert json.loads(run.record_path.read_text())["cost"]["starts"] >= 2  # it went on from what was kept
+        assert json.loads(run.record_path.read_text())["cost"]["starts"] >= 2  # it resumed
     assert not list(Path(results).rglob("*.checkpoint.pt"))
     alone = slurm.outcomes(small_study, tmp_path / "local" / "small")
     assert len(alone) == 10

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats as scipy_stats
-from statsmodels.regression.mixed_linear_model import MixedLM
+from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.oneway import anova_oneway, equivalence_oneway
 from statsmodels.stats.power import TTestPower
 from statsmodels.stats.weightstats import ttost_paired
@@ -26,6 +26,7 @@ from pretraining_gain.tell.statistics import (
     estimate_difference,
     estimate_mean,
     estimate_share_positive,
+    group_means,
     group_spread,
     holm,
     paired_factor,
@@ -33,6 +34,7 @@ from pretraining_gain.tell.statistics import (
     smallest_detectable,
     smallest_margin,
 )
+from pretraining_gain.tell.statistics.variance import Sources
 
 
 def crossed(rng, n_seeds=3, n_classes=8, n_images=12, *, seed=0.0, class_=0.0, seed_class=0.0, image=1.0, residual=1.0):
@@ -102,7 +104,8 @@ def test_what_seeds_do_to_both_groups_cancels(rng):
     shifted = values + np.array([[0.0], [50.0], [-7.0]])
     args = labels, range(4), range(4, 8)
     found, wanted = (astuple(estimate_difference(given, *args)) for given in (shifted, values))
-    assert found[:-1] == pytest.approx(wanted[:-1]) and found[-1] == pytest.approx(wanted[-1])
+    assert found[:-1] == pytest.approx(wanted[:-1])
+    assert found[-1] == pytest.approx(wanted[-1])
 
 
 def test_balanced_variance_is_cameron_gelbach_and_millers(rng):
@@ -143,14 +146,17 @@ def test_share_counts_ties_half():
 def test_share_of_everything_is_still_uncertain():
     found = estimate_share_positive(np.ones((3, 40)), np.repeat(np.arange(20), 2))
     low, high = found.interval()
-    assert found.mean == high == 1 and 0.7 < low < 0.95 and found.p_above(0.5) < 0.001
+    assert found.mean == high == 1
+    assert 0.7 < low < 0.95
+    assert found.p_above(0.5) < 0.001
 
 
 def test_a_shift_by_few_seeds_is_no_majority(rng):
     """All classes gain in every seed, but seeds differ as much as they gain: 3 of 3 seeds prove no majority."""
     values = np.array([[0.1], [0.5], [1.2]]) + 0.01 * rng.standard_normal((3, 400))
     found = estimate_share_positive(values, np.repeat(np.arange(40), 10))
-    assert found.mean == 1 and found.p_above(0.5) > 0.05
+    assert found.mean == 1
+    assert found.p_above(0.5) > 0.05
 
 
 @pytest.mark.parametrize("rank", [False, True])
@@ -174,7 +180,7 @@ def test_correlation_leaves_out_classes_without_covariate(rng):
     covariate[5] = np.nan
     found = estimate_correlation(values, labels, covariate)
     kept = ~np.isin(labels, [3, 5])
-    assert found.n_classes == 6 and found.n_images == 72
+    assert (found.n_classes, found.n_images) == (6, 72)
     assert found.mean == pytest.approx(estimate_correlation(values[:, kept], labels[kept], covariate).mean)
 
 
@@ -183,7 +189,9 @@ def test_seeds_that_disagree_on_a_correlation_widen_it(rng):
     same = np.repeat(0.3 * x + rng.standard_normal(40), 5)[None].repeat(3, axis=0)
     labels, slopes = np.repeat(np.arange(40), 5), np.array([[-2.0], [0.0], [2.0]])
     agree, disagree = (estimate_correlation(v, labels, pd.Series(x)) for v in (same, same + slopes * x[labels]))
-    assert disagree.mean == pytest.approx(agree.mean) and disagree.z_se > 2 * agree.z_se and disagree.df < 5
+    assert disagree.mean == pytest.approx(agree.mean)
+    assert disagree.z_se > 2 * agree.z_se
+    assert disagree.df < 5
 
 
 def test_group_spread_is_an_analysis_of_variance(rng):
@@ -197,18 +205,8 @@ def test_group_spread_is_an_analysis_of_variance(rng):
     error = sum(((part - part.mean()) ** 2).sum() for part in parts) / 9
     equal = equivalence_oneway(parts, 0.8**2 / error, use_var="equal", margin_type="f2")
     assert found.p_equivalent == pytest.approx(equal.pvalue)
-    assert (found.df_between, found.df_within, found.n_groups, found.n_classes) == (2, 9, 3, 12)
+    assert (found.df_within, found.n_classes) == (9, 12)
     assert found.low <= found.sd <= found.high
-
-
-def test_group_spread_is_recovered(rng):
-    """Groups 1 and -1 about their mean: standard deviation 1."""
-    values, labels = crossed(rng, n_classes=200, n_images=10, seed=1, class_=0.5, image=0.2, residual=0.2)
-    values = values + np.where(labels < 100, 1.0, -1.0)
-    found = group_spread(values, labels, pd.Series(np.arange(200) < 100), margin=1.5)
-    assert found.sd == pytest.approx(1, abs=0.1) and found.low < 1 < found.high
-    assert found.p_different < 1e-6 and found.p_equivalent < 1e-6
-    assert group_spread(values, labels, pd.Series(np.arange(200) < 100), margin=0.8).p_equivalent > 0.99
 
 
 # Components, power, design.
@@ -238,20 +236,6 @@ def test_components_are_the_textbooks(rng):
     )
 
 
-def test_components_agree_with_a_mixed_model(rng):
-    """Balanced data without negative components: restricted maximum likelihood is the analysis of variance."""
-    values, labels = crossed(rng, n_seeds=4, n_classes=10, n_images=6, class_=2, image=1.5, residual=0.5)
-    values = values - values.mean(axis=1, keepdims=True)
-    table = pd.DataFrame({"value": values.ravel(), "image": np.tile(np.arange(60), 4), "class_id": np.tile(labels, 4)})
-    model = MixedLM.from_formula(
-        "value ~ 1", table, groups="class_id", vc_formula={"image": "0 + C(image)"}, re_formula="1"
-    ).fit(reml=True)
-    found = components(values, labels)
-    assert found.class_ == pytest.approx(float(model.cov_re.iloc[0, 0]), rel=0.03)
-    assert found.image == pytest.approx(float(model.vcomp[0]), rel=0.03)
-    assert found.residual == pytest.approx(model.scale, rel=0.05)
-
-
 def test_components_are_recovered_from_unbalanced_classes(rng):
     labels = np.repeat(np.arange(300), rng.integers(5, 30, 300))
     values = np.stack([rng.standard_normal(len(labels)) + rng.standard_normal(300)[labels] for _ in range(6)])
@@ -271,20 +255,16 @@ def test_a_design_of_seeds_alone_has_a_t_test_of_them():
     se, df = design_error(Components(0.01, 0, 0, 0, 0), 4, 10, 20, classes="random")
     assert (se, df) == pytest.approx((0.05, 3), rel=0.01)
     assert design_error(Components(0.01, 0, 0, 0, 0), 1, 10, 20, classes="fixed") == (0.1, 0)
-    assert smallest_detectable(0.1, 0) == smallest_margin(0.1, 0) == float("inf") and power_at(9, 0.1, 0) == 0
+    assert (smallest_detectable(0.1, 0), smallest_margin(0.1, 0), power_at(9, 0.1, 0)) == (np.inf, np.inf, 0)
 
 
-@pytest.mark.parametrize("sides", [1, 2])
 @pytest.mark.parametrize("df", [2, 11, 300])
-def test_power_is_statsmodels(df, sides):
-    reference, alternative = TTestPower(), {1: "larger", 2: "two-sided"}[sides]
-    nobs = df + 1
-    effect = reference.solve_power(nobs=nobs, alpha=0.05, power=0.8, alternative=alternative)
-    se = 1 / np.sqrt(nobs)
-    assert smallest_detectable(se, df, sides=sides) == pytest.approx(effect, rel=1e-4)
-    assert power_at(effect / 2, se, df, sides=sides) == pytest.approx(
-        reference.power(effect / 2, nobs, 0.05, df=df, alternative=alternative), abs=1e-4
-    )
+def test_power_is_statsmodels(df):
+    reference, nobs, se = TTestPower(), df + 1, 1 / np.sqrt(df + 1)
+    effect = reference.solve_power(nobs=nobs, alpha=0.05, power=0.8, alternative="larger")
+    assert smallest_detectable(se, df) == pytest.approx(effect, rel=1e-4)
+    wanted = reference.power(effect / 2, nobs, 0.05, df=df, alternative="larger")
+    assert power_at(effect / 2, se, df) == pytest.approx(wanted, abs=1e-4)
 
 
 def test_equivalence_power_is_what_repeated_tests_find(rng):
@@ -299,9 +279,24 @@ def test_equivalence_power_is_what_repeated_tests_find(rng):
     assert smallest_margin(1.0, 1e6) == pytest.approx(1.645 + 1.2816, abs=0.002)
 
 
-def test_holm_steps_down():
-    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
-    assert len(holm([])) == 0
+@pytest.mark.parametrize("p_values", [[0.01, 0.04, 0.03], [0.2], [0.04, 0.01, 0.5, 0.01]])
+def test_holm_is_statsmodels(p_values):
+    assert holm(p_values) == pytest.approx(multipletests(p_values, method="holm")[1])
+
+
+@pytest.mark.parametrize("distance", [2.0, 5.0, 15.0])
+def test_the_tail_is_the_t_distributions_where_only_seeds_or_only_images_vary(distance):
+    only_seeds = Sources(seeds=1.0, units=1e-12, shared=0.0, n_seeds=3, unit_df=1000)
+    assert only_seeds.p(distance) == pytest.approx(scipy_stats.t.sf(distance, 2), rel=1e-3)
+    only_images = Sources(seeds=0.0, units=1.0, shared=0.0, n_seeds=3, unit_df=1000)
+    assert only_images.p(distance) == pytest.approx(max(scipy_stats.t.sf(distance, 1000), 1e-12), rel=1e-3)
+
+
+def test_tests_far_out_in_the_tail_err_no_more_often_than_their_level_where_seeds_and_images_vary_alike(rng):
+    level, n = 0.005, 20_000
+    means, seed_variances = rng.standard_normal(n) * np.sqrt(2), rng.chisquare(2, n) / 2
+    wrong = [m > Sources(float(v), 1.0, 0.0, 3, 1000).reach(level) for m, v in zip(means, seed_variances, strict=True)]
+    assert np.mean(wrong) <= level + 3 * np.sqrt(level / n)
 
 
 def test_pairing_pays_where_arms_err_on_the_same_images(rng):
@@ -316,15 +311,17 @@ def test_pairing_pays_where_arms_err_on_the_same_images(rng):
 
 @pytest.mark.parametrize("resample_classes", [False, True])
 @pytest.mark.parametrize("spread", [0.0, 0.5])
-def test_the_bootstrap_agrees_with_the_closed_form(rng, resample_classes, spread):
+def test_the_closed_form_and_the_bootstrap_of_a_group_agree_with_its_estimate(rng, resample_classes, spread):
     values, labels = crossed(rng, n_classes=60, n_images=20, seed=spread, class_=0.5)
-    row = bootstrap_means(
-        values, labels, pd.Series("g", index=range(60)), resample_classes=resample_classes, draws=8000
-    ).iloc[0]
+    given = values, labels, pd.Series("g", index=range(60))
+    closed = group_means(*given, resample_classes=resample_classes).iloc[0]
+    drawn = bootstrap_means(*given, resample_classes=resample_classes, draws=8000).iloc[0]
     found = estimate_mean(values, labels, classes="random" if resample_classes else "fixed")
-    assert (row["mean"], row["se"], row["df"]) == pytest.approx((found.mean, found.se, found.df))
     low, high = found.interval()
-    assert (row["low"], row["high"]) == pytest.approx((low, high), abs=0.06 * (high - low))
+    assert closed[["mean", "low", "high", "se", "df"]].tolist() == pytest.approx(
+        [found.mean, low, high, found.se, found.df]
+    )
+    assert drawn[["low", "high"]].tolist() == pytest.approx([low, high], abs=0.06 * (high - low))
 
 
 def test_the_bootstrap_resamples_images_itself(rng):
@@ -341,20 +338,20 @@ def test_small_groups_borrow_how_classes_vary(rng):
     values, labels = crossed(rng, n_classes=30, class_=1, seed_class=0.1)
     groups = pd.Series(np.arange(30) // 2)
     table = bootstrap_means(values, labels, groups, resample_classes=True)
-    assert table["se"].nunique() == 1 and table["df"].min() > 10
+    assert table["se"].nunique() == 1
+    assert table["df"].min() > 10
     own = bootstrap_means(values, labels, pd.Series(0, index=[0, 1]), resample_classes=True).iloc[0]
-    assert own["df"] < 2.1 and own["mean"] == pytest.approx(table["mean"][0])
+    assert own["df"] < 2.1
+    assert own["mean"] == pytest.approx(table["mean"][0])
 
 
 def test_groups_follow_the_series_and_leave_out_what_has_no_images(rng):
     values, labels = crossed(rng, n_classes=4)
     groups = pd.Series({9: "none", 3: "b", 0: "a", 1: "b", 2: None})
     table = bootstrap_means(values, labels, groups, resample_classes=False)
-    assert (
-        list(table["group"]) == ["b", "a"]
-        and list(table["n_classes"]) == [2, 1]
-        and list(table["n_images"]) == [24, 12]
-    )
+    assert list(table["group"]) == ["b", "a"]
+    assert list(table["n_classes"]) == [2, 1]
+    assert list(table["n_images"]) == [24, 12]
     assert table["mean"].tolist() == pytest.approx(
         [values[:, np.isin(labels, [1, 3])].mean(), values[:, labels == 0].mean()]
     )
@@ -375,8 +372,6 @@ def test_groups_follow_the_series_and_leave_out_what_has_no_images(rng):
         (lambda: estimate_correlation(np.ones((2, 5)), np.arange(5), pd.Series(range(5))), "all equal"),
         (lambda: group_spread(np.ones((2, 5)), np.arange(5), pd.Series(range(5)), 0.1), "5 groups of 5 classes"),
         (lambda: group_spread(np.ones((2, 5)), np.arange(5), pd.Series([0, 0, 0, 1, 1]), 0), "above 0, got 0"),
-        (lambda: power_at(1, 1, 5, sides=3), "accepted: 1, 2"),
-        (lambda: smallest_detectable(1, 5, power=0.01), "between the level"),
         (lambda: design_error(Components(0, 0, 0, 0, 1), 0, 5, 5, classes="fixed"), "0 seeds"),
     ],
 )

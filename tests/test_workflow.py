@@ -11,11 +11,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from conftest import ROOT, change_study, simulate_results, wait_for
 
 from pretraining_gain.plan.runs import finetuning_runs, pretraining_runs
-from pretraining_gain.plan.studies import load_study
+from pretraining_gain.plan.studies import load_study, study_names
 from pretraining_gain.tell.results.tables import write_tables
+from pretraining_gain.workflow import needs_no_data, project_pages, study_pages, template_of
 
 
 def snakemake(study: str, *more: str) -> list[str]:
@@ -60,6 +62,9 @@ def test_nothing_twice_only_what_changed_and_on_after_a_kill(results, small_stud
         *finetuning_runs(load_study(small_study), small_study),
     ]
     assert {path.record_path.name for path in runs} == set(done)
+    for path in runs:  # each by the notebook of its stage
+        page = ROOT / "book" / "executed" / "small" / "runs" / f"{path.record_path.stem}.ipynb"
+        assert ("# Pretrain on a subset" in page.read_text()) == (path.stage == "pretrain")
     assert planned(small_study) == {}
 
     change_study(
@@ -126,3 +131,21 @@ def test_a_book_with_results_elsewhere_still_shows_the_committed_studies(results
     assert done.returncode == 0, done.stderr[-3000:]
     assert "notebooks/10_taxa.ipynb book/executed/mini/10_taxa.ipynb" in done.stdout + done.stderr
     assert "19_not_run" not in done.stdout + done.stderr
+
+
+def test_the_parameters_of_a_notebook_say_whether_each_study_has_it():
+    assert {"00_plan", "11_subsets", "13_claims"} <= set(study_pages())
+    assert {"14_audit", "16_controls"} <= set(project_pages())
+    assert not {"01_pretrain", "02_finetune", "19_not_run", "90_playground"} & {*study_pages(), *project_pages()}
+
+
+@pytest.mark.parametrize(
+    ("page", "study", "template"),
+    [("11_subsets", "mini", "11_subsets"), ("11_subsets", "paper", "19_not_run"), ("00_plan", "paper", "00_plan")],
+)
+def test_a_study_without_results_has_pages_that_say_so(page, study, template):
+    assert template_of(page, study, made=False) == template
+
+
+def test_studies_drawn_in_memory_need_no_data():
+    assert [name for name in study_names() if needs_no_data(load_study(name))] == ["anchors", "toy"]

@@ -1,4 +1,4 @@
-// Tables wider than the page, or very long, scroll in a frame of their own, which is reached by keys and then says what it is of.
+// Puts tables that are too wide or too long into a scrolling frame, which the keyboard reaches and a screen reader names.
 (() => {
   "use strict";
   const headingBefore = (element) => {

@@ -19,12 +19,9 @@
 
   const loaded = {};
   const load = (name) => {
-    loaded[name] ??= new Promise((done, failed) => {
-      const tag = document.createElement("script");
-      tag.src = new URL(name, script).href;
-      tag.onload = () => done();
-      tag.onerror = () => failed(new Error(`${name} is missing beside figures.js`));
-      document.head.append(tag);
+    loaded[name] ??= new Promise((onload, failed) => {
+      const onerror = () => failed(new Error(`${name} is missing beside figures.js`));
+      document.head.append(element("script", { src: new URL(name, script).href, onload, onerror }));
     });
     return loaded[name];
   };
@@ -154,7 +151,7 @@
     watch(holder);
   };
 
-  const loadInTurn = async (...names) => {
+  const loadInTurn = async (names) => {
     for (const name of names) await load(`${name}.js`); // each builds on the last
   };
   const SCRIPTS = {
@@ -166,7 +163,7 @@
 
   window.gainBook = { INK, GRID, theme, load, loadPlotly, element, save, draw: drawOnce, undraw };
   const start = () => {
-    for (const [part, names] of Object.entries(SCRIPTS)) if (document.querySelector(part)) loadInTurn(...names);
+    for (const [part, names] of Object.entries(SCRIPTS)) if (document.querySelector(part)) loadInTurn(names);
     const holders = [...document.querySelectorAll(".gain-figure")];
     if (!holders.length) return;
     const paper = window.matchMedia("print");
@@ -176,10 +173,7 @@
         drawOnce(target);
       }
     }, { rootMargin: "400px" });
-    watch = (holder) => {
-      seen.unobserve(holder); // so that it is looked at again
-      seen.observe(holder);
-    };
+    watch = (holder) => ["unobserve", "observe"].forEach((act) => seen[act](holder)); // looked at again
     holders.forEach(watch);
     new MutationObserver(() => {
       document.querySelectorAll(".gain-figure[data-drawn] .js-plotly-plot").forEach(follow);

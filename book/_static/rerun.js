@@ -6,7 +6,6 @@
   const holder = document.querySelector(".rerun-runs");
   const box = holder.querySelector(".rerun-box");
   const studies = [...holder.querySelectorAll(".rerun-plain a")].map((link) => link.textContent);
-  const PRETRAINING = "pretraining";
   const CHOICES = { figure: "Figure", stage: "Stage or target", pool: "Pool", k: "Classes (k)", seed: "Seed" };
   const COLUMNS = { name: "Run", stage: "Stage or target", pool: "Pool", k: "k", seed: "Seed", design: "Design" };
   const ui = {};
@@ -22,15 +21,11 @@
 
   // ---- what the reader does
 
-  const pick = (run) => {
-    state.picked = run;
-    show();
-  };
   const chooseStudy = async (study, figure = "") => {
     await load(`rerun/${study}.js`);
     const { rows, figures } = window.gainRuns[study];
     const runs = rows.map(([name, target, pool, k, seed, design, outcome, command], at) =>
-      ({ at, name, stage: target || PRETRAINING, pool, k, seed, design, outcome, command }));
+      ({ at, name, stage: target || "pretraining", pool, k, seed, design, outcome, command }));
     Object.assign(state, { study, picked: null, runs, figures });
     ui.study.value = study;
     fillChoices();
@@ -39,8 +34,7 @@
   };
   const chooseFigure = (name) => {
     ui.search.value = state.typed = "";
-    const study = studies.find((one) => name.startsWith(`${one}-`));
-    return chooseStudy(study, name);
+    return chooseStudy(studies.find((one) => name.startsWith(`${one}-`)), name);
   };
   const download = () => {
     const commands = shown().map((run) => `# ${run.name}: ${run.outcome}\n${run.command}`);
@@ -66,16 +60,14 @@
   };
 
   const showTable = (runs) => {
-    const head = element("tr", {}, ...Object.values(COLUMNS).map((title) => element("th", { scope: "col" }, title)));
     const row = (run) => {
-      const name = element("button", { type: "button", className: "explorer-link", onclick: () => pick(run) }, run.name);
+      const name = element("button", { type: "button", className: "explorer-link", onclick: () => { state.picked = run; show(); } }, run.name);
       const facts = Object.keys(COLUMNS).slice(1).map((key) => element("td", {}, String(run[key])));
       const made = element("tr", {}, element("th", { scope: "row" }, name), ...facts);
       if (run === state.picked) made.setAttribute("aria-current", "true");
       return made;
     };
     ui.body.replaceChildren(...runs.map(row));
-    if (!ui.head.children.length) ui.head.append(head);
   };
 
   const show = () => {
@@ -101,9 +93,9 @@
     const choices = Object.entries(CHOICES).map(([name, label]) => field(label, (ui[name] = element("select", { name, onchange: show }))));
     ui.status = element("p", { className: "explorer-status", role: "status" });
     ui.download = element("button", { type: "button", onclick: download });
-    ui.head = element("thead", {});
     ui.body = element("tbody", {});
-    const table = element("table", {}, ui.head, ui.body);
+    const heads = Object.values(COLUMNS).map((title) => element("th", { scope: "col" }, title));
+    const table = element("table", {}, element("thead", {}, element("tr", {}, ...heads)), ui.body);
     const scroll = element("div", { className: "explorer-scroll rerun-scroll", tabIndex: 0, role: "region", "aria-label": "Runs" }, table);
     const form = element("form", { className: "explorer-controls", onsubmit: () => false },
       element("div", { className: "explorer-row" }, field("Study", ui.study), ...choices, field("Words in the name", ui.search)));

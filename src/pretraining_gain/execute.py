@@ -35,6 +35,8 @@ from pretraining_gain.errors import InputError, Interrupted
 from pretraining_gain.paths import make_writable, temporary_beside
 from pretraining_gain.plan.yamlfile import parse_yaml
 
+#: Seconds to wait for a cell's output after it ended: on a busy machine, the default of 4 s is too short.
+_LONGEST_OUTPUT_S = 600
 _LONGEST_RESET_S = 600  # for clearing variables takes milliseconds, unless the kernel is dead
 _TYPES = {"str": str, "int": int, "float": (int, float), "bool": bool, "list": list, "dict": dict}
 
@@ -94,6 +96,7 @@ def execute(notebook: Path, output: Path, parameters: dict[str, Any], kernel: _L
     make_writable(output.parent)
     partial, failed = temporary_beside(output, "partial.ipynb"), output.with_name(f"{output.stem}.FAILED.ipynb")
     options: dict[str, Any] = {"progress_bar": False, "kernel_name": "python3", "kernel_manager_class": _LocalKernel}
+    options |= {"iopub_timeout": _LONGEST_OUTPUT_S}
     try:
         with _sigterm_for_kernel() as sigterms:
             papermill.execute_notebook(str(notebook), str(partial), parameters, **options, km=kernel)

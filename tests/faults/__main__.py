@@ -1,11 +1,11 @@
 """Fault campaign: `python -m tests.faults --kills 60 --out results/reliability/kills.json`
 
-Does a study again and again, killed (SIGKILL) at random moments and started again each time, and compares the end of
-every round with an undisturbed one: weights, per-image predictions, records and tables, bit for bit (times apart).
+Runs a study again and again, with SIGKILL at random moments and a new start after each, and compares the end of every round
+with an undisturbed one: weights, predictions, records and tables, bit for bit except times.
 
-Each start is killed either at a point drawn at random (in training, evaluation, the writing of a checkpoint, weights,
-predictions, a record or a table, the moving of a notebook), or by the clock. `--workflow` does the same to Snakemake:
-itself alone, so that its jobs live on beside those of the next start, or with all that it started.
+A kill hits a random point (in training, evaluation, writing a checkpoint, weights, predictions, a record or a table, moving
+a notebook) or a random time. `--workflow` kills Snakemake, alone, so that its jobs run on beside those of the next start, or
+with all its jobs.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from pretraining_gain.plan.studies import load_study
 from pretraining_gain.revision import revision
 
 ROOT = project_root()
-#: Phase -> a point in it, with N drawn up to the given number.
+#: Points of each phase, and the largest N that is drawn.
 POINTS = {
     "training": [("train", 150)],
     "evaluation": [("evaluate", 3)],
@@ -47,7 +47,7 @@ POINTS = {
     "notebook": [("before:.ipynb", 1), ("after:.ipynb", 1)],
 }
 _OF_RUNS = ["training", "checkpoint", "record", "notebook", "clock"]
-#: What can be hit in a pretraining, a finetuning, the tables.
+#: Phases of a pretraining, a finetuning, the tables.
 _PHASES = {
     "01_pretrain": [*_OF_RUNS, "weights"],
     "02_finetune": [*_OF_RUNS, "evaluation", "predictions"],
@@ -58,7 +58,7 @@ _PHASES = {
 
 @dataclass
 class Campaign:
-    """Rounds of one study in folders below `place`; `kills` counts phases."""
+    """Run rounds of one study in folders below `place`; `kills` counts them by phase."""
 
     study: str
     place: Path
@@ -70,7 +70,7 @@ class Campaign:
     differing: list[str] = field(default_factory=list)
 
     def round(self, n_kills: int) -> dict[str, bytes]:
-        """Do the study from nothing, with up to `n_kills` kills, evenly over its steps; returns what it ended with."""
+        """Run the study from nothing, with up to `n_kills` kills spread over its steps; return its outcome."""
         folder = Path(tempfile.mkdtemp(dir=self.place))
         steps, left = self._steps(folder), n_kills
         for number, (kind, command) in enumerate(steps):
@@ -81,7 +81,7 @@ class Campaign:
         return self._outcome(folder)
 
     def _steps(self, folder: Path) -> list[tuple[str, list[str]]]:
-        """(kind, command) of what is done one after the other."""
+        """List (kind, command) of the steps, in order."""
         if self.workflow:
             command = ["-m", "snakemake", "--cores", "2", "--config", f"study={self.study}", "--", "results"]
             return [("workflow", [sys.executable, *command])]
@@ -94,7 +94,7 @@ class Campaign:
         return [*steps, ("tables", [sys.executable, "-m", "pretraining_gain.tell.results.tables", self.study])]
 
     def _start(self, command: list[str], folder: Path, phase: str) -> list[str]:
-        """Start `command`; returns the phases it was killed in, none when it came to its end."""
+        """Start `command`; return the phases in which it was killed, none if it ended by itself."""
         log, said = folder / "points.log", folder / "said.log"
         log.touch()
         before = len(log.read_text().splitlines())
@@ -121,7 +121,7 @@ class Campaign:
         return f"{kind}{'' if ':' in kind else ':'}:{self.draw.randint(1, most)}"
 
     def _kill(self, process: subprocess.Popen[bytes]) -> str:
-        """SIGKILL to the process alone, its children living on, or to all of them."""
+        """Kill the process alone, so that its children run on, or all of them."""
         children = psutil.Process(process.pid).children(recursive=True)
         alone = self.workflow and self.draw.random() < 0.5
         process.send_signal(signal.SIGKILL)
@@ -132,7 +132,7 @@ class Campaign:
         return "clock, Snakemake alone" if alone else "clock"
 
     def _outcome(self, folder: Path) -> dict[str, bytes]:
-        """Name -> content of all that a study leaves; what belongs to times and starts is taken out."""
+        """Read all files that a study leaves, without times and numbers of starts."""
         results = folder / "results" / load_study(self.study).name
         left = [p for p in results.rglob("*") if p.name.endswith((".tmp", ".pt")) or ".partial" in p.name]
         left += [p for p in folder.rglob("*.ipynb") if "partial" in p.name or "FAILED" in p.name]
@@ -150,7 +150,7 @@ class Campaign:
         self.differing += [name for name, content in killed.items() if undisturbed.get(name) != content]
 
 
-#: Columns that say how a study was done, not what came out.
+#: Columns about how a study was run, not about its outcome.
 _OF_ONE_START = ("_time_s", "_mb", "starts", "commit", "changed", "from_cache")
 
 
@@ -159,7 +159,7 @@ def _runs(study: str) -> list[Run]:
 
 
 def _lasting(path: Path) -> bytes:
-    """The content without times, memory, number of starts and commit."""
+    """Read a file without times, memory, number of starts and commit."""
     if path.suffix == ".json":
         record = json.loads(path.read_text())
         record.pop("cost", None)

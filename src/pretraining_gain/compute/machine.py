@@ -3,7 +3,7 @@
 | variable                         | accepted                      | default                       |
 |----------------------------------|-------------------------------|-------------------------------|
 | `PRETRAINING_GAIN_DEVICE`        | `auto`, `cpu`, `cuda`         | `auto`: CUDA if there is one  |
-| `PRETRAINING_GAIN_DEVICES`       | a whole number to 1024        | 1 (on a CPU: processes)       |
+| `PRETRAINING_GAIN_DEVICES`       | a whole number to 1024        | 1 (CPU processes: no BatchNorm) |
 | `PRETRAINING_GAIN_PRECISION`     | `auto`, `fp32`, `bf16`, `fp16`, `fp64` | `auto`: bf16 on CUDA, else fp32 |
 | `PRETRAINING_GAIN_COMPILE`       | `yes`, `no`                   | `no`: networks run as written |
 | `PRETRAINING_GAIN_THREADS`       | a whole number to 1024        | torch's own choice            |

@@ -110,9 +110,9 @@ def read_record(run: Run) -> Record:
 
 
 def is_finished(run: Run) -> bool:
-    """Whether the record exists and its weights or predictions are whole; names damaged ones in one line on stderr.
+    """Say whether the record exists and its weights or predictions are whole; report damaged ones on stderr.
 
-    Removes the state of a finished run, which a kill right after its end may have left.
+    Removes the checkpoint of a finished run, which a kill right after its end may have left.
     """
     outcome = run.predictions_path if run.downstream else run.weights_path
     if not (run.record_path.exists() and outcome.exists()):

@@ -44,7 +44,7 @@ class Download:
 
 @dataclass(frozen=True)
 class Drawing:
-    """How the preparation draws an evaluation set.
+    """A way to draw an evaluation set during preparation.
 
     `wanted(images)` says whether the study evaluates on a drawn set. `draw(images, training_hashes, each, on_class)`
     draws it unless it exists and returns the classes with fewer images than wanted. `checksum(images)` identifies it.
@@ -57,7 +57,7 @@ class Drawing:
 
 @dataclass(frozen=True)
 class Preparation:
-    """How a dataset too large for memory is turned into packs (see `pretraining_gain.prepare`).
+    """A way to turn a dataset too large for memory into packs (see `pretraining_gain.prepare`).
 
     `part_name(images, split)` names a folder of packs by all that decides what is in it. `list_originals(images, rows,
     split)` lists the images of each class. `set_up(images)` runs first.

@@ -50,12 +50,10 @@ def hashed_modules(*modules: str) -> dict[str, Path]:
 def inputs_of(notebook: Path) -> list[Path]:
     """Return the files of the package that `notebook` (or a module) depends on.
 
-    These are modules that it imports, transitively, modules that declare its figures, and the tables of `metadata/` that
-    they name. The class tables of a study follow from the study.
+    These are modules that it imports, transitively, and the tables of `metadata/` that they name. The class tables of a
+    study follow from the study.
     """
-    figures = Path(PACKAGE, "tell", "figures").glob("*.py") if notebook.suffix == ".ipynb" else ()
-    drawn = [f"{_NAME}.tell.figures.{path.stem}" for path in figures if notebook.stem in _strings(path)]
-    sources = [*_reached([*_imports(_tree_of(notebook)), *drawn], within=f"{_NAME}.").values()]
+    sources = [*_reached(_imports(_tree_of(notebook)), within=f"{_NAME}.").values()]
     sources += [notebook] if notebook.suffix == ".py" else []
     tables = {table for path in sources for table in _read(path, path.stat().st_mtime_ns)[2]}
     return sorted([*sources, *(PACKAGE / "metadata" / table for table in tables)])

@@ -1,4 +1,4 @@
-"""Training recipes as data, each value with where it comes from (paper, Appendix D.2)."""
+"""Declare training recipes as data, each value with its source (paper, Appendix D.2)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pretraining_gain.errors import Given
 PAPER = "paper D.2"
 ASSUMED = "assumed"
 CHOSEN = "chosen for this study"
-#: The least and the largest side of an image.
+#: Smallest and largest side of an image.
 SIZES_PX = (8, 1024)
 _SidePx = Annotated[int, Field(ge=SIZES_PX[0], le=SIZES_PX[1])]
 
@@ -22,7 +22,7 @@ class Recipe(Given):
     epochs: int = Field(gt=0)
     batch_size: int = Field(gt=1, description="global batch, over all devices")
     lr: float = Field(gt=0, description="learning rate of the first epochs")
-    lr_step_epochs: int = Field(gt=0, description="the learning rate is divided by 10 every so many epochs")
+    lr_step_epochs: int = Field(gt=0, description="epochs after which the learning rate is divided by 10, again and again")
     momentum: float = Field(ge=0, lt=1)
     weight_decay: float = Field(ge=0)
     freeze_backbone: bool = Field(description="train only the head")
@@ -32,10 +32,10 @@ class Recipe(Given):
     frozen_views: int = Field(
         ge=0,
         le=1000,
-        description="0: a frozen backbone sees fresh augmentation each epoch; else so many augmented views of each image, "
-        "whose features are computed once",
+        description="0: a frozen backbone sees fresh augmentation each epoch; else the number of augmented views per image "
+        "whose features are cached",
     )
-    image_size_px: _SidePx = Field(description="side of what the network sees")
+    image_size_px: _SidePx = Field(description="side of the network's input")
     resize_px: _SidePx = Field(description="side to which an image is decoded (short side, central square)")
     crop_scale_min: float = Field(gt=0, le=1, description="smallest share of the area that a training crop keeps")
     flip: bool = Field(description="mirror half of the training images")
@@ -68,8 +68,8 @@ _IMAGES = {
 _FROZEN = {"frozen_batchnorm": ("eval", ASSUMED), "frozen_views": (0, ASSUMED)}
 _TRAINABLE = {"freeze_backbone": (False, PAPER)} | _FROZEN
 
-#: The paper's three recipes: name -> field -> (value, where it comes from).
-#: For finetuning the paper says "same" without naming the start lr, so there it is assumed.
+#: The paper's three recipes: name -> field -> (value, source). For finetuning the paper says "same" without naming the start
+#: lr, so that is assumed.
 PAPER_RECIPES: dict[str, dict[str, tuple[object, str]]] = {
     "pretrain": _SGD
     | _IMAGES

@@ -1,4 +1,4 @@
-"""Loaded by every Python that the campaign starts: a SIGKILL of this very process at a point that FAULT_POINT names.
+"""Send SIGKILL to this process at a point that FAULT_POINT names; loaded by every Python that the campaign starts.
 
 `train:N`, `evaluate:N`: before the N-th batch. `half:TEXT:N`, `whole:TEXT:N`: when the N-th file with TEXT in its name is
 half, or wholly, written under its temporary name. `before:TEXT:N`, `after:TEXT:N`: around its N-th renaming.

@@ -53,7 +53,7 @@ class Dials(Options):
 
 
 class Look(NamedTuple):
-    """How a class is drawn: outline, two proportions, and pattern."""
+    """The look of a class: outline, two proportions, and pattern."""
 
     body: str
     girth: float

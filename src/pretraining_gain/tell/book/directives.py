@@ -49,19 +49,16 @@ class NumberRole(SphinxRole):
     """{n}`NOTEBOOK.KEY FORMAT [STUDY]`: a number of an executed notebook, with sign and unit as the format says."""
 
     def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
-        try:
-            text = self._formatted()
-        except InputError as error:
-            logger.warning("%s", error, location=self.get_location())
-            text = "?"
-        return [nodes.inline(self.rawtext, text, classes=["pasted-text"])], []
-
-    def _formatted(self) -> str:
         name, *form = self.text.split()
         known = [*self.env.config.book_studies, *studies_here(self.env)]
         study = form.pop() if form and form[-1] in known else studies_here(self.env)[0]
         notebook, _, key = name.partition(".")
-        return format_number(executed_for(self.env, notebook, study).value, key, " ".join(form))
+        try:
+            text = format_number(executed_for(self.env, notebook, study).value, key, " ".join(form))
+        except InputError as error:
+            logger.warning("%s", error, location=self.get_location())
+            text = "?"
+        return [nodes.inline(self.rawtext, text, classes=["pasted-text"])], []
 
 
 class VerdictRole(SphinxRole):
@@ -73,18 +70,15 @@ class VerdictRole(SphinxRole):
         study = named or studies_here(self.env)[0]
         self.env.note_dependency(str(ledger_path(study)))
         try:
-            found = {verdict.claim: verdict.verdict for verdict in read_ledger(study).verdicts}.get(
-                claim, "no such claim"
-            )
+            verdicts = {verdict.claim: verdict.verdict for verdict in read_ledger(study).verdicts}
+            found = verdicts.get(claim, "no such claim")
         except InputError as error:
             found = str(error)
         if said != found:
             text = "a sentence rests on %s being %r in study %s, but the ledger says: %s"
             logger.warning(text, claim, said, study, found, location=self.get_location())
-        link = addnodes.pending_xref(
-            "", refdomain="std", reftype="ref", reftarget=f"claim-{claim.lower()}", refexplicit=True
-        )
-        link += nodes.inline("", said)
+        place = {"reftype": "ref", "reftarget": f"claim-{claim.lower()}"}
+        link = addnodes.pending_xref("", nodes.inline("", said), refdomain="std", refexplicit=True, **place)
         return [link], []
 
 
@@ -240,7 +234,8 @@ _FACTS = ["verdict", "effect, 95\u00a0% interval", "detectable", "evidence"]
 
 
 def _facts(words: dict[str, str | float], claim: str) -> list[str]:
-    return [str(words[name]) for name in (claim, *(f"{claim}_{what}" for what in ("effect", "detectable", "evidence")))]
+    names = (claim, *(f"{claim}_{what}" for what in ("effect", "detectable", "evidence")))
+    return [str(words[name]).replace("-", "−") for name in names]
 
 
 def _table(head: list[str], rows: list[list[str]]) -> str:

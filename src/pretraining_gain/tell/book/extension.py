@@ -31,13 +31,16 @@ def setup(app: Sphinx) -> dict[str, Any]:
 
 
 def _version() -> int:
-    """Return a number that changes with the code that makes pages and with the static files: then Sphinx re-makes all pages.
+    """Return a number that changes with the code that makes pages, the static files and the table of contents.
 
-    Without it Sphinx does not even copy a changed stylesheet while no page has changed.
+    When it changes, Sphinx re-makes all pages. Otherwise, while no page has changed, it would not even copy a changed
+    stylesheet, and pages that did not change would list the old contents.
     """
-    folders = (Path(__file__).parent, project_root() / "book" / "_static")
+    root = project_root()
+    folders = (Path(__file__).parent, root / "book" / "_static")
     sources = [path for folder in folders for path in sorted(folder.rglob("*.*")) if path.suffix != ".pyc"]
-    return zlib.crc32(b"".join(path.read_bytes() for path in sources))
+    contents = [path for path in [root / "_build" / "_toc.yml"] if path.exists()]
+    return zlib.crc32(b"".join(path.read_bytes() for path in [*sources, *contents]))
 
 
 def _without_thebe(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: object) -> None:

@@ -43,16 +43,12 @@ def percent(value: float, decimals: int = 1) -> str:
     return f"{100 * value:.{decimals}f}\u00a0%".replace("-", "−")
 
 
-def _text(value: Any) -> str:
-    return str(value)
-
-
 _UNITS: dict[str, Callable[[Any], str]] = {
     "points": points,
     "percent": percent,
     "whole-percent": lambda value: percent(value, 0),
     "count": lambda value: f"{int(value):,}",
-    "text": _text,
+    "text": str,
 }
 #: What a chapter may ask for; `interval` names its level, `range` gives the ends only.
 FORMATS = [*_UNITS, *(f"{unit} {extent}" for unit in ("points", "percent") for extent in ("interval", "range"))]

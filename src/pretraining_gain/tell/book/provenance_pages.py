@@ -44,6 +44,8 @@ def add_links(app: Sphinx, page: str, template: str, context: dict[str, Any], do
 
     def links(place: re.Match[str]) -> str:
         notebook, name = place[1] or page, place[2]
+        if app.builder.name == "singlehtml":  # paper has no links to files, and one page for all notebooks
+            return ""
         if name not in provenance_on(app.env, notebook):
             logger.warning("figure %r has no provenance in any executed notebook", name, location=page)
             return ""

@@ -14,12 +14,11 @@ from typing import TYPE_CHECKING, Any, cast
 from docutils import nodes
 from sphinx import addnodes
 from sphinx.domains.std import StandardDomain
-from sphinx.util.docutils import SphinxDirective
 
-from pretraining_gain.errors import InputError
 from pretraining_gain.paths import make_writable, project_root, results_of, write_atomically
 from pretraining_gain.plan.record import read_record
 from pretraining_gain.plan.studies import load_study
+from pretraining_gain.tell.book.directives import BookDirective
 from pretraining_gain.tell.book.executed import EXECUTED, Executed, read_executed
 from pretraining_gain.tell.book.provenance_pages import RERUN
 from pretraining_gain.tell.book.rerun import (
@@ -79,31 +78,18 @@ def figures_of(notebook: Executed) -> dict[str, tuple[str, list[str]]]:
     return found
 
 
-class _FromRecords(SphinxDirective):
-    """A directive that turns an `InputError` about a record into an error of the chapter."""
-
-    def run(self) -> list[nodes.Node]:
-        try:
-            return self.made()
-        except InputError as error:
-            raise self.error(str(error)) from None
-
-    def made(self) -> list[nodes.Node]:
-        raise NotImplementedError
-
-
-class RerunFigures(_FromRecords):
+class RerunFigures(BookDirective):
     """{rerun-figures} STUDY: the command of each executed notebook of STUDY, or of no study, with its figures."""
 
     optional_arguments = 1
 
-    def made(self) -> list[nodes.Node]:
+    def make(self) -> list[nodes.Node]:
         entries = []
         for notebook in executed_in(self.env, self.arguments[0] if self.arguments else ""):
             self.env.note_dependency(str(notebook.path))
             self.env.note_dependency(str(project_root() / "notebooks" / notebook.path.name))
             page = addnodes.pending_xref("", nodes.inline("", notebook.title), refdomain="std", reftype="doc",
-                                         reftarget=f"/{notebook.page}", refexplicit=True, refdoc=RERUN)  # fmt: skip
+                                         reftarget=f"/{notebook.page}", refexplicit=True, refdoc=self.env.docname)  # fmt: skip
             entry = nodes.container("", nodes.paragraph("", "", page, classes=["rerun-title"]), classes=["rerun-entry"])
             items = [self._figure(name, *facts) for name, facts in figures_of(notebook).items()]
             entry += [nodes.bullet_list("", *items)] if items else []
@@ -129,13 +115,13 @@ def _anchor(notebook: Executed) -> str:
     return f"rerun-{place_of(notebook).replace('/', '-')}"
 
 
-class RerunRuns(_FromRecords):
+class RerunRuns(BookDirective):
     """{rerun-runs} STUDY …: a table of the runs of these studies, and a box with the command of the chosen run."""
 
     required_arguments = 1
     optional_arguments = 99
 
-    def made(self) -> list[nodes.Node]:
+    def make(self) -> list[nodes.Node]:
         studies = {load_study(one).name: one for one in self.arguments}
         for study in filter(was_run, self.arguments):
             self.env.note_dependency(str(results_of(load_study(study).name) / "costs.csv"))

@@ -18,7 +18,7 @@ PAGES = "book/studies"
 
 def own_studies(root: Path) -> list[str]:
     """Return every other study that has results and executed notebooks: a reader's own."""
-    folders = sorted(path.name for path in (root / EXECUTED).iterdir() if notebooks_of(root, path.name))
+    folders = sorted(path.name for path in (root / EXECUTED).glob("*/") if notebooks_of(root, path.name))
     shown = book_studies()
     return [name for name in folders if name not in shown and (results_of(name) / "runs.csv").exists()]
 

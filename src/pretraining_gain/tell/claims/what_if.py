@@ -29,7 +29,7 @@ Level = Literal["supercategory", "order", "family", "name"]
 
 
 class Settings(Parameters):
-    """What a reader may change; None keeps the book's choice.
+    """Settings that a reader may change; None keeps the book's choice.
 
     `margin` replaces the bound of parts that say *equal*, `threshold` that of parts that say *greater*; both are fractions
     (0.03: three points). `without`: groups of `level` to leave out. `seeds`: those to keep.
@@ -84,7 +84,7 @@ def _narrow(evaluation: Evaluation, settings: Settings) -> Evaluation:
         if rows:
             seeds_of[arm] = [seeds[row] for row in rows]
             correct[arm] = evaluation.correct[arm][rows][:, images]
-    shown = {"labels": evaluation.labels[images], "image_ids": evaluation.image_ids[images]}
+    shown: dict[str, Any] = {"labels": evaluation.labels[images], "image_ids": evaluation.image_ids[images]}
     return replace(evaluation, seeds_of=seeds_of, correct=correct, **shown)
 
 
@@ -102,7 +102,7 @@ def _gain_by_group(claim: Claim, evidence: Evidence) -> pd.DataFrame:
         species = species_of(part, evaluation)
         if part.column and 0 < species[part.column].nunique() < len(species):
             values = evidence.contrast(part.weights)
-            return group_means(values, evaluation.labels, species[part.column], resample_classes=True)[columns]
+            return group_means(values, evaluation.labels, species[part.column], resample_classes=True)[columns]  # type: ignore[arg-type]
     return pd.DataFrame(columns=columns)
 
 

@@ -22,10 +22,15 @@ from pretraining_gain.tell.figures import (  # noqa: F401
 )
 from pretraining_gain.tell.figures.declare import DECLARED, Figure, Files, Html, Runs, StudyFile, figure
 
-__all__ = ["FIGURES", "Figure", "Files", "Html", "Runs", "StudyFile", "figure"]
+__all__ = ["FIGURES", "Figure", "Files", "Html", "Runs", "StudyFile", "figure", "figures_of"]
 
 #: Key -> figure, in the order of the notebooks.
 FIGURES: dict[str, Figure] = DECLARED
 _IN_ORDER = sorted(FIGURES.items(), key=lambda item: item[1].notebook)
 FIGURES.clear()
 FIGURES.update(_IN_ORDER)
+
+
+def figures_of(notebook: str) -> list[Figure]:
+    """Return the figures that a notebook such as `11_subsets` draws; all figures if `notebook` is empty."""
+    return [one for one in FIGURES.values() if notebook in ("", one.notebook)]

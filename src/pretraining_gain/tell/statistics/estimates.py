@@ -145,7 +145,9 @@ def estimate_difference(
 
 def _estimate(combined: Total, n_seeds: int, n_classes: int, n_images: int) -> Estimate:
     se = float(np.sqrt(combined.variance[0]))
-    seeds, units, shared = (float(part[0]) for part in (combined.seed_variance, combined.unit_variance, combined.shared))
+    seeds, units, shared = (
+        float(part[0]) for part in (combined.seed_variance, combined.unit_variance, combined.shared)
+    )
     sources = Sources(seeds, units, shared, n_seeds, float(combined.unit_df[0]))
     return Estimate(float(combined.mean[0]), se, float(combined.df[0]), n_seeds, n_classes, n_images, sources=sources)
 

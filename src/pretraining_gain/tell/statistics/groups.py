@@ -170,8 +170,7 @@ def _resample_images(table: _Table, _closed: Total, draws: int, rng: np.random.G
     deviations = np.zeros((len(table.sizes), draws), dtype=np.float32)
     starts = np.cumsum(table.n_images) - table.n_images
     mixed = (table.sizes[table.group] > 1) & (table.n_images > 1)
-    orders = rng.permuted(np.tile(np.arange(draws, dtype=np.int32), (int(mixed.sum()), 1)), axis=1)
-    orders = iter(orders)
+    orders = iter(rng.permuted(np.tile(np.arange(draws, dtype=np.int32), (int(mixed.sum()), 1)), axis=1))
     for size in np.unique(table.n_images[table.n_images > 1]):
         members = np.flatnonzero(table.n_images == size)
         # Squares in a resample fall short of the variance by (n - 1) / n.

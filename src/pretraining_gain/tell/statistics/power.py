@@ -1,4 +1,4 @@
-"""What a design can resolve: variance components, planned errors, power, smallest effects and margins."""
+"""Compute what a design can resolve: variance components, planned errors, power, smallest effects and margins."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from scipy.stats.qmc import Sobol
 from pretraining_gain.errors import InputError
 from pretraining_gain.tell.statistics.variance import checked, class_means, seed_variance, total
 
+#: Level of the one-sided tests, and the probability with which an effect is to be found.
+LEVEL, POWER = 0.05, 0.8
 _QUANTILES = (np.arange(1000) + 0.5) / 1000
 # Evenly spread points of the unit cube: chance in the mean squares of seeds, of units, and of both.
 _LUCK = (Sobol(3, scramble=False).random(1024).T + 0.5 / 1024) % 1
@@ -116,38 +118,25 @@ def _planned(seeds: float, units: float, shared: float, n_seeds: int, unit_df: f
     dfs = np.array([n_seeds - 1, unit_df, unit_df * (n_seeds - 1)])[:, None]
     by_seeds, by_units, common = np.array([[seeds + shared], [units], [shared]]) * chdtri(dfs, _LUCK) / dfs
     variance, df = total(by_seeds, by_units, common, n_seeds, unit_df)
-    critical = stdtrit(df, 0.95) * np.sqrt(variance) / se
-    found = brentq(lambda effect: ndtr(effect - critical).mean() - 0.8, 0, critical.max() + 1)
-    return se, _matching_df(found, unit_df)
+    critical = stdtrit(df, 1 - LEVEL) * np.sqrt(variance) / se
+    found = brentq(lambda effect: ndtr(effect - critical).mean() - POWER, 0, critical.max() + 1)
+    # The degrees of freedom, at most `unit_df`, with which an effect of `found` standard errors has that power.
+    if power_at(found, 1.0, unit_df) <= POWER:
+        return se, float(unit_df)
+    return se, float(brentq(lambda df: power_at(found, 1.0, df) - POWER, 0.5, unit_df))
 
 
-def _matching_df(found: float, most: float) -> float:
-    """Return the degrees of freedom, at most `most`, with which an effect of `found` standard errors has power 0.8."""
-    if power_at(found, 1.0, most) <= 0.8:
-        return float(most)
-    return float(brentq(lambda df: power_at(found, 1.0, df) - 0.8, 0.5, most))
-
-
-def power_at(effect: float, se: float, df: float, *, alpha: float = 0.05, sides: int = 1) -> float:
-    """Return the probability that a true `effect` (units of `se`) is found at level `alpha`: noncentral t."""
-    if sides not in (1, 2):
-        raise InputError(f"sides {sides!r} is not accepted; accepted: 1, 2")
+def power_at(effect: float, se: float, df: float) -> float:
+    """Return the probability that a one-sided test finds a true `effect` (units of `se`): noncentral t."""
     if not df > 0:
         return 0.0
     if not se > 0:
-        return float(effect > 0 or (sides == 2 and effect < 0))
-    critical, shift = stdtrit(df, 1 - alpha / sides), effect / se
-    upper = 1 - nctdtr(df, shift, critical)
-    return float(upper + (nctdtr(df, shift, -critical) if sides == 2 else 0.0))
+        return float(effect > 0)
+    return float(1 - nctdtr(df, effect / se, stdtrit(df, 1 - LEVEL)))
 
 
-def smallest_detectable(se: float, df: float, *, alpha: float = 0.05, power: float = 0.8, sides: int = 1) -> float:
-    """Return the true effect that a test at level `alpha` finds with probability `power`; infinite without df."""
-    return _smallest(lambda effect: power_at(effect, se, df, alpha=alpha, sides=sides), se, df, alpha, power)
-
-
-def equivalence_power(margin: float, se: float, df: float, *, alpha: float = 0.05) -> float:
-    """Return the probability that two one-sided tests at `alpha` show a true difference of 0 to be within `margin`.
+def equivalence_power(margin: float, se: float, df: float) -> float:
+    """Return the probability that two one-sided tests show a true difference of 0 to be within `margin`.
 
     The estimate is normal and its variance chi-squared, averaged over 1,000 quantiles.
     """
@@ -156,24 +145,27 @@ def equivalence_power(margin: float, se: float, df: float, *, alpha: float = 0.0
     if not se > 0:
         return float(margin > 0)
     spread = np.sqrt(chdtri(df, _QUANTILES) / df)
-    room = np.maximum(margin / se - stdtrit(df, 1 - alpha) * spread, 0)
+    room = np.maximum(margin / se - stdtrit(df, 1 - LEVEL) * spread, 0)
     return float((2 * ndtr(room) - 1).mean())
 
 
-def smallest_margin(se: float, df: float, *, alpha: float = 0.05, power: float = 0.8) -> float:
-    """Return the smallest equivalence margin that a true difference of 0 satisfies with probability `power`."""
-    return _smallest(lambda margin: equivalence_power(margin, se, df, alpha=alpha), se, df, alpha, power)
+def smallest_detectable(se: float, df: float) -> float:
+    """Return the true effect that a one-sided test finds with probability 0.8; infinite without df."""
+    return _smallest(power_at, se, df)
 
 
-def _smallest(power_of: Callable[[float], float], se: float, df: float, alpha: float, power: float) -> float:
-    """Return where `power_of`, which grows with its argument, reaches `power`."""
-    if not alpha < power < 1:
-        raise InputError(f"power {power} is not possible; accepted: between the level {alpha} and 1")
+def smallest_margin(se: float, df: float) -> float:
+    """Return the smallest equivalence margin that a true difference of 0 satisfies with probability 0.8."""
+    return _smallest(equivalence_power, se, df)
+
+
+def _smallest(power_of: Callable[[float, float, float], float], se: float, df: float) -> float:
+    """Return where `power_of`, which grows with its first argument, reaches `POWER`."""
     if not df > 0:
         return float("inf")
     if not se > 0:
         return 0.0
     high = se
-    while power_of(high) < power:
+    while power_of(high, se, df) < POWER:
         high *= 2
-    return float(brentq(lambda size: power_of(size) - power, 0, high, xtol=1e-9 * se, rtol=1e-9))
+    return float(brentq(lambda size: power_of(size, se, df) - POWER, 0, high, xtol=1e-9 * se, rtol=1e-9))

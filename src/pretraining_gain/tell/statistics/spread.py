@@ -1,4 +1,4 @@
-"""How much groups of classes differ beyond what classes within a group do."""
+"""How much groups of classes (families, supercategories) differ beyond what classes within a group do."""
 
 from __future__ import annotations
 
@@ -19,9 +19,8 @@ from pretraining_gain.tell.statistics.variance import checked, class_means, seed
 class GroupSpread:
     """The standard deviation `sd` between groups (units of the values), its 95 % interval and its two tests.
 
-    `p_different`: H0 *all groups have one mean*. `p_equivalent`: H0 *the standard deviation is `margin` or more*.
-    `smallest_detectable` and `smallest_margin`: the true SD that is found, and the margin that a true SD of 0 satisfies,
-    with probability 0.8 at level 0.05, given how much classes vary within groups.
+    `p_different`: H0 *all groups have one mean*. `p_equivalent`: H0 *the standard deviation is the margin or more*.
+    `smallest_margin`: what a true SD of 0 satisfies with probability 0.8 at level 0.05, as classes vary within groups.
     """
 
     sd: float
@@ -29,12 +28,8 @@ class GroupSpread:
     high: float
     p_different: float
     p_equivalent: float
-    margin: float
-    smallest_detectable: float
     smallest_margin: float
-    df_between: float
     df_within: float
-    n_groups: int
     n_classes: int
 
 
@@ -63,8 +58,17 @@ def group_spread(values: np.ndarray, labels: np.ndarray, group_of_class: pd.Seri
     error, df_within = _error_of_groups(means, by_group, index, sizes)
     # Classes without any spread: a noncentrality that the distribution's code can still evaluate.
     error = max(error, margin**2 * n_classes / 1e5)
-    f_value = anova_generic(by_group.mean(axis=0), np.full(n_groups, error), sizes, use_var="equal").statistic
-    return _spread(float(f_value), error, (n_groups - 1, df_within), sizes, margin)
+    df = (n_groups - 1, df_within)
+    f_value = float(anova_generic(by_group.mean(axis=0), np.full(n_groups, error), sizes, use_var="equal").statistic)
+    equivalence = equivalence_oneway_generic(f_value, n_groups, sizes, margin**2 / error, df, margin_type="f2")
+    passing = f_distribution.ppf(0.8, *df)  # what a true SD of 0 stays below with probability 0.8
+    noncentralities = [max(0.0, f_value - 1) * df[0]]
+    noncentralities += [
+        _noncentrality(at, probability, df) for at, probability in ((f_value, 0.975), (f_value, 0.025), (passing, 0.05))
+    ]
+    sd, low, high, smallest_margin = (float(np.sqrt(one * error / n_classes)) for one in noncentralities)
+    tests = float(f_distribution.sf(f_value, *df)), float(equivalence.pvalue)
+    return GroupSpread(sd, low, high, *tests, smallest_margin, df_within, n_classes)
 
 
 def _error_of_groups(
@@ -78,50 +82,26 @@ def _error_of_groups(
     centred = by_group - means.mean(axis=1, keepdims=True)
     seed_by_group = (seed_variance(centred) * sizes).sum() / df_groups
     excess = max(0.0, seed_by_group - seed_by_class)
-    error = classes + excess
     if not excess:
-        return float(error), df_classes
-    unsure = classes**2 / df_classes + (seed_by_group**2 + seed_by_class**2 * df_groups / df_classes) / (
-        (n_seeds - 1) * df_groups
-    )
+        return float(classes), df_classes
+    unsure = classes**2 / df_classes
+    unsure += (seed_by_group**2 + seed_by_class**2 * df_groups / df_classes) / ((n_seeds - 1) * df_groups)
     # Satterthwaite's; a difference of mean squares can push it below the part with the fewest.
-    return float(error), max(float(error**2 / unsure), min((n_seeds - 1) * df_groups, df_classes))
+    df = max(float((classes + excess) ** 2 / unsure), min((n_seeds - 1) * df_groups, df_classes))
+    return float(classes + excess), df
 
 
-def _spread(f_value: float, error: float, df: tuple[int, float], sizes: np.ndarray, margin: float) -> GroupSpread:
-    """Return tests, interval and power of a between-group SD; noncentrality = classes × SD² / error."""
-    unit = error / sizes.sum()
-    equivalence = equivalence_oneway_generic(f_value, len(sizes), sizes, margin**2 / error, df, margin_type="f2")
-    at = {
-        "low": _noncentrality(f_value, df, 0.975),
-        "high": _noncentrality(f_value, df, 0.025),
-        "sd": max(0.0, f_value - 1) * df[0],
-        "smallest_detectable": _noncentrality(f_distribution.ppf(0.95, *df), df, 0.2),
-        "smallest_margin": _noncentrality(f_distribution.ppf(0.8, *df), df, 0.05),
-    }
-    return GroupSpread(
-        **{name: float(np.sqrt(noncentrality * unit)) for name, noncentrality in at.items()},
-        p_different=float(f_distribution.sf(f_value, *df)),
-        p_equivalent=float(equivalence.pvalue),
-        margin=margin,
-        df_between=df[0],
-        df_within=df[1],
-        n_groups=len(sizes),
-        n_classes=int(sizes.sum()),
-    )
+def _noncentrality(f_value: float, probability: float, df: tuple[int, float]) -> float:
+    """Return the noncentrality with which F falls below `f_value` with this probability, 0 where none does.
 
-
-def _noncentrality(f_value: float, df: tuple[int, float], probability: float) -> float:
-    """Return the noncentrality with which F falls below `f_value` with this probability, 0 where none does."""
-
-    def below(noncentrality: float) -> float:
-        return ncfdtr(*df, noncentrality, f_value) - probability
-
+    scipy's `ncfdtrinc` finds it to four digits only.
+    """
     if f_distribution.cdf(f_value, *df) <= probability:
         return 0.0
     high = 1.0
-    while below(high) > 0:
+    while ncfdtr(*df, high, f_value) > probability:
         high *= 2
         if high > 1e7:
             return float("inf")
-    return float(brentq(below, high / 2 if high > 1 else 0.0, high))
+    missing = lambda noncentrality: ncfdtr(*df, noncentrality, f_value) - probability  # noqa: E731
+    return float(brentq(missing, high / 2 if high > 1 else 0.0, high))

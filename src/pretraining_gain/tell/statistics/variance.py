@@ -161,7 +161,9 @@ def seed_variance(by_seed: np.ndarray) -> np.ndarray:
     return by_seed.var(axis=0, ddof=1) / n_seeds if n_seeds > 1 else np.zeros(by_seed.shape[1:])
 
 
-def critical_squared(part: np.ndarray, n_seeds: int, unit_df: np.ndarray, p: float) -> np.ndarray:
+def critical_squared(
+    part: np.ndarray | np.float64, n_seeds: int, unit_df: np.ndarray | np.float64, p: float
+) -> np.ndarray:
     """Return the squared critical value at probability `p`; `part`: the share of the variance that seeds cause.
 
     It lies `CAUTION` of the way from Satterthwaite's to Banerjee's weighted mean of t² (1960).
@@ -173,7 +175,11 @@ def critical_squared(part: np.ndarray, n_seeds: int, unit_df: np.ndarray, p: flo
 
 
 def total(
-    seeds: np.ndarray | float, units: np.ndarray | float, shared: np.ndarray | float, n_seeds: int, unit_df: np.ndarray | float
+    seeds: np.ndarray | float,
+    units: np.ndarray | float,
+    shared: np.ndarray | float,
+    n_seeds: int,
+    unit_df: np.ndarray | float,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return variance and degrees of freedom of a mean from its parts, of any shape.
 

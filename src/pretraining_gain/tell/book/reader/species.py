@@ -46,13 +46,14 @@ class SpeciesList(SphinxDirective):
         study = load_study(self.arguments[0]).name
         results = results_of(study) / "runs.csv"
         self.env.note_dependency(str(results))
+        up = "../" * (self.env.docname.count("/") - 1)  # the explorer is in the folder of the chapters
         items, std = [], cast(StandardDomain, self.env.get_domain("std"))
         for key, name, target, what in species_of(self.arguments[0]).itertuples(index=False):
             anchor = nodes.make_id(f"species-{study}-{key}")
             std.note_object("species", f"{name} ({study})", anchor, location=self.get_location())
             shown: nodes.Node = nodes.strong("", name)
             if results.exists():
-                shown = nodes.reference("", name, refuri=explorer_link(study, target, name), internal=True)
+                shown = nodes.reference("", name, refuri=up + explorer_link(study, target, name), internal=True)
             about = nodes.inline("", f" {what}" if what else "", classes=["species-taxa"])
             items.append(nodes.list_item("", nodes.paragraph("", "", shown, about), ids=[anchor]))
         return [nodes.bullet_list("", *items, classes=["species-list"])]
