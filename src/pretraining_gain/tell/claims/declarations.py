@@ -25,18 +25,19 @@ ARMS, GROUPS, SPREAD, SHARE = "arms", "groups", "spread", "share"
 
 
 class Kind(NamedTuple):
-    """A kind of part: its estimand, its unit when shown (the value is a fraction), and whether it has a sign."""
+    """The unit of a kind's estimate, shown times 100, and whether the estimate has a sign."""
 
-    estimates: str
     unit: Literal["points", "%"]
     signed: bool
 
 
+#: Kinds of parts: a weighted sum of arms; and of the gain, the mean over one group of species minus that over another,
+#: the standard deviation between the true means of groups of species, the share of species above 0.
 KINDS = {
-    ARMS: Kind("weighted sum of the top-1 of arms", "points", True),
-    GROUPS: Kind("mean over one group of species minus mean over another", "points", True),
-    SPREAD: Kind("standard deviation between the true means of groups of species", "points", False),
-    SHARE: Kind("share of species whose mean comes out above 0", "%", False),
+    ARMS: Kind("points", True),
+    GROUPS: Kind("points", True),
+    SPREAD: Kind("points", False),
+    SHARE: Kind("%", False),
 }
 
 
@@ -86,9 +87,9 @@ class Part:
 
 @dataclass(frozen=True)
 class Claim:
-    """A claim in our words, the paper's section and the book's figure, what is estimated, and what its parts are.
+    """A claim: its text in our words, the paper's section, the key of its figure, what is estimated, and its parts.
 
-    `build` makes the parts from a study and the name of its downstream in `domain`.
+    `build` makes the parts from a study and the name of its downstream in `domain`. To add a claim, append one to `CLAIMS`.
     """
 
     id: str
