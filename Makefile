@@ -14,10 +14,10 @@ SNAKEMAKE := $(BIN)/python -m snakemake --profile "profiles/$(PROFILE)" $(if $(J
 reproduce: $(READY)
 	$(SNAKEMAKE) --config study="$(STUDY)" && echo "The book is at $(CURDIR)/_build/html/index.html"
 
-# While you edit: style, types, and the tests that need no book, browser, training or cluster.
+# While you edit: style, types, and the tests that need no book, browser, cluster or long run.
 check: $(READY)
 	$(BIN)/python -m ruff check src tests && $(BIN)/python -m mypy
-	$(BIN)/python -m pytest -n 2 -m "not book and not browser and not slurm and not training"
+	$(BIN)/python -m pytest -n 2 -m "not book and not browser and not slurm and not slow"
 
 test: $(READY) browser
 	$(BIN)/python -m ruff check src tests && $(BIN)/python -m mypy && $(BIN)/python -m pytest

@@ -32,20 +32,22 @@ from pretraining_gain.tell.results.tables import write_tables
 ROOT = Path(__file__).resolve().parents[1]
 os.environ.setdefault("PRETRAINING_GAIN_THREADS", "1")
 PATIENCE_MS = 300_000  # bounds every wait in the browser, so that a hanging page fails; no measure of speed
-#: Modules that train networks, or run notebooks and workflows in processes of their own.
-TRAINING = (
-    "test_bench", "test_compute", "test_devices", "test_faults", "test_features", "test_machine", "test_notebooks",
-    "test_paper_study", "test_playground", "test_playground_lab", "test_resume", "test_slurm", "test_toy", "test_workflow",
+#: Modules that train networks, run notebooks and workflows, or simulate many studies.
+SLOW = (
+    "test_bench", "test_compute", "test_controls", "test_devices", "test_faults", "test_features", "test_machine",
+    "test_notebooks", "test_paper_study", "test_playground", "test_playground_lab", "test_resume", "test_slurm", "test_toy",
+    "test_workflow",
 )  # fmt: skip
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark tests by what they need, so that `make check` can leave them out."""
+    """Mark tests by what they need, so that `make check` can leave them out: fixtures, slow modules, commands of their own."""
     for item in items:
         for name in {"book", "browser"} & set(getattr(item, "fixturenames", ())):
             item.add_marker(name)
-        if item.path.stem in TRAINING:
-            item.add_marker("training")
+        if item.path.stem in SLOW or "subprocess" in item.function.__code__.co_names:
+            item.add_marker("slow")
+
 
 RECIPE = Recipe(
     epochs=3, batch_size=16, lr=0.05, lr_step_epochs=2, momentum=0.9, weight_decay=1e-4, freeze_backbone=False,

@@ -1,9 +1,10 @@
-"""The cost ledger: every run is in it once, and whatever is added up comes to the same."""
+"""The cost ledger: it has every run once, and every way of adding up gives the same total."""
 
 from __future__ import annotations
 
 import json
 
+import pandas as pd
 import pytest
 from conftest import ROOT, simulate_results
 
@@ -12,8 +13,14 @@ from pretraining_gain.plan.costs import Plan
 from pretraining_gain.plan.studies import load_study
 from pretraining_gain.tell.claims.declarations import CLAIMS
 from pretraining_gain.tell.results.evaluation import load_costs
-from pretraining_gain.tell.software.costs import ALL, Costs, runs_read
+from pretraining_gain.tell.software.costs import ALL, Costs
 from pretraining_gain.tell.software.price import figure_table, figures_as_run, sharing_table
+
+
+def needed(costs: Costs, downstreams: list[str], arms: list[str]) -> pd.DataFrame:
+    """Return the finetunings of these arms on these downstreams, and their pretrainings."""
+    finetunings = costs.runs["downstream"].isin(downstreams) & costs.runs["arm"].isin(arms)
+    return costs.runs[finetunings | costs.runs["run_id"].isin(costs.runs.loc[finetunings, "pretraining"])]
 
 
 @pytest.fixture
@@ -49,7 +56,7 @@ def test_rows_add_up_to_all_runs(costs, table):
 def test_a_figure_costs_its_finetunings_and_each_of_their_pretrainings_once(costs):
     """Figures 1 and 2: three finetunings of all classes, three from scratch, and three pretrainings."""
     assert costs.by_figure().at["Figure 1 and 2", "runs"] == 9
-    both = runs_read(costs.runs, ["field"], ["all-k24", "scratch"])
+    both = needed(costs, ["field"], ["all-k24", "scratch"])
     assert sorted(both["stage"]) == ["finetune"] * 6 + ["pretrain"] * 3
     expected = both["device_time_s"].sum() / 60
     assert costs.by_figure().at["Figure 1 and 2", "device time, min"] == pytest.approx(expected)
@@ -59,7 +66,7 @@ def test_a_claim_costs_what_its_tests_compare(costs):
     table = costs.by_claim()
     assert list(table.index) == [*(claim.id for claim in CLAIMS), ALL]
     assert table.loc[["C1", "C10", "C14", ALL], "runs"].tolist() == [9, 12, 9, 66]
-    same = runs_read(costs.runs, ["field", "field_frozen"], ["all-k24"])
+    same = needed(costs, ["field", "field_frozen"], ["all-k24"])
     assert table.at["C14", "device time, min"] == pytest.approx(same["device_time_s"].sum() / 60)
 
 

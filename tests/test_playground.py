@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-import gzip
-import io
 import time
-import xml.etree.ElementTree as ElementTree
 
 import nbformat
 import pandas as pd
 import pytest
 from bs4 import BeautifulSoup
-from conftest import ROOT, change_study
+from conftest import ROOT, change_study, simulate_results
 
 from pretraining_gain.errors import InputError
 from pretraining_gain.execute import execute
 from pretraining_gain.plan.runs import Run
 from pretraining_gain.plan.studies import load_study
 from pretraining_gain.playground.choices import Choice, missing_data, playground_root, scratch_partner, targets
-from pretraining_gain.playground.drawing import Curve, Row, curves_svg, gains_svg
 from pretraining_gain.playground.outcome import Outcome
 from pretraining_gain.playground.panel import Playground
+from pretraining_gain.playground.pictures import gains_widget, show_gains
 from pretraining_gain.playground.training import Training
 from pretraining_gain.playground.work import Work, in_words, predictions_of, record, record_of
 
 NOTEBOOK = ROOT / "notebooks" / "90_playground.ipynb"
-SVG = "{http://www.w3.org/2000/svg}"
 
 
 def trained(work: Work) -> list[str]:
@@ -115,51 +111,92 @@ def test_controls_offer_only_what_is_possible(results):
     assert all(control.description for control in controls.all)
 
 
-def test_it_trains_shows_curves_and_finds_the_gain_that_the_predictions_say(results, small_study):
+@pytest.fixture
+def done(results, small_study) -> Playground:
+    """A playground that trained 4 animal classes."""
+    playground = Playground(Choice(study=small_study, pool="animal", k=4))
+    playground.train()
+    assert playground.wait() == "done"
+    return playground
+
+
+def top1(run: Run) -> float:
+    table = pd.read_csv(predictions_of(run))
+    return (table["label"] == table["prediction"]).mean()
+
+
+@pytest.mark.training
+def test_while_training_only_stop_can_be_pressed(results, small_study):
     playground = Playground(Choice(study=small_study, pool="animal", k=4))
     assert "To do: pretraining, finetuning, training from scratch; about" in playground.plan.value
-    assert "nothing yet" in playground.results().iloc[0, 0]
     playground.train()
-    assert playground.train_button.disabled and not playground.stop_button.disabled and playground.controls.k.disabled
     playground.train()  # a second click starts nothing
+    disabled = [one.disabled for one in (playground.train_button, playground.stop_button, playground.controls.k)]
+    assert disabled == [True, False, True]
     assert playground.wait() == "done"
-    assert not playground.train_button.disabled and playground.stop_button.disabled and playground.bar.value == 1
-    work = Work(playground.controls.choice().run())
-    assert [len(epochs) for epochs in work.histories().values()] == [2, 2, 2] and work.to_do() == []
-    curves = ElementTree.fromstring(playground.curves.value)
-    assert len(curves.findall(f"{SVG}polyline")) == 6  # three trainings, top-1 and loss
-    own, other = (
-        pd.read_csv(io.BytesIO(gzip.decompress(predictions_of(run).read_bytes()))) for run in (work.run, work.scratch)
-    )
-    gain = (own["label"] == own["prediction"]).mean() - (other["label"] == other["prediction"]).mean()
+    assert [playground.train_button.disabled, playground.stop_button.disabled] == [False, True]
+
+
+@pytest.mark.training
+def test_training_finds_the_gain_that_the_predictions_say(done):
+    work = Work(done.controls.choice().run())
+    gain = top1(work.run) - top1(scratch_partner(work.run))
     outcome = Outcome.of(work.run)
-    assert outcome.gain == pytest.approx(gain, abs=1e-12) and outcome.low <= outcome.gain <= outcome.high
-    assert outcome.n_images == 120 and Outcome.of(work.scratch).gain is None
-    assert f"Done. Gain {gain:+.1%}" in playground.status.value and 'role="status"' in playground.status.value
-    assert "One seed" in playground.status.value and "120 evaluation images" in playground.status.value
-    assert "No stored runs to compare with" in playground.gain.value and 'class="mine"' in playground.gain.value
-    [row] = playground.results().to_dict("records")
-    assert row["study"] == "small" and row["pretrained on"] == "animal-k4" and float(row["gain"]) == pytest.approx(gain, abs=6e-4)
-    _finished_runs_are_used_again_and_stay_as_they_are(results, playground, work)
+    assert outcome.gain == pytest.approx(gain, abs=1e-12)
+    assert outcome.low <= outcome.gain <= outcome.high
+    assert outcome.n_images == 120
+    assert f"Done. Gain {100 * gain:+.1f} points" in done.status.value
+    assert "One seed" in done.status.value
+    [row] = done.results().to_dict("records")
+    assert (row["study"], row["pretrained on"], float(row["gain"])) == ("small", "animal-k4", pytest.approx(gain, abs=6e-4))
 
 
-def _finished_runs_are_used_again_and_stay_as_they_are(results, playground, work):
+@pytest.mark.training
+def test_the_run_from_scratch_has_no_gain(done):
+    assert Outcome.of(scratch_partner(done.controls.choice().run())).gain is None
+
+
+@pytest.mark.training
+def test_curves_show_every_epoch_and_the_gain_is_a_diamond(done):
+    """Three trainings of two epochs, top-1 and loss; no stored runs beside the reader's own."""
+    assert [list(trace.x) for trace in done.curves.data] == [[1, 2]] * 6
+    [own] = done.gains.data
+    assert (own.name, own.marker.symbol, list(own.y)) == ("yours", "diamond", ["yours: 4 animal classes, seed 0"])
+    assert "No stored runs to compare with" in done.remark.value
+
+
+@pytest.mark.training
+def test_finished_runs_of_the_study_are_reused_and_stay_as_they_are(results, done):
     assert all(path.is_relative_to(playground_root()) for path in results.rglob("*.json"))
     (playground_root() / "small").rename(results / "small")  # as if the study had made them
     kept = {path: path.read_bytes() for path in (results / "small").rglob("*") if path.is_file()}
-    playground.train()
-    assert not playground.train_button.disabled and len(playground.results()) == 1 and "Done. Gain" in playground.status.value
-    playground.controls.epochs.value = 1
-    assert "To do: finetuning, training from scratch;" in playground.plan.value
-    assert "used again: pretraining" in playground.plan.value
-    playground.train()
-    assert playground.wait() == "done" and len(playground.results()) == 2
-    made = record(playground.controls.choice().run())
-    start = work.steps()[0].run
-    assert len(made["history"]) == 1 and made["pretraining"] == f"{start.run_id}.{start.fingerprint}"
+    done.train()
+    assert not done.train_button.disabled
+    assert "Done. Gain" in done.status.value
+    done.controls.epochs.value = 1
+    assert "To do: finetuning, training from scratch;" in done.plan.value
+    assert "reused: pretraining" in done.plan.value
+    done.train()
+    assert done.wait() == "done"
+    assert len(done.results()) == 2
+    work = Work(done.controls.choice().run())
+    made, start = record(work.run), work.steps()[0].run
+    assert made["pretraining"] == f"{start.run_id}.{start.fingerprint}"
     assert {path: path.read_bytes() for path in (results / "small").rglob("*") if path.is_file()} == kept
 
 
+def test_stored_gains_stand_above_the_readers_own(results):
+    """Simulated results of the toy study: six arms with three seeds each, and one of them shown as the reader's own."""
+    simulate_results("toy")
+    run = Choice(study="toy", pool="animal", k=4).run()
+    figure, outcome = gains_widget(), Outcome(run, 0.6, 0.4, 720, 0.2, 0.15, 0.25)
+    remark = show_gains(figure, run, [outcome], "toy")
+    assert [len(trace.y) for trace in figure.data] == [6, 18, 1]
+    assert figure.layout.yaxis.categoryarray[0] == "yours: 4 animal classes, seed 0"
+    assert remark.startswith("Stored: 3 seeds")
+
+
+@pytest.mark.training
 def test_stopped_it_keeps_its_state_and_goes_on(results, small_study):
     change_study(
         small_study,
@@ -184,6 +221,7 @@ def test_stopped_it_keeps_its_state_and_goes_on(results, small_study):
     assert [epoch["loss"] for epoch in found["history"]][: len(done)] == [epoch["loss"] for epoch in done]
 
 
+@pytest.mark.training
 def test_what_goes_wrong_while_training_is_one_line(results, tmp_path, monkeypatch):
     for name in ("cifar-10", "caltech-101"):
         (tmp_path / "data" / name).mkdir(parents=True)
@@ -197,6 +235,7 @@ def test_what_goes_wrong_while_training_is_one_line(results, tmp_path, monkeypat
     assert not playground.train_button.disabled and playground.stop_button.disabled
 
 
+@pytest.mark.training
 def test_the_notebook_runs_without_a_browser(results, small_study, tmp_path):
     execute(NOTEBOOK, tmp_path / "panel.ipynb", {})
     assert not (results / "playground").exists() or not list(results.rglob("*.json"))
@@ -208,25 +247,6 @@ def test_the_notebook_runs_without_a_browser(results, small_study, tmp_path):
     assert found["pretrained on"] == "animal-k4" and float(found["low"]) <= float(found["gain"]) <= float(found["high"])
     with pytest.raises(InputError, match="k=13 is not possible"):
         execute(NOTEBOOK, tmp_path / "refused.ipynb", {"k": 13})
-
-
-def test_pictures_are_whole_and_say_in_words_what_they_show():
-    history = [{"epoch": 0, "loss": 3.0, "top1": 0.1}, {"epoch": 1, "loss": 1.5, "top1": 0.5}]
-    drawn = [Curve("<fine>", "#000000", "", 3, history), Curve("none yet", "#111111", "2 4", 3, [])]
-    curves = ElementTree.fromstring(curves_svg(drawn))
-    assert curves.get("aria-label") == (
-        "Learning curves. <fine>: 2 of 3 epochs, training top-1 50%, loss 1.50; none yet: not begun"
-    )
-    points = [line.get("points") for line in curves.findall(f"{SVG}polyline")]
-    assert points == ["45.0,177.0 195.0,109.0", "405.0,24.0 555.0,109.0"]
-    rows = [Row("stored", "#0072B2", 0.10, 0.05, 0.15, [0.08, 0.12])]
-    rows += [Row("yours", "currentColor", -0.02, -0.06, 0.02, [], mine=True)]
-    gains = ElementTree.fromstring(gains_svg(rows, "Gains"))
-    assert gains.get("aria-label") == "Gains. stored: +10.0% (+5.0% to +15.0%); yours: -2.0% (-6.0% to +2.0%)"
-    dots = [float(dot.get("cx")) for dot in gains.findall(f"{SVG}circle")]
-    assert len(dots) == 3 and dots[0] < dots[2] < dots[1]
-    labels = [text.text for text in gains.findall(f"{SVG}text")]
-    assert "0" in labels and "+5%" in labels and "-5%" in labels
 
 
 def test_durations_in_words():

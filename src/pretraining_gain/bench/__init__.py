@@ -7,5 +7,3 @@ Imports the other packages; none of them imports it. `python -m pretraining_gain
     parts     limit, loaders, evaluation, parity, frozen     decoding JPEG decoders and augmentation
     study     the toy study, shared or figure by figure      growth   the analysis up to the paper's size
 """
-
-import pretraining_gain.compute.models  # noqa: F401 - lets torchvision be imported beside a CPU build of torch

@@ -1,4 +1,4 @@
-"""What can be chosen in the playground, and the runs that a choice means. No widgets, no torch."""
+"""The possible choices of the playground, and the runs that they mean. No widgets, no torch."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from pretraining_gain.plan.runs import WHOLE_POOL, Run
 from pretraining_gain.plan.studies import Study, load_study
 from pretraining_gain.plan.taxonomy import load_class_table
 
-#: How many times the recipe's epochs may be asked for.
+#: The most finetuning epochs, in multiples of the recipe's.
 _MOST_EPOCHS = 2
 
 
 class Choice(Parameters):
-    """What the reader chose. Empty texts and 0 mean what the study says, as in the other notebooks.
+    """The reader's choice. Empty texts and 0 mean what the study says, as in the other notebooks.
 
-    `freeze_backbone` empty: as the target's own recipe has it. Raises `InputError` for what cannot be.
+    Empty `freeze_backbone`: as in the target's own recipe. Raise `InputError` for an impossible choice.
     """
 
     study: str
@@ -40,10 +40,11 @@ class Choice(Parameters):
 
     @property
     def study_of(self) -> Study:
+        """Return the chosen study."""
         return load_study(self.study)
 
     def run(self) -> Run:
-        """The finetuning that is meant. What a study has no target for, a study file of the playground's own has."""
+        """Return the finetuning that the choice means; a study file of the playground adds targets that the study lacks."""
         study = self.study_of
         target = study.downstream(self.downstream) if self.downstream else study.downstreams[0]
         frozen = self.freeze_backbone or ("yes" if target.recipe.resolve().freeze_backbone else "no")
@@ -63,12 +64,12 @@ class Choice(Parameters):
 
 
 def playground_root() -> Path:
-    """Where the playground's own runs are kept, apart from the studies' (and, like all results, not by git)."""
+    """Return the folder of the playground's own runs, apart from those of the studies."""
     return results_root() / "playground"
 
 
 def targets(study: Study) -> list[Downstream]:
-    """What can be finetuned on: the study's downstreams, one each where two differ in freezing only."""
+    """Return the study's downstreams, one of each pair that differs in freezing only."""
     found: list[Downstream] = []
     for target in study.downstreams:
         other = study.finetuned_the_other_way(target)
@@ -78,25 +79,26 @@ def targets(study: Study) -> list[Downstream]:
 
 
 def ks(study: Study, pool: str) -> tuple[int, int]:
-    """The fewest and the most classes of a pool; (0, 0) from scratch."""
+    """Return the fewest and the most classes of a pool; (0, 0) from scratch."""
     if pool == SCRATCH:
         return WHOLE_POOL, WHOLE_POOL
     return POOLS[pool].sizes(load_class_table(study.source.class_table or ""))
 
 
 def most_epochs(recipe: Recipe) -> int:
+    """Return the most finetuning epochs that can be chosen."""
     return _MOST_EPOCHS * recipe.epochs
 
 
 def scratch_partner(run: Run) -> Run | None:
-    """The run from scratch that a gain is measured against: same data, backbone, recipe and seed. None for scratch itself."""
+    """Return the run from scratch that the gain is measured against (same data, backbone, recipe, seed); None for scratch."""
     if run.pool == SCRATCH:
         return None
     return Run(**run.parameters() | {"pool": SCRATCH, "k": WHOLE_POOL})
 
 
 def missing_data(study: Study) -> str:
-    """One line that says why nothing of the study can be trained here; empty when its data are there."""
+    """Say in one line why the study cannot be trained here; return an empty text when its data are there."""
     for name in study.datasets:
         dataset = find_dataset(name)
         folder = data_root() / dataset.folder
@@ -111,7 +113,7 @@ def missing_data(study: Study) -> str:
 
 
 def _finetuned(name: str, target: Downstream, frozen: bool) -> tuple[str, Downstream]:
-    """The target with its backbone frozen or not, and the study that has it: by name, or by the path of one made for it."""
+    """Return the study (a name or a path) that has the target with its backbone frozen or not, and that target."""
     study, recipe = load_study(name), target.recipe.resolve()
     if recipe.freeze_backbone == frozen:
         return name, target
@@ -130,7 +132,7 @@ def _finetuned(name: str, target: Downstream, frozen: bool) -> tuple[str, Downst
 
 
 def _with_target(study: Study, target: Downstream) -> Path:
-    """A study file that has this target, too. It keeps the study's name, so equal runs stay equal."""
+    """Write the study with this target added, under the study's own name, so that equal runs stay equal."""
     extended = study.model_copy(update={"downstreams": [*study.downstreams, target]}).model_dump(mode="json")
     content = yaml.safe_dump(extended, sort_keys=False).encode()
     path = make_writable(playground_root() / "studies") / f"{study.name}-{target.name}.yml"

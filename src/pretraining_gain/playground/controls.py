@@ -1,4 +1,4 @@
-"""The widgets by which a run is chosen: each offers only what the others leave possible. No training here."""
+"""The widgets for the choice: each offers only what the others leave possible."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _WIDE = {"width": "min(100%, 36rem)"}
 
 
 class Controls:
-    """Study, target, pool, k, seed, backbone, epochs, freezing. `on_change` is called after each change by the reader."""
+    """Study, target, pool, k, seed, backbone, epochs, freezing. Call `on_change` once after each change by the reader."""
 
     def __init__(self, start: Choice, on_change: Callable[[], None]) -> None:
         names = dict.fromkeys([*study_names(), start.study])
@@ -39,10 +39,11 @@ class Controls:
 
     @property
     def all(self) -> list[widgets.Widget]:
+        """Return the widgets from top to bottom."""
         return [self.study, self.target, self.pool, self.k, self.seed, self.backbone, self.epochs, self.freeze]
 
     def choice(self) -> Choice:
-        """What the widgets say."""
+        """Return the choice that the widgets show."""
         return Choice(
             study=self.study.value,
             downstream=self.target.value,
@@ -55,13 +56,14 @@ class Controls:
         )
 
     def enable(self, enabled: bool) -> None:
+        """Enable or disable all widgets; k stays disabled where only one size is possible."""
         for control in self.all:
             control.disabled = not enabled
         if enabled:
             self.k.disabled = self.k.min == self.k.max
 
     def _set(self, start: Choice) -> None:
-        """Show `start`, which is possible."""
+        """Show the choice `start`. Raise `InputError` when it is impossible."""
         run = start.run()
         self.study.value = start.study
         self._study_changed()
@@ -82,7 +84,7 @@ class Controls:
         return load_study(self.study.value)
 
     def _changed(self, follow: Callable[[], None]) -> None:
-        """What follows from a change is part of it: `on_change` is called once."""
+        """Update the other widgets, then call `on_change` once; changes made here do not start this again."""
         if self._setting:
             return
         self._setting = True
@@ -125,7 +127,7 @@ def _slider(description: str) -> widgets.IntSlider:
 
 
 def _limit(slider: widgets.IntSlider, least: int, most: int) -> None:
-    """Both ends at once: at no moment may the lower be above the upper."""
+    """Set both ends; the lower must never be above the upper in between."""
     slider.min = min(slider.min, least)
     slider.max = most
     slider.min = least

@@ -1,4 +1,4 @@
-"""What came out: the gain of a run trained here, with its interval, and the study's stored runs to see it beside."""
+"""Compute the gain of a run trained in the playground, and read the study's stored gains to compare it with."""
 
 from __future__ import annotations
 
@@ -24,50 +24,54 @@ _DRAWS = 2000
 
 @dataclass(frozen=True)
 class Outcome:
-    """A run done in the playground. `gain`, `low`, `high`: top-1 minus that from scratch, and the 95 % interval over images
-    of this one seed; None for a run from scratch."""
+    """A finished run: top-1, and the gain over scratch with its 95 % interval over images of this one seed.
+
+    `gain`, `low` and `high` are None for a run from scratch.
+    """
 
     run: Run
     top1: float
     scratch_top1: float
-    gain: float | None
-    low: float | None
-    high: float | None
     n_images: int
+    gain: float | None = None
+    low: float | None = None
+    high: float | None = None
 
     @classmethod
     def of(cls, run: Run) -> Outcome:
-        """Of a finished run, and its partner from scratch, image by image. Raises `InputError` when one is damaged."""
-        partner = scratch_partner(run)
-        own = _hits(run)
+        """Compare a finished run with its partner from scratch, image by image. Raise `InputError` when one is damaged."""
+        own, partner = _correctness(run), scratch_partner(run)
+        top1, n_images = own.right.mean(), len(own.labels)
         if partner is None:
-            return cls(run, own.right.mean(), own.right.mean(), None, None, None, len(own.labels))
-        other = _hits(partner)
+            return cls(run, top1, top1, n_images)
+        other = _correctness(partner)
         if own.images != other.images:
             raise InputError(f"{run.run_id} and {partner.run_id} were evaluated on different images; train both again")
         differences = own.right[None].astype(float) - other.right[None]
         everything = pd.Series("all", index=np.unique(own.labels))
         found = bootstrap_means(differences, own.labels, everything, resample_classes=False, draws=_DRAWS).iloc[0]
-        return cls(run, own.right.mean(), other.right.mean(), found["mean"], found["low"], found["high"], len(own.labels))
+        return cls(run, top1, other.right.mean(), n_images, found["mean"], found["low"], found["high"])
 
     @property
     def target(self) -> tuple[str, str]:
-        """Study and downstream: outcomes that share them are shown together."""
+        """Study and downstream; outcomes that share them are drawn together."""
         return self.run.plan.name, self.run.downstream
 
     def sentence(self) -> str:
+        """State the outcome in words, with its uncertainty."""
         where = f"study {self.run.plan.name}, {self.run.target.title}, seed {self.run.seed}, {self.run.backbone}"
         counted = f"{self.n_images:,} evaluation images"
-        if self.gain is None:
-            return f"Top-1 from scratch is {self.top1:.1%} on {counted} ({where}). It is what gains are measured against."
+        if self.gain is None or self.low is None or self.high is None:
+            return f"Top-1 from scratch is {self.top1:.1%} on {counted} ({where}). Gains are measured against it."
+        gain, low, high = (100 * value for value in (self.gain, self.low, self.high))
         return (
-            f"Gain {self.gain:+.1%}, 95 % interval {self.low:+.1%} to {self.high:+.1%}: top-1 {self.top1:.1%} after "
-            f"pretraining on {starts()[self.run.pool].title(self.run.k)}, {self.scratch_top1:.1%} from scratch, on {counted} "
-            f"({where}). One seed: the interval is over images, and says nothing of other seeds."
+            f"Gain {gain:+.1f} points, 95 % interval {low:+.1f} to {high:+.1f}: top-1 {self.top1:.1%} after pretraining on "
+            f"{starts()[self.run.pool].title(self.run.k)}, {self.scratch_top1:.1%} from scratch, on {counted} ({where}). "
+            "One seed: the interval is over images and does not cover other seeds."
         )
 
     def row(self) -> dict[str, object]:
-        """Of the table of all that was trained."""
+        """Return the outcome's row in the table of all that was trained."""
         run = self.run
         values: dict[str, float | None] = {"top1": self.top1, "from_scratch": self.scratch_top1}
         values |= {"gain": self.gain, "low": self.low, "high": self.high}
@@ -76,23 +80,19 @@ class Outcome:
         return facts | {name: "" if value is None else f"{value:.3f}" for name, value in values.items()}
 
 
-def stored_gains(study_name: str, downstream: str) -> pd.DataFrame:
-    """Gains of the study's stored runs on a target, the paper's design, by pool and k: columns as of `arm_accuracy`.
-
-    Raises `InputError` when there are none.
-    """
-    return _stored_gains(study_name, downstream)
+def _correctness(run: Run) -> Correctness:
+    reader = CorrectnessReader("press Train again")
+    return reader.read(predictions_of(run), run.images.n_classes, record(run)["sha256"]["predictions"])
 
 
 @cache
-def _stored_gains(study_name: str, downstream: str) -> pd.DataFrame:
+def stored_gains(study_name: str, downstream: str) -> pd.DataFrame:
+    """Return gains of the study's stored runs of the paper's design on a target, by pool and k (columns of `arm_accuracy`).
+
+    Raise `InputError` when there are none.
+    """
     evaluation = load_evaluation(study_name, load_study(study_name).downstream(downstream).name)
     arms = arm_accuracy(evaluation, _DRAWS)
     order = {pool: place for place, pool in enumerate(POOLS)}
     gains = arms[(arms["quantity"] == "gain") & (arms["design"] == "") & arms["pool"].isin([*order])]
     return gains.assign(place=gains["pool"].map(order)).sort_values(["place", "k"], ignore_index=True)
-
-
-def _hits(run: Run) -> Correctness:
-    reader = CorrectnessReader("press Train again")
-    return reader.read(predictions_of(run), run.images.n_classes, record(run)["sha256"]["predictions"])

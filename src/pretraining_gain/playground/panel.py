@@ -1,4 +1,4 @@
-"""The playground in a notebook: choose, press Train, watch the curves, stop and go on, see the gain beside stored runs."""
+"""The playground's panel: choose, press Train, watch the curves, stop and go on, see the gain beside stored runs."""
 
 from __future__ import annotations
 
@@ -12,17 +12,16 @@ import pandas as pd
 from pretraining_gain.errors import InputError
 from pretraining_gain.paths import public
 from pretraining_gain.plan.parameters import plain_parameters
-from pretraining_gain.playground import work as works
 from pretraining_gain.playground.choices import Choice, missing_data
 from pretraining_gain.playground.controls import Controls
 from pretraining_gain.playground.outcome import Outcome
-from pretraining_gain.playground.pictures import curves_picture, gains_picture
+from pretraining_gain.playground.pictures import curves_widget, gains_widget, show_curves, show_gains
 from pretraining_gain.playground.training import Training
-from pretraining_gain.playground.work import Work, in_words
+from pretraining_gain.playground.work import Work, in_words, seconds, step_seconds
 
 
 class Playground:
-    """`panel` is what a notebook shows; `results` are what was trained so far, as a table."""
+    """`panel` is the widget to display; `results()` lists what was trained in this session."""
 
     def __init__(self, start: Choice, train_now: bool = False) -> None:
         self._training: Training | None = None
@@ -32,11 +31,12 @@ class Playground:
         self.train_button = widgets.Button(description="Train", button_style="primary")
         self.stop_button = widgets.Button(description="Stop", disabled=True)
         self.bar = widgets.FloatProgress(description="Progress", max=1.0, layout={"width": "min(100%, 24rem)"})
-        self.plan, self.status, self.detail, self.curves, self.gain = (widgets.HTML() for _ in range(5))
+        self.plan, self.status, self.detail, self.remark = (widgets.HTML() for _ in range(4))
+        self.curves, self.gains = curves_widget(), gains_widget()
         self.train_button.on_click(lambda _: self.train())
         self.stop_button.on_click(lambda _: self.stop())
         buttons = widgets.HBox([self.train_button, self.stop_button, self.bar], layout={"flex_flow": "row wrap"})
-        below = [self.plan, buttons, self.status, self.detail, self.curves, self.gain]
+        below = [self.plan, buttons, self.status, self.detail, self.curves, self.remark, self.gains]
         self.panel = widgets.VBox([*self.controls.all, *below])
         self._say("Nothing trained yet. Choose above, then press Train.")
         self._reflect()
@@ -45,36 +45,38 @@ class Playground:
 
     @classmethod
     def from_parameters(cls, parameters: Mapping[str, Any]) -> Playground:
-        """From a notebook's `globals()`: what is chosen at first, and `train_now`. Raises `InputError` for what cannot be."""
+        """Build the panel from a notebook's `globals()`. Raise `InputError` for an impossible choice."""
         given = plain_parameters(parameters, [*Choice.model_fields, "train_now"])
         train_now = given.pop("train_now", False)
         return cls(Choice(**given), train_now)
 
     def train(self) -> None:
-        """Start training what is chosen; raises `InputError` where that cannot be, as a click on Train never does."""
+        """Start training the choice; raise `InputError` where it is impossible, in which case the button is disabled."""
         if self._is_training():
             return
         problem, work = self._planned()
         if work is None:
             raise InputError(problem)
-        if not work.to_do() and self._show_finished(work):
+        to_do = work.to_do()
+        if not to_do and self._show_finished(work):
             return
         self._busy(True)
-        n, expected = len(work.to_do()), works.seconds(work.to_do(), self._pace)
-        self._say(f"Training has begun: {_runs(n)}, {in_words(expected)}.")
-        self._training = Training(work, self._news)
+        runs = "1 run" if len(to_do) == 1 else f"{len(to_do)} runs"
+        self._say(f"Training has begun: {runs}, {in_words(seconds(to_do, self._pace))}.")
+        self._training = Training(work, self._update)
 
     def stop(self) -> None:
-        if self._training and self._is_training():
-            self._say("Stopping: the state is being kept. Press Stop again to end at once, without keeping it.")
+        """Ask the training to save its state and end; a second call ends it at once."""
+        if self._training is not None and self._is_training():
+            self._say("Stopping and saving the state. Press Stop again to end at once, without saving.")
             self._training.stop()
 
     def wait(self) -> str:
-        """Until the training ends; returns how it stands. Raises `InputError` when it failed."""
+        """Wait for the end of the training and return its state. Raise `InputError` when it failed."""
         return self._training.wait() if self._training else "nothing trained"
 
     def results(self) -> pd.DataFrame:
-        """What was trained in this session, one row a run. With `train_now`, waits for it."""
+        """Return one row per run trained in this session; with `train_now`, wait for it first."""
         if self._waits:
             self.wait()
         if not self._outcomes:
@@ -85,7 +87,7 @@ class Playground:
         return self._training is not None and self._training.state == "running"
 
     def _planned(self) -> tuple[str, Work | None]:
-        """Why what is chosen cannot be trained, or the work that it means."""
+        """Return the work that the choice means, or why it cannot be trained."""
         try:
             choice = self.controls.choice()
             missing = missing_data(choice.study_of)
@@ -94,28 +96,29 @@ class Playground:
             return public(str(error)), None
 
     def _reflect(self) -> None:
-        """Say what Train would do, or why it can do nothing."""
+        """Show what Train would do, or why it can do nothing."""
         problem, work = self._planned()
         self.train_button.disabled = work is None or self._is_training()
         self.plan.value = _paragraph(problem if work is None else work.describe(self._pace))
 
-    def _news(self, training: Training) -> None:
-        """Called by the training, from its thread."""
-        done, detail = _progress(training.work)
-        self.bar.value = done
+    def _update(self, training: Training) -> None:
+        """Show progress; the training calls this from its thread."""
+        work = training.work
+        self.bar.value, detail = work.progress()
         self.detail.value = _paragraph(detail)
-        self.curves.value = curves_picture(training.work)
-        if training.state != "running":
-            self._learn_pace(training.work)
-            self._end(training)
-
-    def _end(self, training: Training) -> None:
+        show_curves(self.curves, work)
+        if training.state == "running":
+            return
+        trained = work.trained_here()
+        took = sum(epoch["wall_time_s"] for step in trained for epoch in work.histories()[step.key])
+        expected = sum(step_seconds(step) * len(work.histories()[step.key]) / step.run.recipe.epochs for step in trained)
+        self._pace = took / expected if expected else self._pace
         try:
             if training.state == "done":
                 self.bar.value = 1.0
-                self._show_gain(Outcome.of(training.work.run))
+                self._show_gain(Outcome.of(work.run))
             elif training.state == "stopped":
-                self._say("Stopped. What was learnt is kept: with the same choice, Train goes on from there.")
+                self._say("Stopped. The state is saved: with the same choice, Train goes on from there.")
             else:
                 self._say(f"Training failed: {public(training.problem)}")
         except InputError as error:
@@ -125,53 +128,30 @@ class Playground:
             self._reflect()
 
     def _show_finished(self, work: Work) -> bool:
-        """Show runs that are there already; false when they are damaged, so that training makes them anew."""
+        """Show runs that are finished already; return False when they are damaged, so that training makes them again."""
         try:
             work.borrow()
             self._show_gain(Outcome.of(work.run))
         except InputError:
             return False
-        self.bar.value, self.detail.value, self.curves.value = 1.0, "", curves_picture(work)
+        self.bar.value, self.detail.value = 1.0, ""
+        show_curves(self.curves, work)
         return True
 
     def _show_gain(self, outcome: Outcome) -> None:
         self._outcomes[f"{outcome.target} {outcome.run.run_id}"] = outcome
         alike = [one for one in self._outcomes.values() if one.target == outcome.target and one.gain is not None]
-        self.gain.value = gains_picture(outcome, alike, self.controls.study.value)
+        self.remark.value = _paragraph(show_gains(self.gains, outcome.run, alike, self.controls.study.value))
         self._say(f"Done. {outcome.sentence()}")
-
-    def _learn_pace(self, work: Work) -> None:
-        """How this machine compares with the study's assumed speed, from the epochs just done."""
-        took = expected = 0.0
-        for step in work.trained_here():
-            history = work.histories()[step.key]
-            took += sum(epoch["wall_time_s"] for epoch in history)
-            expected += works.step_seconds(step) * len(history) / step.run.recipe.epochs
-        self._pace = took / expected if expected else self._pace
 
     def _busy(self, busy: bool) -> None:
         self.controls.enable(not busy)
         self.train_button.disabled, self.stop_button.disabled = busy, not busy
 
     def _say(self, text: str) -> None:
-        """The state, for eyes and for screen readers, which announce it."""
+        """Show the state; screen readers announce it."""
         self.status.value = f'<p role="status" style="font-weight:600;line-height:1.4">{html.escape(text)}</p>'
-
-
-def _progress(work: Work) -> tuple[float, str]:
-    """The share of the work that is done, and where it stands in words."""
-    steps, histories = work.steps(), work.histories()
-    weights = {step.key: works.step_seconds(step) for step in steps}
-    shares = {step.key: len(histories[step.key]) / step.run.recipe.epochs for step in steps}
-    now = next((step for step in steps if shares[step.key] < 1), steps[-1])
-    done = sum(weights[key] * share for key, share in shares.items()) / sum(weights.values())
-    place = f"Step {steps.index(now) + 1} of {len(steps)}, {now.title}"
-    return done, f"{place}: epoch {len(histories[now.key])} of {now.run.recipe.epochs}."
 
 
 def _paragraph(text: str) -> str:
     return f'<p style="line-height:1.4;margin:0">{html.escape(text)}</p>'
-
-
-def _runs(n: int) -> str:
-    return f"{n} run" if n == 1 else f"{n} runs"

@@ -1,70 +1,105 @@
-"""What the playground shows of a training and of its outcome: the data of runs, in the form that `drawing` draws."""
+"""Draw curves and gains as plotly widgets, which any notebook with anywidget updates in place, without a network."""
 
 from __future__ import annotations
 
-import html
 from collections.abc import Sequence
+
+import pandas as pd
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
 
 from pretraining_gain.errors import InputError
 from pretraining_gain.paths import public
 from pretraining_gain.plan.pools import starts
 from pretraining_gain.plan.runs import Run
 from pretraining_gain.plan.studies import load_study
-from pretraining_gain.playground.drawing import Curve, Row, curves_svg, gains_svg
 from pretraining_gain.playground.outcome import Outcome, stored_gains
 from pretraining_gain.playground.work import Work
+from pretraining_gain.tell.figures.style import GREY, LAYOUT, interval_bars
+
+_MEASURES = {"top1": "training top-1", "loss": "training loss"}
+_OWN = "#222222"
 
 
-def curves_picture(work: Work) -> str:
-    """The curves of all runs of `work`, in the colours of the book's figures."""
-    histories = work.histories()
-    curves = [
-        Curve(step.title, starts()[step.run.pool].colour, _dash(step.run), step.run.recipe.epochs, histories[step.key])
-        for step in work.steps()
-    ]
-    return curves_svg(curves)
+def curves_widget() -> go.FigureWidget:
+    """Return an empty chart of training top-1 and training loss by epoch."""
+    figure = make_subplots(1, 2, subplot_titles=[*_MEASURES.values()])
+    figure.update_layout(**LAYOUT | {"height": 300, "margin": {"l": 50, "r": 15, "t": 70, "b": 45}})
+    figure.update_layout(legend_y=1.15, yaxis={"tickformat": ".0%", "range": [0, 1.02]}, yaxis2={"rangemode": "tozero"})
+    return go.FigureWidget(figure.update_xaxes(title="epoch"))
 
 
-def gains_picture(outcome: Outcome, mine: Sequence[Outcome], study_name: str) -> str:
-    """The study's stored gains on this target, and under them those trained here; a line says how they compare."""
-    rows, said = _stored_rows(outcome.run, study_name)
-    rows += [_own_row(one) for one in mine]
-    title = f"Pretraining gain on {outcome.run.target.title}, study {outcome.run.plan.name}"
-    picture = gains_svg(rows, title) if rows else ""
-    return f'<p style="line-height:1.4"><b>{html.escape(title)}.</b> {html.escape(said)}</p>{picture}'
+def show_curves(figure: go.FigureWidget, work: Work) -> None:
+    """Draw the epochs so far of every run of `work`, in the colours of the book's figures."""
+    steps, histories = work.steps(), work.histories()
+    names = [f"{step.key} {measure}" for step in steps for measure in _MEASURES]
+    if [trace.meta for trace in figure.data] != names:
+        figure.data = []
+        traces = []
+        for step in steps:
+            pool = starts()[step.run.pool]
+            line = {"color": pool.colour, "dash": "dot" if step.run.stage == "pretrain" else pool.dash}
+            look = {"name": step.title, "legendgroup": step.key, "mode": "lines+markers", "line": line, "marker_size": 4}
+            traces += [go.Scatter(meta=f"{step.key} {measure}", showlegend=measure == "top1", **look) for measure in _MEASURES]
+        figure.add_traces(traces, rows=[1] * len(traces), cols=[1, 2] * len(steps))
+    with figure.batch_update():
+        for place, step in enumerate(steps):
+            history = histories[step.key]
+            for offset, measure in enumerate(_MEASURES):
+                trace = figure.data[2 * place + offset]
+                trace.x, trace.y = [epoch["epoch"] + 1 for epoch in history], [epoch[measure] for epoch in history]
+        most = max(step.run.recipe.epochs for step in steps)
+        figure.layout.xaxis.range = figure.layout.xaxis2.range = [0.5, most + 0.5]
 
 
-def _stored_rows(run: Run, study_name: str) -> tuple[list[Row], str]:
-    """The stored gains on the run's target, and what they are; none, and why."""
+def gains_widget() -> go.FigureWidget:
+    """Return an empty chart of gains, in points."""
+    figure = go.FigureWidget()
+    figure.update_layout(**LAYOUT | {"height": 120}, xaxis={"title": "pretraining gain (points)", "zeroline": True})
+    return figure
+
+
+def show_gains(figure: go.FigureWidget, run: Run, mine: Sequence[Outcome], study_name: str) -> str:
+    """Draw the study's stored gains on the run's target above the reader's own; return a remark on how they compare."""
     try:
-        table = stored_gains(study_name, run.downstream)
+        stored = stored_gains(study_name, run.downstream)
+        remark = _remark(run, len(stored["by_seed"].iloc[0]))
     except InputError as error:
-        return [], f"No stored runs to compare with: {public(str(error))}."
-    rows = []
-    for arm in table.to_dict("records"):
-        pool = starts()[arm["pool"]]
-        rows.append(Row(pool.title(arm["k"]), pool.colour, arm["mean"], arm["low"], arm["high"], arm["by_seed"]))
-    n_seeds = len(table["by_seed"].iloc[0])
-    said = f"Stored: {n_seeds} seeds, bars are 95 % intervals over seeds and images, small points single seeds. "
-    said += "Yours: a diamond, one seed, the bar over images only. " + _differences(run)
-    return rows, said + "Evidence about this small setting, not about ImageNet."
+        stored, remark = pd.DataFrame(columns=["pool", "k", "mean", "low", "high", "by_seed"]), public(str(error))
+        remark = f"No stored runs to compare with: {remark}."
+    names = [starts()[pool].title(k) for pool, k in zip(stored["pool"], stored["k"], strict=True)]
+    seeds = [(name, 100 * gain) for name, gains in zip(names, stored["by_seed"], strict=True) for gain in gains]
+    own = pd.DataFrame([{"mean": one.gain, "low": one.low, "high": one.high} for one in mine], columns=["mean", "low", "high"])
+    yours = [f"yours: {starts()[one.run.pool].title(one.run.k)}, seed {one.run.seed}" for one in mine]
+    colours = [starts()[pool].colour for pool in stored["pool"]]
+    traces = [
+        _row("stored", names, stored, colours, "circle", 9),
+        go.Scatter(name="single seeds", x=[gain for _, gain in seeds], y=[name for name, _ in seeds], mode="markers",
+                   marker={"size": 5, "color": GREY}),
+        _row("yours", yours, own, _OWN, "diamond", 13),
+    ]  # fmt: skip
+    figure.data = []
+    figure.add_traces([trace for trace in traces if len(trace.y)])
+    order = [*names, *dict.fromkeys(yours)][::-1]
+    title = f"{run.target.title}, study {run.plan.name}"
+    figure.update_layout(height=150 + 26 * len(order), title=title, yaxis={"categoryorder": "array", "categoryarray": order})
+    return remark
 
 
-def _own_row(outcome: Outcome) -> Row:
-    name = f"yours: {starts()[outcome.run.pool].title(outcome.run.k)}, seed {outcome.run.seed}"
-    return Row(name, "currentColor", outcome.gain or 0.0, outcome.low or 0.0, outcome.high or 0.0, (), mine=True)
+def _row(name: str, rows: list[str], table: pd.DataFrame, colour: str | list[str], symbol: str, size: int) -> go.Scatter:
+    values = table[["mean", "low", "high"]].astype(float)
+    look = {"marker": {"color": colour, "symbol": symbol, "size": size}, "error_x": interval_bars(values, 100)}
+    hover = "%{y}: %{x:+.1f} points<extra></extra>"
+    return go.Scatter(name=name, x=100 * values["mean"], y=rows, mode="markers", hovertemplate=hover, **look)
 
 
-def _differences(run: Run) -> str:
-    """How the run differs from the stored ones beside its classes, if it does."""
-    study = load_study(run.study)
+def _remark(run: Run, n_seeds: int) -> str:
+    """Say what the marks mean and how the run's recipe differs from the stored ones, if it does."""
+    study, usual = load_study(run.study), run.target.recipe.resolve().epochs
     found = [f"backbone {run.backbone}, stored {study.backbone}"] if run.backbone != study.backbone else []
-    usual = run.target.recipe.resolve().epochs
     found += [f"{run.epochs} epochs, stored {usual}"] if run.epochs else []
-    return f"Yours has another recipe ({'; '.join(found)}), so the two are not the same experiment. " if found else ""
-
-
-def _dash(run: Run) -> str:
-    if run.stage == "pretrain":
-        return "2 4"
-    return "8 5" if starts()[run.pool].dash != "solid" else ""
+    other = f"Yours has another recipe ({'; '.join(found)}), so the two are not the same experiment. " if found else ""
+    return (
+        f"Stored: {n_seeds} seeds, bars are 95 % intervals over seeds and images. Yours: a diamond, one seed, the bar over "
+        f"images only. {other}Evidence about this small setting, not about ImageNet."
+    )

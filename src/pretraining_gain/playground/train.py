@@ -1,7 +1,7 @@
 """Do the runs behind one gain: `python -m pretraining_gain.playground.train -p study toy -p downstream field -p pool all …`
 
-The process that the playground starts, so that its kernel stays free: the pretraining, the finetuning, and the same from
-scratch, as `notebooks/02_finetune.ipynb` does them. A SIGTERM ends it with its state kept, and the same command goes on.
+The playground starts this process: it pretrains, finetunes, and trains from scratch as `notebooks/02_finetune.ipynb` does. A
+SIGTERM makes it save its state and end; the same command goes on from there.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pretraining_gain.playground.choices import scratch_partner
 
 
 def train(run: Run) -> None:
-    """Make sure that `run` and its partner from scratch are there, and first the pretraining that `run` needs."""
+    """Finish `run`, the pretraining that it needs, and its partner from scratch."""
     if not is_finished(run):
         pretrain(run.pretraining)
         finetune(run)
@@ -29,10 +29,11 @@ def train(run: Run) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; return its exit status."""
     parser = CommandLine("playground.train", __doc__ or "")
     parser.add_argument("-p", "--parameter", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"))
     given = parser.parse_args(arguments)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a notebook's kernel passes its interrupts on; only Stop stops
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a notebook's kernel forwards its interrupts; only Stop stops
     return answer("train", lambda: train(Run(**read_parameters(given.parameter))))
 
 

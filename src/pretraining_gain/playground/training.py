@@ -1,4 +1,4 @@
-"""A training under way: a process of its own, followed by a thread, so that whoever started it stays free to react."""
+"""Train in a separate process, followed by a thread, so that the notebook's kernel stays free to react."""
 
 from __future__ import annotations
 
@@ -16,82 +16,69 @@ from pretraining_gain.paths import make_writable
 from pretraining_gain.playground.choices import playground_root
 from pretraining_gain.playground.work import Work
 
-State = Literal["running", "done", "stopped", "failed"]
-_LOOK_EVERY_S = 0.25
-_MOST_SHOWN = 400  # letters of a failure
+_POLL_S = 0.25
+_LONGEST_PROBLEM = 400  # characters
 
 
 class Training:
-    """The runs of `work` being done. `on_change` is called, from another thread, whenever there is news.
+    """A process that does the runs of `work`; it calls `on_change` from another thread whenever there is news.
 
-    `state` says how it stands, and `problem` what went wrong. Stopped, it keeps what it has learnt: a new training of the
-    same work goes on from there.
+    `state` is running, done, stopped or failed, and `problem` what went wrong. A stopped process saves its state, and a
+    new training of the same work goes on from it.
     """
 
     def __init__(self, work: Work, on_change: Callable[[Training], None]) -> None:
         self.work, self._on_change = work, on_change
-        self.state: State = "running"
+        self.state: Literal["running", "done", "stopped", "failed"] = "running"
         self.problem = ""
         self._stopped = False
         work.borrow()
         self._log = make_writable(playground_root() / "progress") / f"{work.run.record_path.stem}.log"
+        given = [text for name, value in work.run.parameters().items() for text in ("-p", name, json.dumps(value))]
+        command = [sys.executable, "-m", "pretraining_gain.playground.train", *given]
+        places = {"PRETRAINING_GAIN_RESULTS": playground_root(), "PRETRAINING_GAIN_PROGRESS": work.progress_file()}
+        environment = os.environ | {name: str(place) for name, place in places.items()}
         with open(self._log, "w", encoding="utf-8") as log:
-            self._process = subprocess.Popen(self._command(), stdout=log, stderr=log, env=self._environment())
+            self._process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
         atexit.register(self.stop)
         self._thread = threading.Thread(target=self._follow, daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
-        """Tell the process to end, and return at once; told a second time, it ends without keeping its state."""
+        """Ask the process to save and end, and return at once; the second call ends it without saving."""
         if self._process.poll() is None:
             self._process.kill() if self._stopped else self._process.terminate()
             self._stopped = True
 
-    def wait(self) -> State:
-        """Until it ends. Raises `InputError` when it failed."""
+    def wait(self) -> str:
+        """Wait for the end and return the state. Raise `InputError` when the training failed."""
         self._thread.join()
         if self.state == "failed":
             raise InputError(self.problem)
         return self.state
 
-    def _command(self) -> list[str]:
-        given = [text for name, value in self.work.run.parameters().items() for text in ("-p", name, json.dumps(value))]
-        return [sys.executable, "-m", "pretraining_gain.playground.train", *given]
-
-    def _environment(self) -> dict[str, str]:
-        """The playground's own folder for results, and where to report."""
-        places = {"PRETRAINING_GAIN_RESULTS": playground_root(), "PRETRAINING_GAIN_PROGRESS": self.work.progress_file()}
-        return os.environ | {name: str(place) for name, place in places.items()}
-
     def _follow(self) -> None:
-        """Look for news until the process has ended."""
-        seen = -1
-        while True:
+        """Report news until the process ends."""
+        code, seen, progress = None, -1, self.work.progress_file()
+        while code is None:
             try:
-                code = self._process.wait(_LOOK_EVERY_S)
+                code = self._process.wait(_POLL_S)
+                self._end(code)
             except subprocess.TimeoutExpired:
-                code = None
-            size = self.work.progress_file().stat().st_size if self.work.progress_file().exists() else 0
-            if code is not None:
-                self._ended(code)
+                pass
+            size = progress.stat().st_size if progress.exists() else 0
             if code is not None or size != seen:
                 seen = size
                 self._on_change(self)
-            if code is not None:
-                return
 
-    def _ended(self, code: int) -> None:
+    def _end(self, code: int) -> None:
         atexit.unregister(self.stop)
         if code == 0:
             self.state = "done"
         elif code == TRY_AGAIN or self._stopped:
             self.state = "stopped"
         else:
-            self.state, self.problem = "failed", self._last_words()
-
-    def _last_words(self) -> str:
-        """The one line that the process left, without the bars of its progress."""
-        lines = [line.split("\r")[-1].strip() for line in self._log.read_text(encoding="utf-8", errors="replace").split("\n")]
-        said = [line for line in lines if line]
-        words = said[-1] if said else "the process that trains ended without a word; most often it was out of memory"
-        return words.removeprefix("train: ")[:_MOST_SHOWN]
+            text = self._log.read_text(encoding="utf-8", errors="replace")
+            lines = [line for line in (line.split("\r")[-1].strip() for line in text.split("\n")) if line]
+            last = lines[-1] if lines else "the training process ended without a message; most often it ran out of memory"
+            self.state, self.problem = "failed", last.removeprefix("train: ")[:_LONGEST_PROBLEM]

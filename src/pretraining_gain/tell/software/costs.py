@@ -1,7 +1,7 @@
-"""Sum the cost of a study's runs by stage, figure and claim, beside the plan; and the cost that sharing runs saved.
+"""Add up what the runs of a study cost, by stage, figure and claim, beside the plan, and what sharing runs saved.
 
-Reads `costs.csv` and the plan only. Wall time is that of a run. Device time is the time its processors were busy (on CUDA:
-wall time × devices); it does not grow when runs share a machine.
+Reads `costs.csv` and the plan only. Wall time is a run's own; device time is how long its processors were busy (on CUDA: wall
+time × devices), which does not grow when runs share a machine.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ from pretraining_gain.tell.results.evaluation import load_costs
 from pretraining_gain.tell.software.price import ALONE, AS_RUN, figure_runs, figures_as_run, further_scratch
 
 ALL = "all runs"
-_SHARED_OF = ("runs", "images", "device time, min")
 #: What the figure of runs can show: label -> column.
 MEASURES = {"wall time, s": "wall_s", "device time, s": "device_time_s", "peak memory, MB": "peak_memory_mb"}
 #: Ways in which runs are shared, by the names that chapters use.
@@ -34,34 +33,23 @@ SHARED = {
     "random": "all classes are the last random subset",
     "scratch": "a run from scratch serves all pools",
 }
-
-
-def runs_read(costs: pd.DataFrame, downstreams: Iterable[str], arms: Iterable[str]) -> pd.DataFrame:
-    """Return the finetunings of these arms on these downstreams, and the pretrainings that they start from."""
-    return _with_pretrainings(costs, costs["downstream"].isin(list(downstreams)) & costs["arm"].isin(list(arms)))
-
-
-def _with_pretrainings(costs: pd.DataFrame, finetunings: pd.Series) -> pd.DataFrame:
-    return costs[finetunings | costs["run_id"].isin(costs.loc[finetunings, "pretraining"])]
+_SHARED_OF = ("runs", "images", "device time, min")
 
 
 @dataclass(frozen=True)
 class Costs:
-    """The runs of a study as in `costs.csv`, one row per run, and its plan."""
+    """The plan of a study, and its runs as in `costs.csv`: one row per run, with `planned_min` and `wall_s`."""
 
     plan: Plan
     runs: pd.DataFrame
 
     @classmethod
     def from_parameters(cls, parameters: Mapping[str, Any]) -> Costs:
-        """Build from a notebook's `globals()`; the parameter is `study`. Raises `InputError` if the study was not run."""
+        """Read the costs of the study in a notebook's `globals()`. Raise `InputError` where it was not run."""
         plan = Plan.from_parameters(parameters)
-        return cls.of(plan, load_costs(plan.study))
-
-    @classmethod
-    def of(cls, plan: Plan, costs: pd.DataFrame) -> Costs:
-        planned = plan.run_table().set_index("run_id")["device_hours"] * 60
-        return cls(plan, costs.assign(planned_min=costs["run_id"].map(planned)))
+        runs = load_costs(plan.study)
+        planned = runs["run_id"].map(plan.run_table().set_index("run_id")["device_hours"] * 60)
+        return cls(plan, runs.assign(planned_min=planned, wall_s=runs["train_wall_time_s"] + runs["eval_wall_time_s"]))
 
     def by_stage(self) -> pd.DataFrame:
         """Return one row per stage and target, and one for all: runs, images, minutes planned and taken, memory. Rows add up."""
@@ -69,8 +57,7 @@ class Costs:
         return _frame(rows | {ALL: _sums(self.runs)})
 
     def by_figure(self) -> pd.DataFrame:
-        """Return one row per figure or comparison. They share runs: another row subtracts what is counted more than once, so
-        that rows add up to all runs."""
+        """Return one row per figure, one that subtracts what they share, and one for all, so that rows add up."""
         rows = {name: _sums(self._of(runs)) for name, runs in figure_runs(self.plan).items()}
         everything = pd.Series(_sums(self.runs))
         twice = (everything - pd.DataFrame(rows.values()).sum()).to_dict()
@@ -79,34 +66,33 @@ class Costs:
 
     def by_claim(self) -> pd.DataFrame:
         """Return one row per claim: the runs that it compares, pretrainings included."""
-        rows = {}
-        for claim in CLAIMS:
-            arms = claim.arms(self.plan.study)
-            compared = [pair in arms for pair in zip(self.runs["downstream"], self.runs["arm"], strict=True)]
-            rows[claim.id] = _sums(_with_pretrainings(self.runs, pd.Series(compared, self.runs.index)))
+        rows = {claim.id: _sums(self._comparing(claim.arms(self.plan.study))) for claim in CLAIMS}
         table = _frame(rows | {ALL: _sums(self.runs)}).drop(columns="peak memory, MB")
         return table.assign(share=table["device time, min"] / table.at[ALL, "device time, min"])
 
     def saved(self) -> pd.DataFrame:
-        """Return the further cost if nothing were shared, one row per way of sharing. Rows overlap, so they do not add up."""
-        starts = self.runs.loc[self.runs["pretraining"] != "", "pretraining"]
+        """Return one row per way of sharing: what would have been run besides without it. Rows overlap, so they do not add up."""
+        study = self.plan.study
+        pretrainings = self.runs.loc[self.runs["pretraining"] != "", "pretraining"]
         needed = _ids(run for runs in figure_runs(self.plan).values() for run in runs)
-        again = [starts[starts.duplicated()], needed[needed.duplicated()], self._random_end()["run_id"]]
-        again.append(_ids(further_scratch(self.plan)))
+        targets = [study.downstream_in(domain).name for domain in DOMAINS] if "random" in study.arms else []
+        random_end = self._comparing({(target, study.everything) for target in targets})["run_id"]
+        scratch = _ids(further_scratch(self.plan))
+        again = [pretrainings[pretrainings.duplicated()], needed[needed.duplicated()], random_end, scratch]
         by_id = self.runs.set_index("run_id", drop=False)
         table = _frame({way: _sums(by_id.loc[run_ids]) for way, run_ids in zip(SHARED.values(), again, strict=True)})
         return table.drop(columns=["planned, min", "peak memory, MB"])
 
     def sharing(self) -> pd.DataFrame:
-        """Return one row per figure or comparison, and one for all: runs, images and device time. Rows add up. `alone`: as if
-        nothing else were run, with each pretraining once; as it was `run`: only what no figure above it needed."""
+        """Return one row per figure, and one for all: runs, images and device time, alone and as run. Rows add up.
+
+        `alone`: had the figure trained all that it needs. `as run`: only what no figure above it has trained.
+        """
         ways = {ALONE: figure_runs(self.plan), AS_RUN: figures_as_run(self.plan)}
         parts = {way: _frame({name: _sums(self._of(runs)) for name, runs in found.items()}) for way, found in ways.items()}
-        shown = {f"{what}, {way}": part[what] for what in _SHARED_OF for way, part in parts.items()}
-        table = pd.DataFrame(shown)
+        table = pd.DataFrame({f"{what}, {way}": part[what] for what in _SHARED_OF for way, part in parts.items()})
         table.loc[ALL] = table.sum()
-        whole = [name for name in table if not name.startswith("device")]
-        return table.astype(dict.fromkeys(whole, int))
+        return table.astype(dict.fromkeys([name for name in table if not name.startswith("device")], int))
 
     def decoded_before(self) -> int:
         """Count the images that runs found decoded in the cache, once per run; epochs do not decode again."""
@@ -114,103 +100,78 @@ class Costs:
         cached = self.runs[self.runs["from_cache"] == "yes"]
         return int((cached["train_images_seen"] / cached["run_id"].map(epochs)).sum())
 
-    def _of(self, runs: Iterable[Run]) -> pd.DataFrame:
-        return self.runs[self.runs["run_id"].isin(_ids(runs))]
-
-    def _random_end(self) -> pd.DataFrame:
-        """Return the runs of all classes, if they end a random curve; none if the study has no such curve."""
-        study = self.plan.study
-        targets = [study.downstream_in(domain).name for domain in DOMAINS] if "random" in study.arms else []
-        return runs_read(self.runs, targets, [study.everything])
-
     def figure(self) -> go.Figure:
-        """Draw the cost of each run, one point per run, by pretraining; a menu sets the measure."""
-        parts = [part.assign(wall_s=_wall_s(part)) for _, part in self.runs.groupby("downstream", sort=False)]
-        figure = go.Figure()
+        """Draw what each run cost, one point per run, by what it was pretrained on; a menu chooses the measure."""
+        parts, figure = [part for _, part in self.runs.groupby("downstream", sort=False)], go.Figure()
         for part, style in zip(parts, cycle(starts().values())):
-            figure.add_trace(_points(part, self._title(part["downstream"].iloc[0]), style.colour, style.marker))
-        buttons = [
-            {
-                "label": label,
-                "method": "update",
-                "args": [{"y": [part[name] for part in parts]}, {"yaxis.title.text": label}],
-            }
-            for label, name in MEASURES.items()
-        ]
+            trace = go.Scatter(
+                x=part["arm"],
+                y=part["wall_s"],
+                name=self._title(part["downstream"].iloc[0]),
+                mode="markers",
+                marker={"color": style.colour, "symbol": style.marker, "size": 8, "opacity": 0.75},
+                customdata=part[["run_id", "train_images_seen", "eval_images_seen", *MEASURES.values()]],
+                hovertemplate="<b>%{customdata[0]}</b><br>%{customdata[1]:,} images trained on, %{customdata[2]:,} evaluated<br>"
+                "%{customdata[3]:,.1f} s, device time %{customdata[4]:,.1f} s, %{customdata[5]:,.0f} MB<extra></extra>",
+            )
+            figure.add_trace(trace)
+        changes = {label: [{"y": [part[name] for part in parts]}, {"yaxis.title.text": label}] for label, name in MEASURES.items()}
+        buttons = [{"label": label, "method": "update", "args": change} for label, change in changes.items()]
+        arms = self.runs["arm"].unique().tolist()  # in the plan's order: pretrainings first, scratch last
         figure.update_layout(
             **LAYOUT | {"height": 620},
             updatemenus=[{"buttons": buttons, "x": 1, "xanchor": "right", "y": 1.5, "yanchor": "top"}],
-            xaxis={
-                "categoryorder": "array",
-                "categoryarray": self.runs["arm"]
-                .unique()
-                .tolist(),  # as planned: pretrainings stand first, scratch is last
-                "tickangle": -50,
-                "dtick": 1,
-                "tickfont": {"size": 11},
-                "automargin": True,
-            },
+            xaxis={"categoryorder": "array", "categoryarray": arms, "tickangle": -50, "dtick": 1, "tickfont": {"size": 11},
+                   "automargin": True},
             yaxis={"title": next(iter(MEASURES)), "rangemode": "tozero"},
-        )
+        )  # fmt: skip
         return figure
 
-    def _title(self, downstream: str) -> str:
-        return self.plan.study.downstream(downstream).title if downstream else "pretraining"
-
     def numbers(self) -> dict[str, Any]:
-        """Collect the chapter's numbers, in minutes, megabytes and images."""
-        everything, saved = _sums(self.runs), self.saved()
-        pretrainings = _sums(self.runs[self.runs["stage"] == "pretrain"])
+        """Return what the chapter states, in minutes, megabytes and images."""
+        everything, saved, sharing = _sums(self.runs), self.saved(), self.sharing().loc[ALL]
+        taken = everything["device time, min"]
         found: dict[str, Any] = {name.split(",")[0].replace(" ", "_"): value for name, value in everything.items()}
         found |= {"machine": ", ".join(dict.fromkeys(self.runs["machine"]))}
         found |= {"n_interrupted": int((self.runs["starts"] > 1).sum())}
         found |= {"n_from_cache": int((self.runs["from_cache"] == "yes").sum())}
-        found |= {"n_decoded": int((self.runs["from_cache"] == "no").sum())}
-        sharing = self.sharing().loc[ALL]
-        found |= {"n_decoded_before": self.decoded_before()}
-        alone_min = float(sharing[f"device time, min, {ALONE}"])
-        found |= {f"alone_{what}": int(sharing[f"{what}, {ALONE}"]) for what in _SHARED_OF[:2]}
-        found |= {"alone_min": alone_min, "times_less": alone_min / everything["device time, min"]}
-        found |= {"share_pretraining": pretrainings["device time, min"] / everything["device time, min"]}
-        found |= {"of_planned": everything["device time, min"] / everything["planned, min"]}
-        found |= {"longest_s": float(_wall_s(self.runs).max()), "shortest_s": float(_wall_s(self.runs).min())}
+        found |= {"n_decoded": int((self.runs["from_cache"] == "no").sum()), "n_decoded_before": self.decoded_before()}
+        found |= {f"alone_{what}": int(sharing[f"{what}, {ALONE}"]) for what in ("runs", "images")}
+        found |= {"alone_min": float(sharing[f"device time, min, {ALONE}"])}
+        found |= {"times_less": found["alone_min"] / taken, "of_planned": taken / everything["planned, min"]}
+        found |= {"share_pretraining": _sums(self.runs[self.runs["stage"] == "pretrain"])["device time, min"] / taken}
+        found |= {"longest_s": float(self.runs["wall_s"].max()), "shortest_s": float(self.runs["wall_s"].min())}
         found |= {f"saved_{name}_min": saved.at[way, "device time, min"] for name, way in SHARED.items()}
         return found | {f"saved_{name}_runs": saved.at[way, "runs"] for name, way in SHARED.items()}
 
+    def _of(self, runs: Iterable[Run]) -> pd.DataFrame:
+        return self.runs[self.runs["run_id"].isin(_ids(runs))]
 
-def _points(costs: pd.DataFrame, name: str, colour: str, symbol: str) -> go.Scatter:
-    return go.Scatter(
-        x=costs["arm"],
-        y=costs["wall_s"],
-        name=name,
-        mode="markers",
-        marker={"color": colour, "symbol": symbol, "size": 8, "opacity": 0.75},
-        customdata=costs[["run_id", "train_images_seen", "eval_images_seen", *MEASURES.values()]],
-        hovertemplate="<b>%{customdata[0]}</b><br>%{customdata[1]:,} images trained on, %{customdata[2]:,} evaluated<br>"
-        "%{customdata[3]:,.1f} s, device time %{customdata[4]:,.1f} s, %{customdata[5]:,.0f} MB<extra></extra>",
-    )
+    def _comparing(self, pairs: Iterable[tuple[str, str]]) -> pd.DataFrame:
+        """Return the finetunings of these (downstream, arm) pairs and the pretrainings that they start from."""
+        wanted = set(pairs)
+        finetunings = pd.Series([pair in wanted for pair in zip(self.runs["downstream"], self.runs["arm"], strict=True)])
+        return self.runs[finetunings | self.runs["run_id"].isin(self.runs.loc[finetunings, "pretraining"])]
+
+    def _title(self, downstream: str) -> str:
+        return self.plan.study.downstream(downstream).title if downstream else "pretraining"
 
 
 def _ids(runs: Iterable[Run]) -> pd.Series:
     return pd.Series([run.run_id for run in runs], dtype=str)
 
 
-def _wall_s(costs: pd.DataFrame) -> pd.Series:
-    return costs["train_wall_time_s"] + costs["eval_wall_time_s"]
-
-
 def _sums(costs: pd.DataFrame) -> dict[str, float]:
-    """Sum runs (a repeated run counts twice), images trained on and evaluated, and minutes; take the largest memory."""
+    """Add up some runs, a repeated run repeatedly; images are those trained on and evaluated, memory is the largest."""
     return {
         "runs": len(costs),
         "images": int(costs["train_images_seen"].sum() + costs["eval_images_seen"].sum()),
         "planned, min": costs["planned_min"].sum(),
-        "wall time, min": _wall_s(costs).sum() / 60,
+        "wall time, min": costs["wall_s"].sum() / 60,
         "device time, min": costs["device_time_s"].sum() / 60,
         "peak memory, MB": costs["peak_memory_mb"].max(),
     }
 
 
 def _frame(rows: Mapping[str, Mapping[str, float]]) -> pd.DataFrame:
-    table = pd.DataFrame.from_dict(rows, orient="index")
-    return table.astype({"runs": int, "images": int})
+    return pd.DataFrame.from_dict(rows, orient="index").astype({"runs": int, "images": int})
