@@ -133,7 +133,7 @@ def top1(run: Run) -> float:
     return (table["label"] == table["prediction"]).mean()
 
 
-@pytest.mark.training
+@pytest.mark.slow
 def test_while_training_only_stop_can_be_pressed(results, small_study):
     playground = Playground(Choice(study=small_study, pool="animal", k=4))
     assert "To do: pretraining, finetuning, training from scratch; about" in playground.plan.value
@@ -145,7 +145,7 @@ def test_while_training_only_stop_can_be_pressed(results, small_study):
     assert [playground.train_button.disabled, playground.stop_button.disabled] == [False, True]
 
 
-@pytest.mark.training
+@pytest.mark.slow
 def test_training_finds_the_gain_that_the_predictions_say(done):
     work = Work(done.controls.choice().run())
     gain = top1(work.run) - top1(scratch_partner(work.run))
@@ -159,12 +159,12 @@ def test_training_finds_the_gain_that_the_predictions_say(done):
     assert (row["study"], row["pretrained on"], float(row["gain"])) == ("small", "animal-k4", pytest.approx(gain, abs=6e-4))
 
 
-@pytest.mark.training
+@pytest.mark.slow
 def test_the_run_from_scratch_has_no_gain(done):
     assert Outcome.of(scratch_partner(done.controls.choice().run())).gain is None
 
 
-@pytest.mark.training
+@pytest.mark.slow
 def test_curves_show_every_epoch_and_the_gain_is_a_diamond(done):
     """Three trainings of two epochs, top-1 and loss; no stored runs beside the reader's own."""
     assert [list(trace.x) for trace in done.curves.data] == [[1, 2]] * 6
@@ -173,7 +173,7 @@ def test_curves_show_every_epoch_and_the_gain_is_a_diamond(done):
     assert "No stored runs to compare with" in done.remark.value
 
 
-@pytest.mark.training
+@pytest.mark.slow
 def test_finished_runs_of_the_study_are_reused_and_stay_as_they_are(results, done):
     assert all(path.is_relative_to(playground_root()) for path in results.rglob("*.json"))
     (playground_root() / "small").rename(results / "small")  # as if the study had made them
@@ -204,7 +204,7 @@ def test_stored_gains_stand_above_the_readers_own(results):
     assert remark.startswith("Stored: 3 seeds")
 
 
-@pytest.mark.training
+@pytest.mark.slow
 def test_stopped_it_keeps_its_state_and_goes_on(results, small_study):
     change_study(
         small_study,
@@ -230,7 +230,7 @@ def test_stopped_it_keeps_its_state_and_goes_on(results, small_study):
     assert [epoch["loss"] for epoch in found["history"]][: len(done)] == [epoch["loss"] for epoch in done]
 
 
-@pytest.mark.training
+@pytest.mark.slow
 def test_what_goes_wrong_while_training_is_one_line(results, tmp_path, monkeypatch):
     for name in ("cifar-10", "caltech-101"):
         (tmp_path / "data" / name).mkdir(parents=True)
@@ -246,7 +246,7 @@ def test_what_goes_wrong_while_training_is_one_line(results, tmp_path, monkeypat
     assert playground.stop_button.disabled
 
 
-@pytest.mark.training
+@pytest.mark.slow
 def test_the_notebook_runs_without_a_browser(results, small_study, tmp_path):
     execute(NOTEBOOK, tmp_path / "panel.ipynb", {})
     assert not (results / "playground").exists() or not list(results.rglob("*.json"))
