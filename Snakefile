@@ -19,16 +19,16 @@ from pretraining_gain.plan.studies import check_name, load_study
 
 try:
     # Studies of the book whose images are drawn in memory are always made; others are shown from their committed tables.
-    BOOK = {name: load_study(name) for name in graph.book_studies()}
-    CONTROLS = [name for name, study in BOOK.items() if graph.needs_no_data(study)]
+    BOOK = graph.book_studies()
+    CONTROLS = [name for name in BOOK if graph.needs_no_data(name)]
     NAME = config.get("study", CONTROLS[0])
     STUDY = check_name(NAME)
     RESULTS = make_writable(results_root())
     check_environment()
 except InputError as error:
     sys.exit(f"snakemake: {error}")
-MADE = {name: (BOOK[name], name) for name in CONTROLS} | {STUDY.name: (STUDY, NAME)}
-SHOWN = BOOK | {STUDY.name: STUDY}
+MADE = {name: (load_study(name), name) for name in CONTROLS} | {STUDY.name: (STUDY, NAME)}
+SHOWN = list(dict.fromkeys([*BOOK, STUDY.name]))
 RECORDS = {run: run.record_path for made in MADE.values() for run in [*pretraining_runs(*made), *finetuning_runs(*made)]}
 RUNS = {f"{run.plan.name}/{run.stage}/{path.stem}": run for run, path in RECORDS.items()}
 
@@ -189,7 +189,7 @@ rule tables:
 rule study_notebook:
     input:
         lambda wildcards: tables_of(wildcards.study),
-        lambda wildcards: notebook_inputs(template(wildcards), SHOWN[wildcards.study]),
+        lambda wildcards: notebook_inputs(template(wildcards), load_study(named(wildcards))),
         template=template,
     output:
         "book/executed/{study}/{page}.ipynb",

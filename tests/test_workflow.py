@@ -137,4 +137,4 @@ def test_a_study_without_results_has_pages_that_say_so(page, study, template):
 
 
 def test_studies_drawn_in_memory_need_no_data():
-    assert [name for name in study_names() if needs_no_data(load_study(name))] == ["anchors", "toy"]
+    assert [name for name in study_names() if needs_no_data(name)] == ["anchors", "toy"]

@@ -12,6 +12,7 @@ from pathlib import Path
 import yaml
 
 from pretraining_gain.datasets import find_dataset
+from pretraining_gain.errors import InputError
 from pretraining_gain.paths import data_root, make_writable, project_root, results_of, write_atomically
 from pretraining_gain.plan.code import PACKAGE, digest_of, inputs_of, names_in, normalised
 from pretraining_gain.plan.representation import annotations_path
@@ -60,9 +61,12 @@ def book_studies() -> list[str]:
     return list(config["sphinx"]["config"]["book_studies"])
 
 
-def needs_no_data(study: Study) -> bool:
+def needs_no_data(study_name: str) -> bool:
     """Tell whether all images of a study are drawn in memory, so that its runs can always be made."""
-    return not any(find_dataset(name).folder for name in study.datasets)
+    try:
+        return not any(find_dataset(name).folder for name in load_study(study_name).datasets)
+    except InputError:  # its prepared class table is of other data; said when its own pages are made
+        return False
 
 
 def stamp(source: str, study: Study | None = None, made: Collection[str] = ()) -> str:
