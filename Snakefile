@@ -170,28 +170,6 @@ rule finetune:
         f"{EXECUTE} notebooks/02_finetune.ipynb {{params.run}}"
 
 
-# On this machine, short runs share jobs, because starting one costs more than training it. On a cluster each run is a job.
-IS_LOCAL = workflow.is_main_process and not workflow.resource_settings.nodes
-for name, batch in graph.batches(RECORDS, workflow.resource_settings.cores or 1) if IS_LOCAL else []:
-    workflow.ruleorder(name, batch[0].stage)
-
-    rule:
-        name: name
-        input:
-            [ancient(str(RECORDS[run.pretraining])) for run in batch if run.pretraining],
-        output:
-            [update(str(RECORDS[run])) for run in batch],
-            [update(str(run.predictions_path)) for run in batch if run.downstream],
-        threads: max(resources_of(run).cores for run in batch)
-        resources:
-            gpu=max(resources_of(run).gpu for run in batch),
-        params:  # `shell` is evaluated when a job starts, after this loop; these are not
-            notebook="02_finetune" if batch[0].downstream else "01_pretrain",
-            runs=" --and ".join(map(output_of, batch)),
-        shell:
-            f"{EXECUTE} notebooks/{{params.notebook}}.ipynb {{params.runs}}"
-
-
 rule tables:
     input:
         lambda wildcards: outcomes(wildcards.study),
