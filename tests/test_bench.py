@@ -90,7 +90,7 @@ def places(monkeypatch):
         monkeypatch.setenv(f"PRETRAINING_GAIN_{name}", os.environ.get(f"PRETRAINING_GAIN_{name}", ""))
 
 
-@pytest.mark.training
+@pytest.mark.slow
 def test_the_tiny_form_writes_a_file_that_the_chapter_reads(tmp_path, places):
     names = [name for name in program.PARTS if name != "study"]
     out = tmp_path / "results" / "bench"
@@ -195,7 +195,7 @@ def test_the_derived_study_has_one_seed_and_its_exact_form_no_frozen_views(place
     assert not any(target.recipe.resolve().frozen_views for target in exact.downstreams)
 
 
-@pytest.mark.training
+@pytest.mark.slow
 def test_figure_by_figure_trains_and_keeps_nothing(results, small_study):
     figure_by_figure(small_study)
     assert not results.exists()

@@ -17,7 +17,7 @@ from conftest import ROOT
 
 from pretraining_gain.datasets import dataset_names
 from pretraining_gain.errors import InputError
-from pretraining_gain.plan.code import NOT_HASHED, PACKAGE, hashed_modules, inputs_of, normalised, stamp_of
+from pretraining_gain.plan.code import NOT_HASHED, PACKAGE, hashed_modules, inputs_of, normalised
 
 _STAGES = ("compute.pretrain", "compute.finetune")
 _OUTSIDE = {"filelock", "IPython", "tqdm"}  # what modules outside the fingerprint may import beside Python's own
@@ -150,28 +150,7 @@ def test_a_notebook_depends_on_the_tables_that_its_modules_name(tmp_path):
     assert [path.name for path in inputs_of(page)] == ["errors.py"]
 
 
-def test_a_stamp_is_written_when_code_changes_and_not_for_words(checkout, tmp_path):
-    page = tmp_path / "page.py"
-    page.write_text("from pretraining_gain.errors import InputError")
-    code = "import sys, pathlib; from pretraining_gain.plan.code import stamp_of; stamp_of(*map(pathlib.Path, sys.argv[1:]))"
-
-    def stamp() -> tuple[str, int]:
-        environment = os.environ | {"PYTHONPATH": str(checkout / "src")}
-        subprocess.run([sys.executable, "-c", code, page, tmp_path / "stamps"], env=environment, check=True)
-        path = tmp_path / "stamps" / "page.sha256"
-        return path.read_text(), path.stat().st_mtime_ns
-
-    first = stamp()
-    path = checkout / "src" / PACKAGE.name / "errors.py"
-    text = path.read_text()
-    path.write_text("# words\n" + text)
-    assert stamp() == first
-    path.write_text(text + "\nx = 1\n")
-    assert stamp()[0] != first[0]
-    path.write_text(text)
-
-
 def test_a_notebook_that_cannot_be_read_is_refused(tmp_path):
     (tmp_path / "page.ipynb").write_text("{")
     with pytest.raises(InputError, match=r"page\.ipynb cannot be read"):
-        stamp_of(tmp_path / "page.ipynb", tmp_path)
+        inputs_of(tmp_path / "page.ipynb")

@@ -21,7 +21,7 @@ def grown(results):
     return path
 
 
-@pytest.mark.training
+@pytest.mark.slow
 def test_each_step_is_measured_at_each_size(grown):
     rows = growth_rows()
     assert rows.groupby("species")["step"].agg(list).to_dict() == {36: [*STEPS], 50: [*STEPS]}
@@ -29,7 +29,7 @@ def test_each_step_is_measured_at_each_size(grown):
     assert set(json.loads(grown.read_text())["machine"]) >= {"processor", "cores", "memory_gb"}
 
 
-@pytest.mark.training
+@pytest.mark.slow
 def test_the_figure_draws_every_measurement(grown):
     """Two measures of three steps."""
     drawn = [trace for trace in figure_growth(None).data if trace.x is not None and len(trace.x)]

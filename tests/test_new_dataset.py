@@ -14,6 +14,7 @@ from pretraining_gain.compute.samples import SampleView
 from pretraining_gain.errors import InputError
 from pretraining_gain.plan import taxonomy
 from pretraining_gain.plan.costs import Plan
+from pretraining_gain.plan.runs import Run
 from pretraining_gain.plan.studies import load_study
 from pretraining_gain.playground.choices import missing_data
 
@@ -96,6 +97,15 @@ def test_the_playground_says_what_is_missing(study):
 
 def test_the_price_includes_its_prepared_form(study):
     assert "prepared squares, train" in Plan.of(study).disk_table().index
+
+
+def test_its_columns_are_part_of_a_fingerprint(study, tmp_path):
+    run = Run(study=study, pool="scratch", downstream="field")
+    before = run.fingerprint
+    (tmp_path / "more" / "squares.csv").write_text(TABLE.replace(",90", ",91"))
+    taxonomy._read_table.cache_clear()
+    taxonomy._rows_deciding_images.cache_clear()
+    assert run.fingerprint != before
 
 
 def test_samples_credit_it(study):

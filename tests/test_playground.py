@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import time
-
 import nbformat
 import pandas as pd
 import pytest
 from bs4 import BeautifulSoup
-from conftest import ROOT, change_study, simulate_results
+from conftest import ROOT, change_study, simulate_results, wait_for
 
 from pretraining_gain.errors import InputError
 from pretraining_gain.execute import execute
@@ -47,7 +45,8 @@ def trained(work: Work) -> list[str]:
 def test_what_cannot_be_is_one_line(given, said, results):
     with pytest.raises(InputError) as caught:
         Choice(**given).run()
-    assert said in str(caught.value) and "\n" not in str(caught.value)
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
     assert not results.exists()
 
 
@@ -63,9 +62,11 @@ def test_a_choice_like_the_studys_own_is_the_studys_own_run(results):
 def test_what_the_study_does_not_do_differs_from_it_in_freezing_only(results):
     run, own = Choice(study="toy", downstream="clean", freeze_backbone="no").run(), Run(study="toy", downstream="clean")
     changed = {"freeze_backbone": False, "frozen_views": 0}
-    assert run.recipe == own.recipe.model_copy(update=changed) and run.images == own.images
+    assert run.recipe == own.recipe.model_copy(update=changed)
+    assert run.images == own.images
     assert run.pretraining.fingerprint == own.pretraining.fingerprint
-    assert run.plan.name == "toy" and run.plan.model_copy(update={"downstreams": own.plan.downstreams}) == own.plan
+    assert run.plan.name == "toy"
+    assert run.plan.model_copy(update={"downstreams": own.plan.downstreams}) == own.plan
     partner = scratch_partner(run)
     assert (partner.downstream, partner.pool, partner.recipe) == (run.downstream, "scratch", run.recipe)
     assert scratch_partner(partner) is None
@@ -75,14 +76,17 @@ def test_a_study_without_its_data_says_what_is_missing_and_cannot_be_trained(res
     monkeypatch.setenv("PRETRAINING_GAIN_DATA", str(tmp_path))
     playground = Playground(Choice(study="paper"))
     said = missing_data(load_study("paper"))
-    assert said.startswith("Study paper cannot be trained here, as dataset imagenet1k is missing") and "make prepare" in said
-    assert said in playground.plan.value and playground.train_button.disabled
+    assert said.startswith("Study paper cannot be trained here, as dataset imagenet1k is missing")
+    assert "make prepare" in said
+    assert said in playground.plan.value
+    assert playground.train_button.disabled
     with pytest.raises(InputError, match="dataset imagenet1k is missing"):
         playground.train()
     playground.controls.study.value = "mini"
     assert "dataset cifar10 is missing: fetch it with `make data STUDY=mini`" in playground.plan.value
     playground.controls.study.value = "toy"
-    assert not playground.train_button.disabled and missing_data(load_study("toy")) == ""
+    assert not playground.train_button.disabled
+    assert missing_data(load_study("toy")) == ""
     labels = [label for label, _ in playground.controls.study.options]
     assert labels == ["anchors", "mini (not here)", "paper (not here)", "toy"]
 
@@ -93,13 +97,17 @@ def test_controls_offer_only_what_is_possible(results):
     controls.study.value = "mini"
     assert (controls.k.value, controls.k.min, controls.k.max) == (6, 1, 6)
     controls.pool.value = "scratch"
-    assert controls.k.disabled and controls.choice().run().pool == "scratch"
+    assert controls.k.disabled
+    assert controls.choice().run().pool == "scratch"
     controls.pool.value = "half_animal"
-    assert controls.k.disabled and controls.k.value == 7
+    assert controls.k.disabled
+    assert controls.k.value == 7
     controls.study.value, controls.pool.value = "toy", "random"
-    assert not controls.k.disabled and (controls.k.min, controls.k.max) == (1, 24)
+    assert not controls.k.disabled
+    assert (controls.k.min, controls.k.max) == (1, 24)
     controls.target.value = "clean"
-    assert controls.freeze.value and (controls.epochs.value, controls.epochs.max) == (15, 30)
+    assert controls.freeze.value
+    assert (controls.epochs.value, controls.epochs.max) == (15, 30)
     for study in ("toy", "mini", "anchors"):
         controls.study.value = study
         for target in targets(load_study(study)):
@@ -125,7 +133,7 @@ def top1(run: Run) -> float:
     return (table["label"] == table["prediction"]).mean()
 
 
-@pytest.mark.training
+@pytest.mark.slow
 def test_while_training_only_stop_can_be_pressed(results, small_study):
     playground = Playground(Choice(study=small_study, pool="animal", k=4))
     assert "To do: pretraining, finetuning, training from scratch; about" in playground.plan.value
@@ -137,7 +145,7 @@ def test_while_training_only_stop_can_be_pressed(results, small_study):
     assert [playground.train_button.disabled, playground.stop_button.disabled] == [False, True]
 
 
-@pytest.mark.training
+@pytest.mark.slow
 def test_training_finds_the_gain_that_the_predictions_say(done):
     work = Work(done.controls.choice().run())
     gain = top1(work.run) - top1(scratch_partner(work.run))
@@ -151,12 +159,12 @@ def test_training_finds_the_gain_that_the_predictions_say(done):
     assert (row["study"], row["pretrained on"], float(row["gain"])) == ("small", "animal-k4", pytest.approx(gain, abs=6e-4))
 
 
-@pytest.mark.training
+@pytest.mark.slow
 def test_the_run_from_scratch_has_no_gain(done):
     assert Outcome.of(scratch_partner(done.controls.choice().run())).gain is None
 
 
-@pytest.mark.training
+@pytest.mark.slow
 def test_curves_show_every_epoch_and_the_gain_is_a_diamond(done):
     """Three trainings of two epochs, top-1 and loss; no stored runs beside the reader's own."""
     assert [list(trace.x) for trace in done.curves.data] == [[1, 2]] * 6
@@ -165,7 +173,7 @@ def test_curves_show_every_epoch_and_the_gain_is_a_diamond(done):
     assert "No stored runs to compare with" in done.remark.value
 
 
-@pytest.mark.training
+@pytest.mark.slow
 def test_finished_runs_of_the_study_are_reused_and_stay_as_they_are(results, done):
     assert all(path.is_relative_to(playground_root()) for path in results.rglob("*.json"))
     (playground_root() / "small").rename(results / "small")  # as if the study had made them
@@ -196,7 +204,7 @@ def test_stored_gains_stand_above_the_readers_own(results):
     assert remark.startswith("Stored: 3 seeds")
 
 
-@pytest.mark.training
+@pytest.mark.slow
 def test_stopped_it_keeps_its_state_and_goes_on(results, small_study):
     change_study(
         small_study,
@@ -208,20 +216,21 @@ def test_stopped_it_keeps_its_state_and_goes_on(results, small_study):
     work = Work(Choice(study=small_study, pool="all").run())
     pretraining = work.steps()[0]
     training = Training(work, lambda _: None)
-    while not work.histories()[pretraining.key] and training.state == "running":
-        time.sleep(0.05)
+    wait_for(lambda: work.histories()[pretraining.key] or training.state != "running")
     training.stop()
     assert training.wait() == "stopped"
     done = work.histories()[pretraining.key]
-    assert 1 <= len(done) < 15 and record_of(pretraining.run).with_suffix(".checkpoint.pt").exists()
+    assert 1 <= len(done) < 15
+    assert record_of(pretraining.run).with_suffix(".checkpoint.pt").exists()
     assert not record_of(pretraining.run).exists()
     trained(work)
     found = record(pretraining.run)
-    assert found["cost"]["starts"] == 2 and len(found["history"]) == 15
+    assert found["cost"]["starts"] == 2
+    assert len(found["history"]) == 15
     assert [epoch["loss"] for epoch in found["history"]][: len(done)] == [epoch["loss"] for epoch in done]
 
 
-@pytest.mark.training
+@pytest.mark.slow
 def test_what_goes_wrong_while_training_is_one_line(results, tmp_path, monkeypatch):
     for name in ("cifar-10", "caltech-101"):
         (tmp_path / "data" / name).mkdir(parents=True)
@@ -231,11 +240,13 @@ def test_what_goes_wrong_while_training_is_one_line(results, tmp_path, monkeypat
     with pytest.raises(InputError) as caught:
         playground.wait()
     assert "cifar-10/train/airplane is missing" in str(caught.value) or "cifar-10/train" in str(caught.value)
-    assert "Training failed" in playground.status.value and str(tmp_path) not in playground.status.value
-    assert not playground.train_button.disabled and playground.stop_button.disabled
+    assert "Training failed" in playground.status.value
+    assert str(tmp_path) not in playground.status.value
+    assert not playground.train_button.disabled
+    assert playground.stop_button.disabled
 
 
-@pytest.mark.training
+@pytest.mark.slow
 def test_the_notebook_runs_without_a_browser(results, small_study, tmp_path):
     execute(NOTEBOOK, tmp_path / "panel.ipynb", {})
     assert not (results / "playground").exists() or not list(results.rglob("*.json"))
@@ -244,7 +255,8 @@ def test_the_notebook_runs_without_a_browser(results, small_study, tmp_path):
     table = BeautifulSoup(cells[-1].outputs[-1]["data"]["text/html"], "html.parser")
     names, values = ([cell.text for cell in row.select("th, td")] for row in table.select("tr"))
     found = dict(zip(names, values, strict=True))
-    assert found["pretrained on"] == "animal-k4" and float(found["low"]) <= float(found["gain"]) <= float(found["high"])
+    assert found["pretrained on"] == "animal-k4"
+    assert float(found["low"]) <= float(found["gain"]) <= float(found["high"])
     with pytest.raises(InputError, match="k=13 is not possible"):
         execute(NOTEBOOK, tmp_path / "refused.ipynb", {"k": 13})
 
@@ -255,7 +267,8 @@ def test_durations_in_words():
 
 def test_binder_installs_the_lock():
     lines = [line for line in (ROOT / "binder" / "requirements.txt").read_text().splitlines() if not line.startswith("#")]
-    assert lines[1:] == ["-r ../requirements.lock", "-e ."] and (ROOT / "binder" / lines[1].split()[1]).exists()
+    assert lines[1:] == ["-r ../requirements.lock", "-e ."]
+    assert (ROOT / "binder" / lines[1].split()[1]).exists()
     assert (ROOT / "binder" / "runtime.txt").read_text() == "python-3.11\n"
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 from pydantic import Field, model_validator
 
-from pretraining_gain.datasets import options_of
+from pretraining_gain.datasets import find_dataset, options_of
 from pretraining_gain.errors import InputError
 from pretraining_gain.paths import results_root
 from pretraining_gain.plan.backbones import builder_of, own_modules
@@ -153,7 +153,7 @@ class Run(Parameters):
         name = self.images.class_table
         if name is None or not has_class_table(name):
             return None
-        rows = rows_deciding_images(name)
+        rows = rows_deciding_images(name, find_dataset(self.images.dataset).columns)
         return rows if self.downstream else [rows[class_id] for class_id in self.subset.class_ids]
 
     @property

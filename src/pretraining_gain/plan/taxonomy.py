@@ -60,12 +60,12 @@ def load_class_table(name: str | None) -> pd.DataFrame:
     return _read_table(*_table_file(name or ""))
 
 
-def rows_deciding_images(name: str) -> list[dict[str, str]]:
-    """Return, per class in order of `class_id`, the columns that decide which images are read, as text.
+def rows_deciding_images(name: str, columns: tuple[str, ...]) -> list[dict[str, str]]:
+    """Return, per class in order of `class_id`, its id, its key and the `columns` that its dataset reads, as text.
 
     Callers share one copy: do not change it.
     """
-    return _rows_deciding_images(*_table_file(name))
+    return _rows_deciding_images(*_table_file(name), columns)
 
 
 def _table_file(name: str) -> tuple[Path, int]:
@@ -87,10 +87,8 @@ def _packaged(name: str) -> Path | None:
 
 
 @cache
-def _rows_deciding_images(path: Path, mtime_ns: int) -> list[dict[str, str]]:
-    table = _read_table(path, mtime_ns)
-    columns = [name for name in table if name in ("class_id", "key", "folders") or name.startswith("draw_")]
-    return table[columns].astype(str).to_dict("records")
+def _rows_deciding_images(path: Path, mtime_ns: int, columns: tuple[str, ...]) -> list[dict[str, str]]:
+    return _read_table(path, mtime_ns)[["class_id", "key", *columns]].astype(str).to_dict("records")
 
 
 @cache
