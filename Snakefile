@@ -19,16 +19,16 @@ from pretraining_gain.plan.studies import check_name, load_study
 
 try:
     # Studies of the book whose images are drawn in memory are always made; others are shown from their committed tables.
-    BOOK = {name: load_study(name) for name in graph.book_studies()}
-    CONTROLS = [name for name, study in BOOK.items() if graph.needs_no_data(study)]
+    BOOK = graph.book_studies()
+    CONTROLS = [name for name in BOOK if graph.needs_no_data(name)]
     NAME = config.get("study", CONTROLS[0])
     STUDY = check_name(NAME)
     RESULTS = make_writable(results_root())
     check_environment()
 except InputError as error:
     sys.exit(f"snakemake: {error}")
-MADE = {name: (BOOK[name], name) for name in CONTROLS} | {STUDY.name: (STUDY, NAME)}
-SHOWN = BOOK | {STUDY.name: STUDY}
+MADE = {name: (load_study(name), name) for name in CONTROLS} | {STUDY.name: (STUDY, NAME)}
+SHOWN = list(dict.fromkeys([*BOOK, STUDY.name]))
 RECORDS = {run: run.record_path for made in MADE.values() for run in [*pretraining_runs(*made), *finetuning_runs(*made)]}
 RUNS = {f"{run.plan.name}/{run.stage}/{path.stem}": run for run, path in RECORDS.items()}
 
@@ -170,28 +170,6 @@ rule finetune:
         f"{EXECUTE} notebooks/02_finetune.ipynb {{params.run}}"
 
 
-# On this machine, short runs share jobs, because starting one costs more than training it. On a cluster each run is a job.
-IS_LOCAL = workflow.is_main_process and not workflow.resource_settings.nodes
-for name, batch in graph.batches(RECORDS, workflow.resource_settings.cores or 1) if IS_LOCAL else []:
-    workflow.ruleorder(name, batch[0].stage)
-
-    rule:
-        name: name
-        input:
-            [ancient(str(RECORDS[run.pretraining])) for run in batch if run.pretraining],
-        output:
-            [update(str(RECORDS[run])) for run in batch],
-            [update(str(run.predictions_path)) for run in batch if run.downstream],
-        threads: max(resources_of(run).cores for run in batch)
-        resources:
-            gpu=max(resources_of(run).gpu for run in batch),
-        params:  # `shell` is evaluated when a job starts, after this loop; these are not
-            notebook="02_finetune" if batch[0].downstream else "01_pretrain",
-            runs=" --and ".join(map(output_of, batch)),
-        shell:
-            f"{EXECUTE} notebooks/{{params.notebook}}.ipynb {{params.runs}}"
-
-
 rule tables:
     input:
         lambda wildcards: outcomes(wildcards.study),
@@ -211,7 +189,7 @@ rule tables:
 rule study_notebook:
     input:
         lambda wildcards: tables_of(wildcards.study),
-        lambda wildcards: notebook_inputs(template(wildcards), SHOWN[wildcards.study]),
+        lambda wildcards: notebook_inputs(template(wildcards), load_study(named(wildcards))),
         template=template,
     output:
         "book/executed/{study}/{page}.ipynb",

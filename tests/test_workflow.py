@@ -89,17 +89,6 @@ def test_cores_without_a_run_of_their_own_become_threads_of_the_runs(results, sm
         assert json.loads(pretrained.record_path.read_bytes())["machine"]["threads"] == max(1, cores // 10)
 
 
-def test_short_runs_share_jobs_on_one_machine_and_none_on_a_cluster(results, small_study):
-    command = snakemake(small_study, "--dry-run")
-    there = [*command[: command.index("--cores")], "--jobs", "9", "--executor", "slurm", *command[command.index("--cores") + 2 :]]
-    jobs = {}
-    for place, call in {"here": command, "there": there}.items():
-        said = subprocess.run(call, capture_output=True, text=True, cwd=ROOT, check=True)
-        jobs[place] = dict(re.findall(r"^(pretrain\w*|finetune\w*) +(\d+)$", said.stdout + said.stderr, flags=re.MULTILINE))
-    assert jobs["here"] == {f"{stage}_small_{number}": "1" for stage in ("pretrain", "finetune") for number in (0, 1)}
-    assert jobs["there"] == {"pretrain": "2", "finetune": "8"}
-
-
 def test_a_wrong_study_is_one_line(tmp_path):
     done = subprocess.run(snakemake("minni"), capture_output=True, text=True, cwd=ROOT)
     assert done.returncode != 0
@@ -148,4 +137,4 @@ def test_a_study_without_results_has_pages_that_say_so(page, study, template):
 
 
 def test_studies_drawn_in_memory_need_no_data():
-    assert [name for name in study_names() if needs_no_data(load_study(name))] == ["anchors", "toy"]
+    assert [name for name in study_names() if needs_no_data(name)] == ["anchors", "toy"]

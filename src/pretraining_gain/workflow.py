@@ -12,11 +12,10 @@ from pathlib import Path
 import yaml
 
 from pretraining_gain.datasets import find_dataset
+from pretraining_gain.errors import InputError
 from pretraining_gain.paths import data_root, make_writable, project_root, results_of, write_atomically
 from pretraining_gain.plan.code import PACKAGE, digest_of, inputs_of, names_in, normalised
-from pretraining_gain.plan.costs import device_hours
 from pretraining_gain.plan.representation import annotations_path
-from pretraining_gain.plan.runs import Run
 from pretraining_gain.plan.studies import Study, load_study, study_names
 from pretraining_gain.plan.taxonomy import class_table_path
 
@@ -24,8 +23,6 @@ from pretraining_gain.plan.taxonomy import class_table_path
 NOT_RUN = "19_not_run"
 #: Tag of the parameters cell of a notebook that needs no results.
 _NEEDS_NO_RESULTS = "without-results"
-# Runs that take less than a minute share jobs: starting Python, torch and a kernel takes three to four seconds.
-_SHORT_S, _RUNS_PER_JOB = 60, 12
 
 
 @cache
@@ -64,9 +61,12 @@ def book_studies() -> list[str]:
     return list(config["sphinx"]["config"]["book_studies"])
 
 
-def needs_no_data(study: Study) -> bool:
+def needs_no_data(study_name: str) -> bool:
     """Tell whether all images of a study are drawn in memory, so that its runs can always be made."""
-    return not any(find_dataset(name).folder for name in study.datasets)
+    try:
+        return not any(find_dataset(name).folder for name in load_study(study_name).datasets)
+    except InputError:  # its prepared class table is of other data; said when its own pages are made
+        return False
 
 
 def stamp(source: str, study: Study | None = None, made: Collection[str] = ()) -> str:
@@ -96,27 +96,13 @@ def stamp(source: str, study: Study | None = None, made: Collection[str] = ()) -
     if not study or study.representation == "annotated":
         files += [annotations_path()]
     parts += [f"{file.name} {hashlib.sha256(file.read_bytes()).hexdigest()}" for file in files if file.is_file()]
-    written = make_writable(root / "book" / "executed" / ".inputs" / (study.name if study else "")) / f"{Path(source).stem}.sha256"
+    # One folder per digest: snakemake lists a folder once, and would not see a file that is written there later.
+    folder = root / "book" / "executed" / ".inputs" / (study.name if study else "") / Path(source).stem
+    written = make_writable(folder) / "sha256"
     digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()
     if not written.exists() or written.read_text() != digest:
         write_atomically(written, digest.encode())
     return str(written.relative_to(root))
-
-
-def batches(records: dict[Run, Path], cores: int) -> list[tuple[str, list[Run]]]:
-    """Group the short runs of a study and stage that have no record into jobs, one per core or more, of twelve runs at most.
-
-    Returns (name of the job, its runs).
-    """
-    groups: dict[str, list[Run]] = {}
-    for run, path in records.items():
-        if not path.exists() and 3600 * device_hours(run) < _SHORT_S:
-            groups.setdefault(f"{run.stage}_{run.plan.name}", []).append(run)
-    found = []
-    for group, runs in groups.items():
-        n_jobs = min(len(runs), max(cores, -(-len(runs) // _RUNS_PER_JOB)))
-        found += [(f"{group}_{number}", runs[number::n_jobs]) for number in range(n_jobs)]
-    return found
 
 
 def results_read(source: str) -> list[str]:
