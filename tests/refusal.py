@@ -57,6 +57,16 @@ def cut(n: int) -> Damage:
     return lambda path: path.write_bytes(path.read_bytes()[:-n])
 
 
+def changed(position: int, new: bytes) -> Damage:
+    """Overwrite the bytes at `position`."""
+
+    def damage(path: Path) -> None:
+        old = path.read_bytes()
+        path.write_bytes(old[:position] + new + old[position + len(new) :])
+
+    return damage
+
+
 def text(old: str, new: str) -> Damage:
     """Damage that replaces the first `old`, which must be there, by `new`."""
 

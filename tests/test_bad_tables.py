@@ -136,14 +136,21 @@ def test_bad_annotations_are_named(tmp_path, monkeypatch, damage, said):
         load_annotations()
 
 
+NOT_OURS = "is not an iNaturalist 2021 file"
 ODD_NAME = "accepted: train_mini/<folder>/<file>"
 BAD_LISTINGS: dict[str, tuple[Damage, str]] = {
     "missing": (missing, "is missing; it is published with iNaturalist 2021"),
     "a folder": (folder, "cannot be read as JSON"),
     "cut off": (cut(30), "cannot be read as JSON"),
     "UTF-16": (recoded("utf-16"), "cannot be read as JSON"),
-    "a list": (whole(b"[1, 2]"), "is not an iNaturalist 2021 file"),
-    "a list of images in place of them": (in_json(lambda c: c.update(images=[[1]])), "is not an iNaturalist 2021 file"),
+    "a list": (whole(b"[1, 2]"), NOT_OURS),
+    "a list of images in place of them": (in_json(lambda c: c.update(images=[[1]])), NOT_OURS),
+    "no family": (in_json(lambda c: c["categories"][0].pop("family")), f"{NOT_OURS}: lacking family"),
+    "no kingdom": (in_json(lambda c: c["categories"][0].pop("kingdom")), f"{NOT_OURS}: KeyError 'kingdom'"),
+    "no annotations": (in_json(lambda c: c.pop("annotations")), f"{NOT_OURS}: KeyError 'annotations'"),
+    "no file name": (in_json(lambda c: c["images"][0].pop("file_name")), f"{NOT_OURS}: lacking file_name"),
+    "an unknown image": (in_json(lambda c: c["annotations"][0].update(image_id=-5)), f"{NOT_OURS}: KeyError -5"),
+    "plants only": (in_json(lambda c: c.update(categories=c["categories"][-1:])), f"{NOT_OURS}: lacking categories of kingdom"),
     "an image twice": (in_json(lambda c: c["images"].append(c["images"][0])), "id 0 appears twice in 'images'; accepted: each"),
     "a file twice": (in_json(lambda c: c["images"][0].update(c["images"][1] | {"id": 0})), "appears twice in"),
     "an image of two classes": (in_json(lambda c: c["annotations"].append({"image_id": 0, "category_id": 1})), "image_id 0"),
@@ -171,24 +178,24 @@ def test_a_bad_official_json_is_named(inat, tmp_path, damage, said):
         read_listing(path)
 
 
-AGAIN = "run 01_pretrain again"
-
-
 def written(model: torch.nn.Module) -> Damage:
     """Weights of another model under the run's name, with the checksum that a run would give them."""
     return lambda _: write_weights(Run(study="toy"), model)
 
 
+UNREADABLE: dict[str, Damage] = {
+    "missing": missing,
+    "zero bytes": whole(b""),
+    "text": whole(b"these are no weights" * 20),
+    "a pickle": lambda path: torch.save({"conv1.weight": torch.ones(1)}, path),
+    "cut off": cut(100),
+    "a folder": folder,
+}
 BAD_WEIGHTS: dict[str, tuple[Damage, str]] = {
-    "missing": (missing, AGAIN),
-    "zero bytes": (whole(b""), AGAIN),
-    "text": (whole(b"these are no weights" * 20), AGAIN),
-    "a pickle": (lambda path: torch.save({"conv1.weight": torch.ones(1)}, path), AGAIN),
-    "cut off": (cut(100), AGAIN),
-    "a folder": (folder, AGAIN),
+    **{wrong: (damage, "run 01_pretrain again") for wrong, damage in UNREADABLE.items()},
     "of another backbone": (written(build_model("resnet10_w32", 24, 0)), "first mismatch: bn1.bias"),
     "not of a network": (written(torch.nn.ParameterDict({"x": torch.ones(1)})), "weights are of another backbone"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(("damage", "said"), BAD_WEIGHTS.values(), ids=BAD_WEIGHTS)
