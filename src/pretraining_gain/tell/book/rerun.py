@@ -45,16 +45,17 @@ def parameters_of(notebook: Path, given: Mapping[str, Any]) -> list[Parameter]:
     return [Parameter(name, given.get(name, value), value, what) for name, (value, what) in defaults.items()]
 
 
-def command_of_notebook(page: str, parameters: Mapping[str, Any], settings: Mapping[str, Any] | None = None) -> str:
-    """Return the command that executes a page of the book again, e.g. `mini/10_taxa`, with all parameters spelt out."""
-    output = f"{AGAIN}/{page}.ipynb"
-    variables = {f"{_VARIABLE}RESULTS": AGAIN} | dict(settings or _ONE_THREAD)
+def command_of_notebook(
+    page: str, parameters: Mapping[str, Any], settings: Mapping[str, Any] = _ONE_THREAD, *, was_run: bool = True
+) -> str:
+    """Return the command that executes a page of the book again, e.g. `mini/10_taxa`, with all parameters spelt out.
+
+    A page of a study that was not run is executed for the first time, as the workflow does it once there are results.
+    """
+    if not was_run:
+        return _command(Path(page).name, f"book/executed/{page}.ipynb", parameters, settings)
+    output, variables = f"{AGAIN}/{page}.ipynb", {f"{_VARIABLE}RESULTS": AGAIN, **settings}
     return _command(Path(page).name, output, parameters, variables, compared=output)
-
-
-def first_command_of_notebook(page: str, parameters: Mapping[str, Any]) -> str:
-    """Return the command that executes a page of a study without results, as the workflow does once there are some."""
-    return _command(Path(page).name, f"book/executed/{page}.ipynb", parameters, _ONE_THREAD)
 
 
 def command_of_run(record: Mapping[str, Any]) -> str:

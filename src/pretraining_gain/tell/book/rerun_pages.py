@@ -24,7 +24,6 @@ from pretraining_gain.tell.book.provenance_pages import RERUN
 from pretraining_gain.tell.book.rerun import (
     NOTEBOOKS,
     command_of_notebook,
-    first_command_of_notebook,
     parameters_of,
     repeatable_runs,
     settings_of,
@@ -55,13 +54,12 @@ def command_of(notebook: Executed) -> str:
     """Return the command that makes an executed notebook again, or, of a study that was not run, for the first time."""
     own = project_root() / "notebooks" / notebook.path.name
     given = {one.name: one.value for one in parameters_of(own, notebook.parameters)}
-    if not notebook.was_run:
-        return first_command_of_notebook(place_of(notebook), given)
-    settings = {}
-    for stage in (stage for stage, name in NOTEBOOKS.items() if name == notebook.path.stem):  # one run, on its machine
+    stages = {name: stage for stage, name in NOTEBOOKS.items()}
+    if notebook.was_run and notebook.path.stem in stages:  # it shows one run, on its machine
         [run] = next(iter(notebook.provenance.values()))["runs"]
-        settings = settings_of(read_record(results_of(load_study(given["study"]).name) / stage / f"{run}.json")["machine"])
-    return command_of_notebook(place_of(notebook), given, settings)
+        record = results_of(load_study(given["study"]).name) / stages[notebook.path.stem] / f"{run}.json"
+        return command_of_notebook(place_of(notebook), given, settings_of(read_record(record)["machine"]))
+    return command_of_notebook(place_of(notebook), given, was_run=notebook.was_run)
 
 
 def figures_of(notebook: Executed) -> dict[str, tuple[str, list[str]]]:
