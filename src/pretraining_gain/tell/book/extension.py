@@ -25,8 +25,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("doctree-resolved", publish_runs)
     app.add_css_file("rerun.css")
     app.setup_extension("pretraining_gain.tell.book.reader")
-    app.connect("html-page-context", _without_thebe, priority=900)
-    app.connect("html-page-context", _citations_are_no_list)
+    app.connect("html-page-context", _mend_page, priority=900)
     return {"parallel_read_safe": True, "parallel_write_safe": True, "env_version": _version()}
 
 
@@ -43,15 +42,15 @@ def _version() -> int:
     return zlib.crc32(b"".join(path.read_bytes() for path in [*sources, *contents]))
 
 
-def _without_thebe(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: object) -> None:
-    """Remove the scripts of remote kernels: Jupyter Book and its theme both add them, and declare the same names twice."""
+def _mend_page(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: object) -> None:
+    """Remove what would trouble a browser or a screen reader.
+
+    Jupyter Book and its theme both add the scripts of remote kernels (thebe), which declare the same names twice. The
+    references have the role `list`, but docutils marks nothing in them as an item.
+    """
     scripts = context.get("script_files", [])
     context["script_files"] = [
         script for script in scripts if "thebe" not in f"{script.filename} {script.attributes.get('body', '')}".lower()
     ]
-
-
-def _citations_are_no_list(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: object) -> None:
-    """Remove the role `list` from the references: docutils marks none as an item, so a screen reader finds an empty list."""
     if body := context.get("body"):
         context["body"] = body.replace('<div role="list" class="citation-list">', '<div class="citation-list">')

@@ -10,9 +10,9 @@ import os
 from contextlib import redirect_stdout
 from typing import TYPE_CHECKING
 
-from pretraining_gain.tell.book.reader import launch
 from pretraining_gain.tell.book.reader.citing import CiteThis
 from pretraining_gain.tell.book.reader.hints import explain_links, outdated
+from pretraining_gain.tell.book.reader.launch import Launch, add_menu
 from pretraining_gain.tell.book.reader.species import SpeciesList
 
 if TYPE_CHECKING:
@@ -27,7 +27,8 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_directive("cite-this", CiteThis)
     app.connect("doctree-resolved", explain_links)
     app.connect("env-get-outdated", outdated)
-    launch.connect(app)
+    app.add_directive("launch", Launch)
+    app.connect("html-page-context", add_menu, priority=502)  # after the theme's own menus
     with redirect_stdout(io.StringIO()):  # it prints that matplotlib is missing; our card is a file
         app.setup_extension("sphinxext.opengraph")
     app.connect("config-inited", _set_address)
