@@ -203,12 +203,12 @@ def test_each_study_has_a_section_and_that_of_a_readers_own_leads_to_its_page(pr
     (results / "mine").mkdir()
     (results / "mine" / "runs.csv").write_text("")
     page, _ = render(project, "```{each-study}\nOf $study.\n```")
-    texts = {section["id"]: section.p.text for section in page.select("section[id^=study-]")}
+    texts = {section["id"]: section.p.text for section in page.select("section[id^=index-]")}
     wanted = {
-        "study-mini": "Of mini.",
-        "study-toy": "Of toy.",
-        "study-paper": "Of paper.",
-        "study-mine": "Its own page has them.",
+        "index-mini": "Of mini.",
+        "index-toy": "Of toy.",
+        "index-paper": "Of paper.",
+        "index-mine": "Its own page has them.",
     }
     assert texts == wanted
 

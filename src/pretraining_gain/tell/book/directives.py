@@ -5,14 +5,17 @@
 
 from __future__ import annotations
 
+import posixpath
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import Any, ClassVar, cast
 
 from docutils import nodes
 from docutils.parsers.rst import directives
 from docutils.statemachine import StringList
 from sphinx import addnodes
+from sphinx.application import Sphinx
 from sphinx.domains.std import StandardDomain
+from sphinx.environment import BuildEnvironment
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective, SphinxRole
 from sphinx_design.shared import create_component
@@ -23,10 +26,6 @@ from pretraining_gain.tell.book.formats import format_number
 from pretraining_gain.tell.book.shown import PAGES, own_studies
 from pretraining_gain.tell.claims.ledger import Verdict, ledger_path, read_ledger
 from pretraining_gain.tell.figures.registry import FIGURES, Figure
-
-if TYPE_CHECKING:
-    from sphinx.application import Sphinx
-    from sphinx.environment import BuildEnvironment
 
 logger = logging.getLogger(__name__)
 _STUDY = "pretraining_gain_study"
@@ -104,6 +103,10 @@ class BookDirective(SphinxDirective):
         node["ids"].append(name)
         cast(StandardDomain, self.env.get_domain("std")).note_hyperlink_target(name, self.env.docname, name, title)
         return node
+
+    def section(self, name: str, title: str, text: str) -> nodes.Element:
+        """Return a section from Markdown, with `name` as the place for links."""
+        return self.parse(text, self.label(nodes.section("", nodes.title("", title), names=[name]), name, title))
 
     def output(self, notebook: Executed, key: str) -> nodes.Element:
         """Return a figure or table as the notebook shows it, marked with the notebook that it comes from."""
@@ -198,13 +201,10 @@ class EachStudy(BookDirective):
     def make(self) -> list[nodes.Node]:
         text = "\n".join(self.content)
         texts = {study: text.replace("$study", study) for study in studies_here(self.env)}
-        for study in own_studies(Path(self.env.srcdir)):
-            texts[study] = f"[Its own page](/{PAGES}/{study}.md) has them."
-        made = []
-        for study, content in texts.items():
-            section = nodes.section("", nodes.title("", f"Study {study}"), names=[f"study {study}"])
-            made.append(self.parse(content, self.label(section, f"study-{study}", f"Study {study}")))
-        return made
+        own = own_studies(Path(self.env.srcdir))
+        texts |= {study: f"[Its own page](/{PAGES}/{study}.md) has them." for study in own}
+        page = posixpath.basename(self.env.docname)
+        return [self.section(f"{page}-{study}", f"Study {study}", content) for study, content in texts.items()]
 
 
 class Claims(BookDirective):
@@ -216,11 +216,12 @@ class Claims(BookDirective):
             self.env.note_dependency(str(ledger_path(study)))
             ledgers[study] = {one.claim: one for one in read_ledger(study).verdicts}
         (main, claims), *others = ledgers.items()
-        head, rows = ["claim", *ledgers], [[one[claim].verdict for one in ledgers.values()] for claim in claims]
-        if not others:
-            head, rows = ["claim", *_FACTS], list(map(_facts, claims.values()))
+        head = list(ledgers) if others else _FACTS
+        rows = [
+            [one[claim].verdict for one in ledgers.values()] if others else _facts(claims[claim]) for claim in claims
+        ]
         linked = [[f"[{claim}](claim-{claim.lower()})", *row] for claim, row in zip(claims, rows, strict=True)]
-        overview = self.parse(_table(head, linked), nodes.container()).children
+        overview = self.parse(_table(["claim", *head], linked), nodes.container()).children
         sections = [self._section({study: one[claim] for study, one in ledgers.items()}, main) for claim in claims]
         return [*overview, *sections] if others else overview
 
@@ -236,9 +237,7 @@ class Claims(BookDirective):
         where = f"section {claim.section}" if claim.section[0].isdigit() else f"Appendix {claim.section}"
         before = f"Paper, {where}; [Figure {figure.number}](fig-{figure.number.lower()}). Estimated: {claim.estimand}."
         text = "\n\n".join([before, _table(["study", *_FACTS], rows), f"Rule in *{main}*: {claim.rule}."])
-        name = f"claim-{claim.claim.lower()}"
-        section = nodes.section("", nodes.title("", title), names=[name])
-        return self.parse(text, self.label(section, name, title))
+        return self.section(f"claim-{claim.claim.lower()}", title, text)
 
 
 _FACTS = ["verdict", "effect, 95\u00a0% interval", "detectable", "evidence"]

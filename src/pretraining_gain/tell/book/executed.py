@@ -85,7 +85,8 @@ def _read(root: Path, path: Path, _changed: int) -> Executed:
     notebook = json.loads(path.read_text(encoding="utf-8"))
     made = notebook["metadata"].get("papermill", {})
     template, parameters = f"notebooks/{Path(made.get('input_path') or path).name}", made.get("parameters", {})
-    values, shown, provenance = {}, {}, {}
+    values, shown = {}, {}
+    provenance: dict[str, dict[str, Any]] = {}
     for output in (output for cell in notebook["cells"] for output in cell.get("outputs", [])):
         metadata = output.get("metadata", {})
         if origin := metadata.get("provenance"):

@@ -34,27 +34,12 @@ class Shown:
         return self._forms, dict(self._metadata)
 
 
-def _forms_of(figure: go.Figure, key: str, description: str) -> dict[str, Any]:
-    """Return the MIME forms of a plotly figure, for JupyterLab and, drawn by `figures.js`, for the book.
-
-    The page gets the figure's JSON in an inert element; `figures.js` loads the one local plotly.js only on pages that
-    have such elements, draws what comes into view, and follows the page's light or dark theme.
-    """
-    content = figure.to_json()
-    inert = content.replace("<", "\\u003c")
-    alternative = html.escape(description, quote=True)
-    return {
-        "application/vnd.plotly.v1+json": json.loads(content),
-        "text/html": f'<div class="gain-figure" data-key="{key}" role="figure" aria-label="{alternative}">'
-        f'<script type="application/json">{inert}</script><noscript>{alternative}</noscript></div>',
-        "text/plain": description,
-    }
-
-
 def paste_figure(key: str, figure: go.Figure | Html | str, description: str, provenance: Provenance) -> None:
     """Show `figure` here and make it available to chapters as `key`; `description` is its text alternative.
 
-    A text in place of a figure says why there is none.
+    A text in place of a figure says why there is none. A plotly figure has a MIME form for JupyterLab, and for the book its
+    JSON in an inert element. `figures.js` loads the one local plotly.js only on pages that have such elements, draws what
+    comes into view, and follows the page's light or dark theme.
     """
     if isinstance(figure, str):
         note = f'<div class="not-run"><p>{html.escape(figure)}</p></div>'
@@ -62,7 +47,11 @@ def paste_figure(key: str, figure: go.Figure | Html | str, description: str, pro
     elif isinstance(figure, Html):
         forms = {"text/html": figure.html, "text/plain": figure.text}
     else:
-        forms = _forms_of(figure, key, description)
+        content, text = figure.to_json(), html.escape(description, quote=True)
+        inert = content.replace("<", "\\u003c")
+        drawn = f'<div class="gain-figure" data-key="{key}" role="figure" aria-label="{text}">'
+        drawn += f'<script type="application/json">{inert}</script><noscript>{text}</noscript></div>'
+        forms = {"application/vnd.plotly.v1+json": json.loads(content), "text/html": drawn, "text/plain": description}
     shown = Shown(key, provenance, forms)
     glue(key, shown, display=False)
     display(shown)

@@ -9,10 +9,12 @@ from __future__ import annotations
 import json
 import posixpath
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from docutils import nodes
 from sphinx import addnodes
+from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
 from sphinx.util import logging
 
 from pretraining_gain.errors import InputError
@@ -32,10 +34,6 @@ from pretraining_gain.tell.book.rerun import (
     was_run,
 )
 from pretraining_gain.tell.figures.registry import FIGURES
-
-if TYPE_CHECKING:
-    from sphinx.application import Sphinx
-    from sphinx.environment import BuildEnvironment
 
 FOLDER = "_static/rerun"
 _NOT_RUN = (

@@ -30,7 +30,11 @@ def bibtex(stated: dict[str, Any]) -> str:
         f"{{{one['name']}}}" if "name" in one else f"{one['family-names']}, {one['given-names']}" for one in people
     ]
     year = str(stated["date-released"])[:4]
-    fields = {"author": " and ".join(authors), "title": f"{{{' '.join(stated['title'].split())}}}", "year": year}
+    fields: dict[str, Any] = {
+        "author": " and ".join(authors),
+        "title": f"{{{' '.join(stated['title'].split())}}}",
+        "year": year,
+    }
     fields |= {name: stated.get(name) for name in ("version", "doi", "url", "license")}
     fields["url"] = fields["url"] or stated.get("repository-code")
     wrapped = textwrap.TextWrapper(72, subsequent_indent=" " * 13, break_long_words=False)

@@ -6,14 +6,10 @@ literature bring their own.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from docutils import nodes
 from sphinx import addnodes
-
-if TYPE_CHECKING:
-    from sphinx.application import Sphinx
-    from sphinx.environment import BuildEnvironment
+from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
 
 
 def explain_links(app: Sphinx, doctree: nodes.document, page: str) -> None:
