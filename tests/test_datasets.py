@@ -11,7 +11,7 @@ from PIL import Image, ImageOps
 
 from pretraining_gain.compute.images import decoding, load_images
 from pretraining_gain.compute.images import folder as image_folder
-from pretraining_gain.datasets import caltech101, cifar10, dataset_names
+from pretraining_gain.datasets import caltech101, dataset_names
 from pretraining_gain.plan.studies import load_study
 from pretraining_gain.plan.taxonomy import load_class_table
 
@@ -136,12 +136,3 @@ def test_caltechs_split_is_twenty_to_train_and_up_to_fifty_of_the_rest(photograp
         assert len(train) == 20
         assert len(held_out) == min(50, total - 20)
         assert not set(train) & set(held_out)
-
-
-def test_real_cifar_files_are_read(photographs, tmp_path, monkeypatch):
-    monkeypatch.setenv("PRETRAINING_GAIN_CACHE", str(tmp_path))
-    images = load_study("mini").source.model_copy(update={"train_images_per_class": 5})
-    pixels, ids, skipped, _ = cifar10.load_class(images, {"key": "frog"}, "train", 32)
-    assert pixels.shape == (5, 32, 32, 3)
-    assert len(set(ids)) == 5
-    assert not skipped

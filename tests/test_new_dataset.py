@@ -65,10 +65,6 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return str(path)
 
 
-def test_a_study_accepts_its_options(study):
-    assert load_study(study).downstreams[0].images.options == {"bright": "no"}
-
-
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
