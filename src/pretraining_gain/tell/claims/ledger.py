@@ -63,7 +63,12 @@ class PartOutcome(_Record):
     @classmethod
     def of(cls, outcome: Outcome) -> PartOutcome:
         part = outcome.part
-        declared: dict[str, Any] = {"what": part.what, "test": part.test, "kind": part.kind, "unit": KINDS[part.kind].unit}
+        declared: dict[str, Any] = {
+            "what": part.what,
+            "test": part.test,
+            "kind": part.kind,
+            "unit": KINDS[part.kind].unit,
+        }
         return cls(**declared, **{name: getattr(outcome, name) for name in cls.model_fields if name not in declared})
 
     def effect_text(self) -> str:
@@ -177,7 +182,12 @@ def verdict_on(claim: Claim, outcomes: Sequence[Outcome]) -> Verdict:
     verdict, decisive, p_against = decide(outcomes)
     tests = [PartOutcome.of(outcome) for outcome in outcomes]
     rule = _rule(verdict, tests[decisive], len(tests), p_against)
-    outcome: dict[str, Any] = {"rule": rule, "decisive": decisive, "detectable": tests[decisive].detectable, "tests": tests}
+    outcome: dict[str, Any] = {
+        "rule": rule,
+        "decisive": decisive,
+        "detectable": tests[decisive].detectable,
+        "tests": tests,
+    }
     return Verdict(**_facts(claim) | {"verdict": verdict} | outcome)
 
 

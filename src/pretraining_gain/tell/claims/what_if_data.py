@@ -46,7 +46,8 @@ def _target(name: str, arms: set[Arm], evidence: Evidence) -> dict[str, Any]:
         "levels": {level: _coded(species[level]) for level in levels},
         "representation": species["representation"].tolist(),
         "arms": {
-            _key(arm): [base64.b64encode(np.packbits(row).tobytes()).decode() for row in rows] for arm, rows in correct.items()
+            _key(arm): [base64.b64encode(np.packbits(row).tobytes()).decode() for row in rows]
+            for arm, rows in correct.items()
         },
     }
 

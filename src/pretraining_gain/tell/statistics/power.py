@@ -71,9 +71,9 @@ def design_error(
 ) -> tuple[float, float]:
     """Return the standard error and degrees of freedom that `estimate_mean` would have for a planned design.
 
-    The standard error is the estimate's true one. With these degrees of freedom, `smallest_detectable` is what the
-    one-sided test at 5 % finds with probability 0.8, averaged over what few seeds and classes happen to show. One seed
-    has 0 degrees of freedom. Random classes of unequal sizes n count as (Σ n)² / Σ n² classes.
+    With these degrees of freedom, `smallest_detectable` is what the one-sided test at 5 % finds with probability 0.8,
+    averaged over what few seeds and classes happen to show. One seed has 0 degrees of freedom. Random classes of unequal
+    sizes n count as (Σ n)² / Σ n² classes.
     Raises `InputError` for a design without seeds or images, and for random classes when there is one class.
     """
     if classes not in ("fixed", "random"):
@@ -110,11 +110,9 @@ def difference_error(
 
 def _planned(seeds: float, units: float, shared: float, n_seeds: int, unit_df: float) -> tuple[float, float]:
     """Return the true standard error, and the degrees of freedom that give the right effect; see `design_error`."""
-    if n_seeds == 1:
-        return float(np.sqrt(seeds + units)), 0.0
     se = float(np.sqrt(seeds + units))
-    if not se > 0:
-        return 0.0, float(unit_df)
+    if n_seeds == 1 or not se > 0:
+        return se, 0.0 if n_seeds == 1 else float(unit_df)
     dfs = np.array([n_seeds - 1, unit_df, unit_df * (n_seeds - 1)])[:, None]
     by_seeds, by_units, common = np.array([[seeds + shared], [units], [shared]]) * chdtri(dfs, _LUCK) / dfs
     variance, df = total(by_seeds, by_units, common, n_seeds, unit_df)
