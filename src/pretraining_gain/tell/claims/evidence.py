@@ -68,7 +68,6 @@ class Outcome:
     """
 
     part: Part
-    bound: float
     effect: float
     low: float
     high: float
@@ -147,4 +146,4 @@ def outcome_of(part: Part, estimate: Estimate | GroupSpread, values: np.ndarray,
             beyond = min(estimate.strict(above, part.bound), estimate.strict(below, -part.bound))
             p_for, p_against = estimate.p_equivalent(part.bound), min(1.0, 2 * beyond)
         sizes = estimate.n_seeds, estimate.n_classes, estimate.n_images
-    return Outcome(part, part.bound, effect, low, high, p_for, p_against, *sizes, estimate, values, labels)
+    return Outcome(part, effect, low, high, p_for, p_against, *sizes, estimate, values, labels)
