@@ -85,15 +85,12 @@ class Correlation(Estimate):
 
     def interval(self, level: float = 0.95) -> tuple[float, float]:
         half = float(stdtrit(self.df, (1 + level) / 2)) * self.z_se
-        z = _fisher(self.mean)
+        z = np.arctanh(np.clip(self.mean, -1 + 1e-12, 1 - 1e-12))
         return float(np.tanh(z - half)), float(np.tanh(z + half))
 
     def _t(self, bound: float) -> float:
-        return (_fisher(self.mean) - _fisher(bound)) / self.z_se
-
-
-def _fisher(correlation: float) -> float:
-    return float(np.arctanh(np.clip(correlation, -1 + 1e-12, 1 - 1e-12)))
+        z, at_bound = np.arctanh(np.clip([self.mean, bound], -1 + 1e-12, 1 - 1e-12))
+        return float(z - at_bound) / self.z_se
 
 
 def estimate_mean(values: np.ndarray, labels: np.ndarray, *, classes: Literal["fixed", "random"]) -> Estimate:
@@ -180,9 +177,9 @@ def estimate_correlation(
 ) -> Correlation:
     """Estimate the correlation over classes (random) of a class's measured mean with `covariate`.
 
-    `covariate` maps class id to x; classes without it are left out. Pearson's r, or with `rank` Spearman's. Noise of the
-    class means pulls r towards 0. On Fisher's z the variance is 1/(n - 3), for ranks (1 + r²/2)/(n - 3) (Bonett and
-    Wright 2000), plus how far seeds disagree on r. Raises `InputError` below four classes or without spread.
+    `covariate` maps class id to x; classes without it are left out. Pearson's r, or with `rank` Spearman's. Variance on
+    Fisher's z: Bonett and Wright (2000), plus how far seeds disagree on r.
+    Raises `InputError` below four classes or without spread.
     """
     values, labels = checked(values, labels)
     means, ids, n_images = class_means(values, labels)

@@ -147,18 +147,13 @@ def equivalence_power(margin: float, se: float, df: float) -> float:
     return float((2 * ndtr(room) - 1).mean())
 
 
-def smallest_detectable(se: float, df: float) -> float:
-    """Return the true effect that a one-sided test finds with probability 0.8; infinite without df."""
-    return _smallest(power_at, se, df)
-
-
 def smallest_margin(se: float, df: float) -> float:
     """Return the smallest equivalence margin that a true difference of 0 satisfies with probability 0.8."""
-    return _smallest(equivalence_power, se, df)
+    return smallest_detectable(se, df, equivalence_power)
 
 
-def _smallest(power_of: Callable[[float, float, float], float], se: float, df: float) -> float:
-    """Return where `power_of`, which grows with its first argument, reaches `POWER`."""
+def smallest_detectable(se: float, df: float, power_of: Callable[[float, float, float], float] = power_at) -> float:
+    """Return the true effect that a one-sided test finds with probability 0.8 (of another `power_of`); infinite without df."""
     if not df > 0:
         return float("inf")
     if not se > 0:

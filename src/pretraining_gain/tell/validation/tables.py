@@ -108,8 +108,7 @@ class ControlTables(Parameters):
             "n_within": int(errors["within"].sum()),
             "margin": float(self.curves["margin"].iloc[0]),
         }
-        for error, part in errors.groupby("error"):
-            worst = part.loc[part["rate"].idxmax()]
+        for error, worst in errors.loc[errors.groupby("error")["rate"].idxmax()].set_index("error").iterrows():
             found |= {f"worst_{error}": float(worst["rate"]), f"worst_{error}_claim": worst["claim"]}
         for row in promised.to_dict("records"):
             key = f"{row['claim']}_{row['n_seeds']}_seeds"
