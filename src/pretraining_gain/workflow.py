@@ -96,7 +96,9 @@ def stamp(source: str, study: Study | None = None, made: Collection[str] = ()) -
     if not study or study.representation == "annotated":
         files += [annotations_path()]
     parts += [f"{file.name} {hashlib.sha256(file.read_bytes()).hexdigest()}" for file in files if file.is_file()]
-    written = make_writable(root / "book" / "executed" / ".inputs" / (study.name if study else "")) / f"{Path(source).stem}.sha256"
+    # One folder per digest: snakemake lists a folder once, and would not see a file that is written there later.
+    folder = root / "book" / "executed" / ".inputs" / (study.name if study else "") / Path(source).stem
+    written = make_writable(folder) / "sha256"
     digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()
     if not written.exists() or written.read_text() != digest:
         write_atomically(written, digest.encode())
