@@ -168,8 +168,7 @@ def random_equals_non_animal(study: Study, target: str) -> Iterator[Part]:
 
 
 def all_animals_against_others(study: Study, target: str) -> Iterator[Part]:
-    most = max(study.arms.get("animal", []), default=0)
-    others = study.arms.get("non_animal")
+    most, others = max(study.arms.get("animal", []), default=0), study.arms.get("non_animal")
     if most in study.arms.get("random", []):
         yield _difference(target, f"animal-k{most}", f"random-k{most}")
     if most and others:

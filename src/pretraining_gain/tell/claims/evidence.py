@@ -61,10 +61,9 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Outcome:
-    """A part with the outcome of its test, in fractions of top-1 (of `share`: of species).
+    """A part with the outcome of its test, in fractions of top-1 (of `share`: of species), and what it was estimated from.
 
-    `p_for` is small when the part holds, `p_against` when its opposite does. `values` (S, N) and `labels` (N,) are what
-    the estimate was made from.
+    `p_for` is small when the part holds, `p_against` when its opposite does. `values` (S, N), `labels` (N,).
     """
 
     part: Part

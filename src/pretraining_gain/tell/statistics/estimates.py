@@ -104,13 +104,12 @@ def estimate_mean(values: np.ndarray, labels: np.ndarray, *, classes: Literal["f
         strata, ids, n_images = images_within_classes(values, labels)
         if len(ids) == len(labels):
             raise InputError("fixed classes need at least one class with two images")
-        combined = combine(strata, n_images / n_images.sum(), np.zeros(len(ids), int), 1)
+        combined = combine(strata, n_images / n_images.sum())
     elif classes == "random":
         means, ids, n_images = class_means(values, labels)
         if len(ids) < 2:
             raise InputError(f"random classes need at least two classes, got {len(ids)}")
-        strata = strata_of(means, n_images, np.zeros(len(ids), int), 1)
-        combined = combine(strata, np.ones(1), np.zeros(1, int), 1)
+        combined = combine(strata_of(means, n_images), np.ones(1))
     else:
         raise InputError(f"classes {classes!r} is not accepted; accepted: fixed, random")
     return _estimate(combined, len(values), len(ids), len(labels))
@@ -133,7 +132,7 @@ def estimate_difference(
         raise InputError(f"two groups of at least two classes wanted, got {in_first.sum()} and {in_second.sum()}")
     used = in_first | in_second
     strata = strata_of(means[:, used], n_images[used], in_second[used].astype(int), 2)
-    combined = combine(strata, np.array([1.0, -1.0]), np.zeros(2, int), 1)
+    combined = combine(strata, np.array([1.0, -1.0]))
     return _estimate(combined, len(values), int(used.sum()), int(n_images[used].sum()))
 
 
@@ -158,12 +157,11 @@ def estimate_share_positive(values: np.ndarray, labels: np.ndarray) -> Estimate:
     by_classes = steadied * (1 - steadied) / n_classes
     by_seeds = 0.0
     if n_seeds > 1 and n_classes > 1:
-        strata = strata_of(means, np.ones(n_classes), np.zeros(n_classes, int), 1)
+        strata = strata_of(means, np.ones(n_classes))
         excess = max(0.0, float(seed_variance(strata.by_seed)[0] - strata.shared[0]))
         reach = float(stdtrit(n_seeds - 1, 0.95))
-        shift = reach * np.sqrt(excess)
-        ends = _share_above(average, shift), _share_above(average, -shift)
-        by_seeds = (max(share - ends[0], ends[1] - share) / reach) ** 2
+        least, most = (_share_above(average, sign * reach * np.sqrt(excess)) for sign in (1, -1))
+        by_seeds = (max(share - least, most - share) / reach) ** 2
     variance, df = total(by_seeds, by_classes, 0.0, n_seeds, max(n_classes - 1, 1))
     return Estimate(share, float(np.sqrt(variance)), float(df), n_seeds, n_classes, len(labels), ends=(0.0, 1.0))
 
@@ -188,9 +186,9 @@ def estimate_correlation(
     x, means, n_classes = x[known], means[:, known], int(known.sum())
     if n_classes < 4:
         raise InputError(f"a correlation needs at least four classes with a covariate, got {n_classes}")
-    by_seed = np.stack([rankdata(row) for row in means]) if rank else means
-    y = rankdata(means.mean(axis=0)) if rank else means.mean(axis=0)
-    x = rankdata(x) if rank else x
+    by_seed, y = means, means.mean(axis=0)
+    if rank:
+        x, y, by_seed = rankdata(x), rankdata(y), rankdata(means, axis=1)
     if np.ptp(x) == 0 or np.ptp(y) < 1e-12:
         raise InputError("no correlation: covariate or class means are all equal")
     r = float(np.corrcoef(x, y)[0, 1])

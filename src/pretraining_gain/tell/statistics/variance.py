@@ -103,11 +103,12 @@ def class_means(values: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.
     return sums(values, index, len(ids)) / n_images, ids, n_images
 
 
-def strata_of(values: np.ndarray, weights: np.ndarray, index: np.ndarray, size: int) -> Strata:
+def strata_of(values: np.ndarray, weights: np.ndarray, index: np.ndarray | None = None, size: int = 1) -> Strata:
     """Return strata of units with `values` (S, U) and `weights` (U,); `index` (U,) is each unit's stratum.
 
     Balanced data give the textbook's unbiased variances.
     """
+    index = np.zeros(len(weights), int) if index is None else index
     weights = weights / np.bincount(index, weights, size)[index]
     by_seed = sums(values * weights, index, size)
     deviations = values - by_seed[:, index]
@@ -138,8 +139,9 @@ def images_within_classes(values: np.ndarray, labels: np.ndarray) -> tuple[Strat
     return strata, ids, n_images
 
 
-def combine(strata: Strata, coefficients: np.ndarray, group: np.ndarray, size: int) -> Total:
+def combine(strata: Strata, coefficients: np.ndarray, group: np.ndarray | None = None, size: int = 1) -> Total:
     """Return one linear combination per group: the sum of coefficient × stratum mean over its strata; all (K,)."""
+    group = np.zeros(len(strata.df), int) if group is None else group
     by_seed = sums(strata.by_seed * coefficients, group, size)
     parts = coefficients**2 * strata.spread
     unit_variance = np.bincount(group, parts, size)

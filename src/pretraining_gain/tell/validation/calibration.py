@@ -100,9 +100,10 @@ def _repetition(simulator: Simulator, plan: Plan, rng: np.random.Generator) -> I
     }
     for quantity, (estimate, truth) in estimates.items():
         effect, margin = plan.sizes[quantity]
-        centred = replace(estimate, mean=estimate.mean - truth)
-        at_effect, at_margin = (replace(centred, mean=centred.mean + size) for size in (effect, margin))
-        yield quantity, "coverage", float(_covers(estimate, truth))
+        centred, at_effect, at_margin = (
+            replace(estimate, mean=estimate.mean - truth + by) for by in (0, effect, margin)
+        )
+        yield quantity, "coverage", _covers(estimate, truth)
         yield quantity, "false_positive_rate", float(((centred.p_above() < LEVEL) + (centred.p_below() < LEVEL)) / 2)
         yield quantity, "power", float(at_effect.p_above() < LEVEL)
         yield f"{quantity}: equivalence", "false_positive_rate", float(at_margin.p_equivalent(margin) < LEVEL)
@@ -110,7 +111,7 @@ def _repetition(simulator: Simulator, plan: Plan, rng: np.random.Generator) -> I
     unrelated = pd.Series(rng.standard_normal(len(ids)))
     for name, rank in {"correlation": False, "rank correlation": True}.items():
         correlation = statistics.estimate_correlation(values, labels, unrelated, rank=rank)
-        yield name, "coverage", float(_covers(correlation, 0.0))
+        yield name, "coverage", _covers(correlation, 0.0)
         yield name, "false_positive_rate", float(correlation.p_above() < LEVEL)
     spread = group_spread(values, labels, plan.groups, plan.spread)
     yield "spread of groups", "false_positive_rate", float(spread.p_different < LEVEL)
@@ -123,6 +124,6 @@ def _repetition(simulator: Simulator, plan: Plan, rng: np.random.Generator) -> I
     yield "share of classes that gain", "false_positive_rate", float(share.p_above(0.5) < LEVEL)
 
 
-def _covers(estimate: Estimate, truth: float) -> bool:
+def _covers(estimate: Estimate, truth: float) -> float:
     low, high = estimate.interval()
-    return low <= truth <= high
+    return float(low <= truth <= high)

@@ -76,9 +76,8 @@ class Simulator:
         """Return (A, C) liabilities of the classes in each arm: new classes if they are random."""
         if self.classes == "fixed":
             return self.means
-        n_arms, n_classes = self.means.shape
-        shared = _normal(rng, self.liability.class_, n_classes)
-        return self.means + shared + _normal(rng, self.liability.class_by_arm, n_arms, n_classes)
+        shared = _normal(rng, self.liability.class_, self.means.shape[1])
+        return self.means + shared + _normal(rng, self.liability.class_by_arm, *self.means.shape)
 
     def expected_top1(self, classes: np.ndarray) -> np.ndarray:
         """Return (A, C) expected top-1, over seeds and images, of classes from `draw_classes`."""
