@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import posixpath
 from pathlib import Path
-from typing import Any
 
 from docutils import nodes
 from sphinx import addnodes
@@ -27,7 +26,6 @@ from pretraining_gain.tell.book.provenance_pages import RERUN
 from pretraining_gain.tell.book.rerun import (
     NOTEBOOKS,
     command_of_notebook,
-    first_command_of_notebook,
     parameters_of,
     repeatable_runs,
     settings_of,
@@ -59,15 +57,12 @@ def command_of(notebook: Executed) -> str:
     """Return the command that makes an executed notebook again, or, of a study that was not run, for the first time."""
     own = project_root() / "notebooks" / notebook.path.name
     given = {one.name: one.value for one in parameters_of(own, notebook.parameters)}
-    if not notebook.was_run:
-        return first_command_of_notebook(place_of(notebook), given)
-    settings = {}
-    for stage in (stage for stage, name in NOTEBOOKS.items() if name == notebook.path.stem):  # one run, on its machine
+    stages = {name: stage for stage, name in NOTEBOOKS.items()}
+    if notebook.was_run and notebook.path.stem in stages:  # it shows one run, on its machine
         [run] = next(iter(notebook.provenance.values()))["runs"]
-        settings = settings_of(
-            read_record(results_of(load_study(given["study"]).name) / stage / f"{run}.json")["machine"]
-        )
-    return command_of_notebook(place_of(notebook), given, settings)
+        record = results_of(load_study(given["study"]).name) / stages[notebook.path.stem] / f"{run}.json"
+        return command_of_notebook(place_of(notebook), given, settings_of(read_record(record)["machine"]))
+    return command_of_notebook(place_of(notebook), given, was_run=notebook.was_run)
 
 
 def figures_of(notebook: Executed) -> dict[str, tuple[str, list[str]]]:
@@ -103,7 +98,7 @@ class RerunFigures(BookDirective):
             entry += [nodes.bullet_list("", *items)] if items else []
             command = command_of(notebook)
             entry += nodes.literal_block(command, command, language="bash")
-            entries.append(self.label(entry, _anchor(notebook), notebook.title))
+            entries.append(self.label(entry, f"rerun-{place_of(notebook).replace('/', '-')}", notebook.title))
         return entries
 
     def _figure(self, name: str, title: str, runs: list[str]) -> nodes.Node:
@@ -114,10 +109,6 @@ class RerunFigures(BookDirective):
                 "", f"its {len(runs)} run{'s' * (len(runs) > 1)}", refid="rerun-runs", internal=True
             )
         return self.label(nodes.list_item("", line), f"rerun-{name}", title)
-
-
-def _anchor(notebook: Executed) -> str:
-    return f"rerun-{place_of(notebook).replace('/', '-')}"
 
 
 class RerunRuns(BookDirective):
@@ -183,12 +174,12 @@ def add_header(app: Sphinx, doctree: nodes.document) -> None:
         return
     notebook = read_executed(Path(app.env.srcdir), Path(app.env.doc2path(page)))
     source = f"{'../' * page.count('/')}_sources/{page}{notebook.path.suffix}"
-    name = place_of(notebook).replace("/", "-") + notebook.path.suffix
-    button = f'<a class="rerun-download" href="{source}" download="{name}">Download this notebook</a>'
+    name = place_of(notebook).replace("/", "-")
+    button = f'<a class="rerun-download" href="{source}" download="{name}{notebook.path.suffix}">Download this notebook</a>'
     line = nodes.paragraph("", "", nodes.raw("", button, format="html"))
     if RERUN in app.env.found_docs:
         link = addnodes.pending_xref("", nodes.inline("", "Re-run it"), refdomain="std", reftype="ref",
-                                     reftarget=_anchor(notebook), refexplicit=True, refdoc=page)  # fmt: skip
+                                     reftarget=f"rerun-{name}", refexplicit=True, refdoc=page)  # fmt: skip
         line += [nodes.Text(" "), link]
     header = nodes.container("", line, _parameter_table(notebook), classes=["rerun-header"])
     section.insert(2 if isinstance(section[1], nodes.paragraph) else 1, header)
@@ -196,15 +187,12 @@ def add_header(app: Sphinx, doctree: nodes.document) -> None:
 
 def _parameter_table(notebook: Executed) -> nodes.table:
     """Return a table of the parameters: name, value, whether it was given, meaning; the first two as code."""
-    rows: list[list[Any]] = [["parameter", "value", "given or default", "what it is"]]
+    rows = [[nodes.inline("", head) for head in ("parameter", "value", "given or default", "what it is")]]
     for one in parameters_of(notebook.path, notebook.parameters):
         origin = f"given; default {json.dumps(one.default)}" if one.value != one.default else "default"
-        rows.append([one.name, json.dumps(one.value, ensure_ascii=False), origin, one.meaning])
-    made = []
-    for number, row in enumerate(rows):
-        kinds = [nodes.literal if number and column < 2 else nodes.inline for column in range(4)]
-        cells = [nodes.paragraph("", "", kind("", text)) for kind, text in zip(kinds, row, strict=True)]
-        made.append(nodes.row("", *(nodes.entry("", cell) for cell in cells)))
+        code = [nodes.literal("", text) for text in (one.name, json.dumps(one.value, ensure_ascii=False))]
+        rows.append([*code, nodes.inline("", origin), nodes.inline("", one.meaning)])
+    made = [nodes.row("", *(nodes.entry("", nodes.paragraph("", "", cell)) for cell in row)) for row in rows]
     widths = [nodes.colspec(colwidth=width) for width in (15, 15, 20, 50)]
     group = nodes.tgroup("", *widths, nodes.thead("", made[0]), nodes.tbody("", *made[1:]), cols=4)
     return nodes.table("", group, classes=["parameters"])
