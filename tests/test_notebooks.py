@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import ast
 import json
-import os
 import subprocess
 import sys
+from pathlib import Path
 
 import nbformat
 import pytest
 from conftest import ROOT, change_study
+from refusal import assert_one_line
 
 from pretraining_gain.errors import InputError
 from pretraining_gain.execute import execute
@@ -44,54 +45,46 @@ def test_committed_notebooks_are_the_templates_only():
     assert sorted(tracked) == [f"notebooks/{path.name}" for path in TEMPLATES]
 
 
-@pytest.mark.parametrize(
-    ("given", "said"),
-    [
-        ({"pool": "NA"}, "pool 'NA' is unknown; accepted: animal, non_animal, random, all, half_animal, scratch"),
-        ({"study": "mini", "pool": "animal", "k": 7, "downstream": "cifar10_animals"}, "accepted: 1 to 6"),
-    ],
-)
-def test_a_failed_run_keeps_its_notebook_under_another_name(given, said, results, tmp_path):
-    out = tmp_path / "out.ipynb"
+#: Template, parameters, environment with the test's folder for FOLDER, what the one line has.
+FAILURES: dict[str, tuple[str, dict[str, object], dict[str, str], str]] = {
+    "a wrong pool": ("02_finetune", {"pool": "NA"}, {}, "pool 'NA' is unknown; accepted: animal, non_animal, random, all"),
+    "too many classes": ("01_pretrain", {"study": "mini", "pool": "animal", "k": 7}, {}, "accepted: 1 to 6"),
+    "no data": ("01_pretrain", {"study": "mini"}, {"DATA": "FOLDER/no"}, "no/cifar-10/train/airplane is missing; fetch it with"),
+    "no place": ("01_pretrain", {"study": "toy"}, {"RESULTS": "FOLDER/file/results"}, "/file/results"),
+}
+
+
+@pytest.mark.parametrize(("template", "given", "places", "said"), FAILURES.values(), ids=FAILURES)
+def test_a_failed_run_is_one_line_and_keeps_its_notebook_under_another_name(
+    results, tmp_path, monkeypatch, template, given, places, said
+):
+    (tmp_path / "file").touch()  # a folder below a file can be written by nobody, not even by root
+    for name, place in places.items():
+        monkeypatch.setenv(f"PRETRAINING_GAIN_{name}", place.replace("FOLDER", str(tmp_path)))
     with pytest.raises(InputError) as caught:
-        execute(ROOT / "notebooks" / "02_finetune.ipynb", out, given)
-    assert said in str(caught.value)
-    assert "\n" not in str(caught.value)
-    assert not out.exists()
-    assert (tmp_path / "out.FAILED.ipynb").exists()
-    assert not results.exists()
-    assert not [path for path in tmp_path.iterdir() if "partial" in path.name]
+        execute(ROOT / "notebooks" / f"{template}.ipynb", tmp_path / "out.ipynb", given)
+    assert_one_line(str(caught.value), said)
+    assert not [path for path in results.rglob("*") if path.suffix in (".json", ".safetensors", ".gz")]
+    assert {path.name for path in tmp_path.iterdir()} - {"results", "cache"} == {"file", "out.FAILED.ipynb"}
 
 
-def run(command: list[str], cwd, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, env=os.environ | environment)
+def papermill(out: Path, folder: Path, *given: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "papermill", str(ROOT / "notebooks" / "02_finetune.ipynb"), str(out), *given]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True)
 
 
-def strict(notebook: str, out, cwd, *given: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    template = str(ROOT / "notebooks" / f"{notebook}.ipynb")
-    return run([sys.executable, "-m", "pretraining_gain.execute", template, str(out), *given], cwd, **environment)
-
-
-def papermill(notebook: str, out, cwd, *given: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    template = str(ROOT / "notebooks" / f"{notebook}.ipynb")
-    return run([sys.executable, "-m", "papermill", template, str(out), *given], cwd, **environment)
-
-
-def test_plain_papermill_from_any_folder_writes_the_same_results(results, small_study, tmp_path):
-    given = ["-p", "study", small_study, "-p", "pool", "animal", "-p", "k", "4"]
+def test_plain_papermill_from_any_folder_writes_the_same_results(results, small_study, tmp_path, monkeypatch):
     (tmp_path / "elsewhere").mkdir()
-    done = papermill("02_finetune", tmp_path / "plain.ipynb", tmp_path / "elsewhere", *given)
+    given = ["-p", "study", small_study, "-p", "pool", "animal", "-p", "k", "4"]
+    done = papermill(tmp_path / "plain.ipynb", tmp_path / "elsewhere", *given)
     assert done.returncode == 0, done.stderr
-    wanted = Run(study=small_study, pool="animal", k=4, downstream="field")
-    assert wanted.predictions_path.exists()
-    assert wanted.pretraining.weights_path.exists()
-    first = wanted.predictions_path.read_bytes()
-    other = str(tmp_path / "other")
-    done = strict("02_finetune", tmp_path / "strict.ipynb", tmp_path, *given, PRETRAINING_GAIN_RESULTS=other)
-    assert done.returncode == 0, done.stderr
-    [again] = (tmp_path / "other").rglob("*.csv.gz")
-    assert again.name == wanted.predictions_path.name
-    assert again.read_bytes() == first
+    run = Run(study=small_study, pool="animal", k=4, downstream="field")
+    assert run.pretraining.weights_path.exists()
+    first = run.predictions_path.read_bytes()
+    monkeypatch.setenv("PRETRAINING_GAIN_RESULTS", str(tmp_path / "other"))
+    execute(ROOT / "notebooks" / "02_finetune.ipynb", tmp_path / "strict.ipynb", {"study": small_study, "pool": "animal", "k": 4})
+    assert run.predictions_path.is_relative_to(tmp_path / "other")
+    assert run.predictions_path.read_bytes() == first
 
 
 def test_progress_leaves_one_final_line_in_the_stored_notebook(results, small_study, tmp_path):
@@ -104,41 +97,15 @@ def test_progress_leaves_one_final_line_in_the_stored_notebook(results, small_st
 
 
 def test_plain_papermill_also_stops_at_a_misspelt_parameter(results, tmp_path):
-    done = papermill("02_finetune", tmp_path / "out.ipynb", tmp_path, "-p", "sede", "3")
+    done = papermill(tmp_path / "out.ipynb", tmp_path, "-p", "sede", "3")
     assert done.returncode != 0
     assert "unknown parameter(s): sede; accepted: study, pool, k, seed, downstream" in done.stderr
     assert not results.exists()
 
 
-def test_missing_data_is_one_line(results, tmp_path):
-    places = {"PRETRAINING_GAIN_DATA": str(tmp_path / "nothing")}
-    done = strict("01_pretrain", tmp_path / "out.ipynb", tmp_path, "-p", "study", "mini", **places)
-    assert done.returncode == 1
-    [line] = [line for line in done.stderr.splitlines() if line.startswith("01_pretrain")]
-    assert "nothing/cifar-10/train/airplane is missing; fetch it with" in line
-    assert not list(results.rglob("*.json"))
-    assert not list(results.rglob("*.safetensors"))
-
-
-def test_results_that_cannot_be_written_are_one_line(tmp_path):
-    (tmp_path / "file").touch()  # a folder below a file can be written by nobody, not even by root
-    places = {"PRETRAINING_GAIN_RESULTS": str(tmp_path / "file" / "results")}
-    done = strict("01_pretrain", tmp_path / "out.ipynb", tmp_path, "-p", "study", "toy", **places)
-    assert done.returncode == 1
-    [line] = [line for line in done.stderr.splitlines() if line.startswith("01_pretrain")]
-    assert "cannot write to" in line
-    assert "file/results" in line
-
-
 def test_resnet50_at_224_pixels_runs_through_both_notebooks(results, small_study, tmp_path):
-    change_study(
-        small_study,
-        {
-            "train_images_per_class: 8": "train_images_per_class: 2",
-            "train_images_per_class: 4": "train_images_per_class: 1",
-            "eval_images_per_class: 5": "eval_images_per_class: 1",
-        },
-    )
+    fewer = {"train_images_per_class: 8": "train_images_per_class: 2", "train_images_per_class: 4": "train_images_per_class: 1"}
+    change_study(small_study, fewer | {"eval_images_per_class: 5": "eval_images_per_class: 1"})
     given = {"study": small_study, "pool": "animal", "k": 4, "backbone": "resnet50", "image_size_px": 224, "epochs": 1}
     execute(ROOT / "notebooks" / "01_pretrain.ipynb", tmp_path / "1.ipynb", given)
     execute(ROOT / "notebooks" / "02_finetune.ipynb", tmp_path / "2.ipynb", given)
