@@ -10,6 +10,7 @@ from conftest import ROOT, change_study, simulate_results, wait_for
 
 from pretraining_gain.errors import InputError
 from pretraining_gain.execute import execute
+from pretraining_gain.plan.record import read_record
 from pretraining_gain.plan.runs import Run
 from pretraining_gain.plan.studies import load_study
 from pretraining_gain.playground.choices import Choice, missing_data, playground_root, scratch_partner, targets
@@ -17,7 +18,7 @@ from pretraining_gain.playground.outcome import Outcome
 from pretraining_gain.playground.panel import Playground
 from pretraining_gain.playground.pictures import gains_widget, show_gains
 from pretraining_gain.playground.training import Training
-from pretraining_gain.playground.work import Work, in_words, predictions_of, record, record_of
+from pretraining_gain.playground.work import Work, in_words, record_of
 
 NOTEBOOK = ROOT / "notebooks" / "90_playground.ipynb"
 
@@ -129,7 +130,7 @@ def done(results, small_study) -> Playground:
 
 
 def top1(run: Run) -> float:
-    table = pd.read_csv(predictions_of(run))
+    table = pd.read_csv(record_of(run).with_suffix(".csv.gz"))
     return (table["label"] == table["prediction"]).mean()
 
 
@@ -188,7 +189,7 @@ def test_finished_runs_of_the_study_are_reused_and_stay_as_they_are(results, don
     assert done.wait() == "done"
     assert len(done.results()) == 2
     work = Work(done.controls.choice().run())
-    made, start = record(work.run), work.steps()[0].run
+    made, start = read_record(record_of(work.run)), work.steps()[0]
     assert made["pretraining"] == f"{start.run_id}.{start.fingerprint}"
     assert {path: path.read_bytes() for path in (results / "small").rglob("*") if path.is_file()} == kept
 
@@ -216,15 +217,15 @@ def test_stopped_it_keeps_its_state_and_goes_on(results, small_study):
     work = Work(Choice(study=small_study, pool="all").run())
     pretraining = work.steps()[0]
     training = Training(work, lambda _: None)
-    wait_for(lambda: work.histories()[pretraining.key] or training.state != "running")
+    wait_for(lambda: work.histories()[pretraining] or training.state != "running")
     training.stop()
     assert training.wait() == "stopped"
-    done = work.histories()[pretraining.key]
+    done = work.histories()[pretraining]
     assert 1 <= len(done) < 15
-    assert record_of(pretraining.run).with_suffix(".checkpoint.pt").exists()
-    assert not record_of(pretraining.run).exists()
+    assert record_of(pretraining).with_suffix(".checkpoint.pt").exists()
+    assert not record_of(pretraining).exists()
     trained(work)
-    found = record(pretraining.run)
+    found = read_record(record_of(pretraining))
     assert found["cost"]["starts"] == 2
     assert len(found["history"]) == 15
     assert [epoch["loss"] for epoch in found["history"]][: len(done)] == [epoch["loss"] for epoch in done]
