@@ -14,6 +14,7 @@ from conftest import ROOT
 from sphinx.application import Sphinx
 from sphinx.util.docutils import docutils_namespace, patch_docutils
 
+from pretraining_gain.errors import InputError
 from pretraining_gain.tell.book.formats import format_number
 
 FIGURE = '<div class="gain-figure">drawn</div><p class="provenance">made<span data-provenance="x-figure_1"></span></p>'
@@ -44,11 +45,15 @@ def project(tmp_path: Path, results: Path) -> Path:
     """A book with studies `mini` and `toy`, which ran, and `paper`, which did not."""
     root = tmp_path / "project"
     for study in ("mini", "toy"):
-        write_notebook(root / f"book/executed/{study}/10_taxa.ipynb", "10_taxa", {"figure_1": FIGURE, "figure_2": NOTE}, NUMBERS)
+        write_notebook(
+            root / f"book/executed/{study}/10_taxa.ipynb", "10_taxa", {"figure_1": FIGURE, "figure_2": NOTE}, NUMBERS
+        )
         write_notebook(root / f"book/executed/{study}/13_claims.ipynb", "13_claims", {}, {})
     write_notebook(root / "book/executed/mini/15_beyond.ipynb", "15_beyond", {"figure_freezing": FIGURE}, {})
     for page in ("10_taxa", "13_claims", "00_plan"):
-        write_notebook(root / f"book/executed/paper/{page}.ipynb", "19_not_run", {"figure_1": NOTE, "figure_2": NOTE}, {})
+        write_notebook(
+            root / f"book/executed/paper/{page}.ipynb", "19_not_run", {"figure_1": NOTE, "figure_2": NOTE}, {}
+        )
     for study in ("mini", "toy", "paper"):
         (results / study).mkdir(parents=True)
         ledger = json.loads((ROOT / "results" / "mini" / "claims.json").read_text()) | {"study": study}
@@ -63,11 +68,18 @@ def render(root: Path, text: str, fresh: bool = True) -> tuple[BeautifulSoup, st
         (root / "index.md").write_text(f"# Page\n\n{text}\n")
     studies = {"mini": "real photographs", "toy": "known answer", "paper": "the original design"}
     extensions = ["myst_parser", "sphinx_design", "pretraining_gain.tell.book.directives"]
-    config = {"extensions": extensions, "book_studies": studies, "html_theme": "basic", "exclude_patterns": ["book", "notebooks"]}
+    config = {
+        "extensions": extensions,
+        "book_studies": studies,
+        "html_theme": "basic",
+        "exclude_patterns": ["book", "notebooks"],
+    }
     config["suppress_warnings"] = ["myst.xref_missing"]
     warnings = StringIO()
     with patch_docutils(), docutils_namespace():
-        app = Sphinx(root, None, root / "out", root / "trees", "html", config, status=None, warning=warnings, freshenv=fresh)
+        app = Sphinx(
+            root, None, root / "out", root / "trees", "html", config, status=None, warning=warnings, freshenv=fresh
+        )
         app.build()
     said = re.sub(r"\x1b\[[\d;]*m", "", warnings.getvalue())
     return BeautifulSoup((root / "out" / "index.html").read_text(encoding="utf-8"), "html.parser"), said
@@ -79,6 +91,8 @@ def render(root: Path, text: str, fresh: bool = True) -> tuple[BeautifulSoup, st
         ("points", "+12.0 points"),
         ("points interval", "+12.0 points (95 % interval 8.7 to 15.6)"),
         ("points range", "+12.0 points (8.7 to 15.6)"),
+        ("unsigned-points", "12.0 points"),
+        ("unsigned-points interval", "12.0 points (95 % interval 8.7 to 15.6)"),
         ("percent", "12.0 %"),
         ("percent interval", "12.0 % (95 % interval 8.7 to 15.6)"),
         ("whole-percent", "12 %"),
@@ -102,6 +116,11 @@ def test_the_ends_of_an_interval_have_signs_where_one_is_negative(low, high, tex
     assert format_number(values.__getitem__, "d", "points range").replace("\u00a0", " ") == text
 
 
+def test_a_negative_difference_is_refused_where_the_sentence_gives_its_direction():
+    with pytest.raises(InputError, match="'unsigned-points' cannot show; accepted: a number, not negative"):
+        format_number({"d": -0.013}.__getitem__, "d", "unsigned-points")
+
+
 def test_a_difference_that_rounds_to_nothing_has_no_minus():
     assert format_number({"d": -0.0001}.__getitem__, "d", "points") == "+0.0\u00a0points"
 
@@ -118,7 +137,7 @@ def test_a_number_is_that_of_the_main_study_or_of_the_one_named(project):
     ("text", "error"),
     [
         ("{n}`taxa.no_such points`", "has no number or text 'no_such'; accepted: gain, gain_low, gain_high, n_seeds, name"),
-        ("{n}`taxa.gain pints`", "unknown format 'pints' of gain; accepted: points, percent, whole-percent, count, text"),
+        ("{n}`taxa.gain pints`", "unknown format 'pints' of gain; accepted: points, unsigned-points, percent, whole-percent"),
         ("{n}`taxa.name points`", "name is 'Insects', which format 'points' cannot show; accepted: a number"),
         ("{n}`taxes.gain points`", "no executed notebook 'taxes' of study 'mini'; accepted: taxa, claims, beyond"),
         ("{verdict}`C1 contradicted`", "C1 being 'contradicted' in study mini, but the ledger says: supported"),
@@ -135,7 +154,9 @@ def test_a_wrong_name_is_an_error_with_chapter_line_and_what_is_accepted(project
 
 
 def test_a_verdict_that_the_ledger_holds_is_a_link_to_the_claim(project):
-    page, said = render(project, "It is {verdict}`C1 supported`, also {verdict}`C1 supported in toy`.\n\n```{claims}\n```")
+    page, said = render(
+        project, "It is {verdict}`C1 supported`, also {verdict}`C1 supported in toy`.\n\n```{claims}\n```"
+    )
     assert [link["href"] for link in page.select("p a.reference")[:2]] == ["#claim-c1", "#claim-c1"]
     assert page.find("p").text == "It is supported, also supported."
     assert said == ""
@@ -175,6 +196,21 @@ def test_a_page_of_one_study_shows_that_study_alone(project):
     assert [cell.text for cell in page.select("table th")][:2] == ["claim", "verdict"]
     assert page.select("section[id^=claim-]") == []
     assert said == ""
+
+
+def test_each_study_has_a_section_and_that_of_a_readers_own_leads_to_its_page(project, results):
+    write_notebook(project / "book/executed/mine/10_taxa.ipynb", "10_taxa", {}, {})
+    (results / "mine").mkdir()
+    (results / "mine" / "runs.csv").write_text("")
+    page, _ = render(project, "```{each-study}\nOf $study.\n```")
+    texts = {section["id"]: section.p.text for section in page.select("section[id^=index-]")}
+    wanted = {
+        "index-mini": "Of mini.",
+        "index-toy": "Of toy.",
+        "index-paper": "Of paper.",
+        "index-mine": "Its own page has them.",
+    }
+    assert texts == wanted
 
 
 def test_claims_have_an_overview_and_a_section_each(project):

@@ -8,7 +8,7 @@ import pytest
 from refusal import refused
 
 from pretraining_gain.bench.growth import STEPS, grow
-from pretraining_gain.tell.figures.growth import figure_growth
+from pretraining_gain.tell.figures.performance import figure_growth
 from pretraining_gain.tell.software.performance import growth_rows
 
 

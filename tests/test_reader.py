@@ -149,7 +149,7 @@ def small_book(tmp_path_factory) -> Path:
     """Build a book of one page with the addresses of its repository and its site."""
     root = tmp_path_factory.mktemp("small book")
     config = yaml.safe_load((ROOT / "_config.yml").read_text())
-    config["sphinx"]["extra_extensions"] = ["pretraining_gain.tell.book.reader"]
+    config["sphinx"]["extra_extensions"] = ["pretraining_gain.tell.book.extension"]
     del config["bibtex_bibfiles"], config["sphinx"]["config"]["bibtex_reference_style"]
     config["sphinx"]["config"]["html_static_path"] = ["book/_static"]
     (root / "_config.yml").write_text(yaml.safe_dump(config))

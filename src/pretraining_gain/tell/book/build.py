@@ -18,13 +18,19 @@ from pretraining_gain.paths import make_writable, project_root, results_root, wr
 from pretraining_gain.tell.book.shown import write_contents
 from pretraining_gain.tell.claims.ledger import schema
 
-PLOTLY_JS = Path(str(files("pretraining_gain") / "tell" / "assets" / "plotly-basic.min.js"))
-
 
 def build() -> Path:
     """Build the book and return its index page. Raises `InputError` when Sphinx warns of anything."""
     book = project_root() / "_build" / "html"
-    _replace(run_sphinx("html"), book)
+    made, fresh, old = run_sphinx("html"), book.with_name("html.new"), book.with_name("html.old")
+    for left in (fresh, old):
+        shutil.rmtree(left, ignore_errors=True)
+    shutil.copytree(made, fresh)  # what was made stays for the next build, which re-makes only what changed
+    if book.exists():
+        os.replace(book, old)
+    os.replace(fresh, book)
+    shutil.rmtree(old, ignore_errors=True)
+    (book / "index.html").touch()  # newer than all that it was made from, even where Sphinx kept the page
     return book / "index.html"
 
 
@@ -42,26 +48,13 @@ def run_sphinx(builder: str) -> Path:
 
 def _write_assets(folder: Path) -> None:
     """Write what the pages load: plotly.js, the claims ledgers of all studies and their schema."""
-    plotly_js = PLOTLY_JS.read_bytes()
+    plotly_js = (files("pretraining_gain") / "tell" / "assets" / "plotly-basic.min.js").read_bytes()
     if not (folder / "plotly.min.js").exists() or (folder / "plotly.min.js").read_bytes() != plotly_js:
         write_atomically(folder / "plotly.min.js", plotly_js)
     claims = make_writable(folder / "claims")
     for path in results_root().glob("*/claims.json"):
         write_atomically(claims / f"{path.parent.name}.json", path.read_bytes())
     write_atomically(claims / "schema.json", schema().encode())
-
-
-def _replace(new: Path, book: Path) -> None:
-    """Put a copy of `new` in the place of `book`. The copy stays for the next build, which re-makes only what changed."""
-    fresh, old = book.with_name("html.new"), book.with_name("html.old")
-    for left in (fresh, old):
-        shutil.rmtree(left, ignore_errors=True)
-    shutil.copytree(new, fresh)
-    if book.exists():
-        os.replace(book, old)
-    os.replace(fresh, book)
-    shutil.rmtree(old, ignore_errors=True)
-    (book / "index.html").touch()  # newer than all that it was made from, even where Sphinx kept the page
 
 
 if __name__ == "__main__":

@@ -5,28 +5,27 @@
 
 from __future__ import annotations
 
+import posixpath
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import Any, ClassVar, cast
 
 from docutils import nodes
 from docutils.parsers.rst import directives
 from docutils.statemachine import StringList
 from sphinx import addnodes
+from sphinx.application import Sphinx
 from sphinx.domains.std import StandardDomain
+from sphinx.environment import BuildEnvironment
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective, SphinxRole
 from sphinx_design.shared import create_component
 
 from pretraining_gain.errors import InputError
-from pretraining_gain.tell.book.executed import Executed, find_executed, has_executed, short_name
+from pretraining_gain.tell.book.executed import Executed, find_executed, notebooks_of, short_name
 from pretraining_gain.tell.book.formats import format_number
-from pretraining_gain.tell.book.shown import own_studies
+from pretraining_gain.tell.book.shown import PAGES, own_studies
 from pretraining_gain.tell.claims.ledger import Verdict, ledger_path, read_ledger
 from pretraining_gain.tell.figures.registry import FIGURES, Figure
-
-if TYPE_CHECKING:
-    from sphinx.application import Sphinx
-    from sphinx.environment import BuildEnvironment
 
 logger = logging.getLogger(__name__)
 _STUDY = "pretraining_gain_study"
@@ -99,16 +98,15 @@ class BookDirective(SphinxDirective):
         self.state.nested_parse(StringList(text.splitlines(), source=self.env.docname), 0, parent)
         return parent
 
-    def parse_for(self, study: str, text: str, parent: nodes.Element) -> None:
-        """Parse Markdown whose numbers are those of `study`."""
-        before = self.env.temp_data.get(_STUDY)
-        self.env.temp_data[_STUDY] = study
-        self.parse(text, parent)
-        self.env.temp_data[_STUDY] = before
-
-    def label(self, name: str, title: str) -> None:
-        """Let links such as `[](name)` find the node with the id `name` on this page."""
+    def label(self, node: nodes.Element, name: str, title: str) -> nodes.Element:
+        """Give a node the id `name`, so that links such as `[](name)` find it, and return it."""
+        node["ids"].append(name)
         cast(StandardDomain, self.env.get_domain("std")).note_hyperlink_target(name, self.env.docname, name, title)
+        return node
+
+    def section(self, name: str, title: str, text: str) -> nodes.Element:
+        """Return a section from Markdown, with `name` as the place for links."""
+        return self.parse(text, self.label(nodes.section("", nodes.title("", title), names=[name]), name, title))
 
     def output(self, notebook: Executed, key: str) -> nodes.Element:
         """Return a figure or table as the notebook shows it, marked with the notebook that it comes from."""
@@ -135,11 +133,11 @@ class Output(BookDirective):
 
     def make(self) -> list[nodes.Node]:
         notebook, _, key = self.arguments[0].partition(".")
-        root = Path(self.env.srcdir)
         studies = self.arguments[1:] or studies_here(self.env)[:1]
         if studies == ["all"]:
+            root = Path(self.env.srcdir)
             shown = [*studies_here(self.env), *own_studies(root)]
-            studies = [study for study in shown if has_executed(root, notebook, study)]
+            studies = [study for study in shown if notebook in map(short_name, notebooks_of(root, study))]
         return [self.output(executed_for(self.env, notebook, study), key) for study in studies]
 
 
@@ -157,19 +155,20 @@ class FigureOf(BookDirective):
         key = self.arguments[0]
         if key not in FIGURES:
             raise InputError(f"unknown figure {key!r}; accepted: {', '.join(FIGURES)}")
-        figure, alone = FIGURES[key], len(studies_here(self.env)) == 1
-        made = nodes.container("", is_div=True, classes=["figure"])
-        made += self._panels(figure)
-        again, caption = self.options.get("again"), "\n".join(self.content) or f"{figure.title}."
-        if not again and not alone:
-            made["ids"].append(f"fig-{figure.number.lower()}")
-            self.label(made["ids"][0], f"Figure {figure.number}")
-        more = f", shown again in []({again}.md)" if again else f", study {studies_here(self.env)[0]}" if alone else ""
-        return [self.parse(f"**Figure {figure.number}{more}.** {caption}", made)]
+        figure, studies = FIGURES[key], studies_here(self.env)
+        name, again, more = f"Figure {figure.number}", self.options.get("again"), ""
+        made = nodes.container("", self._panels(figure, studies), is_div=True, classes=["figure"])
+        if again:
+            more = f", shown again in []({again}.md)"
+        elif len(studies) == 1:
+            more = f", study {studies[0]}"
+        else:
+            self.label(made, f"fig-{figure.number.lower()}", name)
+        caption = "\n".join(self.content) or f"{figure.title}."
+        return [self.parse(f"**{name}{more}.** {caption}", made)]
 
-    def _panels(self, figure: Figure) -> nodes.Element:
+    def _panels(self, figure: Figure, studies: list[str]) -> nodes.Element:
         """Return one tab per study that has the figure, run studies first; no tabs where there is only one panel."""
-        studies = studies_here(self.env)
         found = {study: executed_for(self.env, short_name(Path(figure.notebook)), study) for study in studies}
         shown = [study for study in studies if found[study].has_figure(figure.key)]
         shown += [study for study in studies if not found[study].was_run]
@@ -178,70 +177,79 @@ class FigureOf(BookDirective):
         tabs = create_component("tab-set", classes=["sd-tab-set"])
         for study in shown:
             label = f"{study}: {self.config.book_studies[study]}"
-            content = create_component("tab-content", classes=["sd-tab-content"])
-            content += self.output(found[study], figure.key)
-            self.parse_for(study, self._line(study, found[study].was_run), content)
-            panel = [nodes.rubric(label, label, classes=["sd-tab-label"]), content]
-            tabs += create_component("tab-item", classes=["sd-tab-item"], selected=False, children=panel)
+            line = f"Study {study}: {self.options['each']}" if "each" in self.options else ""
+            if not found[study].was_run:
+                plan = executed_for(self.env, "plan", study)
+                line = f"The runs and their price are listed in the [plan](/{plan.page}.ipynb)."
+            self.env.temp_data[_STUDY] = study  # whose numbers the line gives
+            panel = self.output(found[study], figure.key)
+            content = self.parse(line, create_component("tab-content", classes=["sd-tab-content"], children=[panel]))
+            children = [nodes.rubric(label, label, classes=["sd-tab-label"]), content]
+            tabs += create_component("tab-item", classes=["sd-tab-item"], selected=False, children=children)
+        del self.env.temp_data[_STUDY]
         return tabs
 
-    def _line(self, study: str, was_run: bool) -> str:
-        if not was_run:
-            return f"The runs and their price are listed in the [plan](/{executed_for(self.env, 'plan', study).page}.ipynb)."
-        return f"Study {study}: {self.options['each']}" if "each" in self.options else ""
+
+class EachStudy(BookDirective):
+    """{each-study}: a section per study of the book, from the content, in which `$study` is the study's name.
+
+    The section of a reader's own study leads to that study's page, which is made from the same directives.
+    """
+
+    has_content = True
+
+    def make(self) -> list[nodes.Node]:
+        text = "\n".join(self.content)
+        texts = {study: text.replace("$study", study) for study in studies_here(self.env)}
+        own = own_studies(Path(self.env.srcdir))
+        texts |= {study: f"[Its own page](/{PAGES}/{study}.md) has them." for study in own}
+        page = posixpath.basename(self.env.docname)
+        return [self.section(f"{page}-{study}", f"Study {study}", content) for study, content in texts.items()]
 
 
 class Claims(BookDirective):
     """{claims}: every claim with its verdict in the studies of the page; where there are several, a section per claim."""
 
     def make(self) -> list[nodes.Node]:
-        studies = studies_here(self.env)
-        for study in studies:
+        ledgers = {}
+        for study in studies_here(self.env):
             self.env.note_dependency(str(ledger_path(study)))
-        ledgers = {study: read_ledger(study) for study in studies}
-        claims = [claim.claim for claim in ledgers[studies[0]].verdicts]
-        words = {study: ledger.numbers() for study, ledger in ledgers.items()}
-        links = {claim: f"[{claim}](claim-{claim.lower()})" for claim in claims}
-        if len(studies) == 1:
-            rows = [[links[claim], *_facts(words[studies[0]], claim)] for claim in claims]
-            return self.parse(_table(["claim", *_FACTS], rows), nodes.container()).children
-        rows = [[links[claim], *(str(words[study][claim]) for study in studies)] for claim in claims]
-        overview = self.parse(_table(["claim", *studies], rows), nodes.container()).children
-        return [
-            *overview,
-            *(self._section(claim, ledgers[studies[0]].study, words) for claim in ledgers[studies[0]].verdicts),
+            ledgers[study] = {one.claim: one for one in read_ledger(study).verdicts}
+        (main, claims), *others = ledgers.items()
+        head = list(ledgers) if others else _FACTS
+        rows = [
+            [one[claim].verdict for one in ledgers.values()] if others else _facts(claims[claim]) for claim in claims
         ]
+        linked = [[f"[{claim}](claim-{claim.lower()})", *row] for claim, row in zip(claims, rows, strict=True)]
+        overview = self.parse(_table(["claim", *head], linked), nodes.container()).children
+        sections = [self._section({study: one[claim] for study, one in ledgers.items()}, main) for claim in claims]
+        return [*overview, *sections] if others else overview
 
-    def _section(self, claim: Verdict, main: str, words: dict[str, dict[str, str | float]]) -> nodes.Node:
+    def _section(self, verdicts: dict[str, Verdict], main: str) -> nodes.Node:
         """Return the section of one claim, with a row per study."""
-        name, title = f"claim-{claim.claim.lower()}", f"{claim.claim}. {claim.text}"
-        section = nodes.section("", nodes.title("", title), ids=[name], names=[name])
-        self.label(name, title)
-        figure = FIGURES[claim.figure]
-        rows = []
-        for study, texts in words.items():
-            pages = [executed_for(self.env, short_name(Path(one)), study).page for one in (_CLAIMS, figure.notebook)]
-            tests, drawn = (f"[{label}](/{page}.ipynb)" for label, page in zip(("tests", "figure"), pages, strict=True))
-            rows.append([f"{study}: {tests}, {drawn}", *_facts(texts, claim.claim)])
+        claim, rows = verdicts[main], []
+        title, figure = f"{claim.claim}. {claim.text}", FIGURES[claim.figure]
+        for study, verdict in verdicts.items():
+            places = {"tests": "claims", "figure": short_name(Path(figure.notebook))}
+            pages = {label: executed_for(self.env, place, study).page for label, place in places.items()}
+            links = ", ".join(f"[{label}](/{page}.ipynb)" for label, page in pages.items())
+            rows.append([f"{study}: {links}", *_facts(verdict)])
         where = f"section {claim.section}" if claim.section[0].isdigit() else f"Appendix {claim.section}"
         before = f"Paper, {where}; [Figure {figure.number}](fig-{figure.number.lower()}). Estimated: {claim.estimand}."
-        rule = f"Rule in *{main}*: {claim.rule}."
-        return self.parse("\n\n".join([before, _table(["study", *_FACTS], rows), rule]), section)
+        text = "\n\n".join([before, _table(["study", *_FACTS], rows), f"Rule in *{main}*: {claim.rule}."])
+        return self.section(f"claim-{claim.claim.lower()}", title, text)
 
 
-_CLAIMS = "13_claims"
 _FACTS = ["verdict", "effect, 95\u00a0% interval", "detectable", "evidence"]
 
 
-def _facts(words: dict[str, str | float], claim: str) -> list[str]:
-    names = (claim, *(f"{claim}_{what}" for what in ("effect", "detectable", "evidence")))
-    return [str(words[name]).replace("-", "−") for name in names]
+def _facts(verdict: Verdict) -> list[str]:
+    return [text.replace("-", "−") for text in (verdict.verdict, *verdict.words().values())]
 
 
 def _table(head: list[str], rows: list[list[str]]) -> str:
     """Return a Markdown table."""
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    return "\n".join(f"| {' | '.join(line)} |" for line in [head, ["---"] * len(head), *rows])
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
@@ -249,6 +257,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_config_value("book_studies", {}, "env", dict)
     app.add_role("n", NumberRole())
     app.add_role("verdict", VerdictRole())
-    for name, directive in {"study": Study, "output": Output, "figure-of": FigureOf, "claims": Claims}.items():
+    made = {"study": Study, "each-study": EachStudy, "output": Output, "figure-of": FigureOf, "claims": Claims}
+    for name, directive in made.items():
         app.add_directive(name, directive)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

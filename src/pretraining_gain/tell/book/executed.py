@@ -37,24 +37,19 @@ class Executed:
     def was_run(self) -> bool:
         return self.template == f"notebooks/{self.path.name}"
 
-    @property
-    def study_file(self) -> str:
-        """The parameter `study`: a name, or the path of a reader's file."""
-        return self.parameters.get("study", "")
-
     def value(self, key: str) -> Any:
         """Return the number or text `key`. Raises `InputError` with the accepted keys."""
-        return self._get(self.values, key, "number or text")
+        return self._find(self.values, key, "number or text")
 
     def html(self, key: str) -> str:
         """Return the figure or table `key`. Raises `InputError` with the accepted keys."""
-        return self._get(self.shown, key, "figure or table")
+        return self._find(self.shown, key, "figure or table")
 
     def has_figure(self, key: str) -> bool:
         """Tell whether the notebook drew `key` instead of saying why it could not."""
         return key in self.shown and 'class="not-run"' not in self.shown[key]
 
-    def _get(self, found: Mapping[str, Any], key: str, kind: str) -> Any:
+    def _find(self, found: Mapping[str, Any], key: str, kind: str) -> Any:
         if key not in found:
             raise InputError(f"{self.page} has no {kind} {key!r}; accepted: {', '.join(found) or 'none'}")
         return found[key]
@@ -75,15 +70,9 @@ def find_executed(root: Path, notebook: str, study: str) -> Executed:
     """Return the executed `notebook` (short name) of `study`, or the one of no study. Raises `InputError`."""
     paths = {short_name(path): path for path in [*notebooks_of(root), *notebooks_of(root, study)]}
     if notebook not in paths:
-        raise InputError(
-            f"no executed notebook {notebook!r} of study {study!r}; accepted: {', '.join(paths) or 'none'}"
-        )
+        accepted = ", ".join(paths) or "none"
+        raise InputError(f"no executed notebook {notebook!r} of study {study!r}; accepted: {accepted}")
     return read_executed(root, paths[notebook])
-
-
-def has_executed(root: Path, notebook: str, study: str) -> bool:
-    """Tell whether `notebook` (short name) was executed for `study`."""
-    return notebook in map(short_name, notebooks_of(root, study))
 
 
 def read_executed(root: Path, path: Path) -> Executed:
@@ -96,30 +85,24 @@ def _read(root: Path, path: Path, _changed: int) -> Executed:
     notebook = json.loads(path.read_text(encoding="utf-8"))
     made = notebook["metadata"].get("papermill", {})
     template, parameters = f"notebooks/{Path(made.get('input_path') or path).name}", made.get("parameters", {})
-    values: dict[str, Any] = {}
-    shown: dict[str, str] = {}
+    values, shown = {}, {}
     provenance: dict[str, dict[str, Any]] = {}
     for output in (output for cell in notebook["cells"] for output in cell.get("outputs", [])):
-        if origin := output.get("metadata", {}).get("provenance"):
-            description = "".join(output["data"].get("text/plain", ""))
-            described = {"description": description} if description else {}
-            facts = {"template": template, "parameters": parameters}
-            provenance[origin["figure"]] = provenance.get(origin["figure"], {}) | origin | described | facts
-        if key := output.get("metadata", {}).get("scrapbook", {}).get("name"):
+        metadata = output.get("metadata", {})
+        if origin := metadata.get("provenance"):
+            described = {"description": text} if (text := "".join(output["data"].get("text/plain", ""))) else {}
+            facts = origin | described | {"template": template, "parameters": parameters}
+            provenance[origin["figure"]] = provenance.get(origin["figure"], {}) | facts
+        if key := metadata.get("scrapbook", {}).get("name"):
             forms = {kind.removeprefix(_PREFIX): "".join(text) for kind, text in output["data"].items()}
             if "text/html" in forms:
                 shown[key] = forms["text/html"]
-            else:
-                values[key] = _value(forms["text/plain"])
+                continue
+            try:
+                values[key] = ast.literal_eval(forms["text/plain"])
+            except ValueError:  # nan and inf are no Python literals
+                values[key] = float(forms["text/plain"])
     first = "".join(json.loads((root / "notebooks" / path.name).read_text(encoding="utf-8"))["cells"][0]["source"])
-    page = path.relative_to(root).with_suffix("").as_posix()
     title = first.splitlines()[0].removeprefix("# ")
+    page = path.relative_to(root).with_suffix("").as_posix()
     return Executed(page, path, template, title, parameters, values, shown, provenance)
-
-
-def _value(text: str) -> Any:
-    """Parse the `repr` of a number or text; `nan` and `inf` are no Python literals."""
-    try:
-        return ast.literal_eval(text)
-    except ValueError:
-        return float(text)

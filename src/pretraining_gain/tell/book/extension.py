@@ -2,32 +2,51 @@
 
 from __future__ import annotations
 
+import io
+import os
 import zlib
+from contextlib import redirect_stdout
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from sphinx.application import Sphinx
+from sphinx.config import Config
 
 from pretraining_gain.paths import project_root
 from pretraining_gain.tell.book.provenance_pages import add_links, publish
+from pretraining_gain.tell.book.reader.citing import CiteThis
+from pretraining_gain.tell.book.reader.hints import explain_links, outdated
+from pretraining_gain.tell.book.reader.launch import Launch, add_menu
+from pretraining_gain.tell.book.reader.species import SpeciesList
 from pretraining_gain.tell.book.rerun_pages import RerunFigures, RerunRuns, add_header, publish_runs
-
-if TYPE_CHECKING:
-    from sphinx.application import Sphinx
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Connect everything to Sphinx."""
     app.setup_extension("pretraining_gain.tell.book.directives")
-    app.connect("html-page-context", add_links)
-    app.connect("build-finished", publish)
-    app.add_directive("rerun-figures", RerunFigures)
-    app.add_directive("rerun-runs", RerunRuns)
+    directives = {"rerun-figures": RerunFigures, "rerun-runs": RerunRuns, "species-list": SpeciesList}
+    for name, directive in (directives | {"cite-this": CiteThis, "launch": Launch}).items():
+        app.add_directive(name, directive)
+    app.add_object_type("species", "species", objname="species")  # the search shows this word
+    app.connect("config-inited", _set_address)
+    app.connect("env-get-outdated", outdated)
     app.connect("doctree-read", add_header)
     app.connect("doctree-resolved", publish_runs)
+    app.connect("doctree-resolved", explain_links)
+    app.connect("html-page-context", add_links)
+    app.connect("html-page-context", add_menu, priority=502)  # after the theme's own menus
+    app.connect("html-page-context", _mend_page, priority=900)
+    app.connect("build-finished", publish)
     app.add_css_file("rerun.css")
-    app.setup_extension("pretraining_gain.tell.book.reader")
-    app.connect("html-page-context", _without_thebe, priority=900)
-    app.connect("html-page-context", _citations_are_no_list)
+    with redirect_stdout(io.StringIO()):  # it prints that matplotlib is missing; our card is a file
+        app.setup_extension("sphinxext.opengraph")
     return {"parallel_read_safe": True, "parallel_write_safe": True, "env_version": _version()}
+
+
+def _set_address(app: Sphinx, config: Config) -> None:
+    """Give previews absolute addresses where PRETRAINING_GAIN_SITE says where the book will be served."""
+    if site := os.environ.get("PRETRAINING_GAIN_SITE", "").rstrip("/"):
+        config.html_baseurl = config.ogp_site_url = f"{site}/"
 
 
 def _version() -> int:
@@ -43,15 +62,15 @@ def _version() -> int:
     return zlib.crc32(b"".join(path.read_bytes() for path in [*sources, *contents]))
 
 
-def _without_thebe(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: object) -> None:
-    """Remove the scripts of remote kernels: Jupyter Book and its theme both add them, and declare the same names twice."""
+def _mend_page(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: object) -> None:
+    """Remove what would trouble a browser or a screen reader.
+
+    Jupyter Book and its theme both add the scripts of remote kernels (thebe), which declare the same names twice. The
+    references have the role `list`, but docutils marks nothing in them as an item.
+    """
     scripts = context.get("script_files", [])
     context["script_files"] = [
         script for script in scripts if "thebe" not in f"{script.filename} {script.attributes.get('body', '')}".lower()
     ]
-
-
-def _citations_are_no_list(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: object) -> None:
-    """Remove the role `list` from the references: docutils marks none as an item, so a screen reader finds an empty list."""
     if body := context.get("body"):
         context["body"] = body.replace('<div role="list" class="citation-list">', '<div class="citation-list">')

@@ -24,10 +24,11 @@ def format_number(value: Callable[[str], Any], key: str, form: str) -> str:
         text = format(value(key), form) if unit not in _UNITS else _UNITS[unit](value(key))
         if not extent:
             return text
-        low, high = (_UNITS[unit](value(f"{key}_{end}")) for end in ("low", "high"))
+        low, high = (_UNITS[unit.removeprefix("unsigned-")](value(f"{key}_{end}")) for end in ("low", "high"))
     except (TypeError, ValueError):
-        raise InputError(f"{key} is {value(key)!r}, which format {form!r} cannot show; accepted: a number") from None
-    low, high = (end.removesuffix("\u00a0%").removesuffix("\u00a0points") for end in (low, high))
+        accepted = "a number, not negative if unsigned"
+        raise InputError(f"{key} is {value(key)!r}, which format {form!r} cannot show; accepted: {accepted}") from None
+    low, high = (end.partition("\u00a0")[0] for end in (low, high))
     if not low.startswith("−"):
         low, high = low.removeprefix("+"), high.removeprefix("+")
     return f"{text} ({LEVEL} {low} to {high})" if extent == "interval" else f"{text} ({low} to {high})"
@@ -43,12 +44,23 @@ def percent(value: float, decimals: int = 1) -> str:
     return f"{100 * value:.{decimals}f}\u00a0%".replace("-", "−")
 
 
+def _unsigned(value: float) -> str:
+    """Format a difference that a sentence says is positive: 0.12 -> `12.0 points`. Raises `ValueError` for a negative one."""
+    if value < 0:
+        raise ValueError(value)
+    return points(value).removeprefix("+")
+
+
 _UNITS: dict[str, Callable[[Any], str]] = {
     "points": points,
+    "unsigned-points": _unsigned,
     "percent": percent,
     "whole-percent": lambda value: percent(value, 0),
     "count": lambda value: f"{int(value):,}",
     "text": str,
 }
 #: What a chapter may ask for; `interval` names its level, `range` gives the ends only.
-FORMATS = [*_UNITS, *(f"{unit} {extent}" for unit in ("points", "percent") for extent in ("interval", "range"))]
+FORMATS = [
+    *_UNITS,
+    *(f"{unit} {extent}" for unit in ("points", "unsigned-points", "percent") for extent in ("interval", "range")),
+]

@@ -34,29 +34,27 @@ class Shown:
         return self._forms, dict(self._metadata)
 
 
-def _forms_of(figure: go.Figure, key: str, description: str) -> dict[str, Any]:
-    """Return the MIME forms of a plotly figure, for JupyterLab and, drawn by `figures.js`, for the book.
-
-    The page gets the figure's JSON in an inert element; `figures.js` loads the one local plotly.js only on pages that
-    have such elements, draws what comes into view, and follows the page's light or dark theme.
-    """
-    content = figure.to_json()
-    inert = content.replace("<", "\\u003c")
-    alternative = html.escape(description, quote=True)
-    return {
-        "application/vnd.plotly.v1+json": json.loads(content),
-        "text/html": f'<div class="gain-figure" data-key="{key}" role="figure" aria-label="{alternative}">'
-        f'<script type="application/json">{inert}</script><noscript>{alternative}</noscript></div>',
-        "text/plain": description,
-    }
-
-
-def paste_figure(key: str, figure: go.Figure | str, description: str, provenance: Provenance) -> None:
+def paste_figure(key: str, figure: go.Figure | Html | str, description: str, provenance: Provenance) -> None:
     """Show `figure` here and make it available to chapters as `key`; `description` is its text alternative.
 
-    A text in place of a figure says why there is none.
+    A text in place of a figure says why there is none. A plotly figure has a MIME form for JupyterLab, and for the book its
+    JSON in an inert element. `figures.js` loads the one local plotly.js only on pages that have such elements, draws what
+    comes into view, and follows the page's light or dark theme.
     """
-    _show(key, figure, description, provenance)
+    if isinstance(figure, str):
+        note = f'<div class="not-run"><p>{html.escape(figure)}</p></div>'
+        forms: dict[str, Any] = {"text/html": note, "text/plain": figure}
+    elif isinstance(figure, Html):
+        forms = {"text/html": figure.html, "text/plain": figure.text}
+    else:
+        content, text = figure.to_json(), html.escape(description, quote=True)
+        inert = content.replace("<", "\\u003c")
+        drawn = f'<div class="gain-figure" data-key="{key}" role="figure" aria-label="{text}">'
+        drawn += f'<script type="application/json">{inert}</script><noscript>{text}</noscript></div>'
+        forms = {"application/vnd.plotly.v1+json": json.loads(content), "text/html": drawn, "text/plain": description}
+    shown = Shown(key, provenance, forms)
+    glue(key, shown, display=False)
+    display(shown)
 
 
 def show_figures(module: ModuleType, source: Any, study: str = "", downstream: str = "", arm: str = "") -> None:
@@ -67,7 +65,7 @@ def show_figures(module: ModuleType, source: Any, study: str = "", downstream: s
     for figure in declared_in(module):
         origin = Provenance.of_figure(figure, study, source, downstream, arm)
         title = f"{figure.title}, study {load_study(study).name}" if figure.of_a_study else figure.title
-        _show(figure.key, figure.draw(source), title, origin)
+        paste_figure(figure.key, figure.draw(source), title, origin)
 
 
 def show_not_run(study: str, figures: Iterable[Figure]) -> None:
@@ -82,24 +80,7 @@ def show_not_run(study: str, figures: Iterable[Figure]) -> None:
         if runs := figure.runs(plan):
             alone = f" {figure.label} alone takes {len(runs):,} runs and {sum(map(device_hours, runs)):,.0f} hours."
             text = plan.not_run() + (alone if len(runs) < len(plan.runs()) else "")
-            _show(figure.key, text, "Not run here", Provenance.of_study_file(study, "not run, planned"))
-
-
-def _show(key: str, drawn: go.Figure | Html | str, description: str, provenance: Provenance) -> None:
-    if isinstance(drawn, str):
-        forms = _note(drawn)
-    elif isinstance(drawn, Html):
-        forms = {"text/html": drawn.html, "text/plain": drawn.text}
-    else:
-        forms = _forms_of(drawn, key, description)
-    shown = Shown(key, provenance, forms)
-    glue(key, shown, display=False)
-    display(shown)
-
-
-def _note(text: str) -> dict[str, Any]:
-    """Return the MIME forms of a remark in place of a result."""
-    return {"text/html": f'<div class="not-run"><p>{html.escape(text)}</p></div>', "text/plain": text}
+            paste_figure(figure.key, text, "Not run here", Provenance.of_study_file(study, "not run, planned"))
 
 
 def show_table(table: pd.DataFrame, key: str = "") -> None:

@@ -52,7 +52,9 @@ def print_page(path: Path) -> bytes:
                 page.emulate_media(media="print")
                 page.goto(path.as_uri())
                 page.evaluate("note => window.gainBook.toPaper(note)", note)
-                return page.pdf(format="A4", prefer_css_page_size=True, print_background=True, tagged=True, outline=True)
+                return page.pdf(
+                    format="A4", prefer_css_page_size=True, print_background=True, tagged=True, outline=True
+                )
         except Error as error:
             wanted = "a Chromium or Chrome, as `make browser` finds or installs it"
             raise InputError(f"the book cannot be printed ({str(error).splitlines()[0]}); accepted: {wanted}") from None

@@ -10,18 +10,16 @@ import json
 import posixpath
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
+from sphinx.application import Sphinx
 from sphinx.domains.std import StandardDomain
+from sphinx.environment import BuildEnvironment
 from sphinx.util import logging
 from sphinx.util.osutil import relative_uri
 
 from pretraining_gain.paths import make_writable, write_atomically
 from pretraining_gain.tell.book.executed import EXECUTED, read_executed
-
-if TYPE_CHECKING:
-    from sphinx.application import Sphinx
-    from sphinx.environment import BuildEnvironment
 
 logger = logging.getLogger(__name__)
 FOLDER = "_static/provenance"
@@ -62,16 +60,15 @@ def add_links(app: Sphinx, page: str, template: str, context: dict[str, Any], do
 
 def publish(app: Sphinx, failure: Exception | None) -> None:
     """Write the JSON of every figure beside the book, and remove what is left of earlier builds."""
-    folder, written = make_writable(Path(app.outdir, FOLDER)), set()
+    earlier = set(make_writable(Path(app.outdir, FOLDER)).glob("*.json"))
     for page in sorted(app.env.found_docs):
         for name, content in provenance_on(app.env, page).items():
             text = json.dumps(content | {"page": app.builder.get_target_uri(page)}, indent=1, ensure_ascii=False)
             path = Path(app.outdir, _json_of(page, name))
             write_atomically(path, f"{text}\n".encode())
-            written.add(path.name)
-    for path in folder.glob("*.json"):
-        if path.name not in written:
-            path.unlink()
+            earlier.discard(path)
+    for path in earlier:
+        path.unlink()
 
 
 def _json_of(page: str, name: str) -> str:

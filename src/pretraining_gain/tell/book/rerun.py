@@ -9,9 +9,8 @@ from __future__ import annotations
 import ast
 import shlex
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import papermill
 
@@ -30,8 +29,7 @@ _VARIABLE = "PRETRAINING_GAIN_"
 _ONE_THREAD = {"OMP_NUM_THREADS": 1}
 
 
-@dataclass(frozen=True)
-class Parameter:
+class Parameter(NamedTuple):
     """A parameter of a notebook: its value, its default, and what it means."""
 
     name: str
@@ -47,16 +45,17 @@ def parameters_of(notebook: Path, given: Mapping[str, Any]) -> list[Parameter]:
     return [Parameter(name, given.get(name, value), value, what) for name, (value, what) in defaults.items()]
 
 
-def command_of_notebook(page: str, parameters: Mapping[str, Any], settings: Mapping[str, Any] | None = None) -> str:
-    """Return the command that executes a page of the book again, e.g. `mini/10_taxa`, with all parameters spelt out."""
-    output = f"{AGAIN}/{page}.ipynb"
-    variables = {f"{_VARIABLE}RESULTS": AGAIN} | dict(settings or _ONE_THREAD)
+def command_of_notebook(
+    page: str, parameters: Mapping[str, Any], settings: Mapping[str, Any] = _ONE_THREAD, *, was_run: bool = True
+) -> str:
+    """Return the command that executes a page of the book again, e.g. `mini/10_taxa`, with all parameters spelt out.
+
+    A page of a study that was not run is executed for the first time, as the workflow does it once there are results.
+    """
+    if not was_run:
+        return _command(Path(page).name, f"book/executed/{page}.ipynb", parameters, settings)
+    output, variables = f"{AGAIN}/{page}.ipynb", {f"{_VARIABLE}RESULTS": AGAIN, **settings}
     return _command(Path(page).name, output, parameters, variables, compared=output)
-
-
-def first_command_of_notebook(page: str, parameters: Mapping[str, Any]) -> str:
-    """Return the command that executes a page of a study without results, as the workflow does once there are some."""
-    return _command(Path(page).name, f"book/executed/{page}.ipynb", parameters, _ONE_THREAD)
 
 
 def command_of_run(record: Mapping[str, Any]) -> str:
@@ -78,15 +77,9 @@ def command_of_run(record: Mapping[str, Any]) -> str:
     return "\n".join([checkout, train, "git checkout -", comparison])
 
 
-def command_of_planned(run: Run) -> str:
-    """Return the command that does a run for the first time, as the workflow does it."""
-    output = f"book/executed/{run.plan.name}/runs/{run.run_id}.{run.fingerprint}.ipynb"
-    return _command(NOTEBOOKS[run.stage], output, run.parameters(), {})
-
-
 def settings_of(machine: Mapping[str, Any]) -> dict[str, Any]:
     """Return the variables that make a run compute as on the machine of a record."""
-    settings = {name: machine[name.lower()] for name in ("DEVICE", "PRECISION", "THREADS")}
+    settings = {name.upper(): machine[name] for name in ("device", "precision", "threads")}
     settings |= {"DEVICES": machine["devices"]} if machine["devices"] > 1 else {}
     settings |= {"COMPILE": "yes"} if machine["compiled"] else {}
     return {f"{_VARIABLE}{name}": value for name, value in settings.items()}
@@ -114,8 +107,7 @@ def _looks_otherwise(text: str) -> bool:
     return True
 
 
-@dataclass(frozen=True)
-class Repeatable:
+class Repeatable(NamedTuple):
     """A run, the command that makes it, and one line with its outcome."""
 
     run: Run
@@ -137,17 +129,16 @@ def repeatable_runs(study_name: str) -> Iterator[Repeatable]:
     study = load_study(study_name)
     if not was_run(study_name):
         for run in Plan.of(study_name).runs():
-            yield Repeatable(run, run.run_id, command_of_planned(run), "planned, not run here")
+            output = f"book/executed/{run.plan.name}/runs/{run.run_id}.{run.fingerprint}.ipynb"  # as in the workflow
+            command = _command(NOTEBOOKS[run.stage], output, run.parameters(), {})
+            yield Repeatable(run, run.run_id, command, "planned, not run here")
         return
     for row in load_costs(study).to_dict("records"):
         name = f"{row['run_id']}.{row['fingerprint']}"
         record = read_record(results_of(study.name) / row["stage"] / f"{name}.json")
-        yield Repeatable(Run(**record["parameters"]), name, command_of_run(record), _outcome(record))
-
-
-def _outcome(record: Mapping[str, Any]) -> str:
-    cost, machine, last = record["cost"], record["machine"], record["history"][-1]
-    result = f"top-1 {record['top1']:.4f}" if "top1" in record else f"training loss {last['loss']:.4f}"
-    wall_time_s = cost["train_wall_time_s"] + cost["eval_wall_time_s"]
-    where = f"{machine['device']} ({machine['name']}), torch {machine['torch']}"
-    return f"{result}; {wall_time_s:.0f} s on {where}; commit {record['provenance']['commit'][:7]}"
+        cost, machine = record["cost"], record["machine"]
+        result = f"top-1 {record['top1']:.4f}" if "top1" in record else f"training loss {record['history'][-1]['loss']:.4f}"
+        time = f"{cost['train_wall_time_s'] + cost['eval_wall_time_s']:.0f} s"
+        where = f"{machine['device']} ({machine['name']}), torch {machine['torch']}"
+        outcome = f"{result}; {time} on {where}; commit {record['provenance']['commit'][:7]}"
+        yield Repeatable(Run(**record["parameters"]), name, command_of_run(record), outcome)

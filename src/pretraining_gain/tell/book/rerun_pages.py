@@ -9,22 +9,23 @@ from __future__ import annotations
 import json
 import posixpath
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
 
 from docutils import nodes
 from sphinx import addnodes
-from sphinx.domains.std import StandardDomain
+from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
+from sphinx.util import logging
 
+from pretraining_gain.errors import InputError
 from pretraining_gain.paths import make_writable, project_root, results_of, write_atomically
 from pretraining_gain.plan.record import read_record
-from pretraining_gain.plan.studies import load_study
-from pretraining_gain.tell.book.directives import BookDirective
+from pretraining_gain.plan.studies import load_study, study_names
+from pretraining_gain.tell.book.directives import BookDirective, studies_here
 from pretraining_gain.tell.book.executed import EXECUTED, Executed, read_executed
 from pretraining_gain.tell.book.provenance_pages import RERUN
 from pretraining_gain.tell.book.rerun import (
     NOTEBOOKS,
     command_of_notebook,
-    first_command_of_notebook,
     parameters_of,
     repeatable_runs,
     settings_of,
@@ -32,11 +33,12 @@ from pretraining_gain.tell.book.rerun import (
 )
 from pretraining_gain.tell.figures.registry import FIGURES
 
-if TYPE_CHECKING:
-    from sphinx.application import Sphinx
-    from sphinx.environment import BuildEnvironment
-
 FOLDER = "_static/rerun"
+_NOT_RUN = (
+    "This study was not run here, so there is nothing to compare with. Its commands write where the workflow does. "
+    "Once its runs are done, they draw its figures."
+)
+logger = logging.getLogger(__name__)
 
 
 def executed_in(env: BuildEnvironment, folder: str) -> list[Executed]:
@@ -55,13 +57,12 @@ def command_of(notebook: Executed) -> str:
     """Return the command that makes an executed notebook again, or, of a study that was not run, for the first time."""
     own = project_root() / "notebooks" / notebook.path.name
     given = {one.name: one.value for one in parameters_of(own, notebook.parameters)}
-    if not notebook.was_run:
-        return first_command_of_notebook(place_of(notebook), given)
-    settings = {}
-    for stage in (stage for stage, name in NOTEBOOKS.items() if name == notebook.path.stem):  # one run, on its machine
+    stages = {name: stage for stage, name in NOTEBOOKS.items()}
+    if notebook.was_run and notebook.path.stem in stages:  # it shows one run, on its machine
         [run] = next(iter(notebook.provenance.values()))["runs"]
-        settings = settings_of(read_record(results_of(load_study(given["study"]).name) / stage / f"{run}.json")["machine"])
-    return command_of_notebook(place_of(notebook), given, settings)
+        record = results_of(load_study(given["study"]).name) / stages[notebook.path.stem] / f"{run}.json"
+        return command_of_notebook(place_of(notebook), given, settings_of(read_record(record)["machine"]))
+    return command_of_notebook(place_of(notebook), given, was_run=notebook.was_run)
 
 
 def figures_of(notebook: Executed) -> dict[str, tuple[str, list[str]]]:
@@ -84,8 +85,10 @@ class RerunFigures(BookDirective):
     optional_arguments = 1
 
     def make(self) -> list[nodes.Node]:
-        entries = []
-        for notebook in executed_in(self.env, self.arguments[0] if self.arguments else ""):
+        entries, study = [], "".join(self.arguments)
+        if study and not (results_of(study) / "costs.csv").exists():
+            entries.append(nodes.paragraph("", _NOT_RUN))
+        for notebook in executed_in(self.env, study):
             self.env.note_dependency(str(notebook.path))
             self.env.note_dependency(str(project_root() / "notebooks" / notebook.path.name))
             page = addnodes.pending_xref("", nodes.inline("", notebook.title), refdomain="std", reftype="doc",
@@ -95,37 +98,30 @@ class RerunFigures(BookDirective):
             entry += [nodes.bullet_list("", *items)] if items else []
             command = command_of(notebook)
             entry += nodes.literal_block(command, command, language="bash")
-            entries.append(self._anchored(entry, _anchor(notebook), notebook.title))
+            entries.append(self.label(entry, f"rerun-{place_of(notebook).replace('/', '-')}", notebook.title))
         return entries
 
     def _figure(self, name: str, title: str, runs: list[str]) -> nodes.Node:
         line = nodes.paragraph("", title)
         if runs:
             line += nodes.Text(" · ")
-            line += nodes.reference("", f"its {len(runs)} run{'s' * (len(runs) > 1)}", refid="rerun-runs", internal=True)
-        return self._anchored(nodes.list_item("", line), f"rerun-{name}", title)
-
-    def _anchored(self, node: nodes.Element, name: str, title: str) -> nodes.Element:
-        node["ids"].append(name)
-        cast(StandardDomain, self.env.get_domain("std")).note_hyperlink_target(name, self.env.docname, name, title)
-        return node
-
-
-def _anchor(notebook: Executed) -> str:
-    return f"rerun-{place_of(notebook).replace('/', '-')}"
+            line += nodes.reference(
+                "", f"its {len(runs)} run{'s' * (len(runs) > 1)}", refid="rerun-runs", internal=True
+            )
+        return self.label(nodes.list_item("", line), f"rerun-{name}", title)
 
 
 class RerunRuns(BookDirective):
-    """{rerun-runs} STUDY …: a table of the runs of these studies, and a box with the command of the chosen run."""
+    """{rerun-runs} [STUDY …]: a table of the runs of these studies, else of the project's, with a box for a chosen command."""
 
-    required_arguments = 1
     optional_arguments = 99
 
     def make(self) -> list[nodes.Node]:
-        studies = {load_study(one).name: one for one in self.arguments}
-        for study in filter(was_run, self.arguments):
+        given = self.arguments or [*dict.fromkeys([*studies_here(self.env), *study_names()])]
+        studies = {load_study(one).name: one for one in given}
+        for study in filter(was_run, given):
             self.env.note_dependency(str(results_of(load_study(study).name) / "costs.csv"))
-        first = next(run for study in self.arguments for run in repeatable_runs(study) if run.run.downstream)
+        first = next(run for study in given for run in repeatable_runs(study) if run.run.downstream)
         up = "../" * self.env.docname.count("/")
         links = ", ".join(f'<a href="{up}{FOLDER}/{study}.txt">{study}</a>' for study in studies)
         plain = nodes.raw("", f'<p class="rerun-plain">All commands as plain text: {links}.</p>', format="html")
@@ -137,25 +133,38 @@ class RerunRuns(BookDirective):
 
 
 def publish_runs(app: Sphinx, doctree: nodes.document, page: str) -> None:
-    """Write the commands of all runs beside the book: as text, and as a script from which the table is drawn.
+    """Write the commands of all runs beside the book. A run without a record is an error of the build."""
+    for place in doctree.findall(lambda node: isinstance(node, nodes.container) and "studies" in node):
+        for study, given in place["studies"].items():
+            try:
+                _publish_study(app, study, given)
+            except InputError as error:
+                logger.warning("%s", error, location=page)
+
+
+def _publish_study(app: Sphinx, study: str, given: str) -> None:
+    """Write the commands of a study as text, and as a script from which the table is drawn. Raises `InputError`.
 
     A script, because a page opened from disk may not load JSON: the rows of the table, and which of them each figure shows.
     """
-    for place in doctree.findall(lambda node: isinstance(node, nodes.container) and "studies" in node):
-        folder = make_writable(Path(app.outdir, FOLDER))
-        for study, given in place["studies"].items():
-            runs = list(repeatable_runs(given))
-            head = f"# The runs of study {study}, each by the command that makes it again; for a shell in the project's folder."
-            text = "\n\n".join([head, *(f"# {one.name}: {one.outcome}\n{one.command}" for one in runs)])
-            write_atomically(folder / f"{study}.txt", f"{text}\n".encode())
-            rows = [[one.name, one.run.downstream, one.run.pool, one.run.k, one.run.seed, one.run.design, one.outcome, one.command]
-                    for one in runs]  # fmt: skip
-            at = {one.name: row for row, one in enumerate(runs)}
-            origins = {name: one for made in executed_in(app.env, study) for name, one in made.provenance.items()}
-            figures = {name: [at[run] for run in one["runs"]] for name, one in origins.items() if one["runs"]}
-            data = json.dumps({"rows": rows, "figures": figures}, separators=(",", ":"), ensure_ascii=False)
-            script = f"(window.gainRuns ??= {{}})[{json.dumps(study)}] = {data};\n"
-            write_atomically(folder / f"{study}.js", script.encode())
+    folder, runs = make_writable(Path(app.outdir, FOLDER)), list(repeatable_runs(given))
+    at = {one.name: row for row, one in enumerate(runs)}
+    figures = {}
+    for notebook in executed_in(app.env, study):
+        for name, origin in notebook.provenance.items():
+            if lost := [run for run in origin["runs"] if run not in at]:
+                what = f"{notebook.page} shows {lost[0]}, which is no run in results/{study}/costs.csv"
+                raise InputError(f"{what}; accepted: a notebook executed with these results, as `make reproduce` does")
+            if origin["runs"]:
+                figures[name] = [at[run] for run in origin["runs"]]
+    head = f"# The runs of study {study}, each by the command that makes it again; for a shell in the project's folder."
+    text = "\n\n".join([head, *(f"# {one.name}: {one.outcome}\n{one.command}" for one in runs)])
+    rows = [[one.name, one.run.downstream, one.run.pool, one.run.k, one.run.seed, one.run.design, one.outcome, one.command]
+            for one in runs]  # fmt: skip
+    data = json.dumps({"rows": rows, "figures": figures}, separators=(",", ":"), ensure_ascii=False)
+    write_atomically(folder / f"{study}.txt", f"{text}\n".encode())
+    script = f"(window.gainRuns ??= {{}})[{json.dumps(study)}] = {data};\n"
+    write_atomically(folder / f"{study}.js", script.encode())
 
 
 def add_header(app: Sphinx, doctree: nodes.document) -> None:
@@ -165,12 +174,12 @@ def add_header(app: Sphinx, doctree: nodes.document) -> None:
         return
     notebook = read_executed(Path(app.env.srcdir), Path(app.env.doc2path(page)))
     source = f"{'../' * page.count('/')}_sources/{page}{notebook.path.suffix}"
-    name = place_of(notebook).replace("/", "-") + notebook.path.suffix
-    button = f'<a class="rerun-download" href="{source}" download="{name}">Download this notebook</a>'
+    name = place_of(notebook).replace("/", "-")
+    button = f'<a class="rerun-download" href="{source}" download="{name}{notebook.path.suffix}">Download this notebook</a>'
     line = nodes.paragraph("", "", nodes.raw("", button, format="html"))
     if RERUN in app.env.found_docs:
         link = addnodes.pending_xref("", nodes.inline("", "Re-run it"), refdomain="std", reftype="ref",
-                                     reftarget=_anchor(notebook), refexplicit=True, refdoc=page)  # fmt: skip
+                                     reftarget=f"rerun-{name}", refexplicit=True, refdoc=page)  # fmt: skip
         line += [nodes.Text(" "), link]
     header = nodes.container("", line, _parameter_table(notebook), classes=["rerun-header"])
     section.insert(2 if isinstance(section[1], nodes.paragraph) else 1, header)
@@ -178,15 +187,12 @@ def add_header(app: Sphinx, doctree: nodes.document) -> None:
 
 def _parameter_table(notebook: Executed) -> nodes.table:
     """Return a table of the parameters: name, value, whether it was given, meaning; the first two as code."""
-    rows: list[list[Any]] = [["parameter", "value", "given or default", "what it is"]]
+    rows = [[nodes.inline("", head) for head in ("parameter", "value", "given or default", "what it is")]]
     for one in parameters_of(notebook.path, notebook.parameters):
         origin = f"given; default {json.dumps(one.default)}" if one.value != one.default else "default"
-        rows.append([one.name, json.dumps(one.value, ensure_ascii=False), origin, one.meaning])
-    made = []
-    for number, row in enumerate(rows):
-        kinds = [nodes.literal if number and column < 2 else nodes.inline for column in range(4)]
-        cells = [nodes.paragraph("", "", kind("", text)) for kind, text in zip(kinds, row, strict=True)]
-        made.append(nodes.row("", *(nodes.entry("", cell) for cell in cells)))
+        code = [nodes.literal("", text) for text in (one.name, json.dumps(one.value, ensure_ascii=False))]
+        rows.append([*code, nodes.inline("", origin), nodes.inline("", one.meaning)])
+    made = [nodes.row("", *(nodes.entry("", nodes.paragraph("", "", cell)) for cell in row)) for row in rows]
     widths = [nodes.colspec(colwidth=width) for width in (15, 15, 20, 50)]
     group = nodes.tgroup("", *widths, nodes.thead("", made[0]), nodes.tbody("", *made[1:]), cols=4)
     return nodes.table("", group, classes=["parameters"])

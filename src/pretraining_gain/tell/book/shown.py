@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from pretraining_gain.paths import make_writable, results_of, write_atomically
-from pretraining_gain.tell.book.executed import EXECUTED, Executed, notebooks_of, read_executed, short_name
+from pretraining_gain.tell.book.executed import EXECUTED, notebooks_of, read_executed, short_name
 from pretraining_gain.tell.figures.registry import FIGURES
 from pretraining_gain.workflow import book_studies
 
@@ -35,10 +35,9 @@ def write_contents(root: Path) -> Path:
         if left.stem not in own:
             left.unlink()
     for study in own:
-        _write_changed(folder / f"{study}.md", study_page(root, study))
-        toc["parts"].append(
-            {"caption": f"Study {study}", "chapters": [{"file": f"{PAGES}/{study}"}, *_chapters(root, study)]}
-        )
+        _write_changed(folder / f"{study}.md", _study_page(root, study))
+        chapters = [{"file": f"{PAGES}/{study}"}, *_chapters(root, study)]
+        toc["parts"].append({"caption": f"Study {study}", "chapters": chapters})
     ours = [chapter for study in [*book_studies(), ""] for chapter in _chapters(root, study)]
     toc["parts"].append({"caption": "Executed notebooks", "chapters": ours})
     path = make_writable(root / "_build") / "_toc.yml"
@@ -57,27 +56,22 @@ def _write_changed(path: Path, text: str) -> None:
         write_atomically(path, text.encode())
 
 
-def study_page(root: Path, study: str) -> str:
+def _study_page(root: Path, study: str) -> str:
     """Write the page of one study from the template: what each notebook hands over, those with figures first."""
     notebooks = [read_executed(root, path) for path in notebooks_of(root, study)]
-    notebooks.sort(key=lambda one: not any(map(_is_numbered, one.shown)))
-    sections = "\n".join(_section(one) for one in notebooks if one.shown and short_name(one.path) != "claims")
+    numbered = {key for key, one in FIGURES.items() if one.number}
+    lines = []
+    for notebook in sorted(notebooks, key=lambda one: numbered.isdisjoint(one.shown)):
+        name = short_name(notebook.path)
+        if not notebook.shown or name == "claims":  # the template has the claims
+            continue
+        lines += [f"## {notebook.title}\n", f"From the [executed notebook](/{notebook.page}.ipynb).\n"]
+        for key in notebook.shown:
+            if key in numbered:
+                lines.append(f"```{{figure-of}} {key}\n```\n")
+            else:
+                title = FIGURES[key].title if key in FIGURES else key.replace("_", " ").capitalize()
+                lines.append(f"**{title}**\n\n```{{output}} {name}.{key}\n```\n")
     template = (root / "book" / "_templates" / "study.md").read_text(encoding="utf-8")
-    file = notebooks[0].study_file
-    return template.replace("$study", study).replace("$file", file).replace("$sections", sections)
-
-
-def _is_numbered(key: str) -> bool:
-    return key in FIGURES and bool(FIGURES[key].number)
-
-
-def _section(notebook: Executed) -> str:
-    """Write the section of one notebook: its figures by number, its tables by key."""
-    lines = [f"## {notebook.title}\n", f"From the [executed notebook](/{notebook.page}.ipynb).\n"]
-    for key in notebook.shown:
-        if _is_numbered(key):
-            lines.append(f"```{{figure-of}} {key}\n```\n")
-        else:
-            title = FIGURES[key].title if key in FIGURES else key.replace("_", " ").capitalize()
-            lines.append(f"**{title}**\n\n```{{output}} {short_name(notebook.path)}.{key}\n```\n")
-    return "\n".join(lines)
+    file = notebooks[0].parameters["study"]  # the path of the reader's file
+    return template.replace("$study", study).replace("$file", file).replace("$sections", "\n".join(lines))

@@ -74,9 +74,9 @@ class Audit:
     def classes(self) -> pd.DataFrame:
         """Count ImageNet's classes by group, one row per group. Needs the class table only."""
         table = load_class_table("imagenet1k")
-        statuses = {"wild (annotated)": "wild", "domestic": "domestic", "extinct": "extinct"}
         groups = {"all": len(table), "animal": table["animal"].sum(), "not animal": (~table["animal"]).sum()}
-        groups |= {label: (table["status"] == status).sum() for label, status in statuses.items()}
+        labels = {"wild": "wild (annotated)", "domestic": "domestic", "extinct": "extinct"}
+        groups |= table["status"].value_counts().reindex(list(labels)).rename(labels).to_dict()
         return pd.DataFrame({"classes": groups}, dtype=int).rename_axis("ImageNet-1K")
 
     def targets(self) -> pd.DataFrame:
@@ -120,8 +120,8 @@ class Audit:
     def _annotated(self) -> dict[str, Any]:
         """Return the numbers that rest on the annotation file."""
         if self.annotations is None:
-            keys = ["n_images", "n_bird_classes", "n_bird_images", "n_well", "wrong", *_SHARES, *_FORTY_AT]
-            keys += ["worst", "worst_name", "worst_count", "worst_species"]
+            keys = ["n_images", "n_bird_classes", "n_bird_images", "n_well", "wrong", *_SHARES, *_FORTY_AT,
+                    "worst", "worst_name", "worst_count", "worst_species"]  # fmt: skip
             return dict.fromkeys(keys, UNKNOWN) | {"annotations": self.missing}
         images = self.annotations
         birds = images[images["category"] == "Bird"]
@@ -150,17 +150,15 @@ def figure_thresholds(audit: Audit) -> go.Figure | str:
     """Draw the number of well represented bird classes against the threshold, one line per vote cut."""
     if audit.annotations is None:
         return audit.missing
-    drawn = go.Figure()
     wanted = list(range(51))
+    lines = []
     for (label, cut), dash in zip(VOTE_CUTS.items(), ("dot", "dashdot", "solid", "dash", "longdash"), strict=True):
         counts = audit.birds(cut)
-        drawn.add_trace(
-            go.Scatter(
-                x=wanted, y=[int((counts >= least).sum()) for least in wanted], name=label, mode="lines",
-                line={"dash": dash, "shape": "hv"},
-                hovertemplate=f"at least %{{x}} correct images: %{{y}} classes<br>{label}<extra></extra>",
-            )
-        )
+        hover = f"at least %{{x}} correct images: %{{y}} classes<br>{label}<extra></extra>"
+        at_least = [int((counts >= least).sum()) for least in wanted]
+        line = {"dash": dash, "shape": "hv"}
+        lines.append(go.Scatter(x=wanted, y=at_least, name=label, mode="lines", line=line, hovertemplate=hover))
+    drawn = go.Figure(lines)
     drawn.add_vline(x=40, line=DOTTED_RULE)
     drawn.update_layout(**LAYOUT, colorway=[GREY, YELLOW, BLUE, GREEN, ORANGE])
     drawn.update_xaxes(title="threshold: correct images (of 50)")

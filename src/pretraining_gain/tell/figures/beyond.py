@@ -5,13 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
 from pretraining_gain.plan.pools import POOLS, SCRATCH
 from pretraining_gain.tell.figures.declare import Runs, figure
-from pretraining_gain.tell.figures.style import BLUE, ORANGE, interval_bars, panels_layout
+from pretraining_gain.tell.figures.style import BLUE, ORANGE, TOP1_HOVER, interval_bars, panels
 from pretraining_gain.tell.figures.subsets import published, random_with_all
 
 if TYPE_CHECKING:
@@ -30,29 +28,22 @@ def figure_designs(results: StudyResults) -> go.Figure | str:
     curves = results.designs
     if curves.empty:
         return results.absent
-    panels = list(dict.fromkeys(curves["panel"]))
-    titles = [name.replace("_", " ") for name in panels]
-    drawn = make_subplots(cols=len(panels), subplot_titles=titles, shared_yaxes=True, horizontal_spacing=0.03)
+    names = list(dict.fromkeys(curves["panel"]))
+    titles = [name.replace("_", " ") for name in names]
+    drawn = panels(titles, 110, 1.14, y_title="top-1", shared_yaxes=True, horizontal_spacing=0.03)
     for (panel, pool, way), part in curves.groupby(["panel", "pool", "way"], sort=False):
-        column = panels.index(panel) + 1
-        drawn.add_trace(_curve(pool, way == "as published", part.sort_values("k"), column == 1), row=1, col=column)
-    drawn.update_layout(**panels_layout(110, legend_y=1.14))
-    drawn.update_xaxes(title="pretraining classes", rangemode="tozero")
-    drawn.update_yaxes(tickformat=".0%")
-    return drawn.update_yaxes(title="top-1", col=1)
-
-
-def _curve(pool: str, as_published: bool, part: pd.DataFrame, in_legend: bool) -> go.Scatter:
-    style = POOLS[pool]
-    name = f"{style.label}, {'as published' if as_published else 'changed'}"
-    return go.Scatter(
-        x=part["k"], y=part["mean"], name=name, legendgroup=name, showlegend=in_legend, mode="lines+markers",
-        line={"color": style.colour, "dash": "solid" if as_published else "dash"},
-        marker={"symbol": style.marker if as_published else f"{style.marker}-open", "size": 10},
-        error_y=interval_bars(part), customdata=part[["low", "high", "pretrain_images", "pretrain_steps"]],
-        hovertemplate=f"<b>{name}</b>, k = %{{x}}<br>top-1 %{{y:.1%}}, interval %{{customdata[0]:.1%}} to %{{customdata[1]:.1%}}"
-        "<br>%{customdata[2]:,.0f} images, %{customdata[3]:,.0f} gradient steps<extra></extra>",
-    )
+        part, style, as_published = part.sort_values("k"), POOLS[pool], way == "as published"
+        name = f"{style.label}, {'as published' if as_published else 'changed'}"
+        trace = go.Scatter(
+            x=part["k"], y=part["mean"], name=name, legendgroup=name, showlegend=panel == names[0], mode="lines+markers",
+            line={"color": style.colour, "dash": "solid" if as_published else "dash"},
+            marker={"symbol": style.marker if as_published else f"{style.marker}-open", "size": 10},
+            error_y=interval_bars(part), customdata=part[["low", "high", "pretrain_images", "pretrain_steps"]],
+            hovertemplate=f"<b>{name}</b>, k = %{{x}}<br>{TOP1_HOVER}"
+            "<br>%{customdata[2]:,.0f} images, %{customdata[3]:,.0f} gradient steps<extra></extra>",
+        )
+        drawn.add_trace(trace, row=1, col=names.index(panel) + 1)
+    return drawn.update_xaxes(title="pretraining classes", rangemode="tozero")
 
 
 @figure(
@@ -67,7 +58,7 @@ def figure_freezing(results: StudyResults) -> go.Figure | str:
         return results.absent
     quantities = list(dict.fromkeys(freezing["quantity"]))
     titles = [title.replace(" of ", " of<br>").replace(" − ", " −<br>") for title in quantities]  # for a phone
-    drawn = make_subplots(cols=len(quantities), subplot_titles=titles, horizontal_spacing=0.15)
+    drawn = panels(titles, 100, 1.16, y_title="difference in top-1, points", horizontal_spacing=0.15)
     for (quantity, way), part in freezing.groupby(["quantity", "way"], sort=False):
         colour, symbol = _WAYS[way]
         trace = go.Scatter(
@@ -79,9 +70,7 @@ def figure_freezing(results: StudyResults) -> go.Figure | str:
             "%{customdata[3]:+.1f}<br>%{customdata[1]} seeds<extra></extra>",
         )
         drawn.add_trace(trace, row=1, col=quantities.index(quantity) + 1)
-    drawn.update_layout(**panels_layout(100, legend_y=1.16))
-    drawn.update_yaxes(tickformat="+.0f", zeroline=True)
-    return drawn.update_yaxes(title="difference in top-1, points", col=1)
+    return drawn
 
 
 @figure(
@@ -92,7 +81,7 @@ def figure_assigned(results: StudyResults) -> go.Figure | str:
     """Draw the effect on each species of having its class in the source, one panel per domain."""
     if not results.assigned:
         return results.absent
-    drawn = make_subplots(cols=len(results.assigned), subplot_titles=list(results.assigned), horizontal_spacing=0.12)
+    drawn = panels(list(results.assigned), 50, 1.02, y_title="top-1 with its class − without, points", horizontal_spacing=0.12)
     for column, (table, _) in enumerate(results.assigned.values(), start=1):
         bars = go.Bar(
             x=table["name"], y=100 * table["mean"], marker={"color": BLUE},
@@ -101,10 +90,7 @@ def figure_assigned(results: StudyResults) -> go.Figure | str:
             "%{customdata[0]} images<extra></extra>",
         )
         drawn.add_trace(bars, row=1, col=column)
-    drawn.update_layout(**panels_layout(50, legend_y=1.02), showlegend=False)
-    drawn.update_xaxes(tickangle=-50, automargin=True)
-    drawn.update_yaxes(tickformat="+.0f", zeroline=True)
-    return drawn.update_yaxes(title="top-1 with its class − without, points", col=1)
+    return drawn.update_layout(showlegend=False).update_xaxes(tickangle=-50, automargin=True)
 
 
 @figure(
@@ -114,7 +100,7 @@ def figure_assigned(results: StudyResults) -> go.Figure | str:
 def figure_realised(results: StudyResults) -> go.Figure:
     """Draw Figure 6 at the animal classes that each subset really has (mean over seeds), beside the expected number."""
     arms = results.arms_by_target
-    drawn = make_subplots(cols=len(arms), subplot_titles=list(arms), horizontal_spacing=0.12)
+    drawn = panels(list(arms), 80, 1.1, y_title="top-1", horizontal_spacing=0.12)
     for column, table in enumerate(arms.values(), start=1):
         for pool, part in random_with_all(published(table, "6")).groupby("pool"):
             label = POOLS[pool].label
@@ -130,7 +116,4 @@ def figure_realised(results: StudyResults) -> go.Figure:
                     hovertemplate=f"<b>{name}</b><br>%{{x:.1f}} animal classes: top-1 %{{y:.1%}}<extra></extra>",
                 )
                 drawn.add_trace(trace, row=1, col=column)
-    drawn.update_layout(**panels_layout(80, legend_y=1.1))
-    drawn.update_xaxes(title="animal classes in the source", rangemode="tozero")
-    drawn.update_yaxes(tickformat=".0%")
-    return drawn.update_yaxes(title="top-1", col=1)
+    return drawn.update_xaxes(title="animal classes in the source", rangemode="tozero")

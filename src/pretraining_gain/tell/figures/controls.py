@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import pandas as pd
 import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
 from pretraining_gain.tell.figures.declare import Files, figure
-from pretraining_gain.tell.figures.style import BLUE, DOTTED_RULE, GREEN, ORANGE, panels_layout
+from pretraining_gain.tell.figures.style import BLUE, DOTTED_RULE, GREEN, ORANGE, panels
 
 if TYPE_CHECKING:
     from pretraining_gain.tell.validation.tables import ControlTables
@@ -29,7 +27,7 @@ def figure_power(controls: ControlTables) -> go.Figure:
     """
     curves = controls.curves
     claims, seeds = list(dict.fromkeys(curves["claim"])), sorted(set(curves["n_seeds"]))
-    drawn = make_subplots(cols=2, subplot_titles=list(VERDICTS))
+    drawn = panels(list(VERDICTS), 110, 1.14, y_title="share of repetitions")
     for claim, n_seeds, column in ((c, s, v) for c in claims for s in seeds for v in (1, 2)):
         verdict, (colour, symbol) = VERDICTS[column - 1], _SEED_STYLES[seeds.index(n_seeds)]
         part = curves[(curves["claim"] == claim) & (curves["n_seeds"] == n_seeds)].sort_values("effect")
@@ -41,22 +39,15 @@ def figure_power(controls: ControlTables) -> go.Figure:
             "of %{customdata[0]} repetitions<extra></extra>",
         )
         drawn.add_trace(trace, row=1, col=column)
-    bounds = {claim: _bound(curves[curves["claim"] == claim].iloc[0]) for claim in claims}
-    buttons = [
-        {"label": claim, "method": "update",
-         "args": [{"visible": [one == claim for one in claims for _ in range(2 * len(seeds))]}, {"shapes": bounds[claim]}]}
-        for claim in claims
-    ]  # fmt: skip
-    drawn.update_layout(**panels_layout(110, legend_y=1.14), shapes=bounds[claims[0]])
+    bounds, buttons = {}, []
+    for claim in claims:
+        row = curves[curves["claim"] == claim].iloc[0]
+        at = 100 * float(row["margin"]) if row["test"] == "equal" else 0.0
+        line = {"type": "line", "x0": at, "x1": at, "y0": 0, "y1": 1, "line": DOTTED_RULE}
+        bounds[claim] = [line | {"xref": axis, "yref": f"{axis.replace('x', 'y')} domain"} for axis in ("x", "x2")]
+        visible = [one == claim for one in claims for _ in range(2 * len(seeds))]
+        buttons.append({"label": claim, "method": "update", "args": [{"visible": visible}, {"shapes": bounds[claim]}]})
     menu = {"buttons": buttons, "x": 0, "xanchor": "left", "y": 1.3, "yanchor": "top"}
-    drawn.update_layout(legend_x=0.2, updatemenus=[menu])
+    drawn.update_layout(legend_x=0.2, updatemenus=[menu], shapes=bounds[claims[0]])
     drawn.update_xaxes(title="planted effect on top-1, points", tickformat="+.0f")
-    drawn.update_yaxes(tickformat=".0%", range=[-0.03, 1.03])
-    return drawn.update_yaxes(title="share of repetitions", col=1)
-
-
-def _bound(row: pd.Series) -> list[dict[str, Any]]:
-    """Return the dotted lines of one claim, one per panel."""
-    at = 100 * float(row["margin"]) if row["test"] == "equal" else 0.0
-    line = {"type": "line", "x0": at, "x1": at, "y0": 0, "y1": 1, "line": DOTTED_RULE}
-    return [line | {"xref": x, "yref": f"{y} domain"} for x, y in (("x", "y"), ("x2", "y2"))]
+    return drawn.update_yaxes(range=[-0.03, 1.03])

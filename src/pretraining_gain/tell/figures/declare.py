@@ -47,8 +47,12 @@ class Runs:
 
     def finetunings(self, study: Study, name: str, downstream: str = "", arm: str = "") -> list[Run]:
         """Return the finetunings in the study's order; `downstream` and `arm` count where `chosen` is set."""
-        targets = self._targets(study, downstream if self.chosen else "")
-        runs = [run for run in finetuning_runs(study, name) if run.downstream in targets]
+        targets = [study.downstream_in(domain) for domain in self.domains] or list(study.downstreams)
+        if self.both_ways:
+            pairs = [(target, study.finetuned_the_other_way(target)) for target in targets]
+            targets = [one for target, other in pairs if other for one in (target, other)]
+        names = [downstream] if self.chosen and downstream else [target.name for target in targets]
+        runs = [run for run in finetuning_runs(study, name) if run.downstream in names]
         if self.chosen and arm:
             return [run for run in runs if run.arm in (arm, SCRATCH)]
         if pools := self.pools or shown_in(self.pools_of):
@@ -56,31 +60,15 @@ class Runs:
         if self.designs == "published":
             runs = [run for run in runs if not run.design]
         elif self.designs == "compared":
-            runs = [run for run in runs if run.arm in _compared_arms(study, runs)]
+            arms = {design.name: {run.arm for run in runs if run.design == design.name} for design in study.designs}
+            compared = [design for design in study.designs if sum(map(len, design.arms.values())) > 1 and arms[design.name]]
+            published = {f"{pool}-k{k}" for design in compared for pool, ks in design.arms.items() for k in ks}
+            wanted = published.union(*(arms[design.name] for design in compared))
+            runs = [run for run in runs if run.arm in wanted]
         if self.largest_shared_k:
             shared = set(study.arms.get("animal", [])) & set(study.arms.get("non_animal", []))
-            pair = ("animal", "non_animal")
-            runs = [run for run in runs if run.pool not in pair or run.k == max(shared, default=0)]
+            runs = [run for run in runs if run.pool not in ("animal", "non_animal") or run.k == max(shared, default=0)]
         return runs
-
-    def _targets(self, study: Study, downstream: str) -> list[str]:
-        if downstream:
-            return [downstream]
-        if not self.domains:
-            return [target.name for target in study.downstreams]
-        targets = [study.downstream_in(domain) for domain in self.domains]
-        if not self.both_ways:
-            return [target.name for target in targets]
-        pairs = [(target, study.finetuned_the_other_way(target)) for target in targets]
-        return [one.name for target, other in pairs if other for one in (target, other)]
-
-
-def _compared_arms(study: Study, runs: list[Run]) -> set[str]:
-    """Return the arms of designs with two arms or more, and the published arms of the same pools and sizes."""
-    own = {design.name: {run.arm for run in runs if run.design == design.name} for design in study.designs}
-    compared = [design for design in study.designs if sum(map(len, design.arms.values())) > 1 and own[design.name]]
-    published = {f"{pool}-k{k}" for design in compared for pool, ks in design.arms.items() for k in ks}
-    return published.union(*(own[design.name] for design in compared))
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,6 @@ def explorer_tables(view: View) -> dict[str, Any]:
     of correct source images). Raises `InputError` when results are missing.
     """
     study = load_study(view.study)
-    styles = dict(zip(("best", "some", "none"), REPRESENTATION_STYLES.values(), strict=True))
     return {
         "form": FORM,
         "study": study.name,
@@ -59,7 +58,7 @@ def explorer_tables(view: View) -> dict[str, Any]:
         "cut": min(VOTE_CUTS, key=lambda label: abs(VOTE_CUTS[label] - view.vote_cut)),  # the nearest on offer
         "cuts": list(VOTE_CUTS),
         "words": {"best": REPRESENTED, "some": SOME, "none": NONE},
-        "styles": styles,
+        "styles": dict(zip(("best", "some", "none"), REPRESENTATION_STYLES.values(), strict=True)),
         "targets": [target_table(load_evaluation(view.study, one.name), view) for one in study.downstreams],
     }
 
@@ -131,8 +130,7 @@ def plain_table(tables: dict[str, Any]) -> pd.DataFrame:
 
     Columns: species, taxa, images, and gain and interval in percentage points; largest gain first.
     """
-    target = tables["targets"][0]
-    arm = target["arms"][0]
+    target, arm = tables["targets"][0], tables["targets"][0]["arms"][0]
     images = np.array(target["images"])
     columns = {
         "species": target["species"],
@@ -147,12 +145,11 @@ def plain_table(tables: dict[str, Any]) -> pd.DataFrame:
 
 def describe(tables: dict[str, Any]) -> str:
     """Say in one sentence what the plain table holds."""
-    target = tables["targets"][0]
-    arm = target["arms"][0]
-    seeds = ", ".join(map(str, arm["seeds"]))
+    target, arm = tables["targets"][0], tables["targets"][0]["arms"][0]
     return (
-        f"Study {tables['study']} ({tables['title']}), {target['title']}, pretrained on {arm['label']}, seeds {seeds}: gain in "
-        f"top-1 over training from scratch in percentage points, with 95 percent intervals from {tables['draws']:,} draws."
+        f"Study {tables['study']} ({tables['title']}), {target['title']}, pretrained on {arm['label']}, seeds "
+        f"{', '.join(map(str, arm['seeds']))}: gain in top-1 over training from scratch in percentage points, "
+        f"with 95 percent intervals from {tables['draws']:,} draws."
     )
 
 
@@ -169,6 +166,6 @@ def explorer_numbers(tables: dict[str, Any]) -> dict[str, Any]:
         "n_species": len(plain),
     }
     for end, row in {"most": plain.iloc[0], "least": plain.iloc[-1]}.items():
-        numbers[f"{end}_species"] = row["species"]
-        numbers |= {f"{end}_{name}": row[column] / 100 for name, column in {"gain": "gain", "low": "from", "high": "to"}.items()}
+        fractions = {"gain": row["gain"] / 100, "low": row["from"] / 100, "high": row["to"] / 100}
+        numbers |= {f"{end}_{name}": one for name, one in ({"species": row["species"]} | fractions).items()}
     return numbers

@@ -13,7 +13,6 @@ from pretraining_gain.tell.figures import (  # noqa: F401
     controls,
     costs,
     explorer,
-    growth,
     performance,
     samples,
     subsets,
@@ -26,9 +25,8 @@ __all__ = ["FIGURES", "Figure", "Files", "Html", "Runs", "StudyFile", "figure", 
 
 #: Key -> figure, in the order of the notebooks.
 FIGURES: dict[str, Figure] = DECLARED
-_IN_ORDER = sorted(FIGURES.items(), key=lambda item: item[1].notebook)
-FIGURES.clear()
-FIGURES.update(_IN_ORDER)
+for _key in sorted(FIGURES, key=lambda key: FIGURES[key].notebook):
+    FIGURES[_key] = FIGURES.pop(_key)
 
 
 def figures_of(notebook: str) -> list[Figure]:

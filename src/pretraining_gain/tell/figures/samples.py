@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
 from typing import Any
 
 from pretraining_gain.tell.figures.declare import Html, StudyFile, figure
@@ -24,7 +23,16 @@ def figure_5(images: Any) -> Html | str:
     species = list(dict.fromkeys(image.species for image in images))
     rows = []
     for name in species:
-        cells = "".join(_cell([one for one in images if (one.species, one.domain) == (name, where)]) for where in domains)
+        cells = ""
+        for domain in domains:
+            cell = [one for one in images if (one.species, one.domain) == (name, domain)]
+            texts = [html.escape(f"{one.label}, {domain}: {one.image_id} ({one.credit})", quote=True) for one in cell]
+            pictures = [
+                f'<img src="data:image/png;base64,{one.png_base64}" alt="{text}" title="{text}">'
+                for one, text in zip(cell, texts, strict=True)
+            ]
+            labels = ", ".join(dict.fromkeys(one.label for one in cell if one.label != name))  # the source's own name
+            cells += f'<td data-domain="{domain}">{"".join(pictures)}<div>{html.escape(labels)}</div></td>'
         rows.append(f'<tr><th scope="row">{html.escape(name)}</th>{cells}</tr>')
     heads = "".join(f'<th scope="col">{where}</th>' for where in domains)
     credits = "; ".join(html.escape(text) for text in dict.fromkeys(image.credit for image in images))
@@ -33,13 +41,3 @@ def figure_5(images: Any) -> Html | str:
         f'</table><p class="credits">Images: {credits}.</p>',
         f"Sample images of {', '.join(species)} in each domain",
     )
-
-
-def _cell(images: Sequence[Any]) -> str:
-    """Return the images of one species in one domain, with the source's label where it has another name."""
-    shown = []
-    for image in images:
-        text = html.escape(f"{image.label}, {image.domain}: {image.image_id} ({image.credit})", quote=True)
-        shown.append(f'<img src="data:image/png;base64,{image.png_base64}" alt="{text}" title="{text}">')
-    labels = dict.fromkeys(image.label for image in images if image.label != image.species)
-    return f'<td data-domain="{images[0].domain}">{"".join(shown)}<div>{html.escape(", ".join(labels))}</div></td>'

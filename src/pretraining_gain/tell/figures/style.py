@@ -5,11 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import pandas as pd
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
 
 #: Colours of Okabe and Ito's palette, which readers with any colour vision can tell apart, and a grey for rules.
 BLUE, ORANGE, GREEN, YELLOW, GREY = "#0072B2", "#D55E00", "#009E73", "#E69F00", "#767676"
 RULE = {"color": GREY, "width": 1}
 DOTTED_RULE = RULE | {"dash": "dot"}
+#: Hover text of top-1 with its interval, from the first two columns of `customdata`.
+TOP1_HOVER = "top-1 %{y:.1%}, interval %{customdata[0]:.1%} to %{customdata[1]:.1%}"
 LAYOUT: dict[str, Any] = {
     "template": "plotly_white",
     "paper_bgcolor": "rgba(0,0,0,0)",
@@ -23,10 +27,14 @@ LAYOUT: dict[str, Any] = {
 
 def panels_layout(top_px: int, legend_y: float) -> dict[str, Any]:
     """Return the layout of a figure with panels: room for their titles and, above them, for the legend."""
-    return LAYOUT | {
-        "margin": {"l": 60, "r": 15, "t": top_px, "b": 60},
-        "legend": {**LAYOUT["legend"], "y": legend_y},
-    }
+    return LAYOUT | {"margin": LAYOUT["margin"] | {"t": top_px}, "legend": LAYOUT["legend"] | {"y": legend_y}}
+
+
+def panels(titles: list[str], top_px: int, legend_y: float, y_title: str, **subplots: Any) -> go.Figure:
+    """Return a figure with one empty panel per title, side by side; axes of differences and of shares (`top-1`) differ."""
+    drawn = make_subplots(cols=len(titles), subplot_titles=titles, **subplots)
+    y_axes = {"tickformat": "+.0f", "zeroline": True} if y_title.endswith("points") else {"tickformat": ".0%"}
+    return drawn.update_layout(**panels_layout(top_px, legend_y)).update_yaxes(**y_axes).update_yaxes(title=y_title, col=1)
 
 
 def interval_bars(table: pd.DataFrame, scale: float = 1, thickness: float = 1.5) -> dict[str, Any]:

@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
 from pretraining_gain.plan.pools import SCRATCH, Pool, shown_in, starts
 from pretraining_gain.tell.figures.declare import Runs, figure
-from pretraining_gain.tell.figures.style import LAYOUT, interval_bars, panels_layout
+from pretraining_gain.tell.figures.style import LAYOUT, TOP1_HOVER, interval_bars, panels
 
 if TYPE_CHECKING:
     from pretraining_gain.tell.results.study import StudyResults
@@ -64,10 +63,8 @@ def subset_curves(arms: pd.DataFrame, number: str = "3") -> go.Figure:
 
     Lines join the means over seeds, bands and bars are 95 % intervals, small points single seeds; scratch is level.
     """
-    drawn = go.Figure()
     curves = _curves(published(arms, number), AXES)
-    for trace, _ in curves:
-        drawn.add_trace(trace)
+    drawn = go.Figure([trace for trace, _ in curves])
     xaxis, yaxis = {"title": AXES[0].title, "rangemode": "tozero"}, {"title": "top-1", "tickformat": ".0%"}
     return drawn.update_layout(**LAYOUT, meta={"axes": _switch(AXES, curves)}, xaxis=xaxis, yaxis=yaxis)
 
@@ -78,18 +75,15 @@ def subset_curves(arms: pd.DataFrame, number: str = "3") -> go.Figure:
 )
 def figure_6(results: StudyResults) -> go.Figure:
     """Draw Figure 6 of the paper: each curve at its expected number of animal classes, one panel per target."""
-    arms = results.arms_by_target
-    drawn = make_subplots(cols=len(arms), subplot_titles=list(arms), horizontal_spacing=0.12)
-    curves: Curves = []
+    arms, curves = results.arms_by_target, []
+    drawn = panels(list(arms), 80, 1.1, y_title="top-1", horizontal_spacing=0.12)
     for column, table in enumerate(arms.values(), start=1):
         panel = _curves(random_with_all(published(table, "6")), FIGURE_6_AXES)
         for trace, _ in panel:
             drawn.add_trace(trace.update(showlegend=trace.showlegend and column == 1), row=1, col=column)
         curves += panel
-    drawn.update_layout(**panels_layout(80, legend_y=1.1), meta={"axes": _switch(FIGURE_6_AXES, curves)})
-    drawn.update_xaxes(title=FIGURE_6_AXES[0].title, rangemode="tozero")
-    drawn.update_yaxes(tickformat=".0%")
-    return drawn.update_yaxes(title="top-1", col=1)
+    drawn.update_layout(meta={"axes": _switch(FIGURE_6_AXES, curves)})
+    return drawn.update_xaxes(title=FIGURE_6_AXES[0].title, rangemode="tozero")
 
 
 def published(arms: pd.DataFrame, number: str) -> pd.DataFrame:
@@ -116,20 +110,23 @@ def _curves(top1: pd.DataFrame, axes: tuple[Axis, ...]) -> Curves:
         if name == SCRATCH:  # a level line over the whole width
             part = pd.concat([part, part.assign(**{axis.column: top1[axis.column].max() for axis in axes})])
         means = {axis.name: part[axis.column].astype(float).tolist() for axis in axes}
-        curves.append((_band(part, pool), {axis: x + x[::-1] for axis, x in means.items()}))
+        rgb = ", ".join(str(int(pool.colour[at : at + 2], 16)) for at in (1, 3, 5))
+        shared = {"legendgroup": name, "showlegend": False}
+        band = go.Scatter(
+            y=[*part["high"], *part["low"][::-1]], fill="toself", fillcolor=f"rgba({rgb}, 0.15)", line={"width": 0},
+            mode="lines", hoverinfo="skip", **shared,
+        )
+        curves.append((band, {axis: x + x[::-1] for axis, x in means.items()}))
         curves.append((_line(part, pool), means))
         if name != SCRATCH:
-            curves.append((_seeds(part, pool), {axis.name: _by_seed(part, axis.column) for axis in axes}))
+            seeds = go.Scatter(
+                y=part["by_seed"].explode().astype(float), cliponaxis=False, mode="markers", **shared,
+                marker={"color": pool.colour, "size": 5, "opacity": 0.6}, hovertemplate="one seed: %{y:.1%}<extra></extra>",
+            )
+            curves.append((seeds, {axis.name: _by_seed(part, axis.column) for axis in axes}))
     for trace, xs in curves:
         trace.update(x=xs[axes[0].name])
     return curves
-
-
-def _band(part: pd.DataFrame, pool: Pool) -> go.Scatter:
-    rgb = ", ".join(str(int(pool.colour[at : at + 2], 16)) for at in (1, 3, 5))
-    outline = [*part["high"], *part["low"][::-1]]
-    return go.Scatter(y=outline, fill="toself", fillcolor=f"rgba({rgb}, 0.15)", line={"width": 0}, mode="lines",
-                      hoverinfo="skip", showlegend=False, legendgroup=pool.name)  # fmt: skip
 
 
 def _line(part: pd.DataFrame, pool: Pool) -> go.Scatter:
@@ -137,7 +134,7 @@ def _line(part: pd.DataFrame, pool: Pool) -> go.Scatter:
     source = "%{customdata[3]:.1f} animal classes, %{customdata[4]:,.0f} images, %{customdata[5]:,.0f} steps"
     lines = [
         f"<b>{pool.label}</b>" + ("" if scratch else ", k = %{customdata[2]}"),
-        "top-1 %{y:.1%}, interval %{customdata[0]:.1%} to %{customdata[1]:.1%}",
+        TOP1_HOVER,
         *([] if scratch else [source]),
         f"{len(part['by_seed'].iloc[0])} seeds<extra></extra>",
     ]
@@ -150,16 +147,8 @@ def _line(part: pd.DataFrame, pool: Pool) -> go.Scatter:
     )
 
 
-def _seeds(part: pd.DataFrame, pool: Pool) -> go.Scatter:
-    return go.Scatter(
-        y=part["by_seed"].explode().astype(float), cliponaxis=False, mode="markers", showlegend=False,
-        legendgroup=pool.name, marker={"color": pool.colour, "size": 5, "opacity": 0.6},
-        hovertemplate="one seed: %{y:.1%}<extra></extra>",
-    )
-
-
 def _by_seed(part: pd.DataFrame, column: str) -> list[float]:
     """Return the x of single seeds: their own values where the table has them, else the arm's."""
     if f"{column}_by_seed" in part:
-        return [float(x) for xs in part[f"{column}_by_seed"] for x in xs]
-    return [float(x) for x, seeds in zip(part[column], part["by_seed"], strict=True) for _ in seeds]
+        return part[f"{column}_by_seed"].explode().astype(float).tolist()
+    return part[column].repeat(part["by_seed"].map(len)).astype(float).tolist()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -11,7 +11,7 @@ from pretraining_gain.plan.pools import FROM_SCRATCH, SCRATCH
 from pretraining_gain.plan.representation import NONE, SOME
 from pretraining_gain.plan.taxonomy import TAXON_COLUMNS
 from pretraining_gain.tell.figures.declare import Runs, figure
-from pretraining_gain.tell.figures.style import BLUE, GREEN, LAYOUT, ORANGE, RULE, interval_bars
+from pretraining_gain.tell.figures.style import BLUE, GREEN, LAYOUT, ORANGE, RULE, TOP1_HOVER, interval_bars
 
 if TYPE_CHECKING:
     from pretraining_gain.tell.results.study import StudyResults
@@ -45,7 +45,11 @@ def figure_1(results: StudyResults) -> go.Figure:
             )
         )
     drawn.add_hline(y=0, line=RULE)
-    buttons = [_grouping_button(species, list(parts.values()), column) for column in reversed(TAXON_COLUMNS)]
+    buttons = []
+    for column in reversed(TAXON_COLUMNS):
+        xs = [part[column].map(_short).tolist() for part in parts.values()]
+        axis = {"xaxis.title.text": column, "xaxis.categoryarray": _by_gain(species, column)}
+        buttons.append({"label": f"by {column}", "method": "update", "args": [{"x": xs}, axis]})
     drawn.update_layout(
         **LAYOUT | {"height": 560},
         updatemenus=[{"buttons": buttons, "x": 1, "xanchor": "right", "y": 1.15, "yanchor": "top"}],
@@ -54,13 +58,6 @@ def figure_1(results: StudyResults) -> go.Figure:
         yaxis={"title": "pretraining gain in top-1, points", "tickformat": "+.0f"},
     )  # fmt: skip
     return drawn
-
-
-def _grouping_button(species: pd.DataFrame, parts: list[pd.DataFrame], column: str) -> dict[str, Any]:
-    """Return the menu entry that groups the species by a column of the class table."""
-    xs = [part[column].map(_short).tolist() for part in parts]
-    axis = {"xaxis.title.text": column, "xaxis.categoryarray": _by_gain(species, column)}
-    return {"label": f"by {column}", "method": "update", "args": [{"x": xs}, axis]}
 
 
 def _by_gain(species: pd.DataFrame, column: str) -> list[str]:
@@ -86,8 +83,8 @@ def figure_2(results: StudyResults) -> go.Figure:
             go.Bar(
                 x=part["group"], y=part["mean"], name=label, marker={"color": colour}, error_y=interval_bars(part),
                 customdata=part[["low", "high", "n_classes", "n_images"]],
-                hovertemplate=f"<b>%{{x}}</b>, {label}<br>top-1 %{{y:.1%}}, interval %{{customdata[0]:.1%}} to "
-                "%{customdata[1]:.1%}<br>%{customdata[2]} species, %{customdata[3]} images<extra></extra>",
+                hovertemplate=f"<b>%{{x}}</b>, {label}<br>{TOP1_HOVER}"
+                "<br>%{customdata[2]} species, %{customdata[3]} images<extra></extra>",
             )
         )
     yaxis = {"title": "top-1", "tickformat": ".0%", "rangemode": "tozero"}

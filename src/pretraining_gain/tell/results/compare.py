@@ -34,8 +34,7 @@ def compare(again: Path) -> str:
     first = next((place for place in places if place.is_file() and not place.samefile(again)), None)
     if not first:
         raise InputError(f"there is nothing to compare {again} with in {root}; accepted: what `make reproduce` or a record has")
-    facts_of = _record_facts if again.suffix == ".json" else _notebook_facts
-    before, now = facts_of(first), facts_of(again)
+    before, now = _facts(first), _facts(again)
     different = [name for name in before | now if before.get(name) != now.get(name)]
     if different:
         more = f" and {len(different) - 6} more" if len(different) > 6 else ""
@@ -43,16 +42,14 @@ def compare(again: Path) -> str:
     return f"the same as {first}: {', '.join(list(before)[:4])}{', …' if len(before) > 4 else ''} ({len(before)} compared)"
 
 
-def _record_facts(path: Path) -> dict[str, Any]:
-    record = read_record(path)
-    facts = {name: record[name] for name in _COMPARED if name in record}
-    for epoch in record["history"]:
-        facts[f"epoch {epoch['epoch'] + 1}"] = {name: one for name, one in epoch.items() if not name.endswith("_time_s")}
-    return facts
-
-
-def _notebook_facts(path: Path) -> dict[str, Any]:
-    """Return what the notebook hands to chapters by key, without provenance lines: the code that drew it may differ."""
+def _facts(path: Path) -> dict[str, Any]:
+    """Return what is compared, by name: of a record, or what a notebook hands to chapters, without provenance lines."""
+    if path.suffix == ".json":
+        record = read_record(path)
+        facts = {name: record[name] for name in _COMPARED if name in record}
+        for epoch in record["history"]:
+            facts[f"epoch {epoch['epoch'] + 1}"] = {name: one for name, one in epoch.items() if not name.endswith("_time_s")}
+        return facts
     try:
         cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
     except (OSError, ValueError, LookupError, TypeError) as error:

@@ -63,7 +63,12 @@ class CorrectnessReader:
         cached = self._folder / f"{sha256}-{n_classes}.npz"
         if cached.exists() and checksum(path) == sha256:
             with suppress(OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):  # a damaged cache
-                return self._load(cached)
+                with np.load(cached) as stored:
+                    images, n, right = str(stored["images"]), int(stored["n"]), stored["right"]
+                if images not in self._images:
+                    with np.load(self._shared(images)) as stored:
+                        self._images[images] = stored["labels"], stored["ids"].tobytes()
+                return Correctness(images, *self._images[images], np.unpackbits(right, count=n).astype(bool))
         found = Correctness.of(read_predictions(path, n_classes, self._again, sha256))
         with suppress(InputError):  # a cache that cannot be written
             make_writable(self._folder)
@@ -71,14 +76,6 @@ class CorrectnessReader:
                 _save(self._shared(found.images), labels=found.labels, ids=np.frombuffer(found.ids, np.uint8))
             _save(cached, images=np.array(found.images), n=np.array(len(found.right)), right=np.packbits(found.right))
         return found
-
-    def _load(self, cached: Path) -> Correctness:
-        with np.load(cached) as found:
-            images, n, right = str(found["images"]), int(found["n"]), found["right"]
-        if images not in self._images:
-            with np.load(self._shared(images)) as found:
-                self._images[images] = found["labels"], found["ids"].tobytes()
-        return Correctness(images, *self._images[images], np.unpackbits(right, count=n).astype(bool))
 
     def _shared(self, images: str) -> Path:
         return self._folder / f"images-{images}.npz"

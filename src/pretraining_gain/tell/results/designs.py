@@ -63,7 +63,9 @@ def freezing_by_domain(study_name: str, evaluations: list[Evaluation]) -> pd.Dat
             for quantity, weights in quantities.items():
                 if set(weights) <= set(one.correct):
                     found = estimate_mean(one.contrast(weights), one.labels, classes="fixed")
-                    rows.append(facts | {"quantity": quantity, **_row(found), "n_seeds": found.n_seeds})
+                    low, high = found.interval()
+                    estimate = {"mean": found.mean, "low": low, "high": high, "n_seeds": found.n_seeds}
+                    rows.append(facts | {"quantity": quantity, **estimate})
     return pd.DataFrame(rows)
 
 
@@ -103,11 +105,6 @@ def assigned_effects(evaluations: list[Evaluation]) -> dict[str, tuple[pd.DataFr
     return {domain: effect for domain, effect in found.items() if effect}
 
 
-def _row(found: Estimate) -> dict[str, float]:
-    low, high = found.interval()
-    return {"mean": found.mean, "low": low, "high": high}
-
-
 def design_numbers(results: StudyResults) -> dict[str, Any]:
     """Return top-1 of each arm of each design, the cells of the 2×2 table, and the effect of assignment."""
     numbers: dict[str, Any] = {}
@@ -120,6 +117,5 @@ def design_numbers(results: StudyResults) -> dict[str, Any]:
         numbers |= with_interval(f"{row['domain'].split()[0]}_{way}_{quantity}", row)
     for domain, (_, found) in results.assigned.items():
         key = f"{domain.split()[0]}_assigned"
-        numbers |= with_interval(key, _row(found))
-        numbers |= {f"{key}_n_species": found.n_classes, f"{key}_n_pairs": found.n_seeds}
+        numbers |= with_interval(key, found) | {f"{key}_n_species": found.n_classes, f"{key}_n_pairs": found.n_seeds}
     return numbers

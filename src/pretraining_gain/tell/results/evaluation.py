@@ -148,7 +148,7 @@ def load_evaluation(study_name: str, downstream_name: str) -> Evaluation:
     downstream, again, runs = study.downstream(downstream_name), how_to_make(study_name), load_runs(study)
     planned: dict[tuple[str, str], list[int]] = {}
     for run in finetuning_runs(study, study_name):
-        planned[run.downstream, run.arm] = sorted([*planned.get((run.downstream, run.arm), []), run.seed])
+        planned.setdefault((run.downstream, run.arm), []).append(run.seed)
     for name, arm in zip(runs["downstream"], runs["arm"], strict=True):
         if (name, arm) not in planned:
             path = results_of(study.name) / "runs.csv"
@@ -157,20 +157,18 @@ def load_evaluation(study_name: str, downstream_name: str) -> Evaluation:
     if runs.empty:
         raise InputError(f"study {study.name!r} has no results for {downstream.name!r}; {again}")
     folder, reader = results_of(study.name) / "finetune", CorrectnessReader(again)
-    first, correct = None, {}
+    per_arm, seeds_of = {}, {}
     for arm, group in runs.groupby("arm", sort=False):
-        where, wanted = f"arm {arm!r} of {study.name}/{downstream.name}", planned[downstream.name, arm]
-        if list(group["seed"]) != wanted:
-            raise InputError(f"{where} lacks seeds; wanted: {wanted}, there: {list(group['seed'])}; {again}")
+        where, seeds = f"arm {arm!r} of {study.name}/{downstream.name}", group["seed"].tolist()
+        seeds_of[arm] = sorted(planned[downstream.name, arm])
+        if seeds != seeds_of[arm]:
+            raise InputError(f"{where} lacks seeds; wanted: {seeds_of[arm]}, there: {seeds}; {again}")
         files = zip(group["predictions"], group["predictions_sha256"], strict=True)
-        found = [reader.read(folder / name, downstream.images.n_classes, sha256) for name, sha256 in files]
-        first = first or found[0]
-        if any(one.images != first.images for one in found):
+        per_arm[arm] = [reader.read(folder / name, downstream.images.n_classes, sha256) for name, sha256 in files]
+        first = next(iter(per_arm.values()))[0]
+        if any(one.images != first.images for one in per_arm[arm]):
             raise InputError(f"{where} was evaluated on other images than the rest; {again}")
-        correct[arm] = np.stack([one.right for one in found])
-    if first is None:
-        raise InputError(f"{study.name}/{downstream.name} has no runs; {again}")
-    seeds_of = {arm: planned[downstream.name, arm] for arm in correct}
+    correct = {arm: np.stack([one.right for one in found]) for arm, found in per_arm.items()}
     return Evaluation(study, downstream, seeds_of, first.labels, first.image_ids, correct, runs)
 
 

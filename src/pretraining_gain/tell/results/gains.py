@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import math
+from collections.abc import Collection, Mapping
 from itertools import combinations
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -21,7 +22,7 @@ from pretraining_gain.plan.representation import (
 )
 from pretraining_gain.plan.taxonomy import load_class_table
 from pretraining_gain.tell.results.evaluation import Evaluation
-from pretraining_gain.tell.statistics import bootstrap_means, estimate_correlation
+from pretraining_gain.tell.statistics import Estimate, bootstrap_means, estimate_correlation
 
 if TYPE_CHECKING:
     from pretraining_gain.tell.results.study import StudyResults
@@ -51,12 +52,12 @@ def group_accuracy(evaluation: Evaluation, arm: str, column: str, draws: int) ->
 
     One row per group and `quantity` (pretrained, scratch, gain), with interval; species of a group are resampled.
     """
-    gain = evaluation.difference(arm)
-    quantities = {"pretrained": evaluation.correct[arm], SCRATCH: evaluation.correct[SCRATCH], "gain": gain}
-    groups, parts = evaluation.species[column], []
-    for name, values in quantities.items():
-        found = bootstrap_means(values, evaluation.labels, groups, resample_classes=True, draws=draws)
-        parts.append(found.assign(quantity=name))
+    quantities = {"pretrained": evaluation.correct[arm], SCRATCH: evaluation.correct[SCRATCH], "gain": evaluation.difference(arm)}
+    labels, groups = evaluation.labels, evaluation.species[column]
+    parts = [
+        bootstrap_means(values, labels, groups, resample_classes=True, draws=draws).assign(quantity=name)
+        for name, values in quantities.items()
+    ]
     return pd.concat(parts, ignore_index=True)
 
 
@@ -105,8 +106,10 @@ def pool_contrasts(evaluation: Evaluation, draws: int) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def with_interval(key: str, found: pd.Series | dict) -> Numbers:
-    """Return an estimate as three numbers: `key`, `key_low`, `key_high`."""
+def with_interval(key: str, found: Estimate | Mapping[Any, Any] | pd.Series) -> Numbers:
+    """Return an estimate, or a row with `mean`, `low` and `high`, as three numbers: `key`, `key_low`, `key_high`."""
+    if isinstance(found, Estimate):
+        found = dict(zip(("mean", "low", "high"), (found.mean, *found.interval()), strict=True))
     return {key: found["mean"], f"{key}_low": found["low"], f"{key}_high": found["high"]}
 
 
@@ -139,11 +142,10 @@ def taxa_numbers(results: StudyResults) -> Numbers:
     numbers |= _count_correlation(results) if annotated else {}
     graded = group_accuracy(evaluation, arm, "representation", draws)
     graded = graded[graded["quantity"] == "gain"].set_index("group")
-    missing = pd.Series({"mean": float("nan"), "low": float("nan"), "high": float("nan"), "n_classes": 0})
     best = well_represented(evaluation.well_represented) if annotated else REPRESENTED
     for label, group in {"represented": best, "unrepresented": NONE}.items():
-        found = graded.loc[group] if group in graded.index else missing
-        numbers |= {f"n_{label}": int(found["n_classes"])} | with_interval(f"gain_{label}", found)
+        found = graded.loc[group] if group in graded.index else dict.fromkeys(("mean", "low", "high"), math.nan)
+        numbers |= {f"n_{label}": int(found.get("n_classes", 0))} | with_interval(f"gain_{label}", found)
     return numbers
 
 
@@ -155,9 +157,8 @@ def _count_correlation(results: StudyResults) -> Numbers:
     try:
         found = estimate_correlation(evaluation.difference(results.view.arm), evaluation.labels, counts, rank=True)
     except InputError:  # fewer than four species, or all alike
-        return with_interval("count_correlation", dict.fromkeys(("mean", "low", "high"), float("nan")))
-    low, high = found.interval()
-    return with_interval("count_correlation", {"mean": found.mean, "low": low, "high": high})
+        return with_interval("count_correlation", dict.fromkeys(("mean", "low", "high"), math.nan))
+    return with_interval("count_correlation", found)
 
 
 def subset_numbers(results: StudyResults) -> Numbers:

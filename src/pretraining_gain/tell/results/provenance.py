@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field
 
 from pretraining_gain.paths import project_root, public, results_of
@@ -66,7 +65,18 @@ class Provenance(BaseModel):
         plan = Plan.of(study_name)
         today = {run.run_id: run.fingerprint for run in figure.runs(plan, downstream, arm)}
         costs = load_costs(plan.study)
-        return cls._of_costs(plan.study, costs[costs["run_id"].isin(today)], today)
+        costs = costs[costs["run_id"].isin(today)]
+        versions = costs[["commit", "changed"]].drop_duplicates().itertuples(index=False)
+        return cls._of_study(
+            plan.study,
+            costs["config_hash"].unique().tolist(),
+            note="" if len(costs) else "no runs for this comparison",
+            seeds=sorted(set(costs["seed"].tolist())),
+            runs=(costs["run_id"] + "." + costs["fingerprint"]).tolist(),
+            made_at=[Version(commit=commit, changed=changed == "yes") for commit, changed in versions],
+            code_changed=bool((costs["run_id"].map(today) != costs["fingerprint"]).any()),
+            files=_hashes(*(results_of(plan.study.name) / f"{name}.csv" for name in ("runs", "costs"))),
+        )
 
     @classmethod
     def of_run(cls, run: Run, record: Mapping[str, Any]) -> Provenance:
@@ -91,21 +101,6 @@ class Provenance(BaseModel):
     def of_files(cls, origin: str, title: str, *files: Path) -> Provenance:
         """Return that of a figure which shows files of no single study; a missing file is not named."""
         return cls(origin=origin, title=title, files=_hashes(*files))
-
-    @classmethod
-    def _of_costs(cls, study: Study, costs: pd.DataFrame, today: Mapping[str, str]) -> Provenance:
-        """Return that of the runs in `costs`; `today` are the fingerprints that the present code and tables give."""
-        versions = costs[["commit", "changed"]].drop_duplicates().itertuples(index=False)
-        return cls._of_study(
-            study,
-            costs["config_hash"].unique().tolist(),
-            note="" if len(costs) else "no runs for this comparison",
-            seeds=sorted(set(costs["seed"].tolist())),
-            runs=(costs["run_id"] + "." + costs["fingerprint"]).tolist(),
-            made_at=[Version(commit=commit, changed=changed == "yes") for commit, changed in versions],
-            code_changed=bool((costs["run_id"].map(today) != costs["fingerprint"]).any()),
-            files=_hashes(*(results_of(study.name) / f"{name}.csv" for name in ("runs", "costs"))),
-        )
 
     @classmethod
     def _of_study(cls, study: Study, config_hashes: list[str], **facts: Any) -> Provenance:

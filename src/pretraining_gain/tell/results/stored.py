@@ -32,21 +32,18 @@ def read_predictions(path: Path, n_classes: int, again: str, sha256: str) -> pd.
         raise InputError(f"predictions {path} lacks column {missing[0]!r}; accepted: {', '.join(_PREDICTIONS)}; {again}")
     if table.empty:
         raise InputError(f"predictions {path} has no rows; accepted: one row or more; {again}")
-    if problem := _problem(table, n_classes) or _differs(path, sha256):
-        raise InputError(f"predictions {path}: {problem}; {again}")
-    return table
-
-
-def _problem(table: pd.DataFrame, n_classes: int) -> str:
-    """Say what is wrong with the values of a table of predictions; empty if nothing is."""
+    problem = ""
     for column in _PREDICTIONS[1:]:
         if not pd.api.types.is_integer_dtype(table[column]):
-            return f"column {column!r} has values that are no class ids; accepted: whole numbers from 0"
-        least, most = table[column].min(), table[column].max()
-        if least < 0 or most >= n_classes:
-            return f"column {column!r} has class id {least if least < 0 else most}; accepted: 0 to {n_classes - 1}"
+            problem = problem or f"column {column!r} has values that are no class ids; accepted: whole numbers from 0"
+        elif outside := [one for one in (table[column].min(), table[column].max()) if not 0 <= one < n_classes]:
+            problem = problem or f"column {column!r} has class id {outside[0]}; accepted: 0 to {n_classes - 1}"
     twice = table.loc[table["image_id"].duplicated(), "image_id"]
-    return f"image {twice.iloc[0]!r} appears twice; accepted: each image once" if len(twice) else ""
+    if not problem and len(twice):
+        problem = f"image {twice.iloc[0]!r} appears twice; accepted: each image once"
+    if problem := problem or _differs(path, sha256):
+        raise InputError(f"predictions {path}: {problem}; {again}")
+    return table
 
 
 def checksum(path: Path) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 import pandas as pd
@@ -22,8 +22,9 @@ class StudyResults:
         self.view = view
         self.study = load_study(view.study)
         self.absent = f"Study {self.study.name} has no runs for this comparison."
-        self._evaluations: dict[str, Evaluation] = {}
-        self._arms: dict[str, pd.DataFrame] = {}
+        # Cached per object: the paper's target of a domain, or the target that the reader chose, and its table of arms.
+        self.evaluation = cache(view.evaluation)
+        self.arms = cache(lambda domain: arm_accuracy(self.evaluation(domain), view.draws))
 
     @classmethod
     def from_parameters(cls, parameters: Mapping[str, Any]) -> StudyResults:
@@ -34,21 +35,9 @@ class StudyResults:
         """Return the finished runs of the study: seeds and mean top-1 per downstream and arm."""
         return self.view.describe()
 
-    def evaluation(self, domain: str) -> Evaluation:
-        """Return the results on the paper's target of a domain, or on the target that the reader chose."""
-        if domain not in self._evaluations:
-            self._evaluations[domain] = self.view.evaluation(domain)
-        return self._evaluations[domain]
-
     @property
     def out_of_domain(self) -> Evaluation:
         return self.evaluation("out_of_domain")
-
-    def arms(self, domain: str) -> pd.DataFrame:
-        """Return top-1 and gain of each arm on the target of a domain (see `arm_accuracy`)."""
-        if domain not in self._arms:
-            self._arms[domain] = arm_accuracy(self.evaluation(domain), self.view.draws)
-        return self._arms[domain]
 
     @property
     def arms_by_target(self) -> dict[str, pd.DataFrame]:

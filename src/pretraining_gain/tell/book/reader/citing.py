@@ -8,50 +8,45 @@ from typing import Any
 
 import yaml
 from docutils import nodes
-from sphinx.util.docutils import SphinxDirective
+
+from pretraining_gain.errors import InputError
+from pretraining_gain.tell.book.directives import BookDirective
 
 _FIELDS = ("cff-version", "message", "title", "authors", "version", "date-released")
 
 
 def read_citation(path: Path) -> dict[str, Any]:
-    """Read `CITATION.cff`. Raises `ValueError` naming the missing fields."""
+    """Read `CITATION.cff`. Raises `InputError` naming the missing fields."""
     stated = yaml.safe_load(path.read_text(encoding="utf-8"))
     if missing := [name for name in _FIELDS if not stated.get(name)]:
-        raise ValueError(f"{path.name} lacks {', '.join(missing)}; accepted: the fields of the Citation File Format")
+        raise InputError(f"{path.name} lacks {', '.join(missing)}; accepted: the fields of the Citation File Format")
     return stated
 
 
 def bibtex(stated: dict[str, Any]) -> str:
     """Return a `@software` entry, wrapped at 72 characters; braces keep the name of a group whole."""
     people = stated["authors"]
-    authors = [f"{{{one['name']}}}" if "name" in one else f"{one['family-names']}, {one['given-names']}" for one in people]
+    authors = [
+        f"{{{one['name']}}}" if "name" in one else f"{one['family-names']}, {one['given-names']}" for one in people
+    ]
     year = str(stated["date-released"])[:4]
-    fields = {
+    fields: dict[str, Any] = {
         "author": " and ".join(authors),
         "title": f"{{{' '.join(stated['title'].split())}}}",
         "year": year,
-        "version": str(stated["version"]),
-        "doi": stated.get("doi"),
-        "url": stated.get("url") or stated.get("repository-code"),
-        "license": stated.get("license"),
     }
-    lines = [
-        line
-        for name, value in fields.items()
-        if value
-        for line in textwrap.wrap(f"  {name:<7} = {{{value}}},", 72, subsequent_indent=" " * 13, break_long_words=False)
-    ]
+    fields |= {name: stated.get(name) for name in ("version", "doi", "url", "license")}
+    fields["url"] = fields["url"] or stated.get("repository-code")
+    wrapped = textwrap.TextWrapper(72, subsequent_indent=" " * 13, break_long_words=False)
+    lines = ["\n".join(wrapped.wrap(f"  {name:<7} = {{{value}}},")) for name, value in fields.items() if value]
     return "\n".join([f"@software{{pretraining_gain_{year},", *lines, "}"])
 
 
-class CiteThis(SphinxDirective):
+class CiteThis(BookDirective):
     """Insert the BibTeX entry: {cite-this}."""
 
-    def run(self) -> list[nodes.Node]:
+    def make(self) -> list[nodes.Node]:
         path = Path(self.env.srcdir, "CITATION.cff")
         self.env.note_dependency(str(path))
-        try:
-            entry = bibtex(read_citation(path))
-        except ValueError as error:
-            raise self.error(str(error)) from None
+        entry = bibtex(read_citation(path))
         return [nodes.literal_block(entry, entry, language="bibtex")]

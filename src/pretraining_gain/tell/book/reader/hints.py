@@ -6,38 +6,31 @@ literature bring their own.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from docutils import nodes
 from sphinx import addnodes
-
-if TYPE_CHECKING:
-    from sphinx.application import Sphinx
-    from sphinx.environment import BuildEnvironment
+from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
 
 
 def explain_links(app: Sphinx, doctree: nodes.document, page: str) -> None:
-    """Set the title of each internal link to a term or a claim."""
-    texts = explanations(app.env)
+    """Set the title of each link to a term of a glossary or to a section labelled `claim-…`."""
+    std = app.env.get_domain("std").data
+    texts = {anchor: title for name, (_, anchor, title) in std["labels"].items() if name.startswith("claim-")}
+    for defining in _defining_pages(app.env):
+        for glossary in app.env.get_doctree(defining).findall(addnodes.glossary):
+            for item in glossary.findall(nodes.definition_list_item):
+                text = " ".join(" ".join(part.astext() for part in item.findall(nodes.definition)).split())
+                texts |= {anchor: text for term in item.findall(nodes.term) for anchor in term["ids"]}
     for link in doctree.findall(nodes.reference):
         anchor = link.get("refid") or link.get("refuri", "").rpartition("#")[2]
         if link.get("internal") and anchor in texts and "headerlink" not in link["classes"]:
             link["reftitle"] = texts[anchor]
 
 
-def explanations(env: BuildEnvironment) -> dict[str, str]:
-    """Return anchor -> text: definitions of all glossary terms, and headings of the sections labelled `claim-…`."""
-    std = env.get_domain("std").data
-    found = {anchor: title for name, (_, anchor, title) in std["labels"].items() if name.startswith("claim-")}
-    for page in {page for (kind, _), (page, _) in std["objects"].items() if kind == "term"}:
-        for glossary in env.get_doctree(page).findall(addnodes.glossary):
-            for item in glossary.findall(nodes.definition_list_item):
-                text = " ".join(" ".join(part.astext() for part in item.findall(nodes.definition)).split())
-                found |= {anchor: text for term in item.findall(nodes.term) for anchor in term["ids"]}
-    return found
+def _defining_pages(env: BuildEnvironment) -> set[str]:
+    return {page for (kind, _), (page, _) in env.get_domain("std").data["objects"].items() if kind == "term"}
 
 
 def outdated(app: Sphinx, env: BuildEnvironment, added: set[str], changed: set[str], removed: set[str]) -> set[str]:
     """Rebuild all pages when a page that defines terms has changed, since their links repeat its text."""
-    defining = {page for (kind, _), (page, _) in env.get_domain("std").data["objects"].items() if kind == "term"}
-    return set(env.found_docs) if defining & changed else set()
+    return set(env.found_docs) if _defining_pages(env) & changed else set()

@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import os
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote
 
 from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.config import Config
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
 from sphinx.util.osutil import relative_uri
-
-if TYPE_CHECKING:
-    from sphinx.application import Sphinx
-    from sphinx.config import Config
 
 logger = logging.getLogger(__name__)
 NOTEBOOK = "notebooks/90_playground.ipynb"
@@ -45,19 +43,12 @@ def launch_links(address: str, branch: str) -> dict[str, str]:
     return links
 
 
-def connect(app: Sphinx) -> None:
-    """Register the directive `launch` and the menu at the top of each page."""
-    app.add_directive("launch", Launch)
-    app.connect("html-page-context", _add_menu, priority=502)  # after the theme's own menus
-
-
 class Launch(SphinxDirective):
     """Insert the links, or a paragraph that says how to get them: {launch}."""
 
     def run(self) -> list[nodes.Node]:
         self.env.note_reread()  # the address may come from the environment
-        links = _links(self.config)
-        if not links:
+        if not (links := _links(self.config)):
             return self.parse_text_to_nodes(_UNKNOWN)
         style = ["sd-btn", "sd-btn-outline-primary"]
         buttons = [nodes.reference("", f"Open in {name}", refuri=link, classes=style) for name, link in links.items()]
@@ -74,12 +65,15 @@ def _links(config: Config) -> dict[str, str]:
         return {}
 
 
-def _add_menu(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: object) -> None:
+def add_menu(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: object) -> None:
     """Add a menu that leads to the playground's chapter and to the services."""
     if PAGE not in app.env.found_docs or "header_buttons" not in context:
         return
     here = relative_uri(app.builder.get_target_uri(page), app.builder.get_target_uri(PAGE)) or "#"
     links = {"Playground": here, **{f"Open in {name}": link for name, link in _links(app.config).items()}}
-    buttons = [{"type": "link", "text": text, "tooltip": text, "icon": "fas fa-play", "url": url} for text, url in links.items()]
+    buttons = [
+        {"type": "link", "text": text, "tooltip": text, "icon": "fas fa-play", "url": url}
+        for text, url in links.items()
+    ]
     menu = {"type": "group", "tooltip": "Run it yourself", "icon": "fas fa-rocket", "label": "launch-buttons"}
     context["header_buttons"].append(menu | {"buttons": buttons})
