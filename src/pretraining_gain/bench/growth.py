@@ -91,7 +91,12 @@ def _write_run(run: Run) -> None:
         run.predictions_path.write_bytes(predictions)
         record |= {"sha256": {"predictions": hashlib.sha256(predictions).hexdigest()}, "eval_content_hash": "e" * 16}
         record |= {"eval_images": eval_images, "top1": float(right.mean())}
-    cost = {"train_images_seen": 1000, "eval_images_seen": eval_images, "device_peak_memory_mb": None, "starts": 1}
+    cost: dict[str, Any] = {
+        "train_images_seen": 1000,
+        "eval_images_seen": eval_images,
+        "device_peak_memory_mb": None,
+        "starts": 1,
+    }
     cost |= {name: 1.0 for name in ("train_wall_time_s", "eval_wall_time_s", "device_time_s", "peak_memory_mb")}
     record |= {"train_images": 1000, "recipe": run.recipe.model_dump(), "history": [{}], "train_content_hash": "a" * 16}
     record |= {"cost": cost | {"from_cache": None}, "machine": {"device": "cpu", "name": "simulated", "devices": 1}}

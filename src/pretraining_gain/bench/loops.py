@@ -92,6 +92,10 @@ class Training:
         return model
 
 
+def _reading(workers: int, device: str) -> dict[str, Any]:
+    return {"num_workers": workers, "pin_memory": device == "cuda", "persistent_workers": workers > 0}
+
+
 def torchvision_loader(folder: Path, recipe: Recipe, workers: int, device: str, training: bool) -> DataLoader:
     """Return batches of `folder` as torchvision's reference makes them, for training or for evaluation."""
     from torchvision import datasets, transforms  # after `pretraining_gain.compute`, which makes it importable
@@ -101,8 +105,7 @@ def torchvision_loader(folder: Path, recipe: Recipe, workers: int, device: str, 
     center = [transforms.Resize(recipe.resize_px), transforms.CenterCrop(size_px)]
     steps = [*(crop if training else center), transforms.ToTensor(), transforms.Normalize(MEAN, STD)]
     images = datasets.ImageFolder(str(folder), transforms.Compose(steps))
-    options = {"num_workers": workers, "pin_memory": device == "cuda", "persistent_workers": workers > 0}
-    return DataLoader(images, recipe.batch_size, shuffle=training, **options)
+    return DataLoader(images, recipe.batch_size, shuffle=training, **_reading(workers, device))
 
 
 def timm_loader(folder: Path, recipe: Recipe, workers: int, device: str, training: bool) -> Any:
@@ -110,7 +113,7 @@ def timm_loader(folder: Path, recipe: Recipe, workers: int, device: str, trainin
     from timm.data import create_dataset, create_loader
 
     size_px, images = recipe.image_size_px, create_dataset("", root=str(folder), is_training=training)
-    options = {"num_workers": workers, "pin_memory": device == "cuda", "persistent_workers": workers > 0}
+    options = _reading(workers, device)
     options |= {"scale": (recipe.crop_scale_min, 1.0), "ratio": (3 / 4, 4 / 3), "hflip": 0.5 if recipe.flip else 0.0}
     options |= {"color_jitter": None, "interpolation": "bilinear", "mean": MEAN, "std": STD}
     options |= {"is_training": training, "use_prefetcher": device == "cuda", "crop_pct": size_px / recipe.resize_px}

@@ -147,7 +147,7 @@ def parity(given: Given, setting: Setting) -> Found:
     """Compare speed and top-1 of one recipe through torchvision's loop and through ours, one round per seed."""
     recipe = setting.recipe(crop_scale_min=0.5, lr=0.05)
     training = _on_held_out(given, setting, recipe)
-    ways = {TORCHVISION: training.plain, OURS: training.ours}
+    ways: dict[str, Callable[..., float]] = {TORCHVISION: training.plain, OURS: training.ours}
     other = "fp32" if given.machine.precision == "bf16" else "bf16"
     if other == "fp32" or cpu_has_bf16():
         ways[f"{OURS}, {other}"] = partial(training.ours, precision=other)
@@ -172,7 +172,7 @@ def frozen(given: Given, setting: Setting) -> Found:
     recipe = setting.recipe("finetune_imagenet", crop_scale_min=0.5)
     exact = _on_held_out(given, setting, recipe, start)
     views = replace(exact, recipe=recipe.model_copy(update={"frozen_views": N_VIEWS}))
-    ways = {FROZEN: exact.plain, EXACT: exact.ours, VIEWS: views.ours}
+    ways: dict[str, Callable[..., float]] = {FROZEN: exact.plain, EXACT: exact.ours, VIEWS: views.ours}
     return _over_seeds("frozen", given, setting, exact, ways, (VIEWS, FROZEN, 10.0))
 
 

@@ -50,9 +50,9 @@ class Controls:
     def choice(self) -> Choice:
         """Return the choice that the widgets show."""
         chosen = {"pool": self.pool, "k": self.k, "seed": self.seed, "backbone": self.backbone, "epochs": self.epochs}
-        frozen = "yes" if self.freeze.value else "no"
         values = {name: control.value for name, control in chosen.items()}
-        return Choice(study=self.study.value, downstream=self.target.value, freeze_backbone=frozen, **values)
+        values |= {"study": self.study.value, "freeze_backbone": "yes" if self.freeze.value else "no"}
+        return Choice(downstream=self.target.value, **values)
 
     def enable(self, enabled: bool) -> None:
         """Enable or disable all widgets; k stays disabled where only one size is possible."""
