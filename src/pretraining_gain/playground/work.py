@@ -71,19 +71,20 @@ class Work:
 
     def histories(self) -> dict[Run, History]:
         """Return the epochs so far of each step: from the record if it is finished, else as reported."""
-        reported = self.reported()
-        return {run: read_record(record_of(run))["history"] if is_done(run) else reported[run] for run in self.steps()}
+        return {
+            run: read_record(record_of(run))["history"] if is_done(run) else epochs
+            for run, epochs in self.reported().items()
+        }
 
     def reported(self) -> dict[Run, History]:
         """Return the epochs of each step that were reported here, each once; an incomplete last line waits."""
-        path, epochs = self.progress_file(), {f"{run.stage} {run.run_id}": dict[int, Any]() for run in self.steps()}
+        path, steps = self.progress_file(), {f"{run.stage} {run.run_id}": run for run in self.steps()}
+        epochs: dict[str, dict[int, Any]] = {key: {} for key in steps}
         lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
         for entry in (json.loads(line) for line in lines if line.endswith("\n")):
             if "epoch" in entry and entry["run"] in epochs:
                 epochs[entry["run"]][int(entry["epoch"])] = entry
-        return {
-            run: [known[i] for i in sorted(known)] for run, known in zip(self.steps(), epochs.values(), strict=True)
-        }
+        return {run: [epochs[key][number] for number in sorted(epochs[key])] for key, run in steps.items()}
 
     def pace(self) -> float | None:
         """Return the time that the epochs trained here took, over the time planned for them; None before the first."""
