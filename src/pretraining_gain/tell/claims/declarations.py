@@ -33,12 +33,8 @@ class Kind(NamedTuple):
 
 #: Kinds of parts: a weighted sum of arms; and of the gain, the mean over one group of species minus that over another,
 #: the standard deviation between the true means of groups of species, the share of species above 0.
-KINDS = {
-    ARMS: Kind("points", True),
-    GROUPS: Kind("points", True),
-    SPREAD: Kind("points", False),
-    SHARE: Kind("%", False),
-}
+_POINTS = Kind("points", True)
+KINDS = {ARMS: _POINTS, GROUPS: _POINTS, SPREAD: Kind("points", False), SHARE: Kind("%", False)}
 
 
 class Arm(NamedTuple):
@@ -66,8 +62,7 @@ class Part:
     """One test of a claim.
 
     `weights`: the sum of arms whose top-1 is compared; for parts about species, the gain. `column`: how the species are
-    grouped (of `share`: only for display). `between`: of `groups`, those compared. `figure1_only`: use only the species
-    that Figure 1 shows.
+    grouped (of `share`: only for display). `between`: the groups compared. `figure1_only`: only the species in Figure 1.
     """
 
     what: str
@@ -109,20 +104,19 @@ class Claim:
         return {arm for part in self.parts(study) for arm in part.weights}
 
 
-def _beats(target: str, first: str, second: str) -> Part:
-    return Part(f"{first} − {second}", GREATER, ARMS, {Arm(target, first): 1.0, Arm(target, second): -1.0})
-
-
-def _equals(target: str, first: str, second: str, margin: float) -> Part:
-    return Part(f"{first} − {second}", EQUAL, ARMS, {Arm(target, first): 1.0, Arm(target, second): -1.0}, margin)
+def _difference(target: str, first: str, second: str, margin: float | None = None) -> Part:
+    """Return the part that says that one arm beats another, or with `margin`, equals it."""
+    weights = {Arm(target, first): 1.0, Arm(target, second): -1.0}
+    return Part(f"{first} − {second}", GREATER if margin is None else EQUAL, ARMS, weights, margin or 0.0)
 
 
 def _gain(study: Study, target: str) -> dict[Arm, float]:
     return {Arm(target, study.everything): 1.0, Arm(target, SCRATCH): -1.0}
 
 
-def _shared_ks(study: Study, first: str, second: str) -> list[int]:
-    return [k for k in study.arms.get(first, []) if k in study.arms.get(second, [])]
+def _random_and_non_animal(study: Study) -> list[tuple[str, str]]:
+    both = [k for k in study.arms.get("random", []) if k in study.arms.get("non_animal", [])]
+    return [(f"random-k{k}", f"non_animal-k{k}") for k in both]
 
 
 def most_species_gain(study: Study, target: str) -> Iterator[Part]:
@@ -153,38 +147,37 @@ def all_classes_are_best(study: Study, target: str) -> Iterator[Part]:
     arms = [f"{pool}-k{k}" for pool in sorted(study.arms) for k in study.arms[pool]]
     for arm in [SCRATCH, *arms]:
         if arm != study.everything:
-            yield _beats(target, study.everything, arm)
+            yield _difference(target, study.everything, arm)
 
 
 def irrelevant_sets_beat_scratch(study: Study, target: str) -> Iterator[Part]:
     for pool in ("non_animal", "random"):
         if ks := study.arms.get(pool):
-            yield _beats(target, f"{pool}-k{max(ks)}", SCRATCH)
+            yield _difference(target, f"{pool}-k{max(ks)}", SCRATCH)
 
 
 def animals_beat_others(study: Study, target: str) -> Iterator[Part]:
     for k, other in product(study.arms.get("animal", []), ("random", "non_animal")):
         if k in study.arms.get(other, []):
-            yield _beats(target, f"animal-k{k}", f"{other}-k{k}")
+            yield _difference(target, f"animal-k{k}", f"{other}-k{k}")
 
 
 def random_equals_non_animal(study: Study, target: str) -> Iterator[Part]:
-    for k in _shared_ks(study, "random", "non_animal"):
-        yield _equals(target, f"random-k{k}", f"non_animal-k{k}", study.margin)
+    for pair in _random_and_non_animal(study):
+        yield _difference(target, *pair, study.margin)
 
 
 def all_animals_against_others(study: Study, target: str) -> Iterator[Part]:
-    most = max(study.arms.get("animal", []), default=0)
-    others = study.arms.get("non_animal")
+    most, others = max(study.arms.get("animal", []), default=0), study.arms.get("non_animal")
     if most in study.arms.get("random", []):
-        yield _beats(target, f"animal-k{most}", f"random-k{most}")
+        yield _difference(target, f"animal-k{most}", f"random-k{most}")
     if most and others:
-        yield _equals(target, f"animal-k{most}", f"non_animal-k{max(others)}", study.margin)
+        yield _difference(target, f"animal-k{most}", f"non_animal-k{max(others)}", study.margin)
 
 
 def random_beats_non_animal(study: Study, target: str) -> Iterator[Part]:
-    for k in _shared_ks(study, "random", "non_animal"):
-        yield _beats(target, f"random-k{k}", f"non_animal-k{k}")
+    for pair in _random_and_non_animal(study):
+        yield _difference(target, *pair)
 
 
 def scaled_random_lies_above(study: Study, target: str) -> Iterator[Part]:
@@ -203,10 +196,7 @@ def scaled_random_coincides(study: Study, target: str) -> Iterator[Part]:
 
 
 def scaled_gaps(study: Study, target: str) -> dict[int, dict[Arm, float]]:
-    """Return, for each animal k that the random curve reaches, the weights of the random curve minus animal-k.
-
-    The random curve is read at k *expected* animal classes, by linear interpolation (paper, Appendix F).
-    """
+    """Return, for each animal k, the weights of the random curve at k expected animal classes, minus animal-k (Appendix F)."""
     share, everything = study.animal_share, study.source.n_classes
     arms = {k * share: f"random-k{k}" for k in study.arms.get("random", [])} | {everything * share: study.everything}
     at = np.array(sorted(arms))
@@ -225,7 +215,7 @@ def scaled_gaps(study: Study, target: str) -> dict[int, dict[Arm, float]]:
 
 def gain_is_not_saturated(study: Study, target: str) -> Iterator[Part]:
     if ks := study.arms.get("random"):
-        yield _beats(target, study.everything, f"random-k{max(ks)}")
+        yield _difference(target, study.everything, f"random-k{max(ks)}")
 
 
 def freezing_hurts(study: Study, target: str) -> Iterator[Part]:
@@ -274,7 +264,7 @@ CLAIMS = [
 
 def claim_named(name: str) -> Claim:
     """Return the claim with this id. Raises `InputError` naming those accepted."""
-    for claim in CLAIMS:
-        if claim.id == name:
-            return claim
-    raise InputError(f"claim {name!r} is unknown; accepted: {', '.join(claim.id for claim in CLAIMS)}")
+    claims = {claim.id: claim for claim in CLAIMS}
+    if name not in claims:
+        raise InputError(f"claim {name!r} is unknown; accepted: {', '.join(claims)}")
+    return claims[name]

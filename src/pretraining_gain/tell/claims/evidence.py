@@ -10,19 +10,11 @@ import numpy as np
 import pandas as pd
 
 from pretraining_gain.plan.studies import Study, load_study
-from pretraining_gain.tell.claims.declarations import CLAIMS, EQUAL, GREATER, GROUPS, SHARE, SPREAD, Arm, Claim, Part
+from pretraining_gain.tell import statistics
+from pretraining_gain.tell.claims.declarations import CLAIMS, EQUAL, GREATER, SHARE, SPREAD, Arm, Claim, Part
 from pretraining_gain.tell.results.evaluation import Evaluation, View, load_evaluation
 from pretraining_gain.tell.results.gains import figure1_species
-from pretraining_gain.tell.statistics import (
-    Estimate,
-    GroupSpread,
-    estimate_difference,
-    estimate_mean,
-    estimate_share_positive,
-    group_spread,
-    smallest_detectable,
-    smallest_margin,
-)
+from pretraining_gain.tell.statistics import Estimate, GroupSpread
 
 
 @dataclass(frozen=True)
@@ -69,14 +61,12 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Outcome:
-    """A part with the outcome of its test, in fractions of top-1 (of `share`: of species).
+    """A part with the outcome of its test, in fractions of top-1 (of `share`: of species), and what it was estimated from.
 
-    `p_for` is small when the part holds, `p_against` when its opposite does. `values` (S, N) and `labels` (N,) are what
-    the estimate was made from.
+    `p_for` is small when the part holds, `p_against` when its opposite does. `values` (S, N), `labels` (N,).
     """
 
     part: Part
-    bound: float
     effect: float
     low: float
     high: float
@@ -94,7 +84,7 @@ class Outcome:
         """The true effect that is found, or the margin that no effect satisfies, with probability 0.8; slow."""
         if isinstance(self.estimate, GroupSpread):
             return self.estimate.smallest_margin
-        find = smallest_margin if self.part.test == EQUAL else smallest_detectable
+        find = statistics.smallest_margin if self.part.test == EQUAL else statistics.smallest_detectable
         return find(self.estimate.se, self.estimate.df)
 
 
@@ -119,27 +109,25 @@ def evaluate_part(part: Part, evidence: Evidence) -> Outcome | None:
     if part.figure1_only:
         images = np.isin(labels, species.index)
         values, labels = values[:, images], labels[images]
-    estimate = _estimate(part, values, labels, species)
+    estimate: Estimate | GroupSpread | None = None
+    if part.kind == SHARE:
+        estimate = statistics.estimate_share_positive(values, labels) if len(species) else None
+    elif part.kind == SPREAD:
+        groups = species[part.column]
+        if 1 < groups.nunique() < len(groups):
+            estimate = statistics.group_spread(values, labels, groups, part.bound)
+    elif part.between:
+        first, second = (set(species.index[group.mask(species)]) for group in part.between)
+        if min(len(first), len(second)) > 1:
+            estimate = statistics.estimate_difference(values, labels, first, second)
+    else:
+        estimate = statistics.estimate_mean(values, labels, classes="fixed")
     return outcome_of(part, estimate, values, labels) if estimate else None
 
 
 def species_of(part: Part, evaluation: Evaluation) -> pd.DataFrame:
     """Return the species that a part is about, as `Evaluation.species` has them."""
     return figure1_species(evaluation.species, evaluation) if part.figure1_only else evaluation.species
-
-
-def _estimate(
-    part: Part, values: np.ndarray, labels: np.ndarray, species: pd.DataFrame
-) -> Estimate | GroupSpread | None:
-    if part.kind == SHARE:
-        return estimate_share_positive(values, labels) if len(species) else None
-    if part.kind == SPREAD:
-        groups = species[part.column]
-        return group_spread(values, labels, groups, part.bound) if 1 < groups.nunique() < len(groups) else None
-    if part.kind == GROUPS and part.between:
-        first, second = (set(species.index[group.mask(species)]) for group in part.between)
-        return estimate_difference(values, labels, first, second) if min(len(first), len(second)) > 1 else None
-    return estimate_mean(values, labels, classes="fixed")
 
 
 def outcome_of(part: Part, estimate: Estimate | GroupSpread, values: np.ndarray, labels: np.ndarray) -> Outcome:
@@ -157,4 +145,4 @@ def outcome_of(part: Part, estimate: Estimate | GroupSpread, values: np.ndarray,
             beyond = min(estimate.strict(above, part.bound), estimate.strict(below, -part.bound))
             p_for, p_against = estimate.p_equivalent(part.bound), min(1.0, 2 * beyond)
         sizes = estimate.n_seeds, estimate.n_classes, estimate.n_images
-    return Outcome(part, part.bound, effect, low, high, p_for, p_against, *sizes, estimate, values, labels)
+    return Outcome(part, effect, low, high, p_for, p_against, *sizes, estimate, values, labels)

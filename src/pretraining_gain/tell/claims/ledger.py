@@ -19,17 +19,10 @@ from pretraining_gain.paths import make_writable, results_of, results_root, writ
 from pretraining_gain.plan.parameters import plain_parameters
 from pretraining_gain.plan.pools import SCRATCH
 from pretraining_gain.plan.studies import Study, load_study
+from pretraining_gain.tell import statistics
 from pretraining_gain.tell.claims.declarations import ARMS, CLAIMS, EQUAL, GREATER, KINDS, Claim
 from pretraining_gain.tell.claims.evidence import Evidence, Outcome, evaluate, evaluate_part
 from pretraining_gain.tell.results.evaluation import View
-from pretraining_gain.tell.statistics import (
-    components,
-    design_error,
-    holm,
-    paired_factor,
-    smallest_detectable,
-    smallest_margin,
-)
 
 ALPHA = 0.05
 SUPPORTED, CONTRADICTED, UNRESOLVED, NOT_RUN = "supported", "contradicted", "not resolvable at this scale", "not run"
@@ -62,8 +55,8 @@ class PartOutcome(_Record):
 
     @classmethod
     def of(cls, outcome: Outcome) -> PartOutcome:
-        part = outcome.part
-        declared: dict[str, Any] = {"what": part.what, "test": part.test, "kind": part.kind, "unit": KINDS[part.kind].unit}
+        declared = {name: getattr(outcome.part, name) for name in ("what", "test", "kind", "bound")}
+        declared["unit"] = KINDS[outcome.part.kind].unit
         return cls(**declared, **{name: getattr(outcome, name) for name in cls.model_fields if name not in declared})
 
     def effect_text(self) -> str:
@@ -86,6 +79,11 @@ class Verdict(_Record):
     decisive: int | None
     detectable: float | None = Field(description="of the decisive part; of a study not run: expected from the design")
     tests: list[PartOutcome]
+
+    @classmethod
+    def of(cls, claim: Claim, **found: Any) -> Verdict:
+        facts = {name: getattr(claim, name) for name in ("text", "section", "figure", "estimand")}
+        return cls(claim=claim.id, **facts | {"decisive": None, "tests": []} | found)
 
     def words(self) -> dict[str, str]:
         """State effect, detectable effect and evidence of the decisive part, for tables and chapters."""
@@ -129,11 +127,16 @@ class Ledger(_Record):
         facts: dict[str, Any] = {"study": study.name, "alpha": ALPHA, "margin": study.margin, "seeds": study.seeds}
         if not has_results(study.name):
             measured = Evidence.load(variances_from) if variances_from and has_results(variances_from) else None
-            planned = [_not_run(claim, "not run here", expected_detectable(claim, study, measured)) for claim in CLAIMS]
+            planned = []
+            for claim in CLAIMS:
+                detectable = expected_detectable(claim, study, measured) if measured else None
+                planned.append(Verdict.of(claim, verdict=NOT_RUN, rule="not run here", detectable=detectable))
             return cls(**facts, paired_factors={}, verdicts=planned)
         evidence = Evidence.of(view)
         targets = {"out": evidence.out.correct, "in": evidence.inside.correct}
-        factors = {name: paired_factor(arms[study.everything], arms[SCRATCH]) for name, arms in targets.items()}
+        factors = {
+            name: statistics.paired_factor(arms[study.everything], arms[SCRATCH]) for name, arms in targets.items()
+        }
         return cls(**facts, paired_factors=factors, verdicts=[judge(claim, evidence) for claim in CLAIMS])
 
     def write(self) -> Path:
@@ -173,67 +176,53 @@ def judge(claim: Claim, evidence: Evidence) -> Verdict:
 def verdict_on(claim: Claim, outcomes: Sequence[Outcome]) -> Verdict:
     """Return the verdict that these outcomes give on a claim; *not run* where there are none."""
     if not outcomes:
-        return _not_run(claim, "the study has no runs for it", None)
+        return Verdict.of(claim, verdict=NOT_RUN, rule="the study has no runs for it", detectable=None)
     verdict, decisive, p_against = decide(outcomes)
     tests = [PartOutcome.of(outcome) for outcome in outcomes]
-    rule = _rule(verdict, tests[decisive], len(tests), p_against)
-    outcome: dict[str, Any] = {"rule": rule, "decisive": decisive, "detectable": tests[decisive].detectable, "tests": tests}
-    return Verdict(**_facts(claim) | {"verdict": verdict} | outcome)
+    test, rule = tests[decisive], _rule(verdict, tests[decisive], len(tests), p_against)
+    return Verdict.of(claim, verdict=verdict, rule=rule, decisive=decisive, detectable=test.detectable, tests=tests)
 
 
 def decide(outcomes: Sequence[Outcome]) -> tuple[str, int, float]:
     """Return the verdict, the part that decided, and that part's p-value against after Holm's correction.
 
-    Supported when every part holds at level alpha; contradicted when the opposite of any does, corrected for the number
-    of parts; otherwise not resolvable.
+    Supported when every part holds at level alpha; contradicted when the opposite of any does, after the correction.
     """
-    against = holm([outcome.p_against for outcome in outcomes])
+    against = statistics.holm([outcome.p_against for outcome in outcomes])
     least = max(range(len(outcomes)), key=lambda i: outcomes[i].p_for)
     if outcomes[least].p_for < ALPHA:
-        verdict, decisive = SUPPORTED, least
-    elif against.min() < ALPHA:
-        verdict, decisive = CONTRADICTED, int(against.argmin())
-    else:
-        verdict, decisive = UNRESOLVED, least
-    return verdict, decisive, float(against[decisive])
+        return SUPPORTED, least, float(against[least])
+    if against.min() < ALPHA:
+        return CONTRADICTED, int(against.argmin()), float(against.min())
+    return UNRESOLVED, least, float(against[least])
 
 
 def _rule(verdict: str, test: PartOutcome, n_parts: int, p_against: float) -> str:
-    of_all = f"; all of {n_parts} parts hold, this one least clearly" if n_parts > 1 else ""
-    of_any = f"; one of {n_parts} parts, corrected by Holm" if n_parts > 1 else ""
     what = f"{test.what} > {test.bound:g}" if test.test == GREATER else f"|{test.what}| < {test.bound:g}"
     if verdict == SUPPORTED:
-        return f"{what} (p = {test.p_for:.2g}){of_all}"
-    if verdict == CONTRADICTED:
-        return f"not {what}: the opposite is clear (p = {p_against:.2g}){of_any}"
-    among = f"; of {n_parts} parts this one holds least clearly" if n_parts > 1 else ""
-    return f"neither {what} (p = {test.p_for:.2g}) nor its opposite{among}"
+        rule, among = f"{what} (p = {test.p_for:.2g})", f"all of {n_parts} parts hold, this one least clearly"
+    elif verdict == CONTRADICTED:
+        rule = f"not {what}: the opposite is clear (p = {p_against:.2g})"
+        among = f"one of {n_parts} parts, corrected by Holm"
+    else:
+        rule = f"neither {what} (p = {test.p_for:.2g}) nor its opposite"
+        among = f"of {n_parts} parts this one holds least clearly"
+    return f"{rule}; {among}" if n_parts > 1 else rule
 
 
-def expected_detectable(claim: Claim, study: Study, measured: Evidence | None) -> float | None:
-    """Return the largest effect (or margin), over the claim's parts, that the design resolves with probability 0.8.
-
-    Assumes the variance components that the same comparisons have in `measured`; None where those are unknown.
-    """
-    if measured is None:
-        return None
+def expected_detectable(claim: Claim, study: Study, measured: Evidence) -> float | None:
+    """Return the largest effect (or margin), over the claim's parts, that the design resolves with probability 0.8, with
+    the variance components that the same comparisons have in `measured`; None where those are unknown."""
     images = study.downstream_in(claim.domain).images
     sizes = len(study.seeds), images.n_classes, images.eval_images_per_class
     found = []
     for part in claim.parts(measured.study):
         outcome = evaluate_part(part, measured) if part.kind == ARMS else None
         if outcome:
-            se, df = design_error(components(outcome.values, outcome.labels), *sizes, classes="fixed")
-            found.append(smallest_margin(se, df) if part.test == EQUAL else smallest_detectable(se, df))
+            parts = statistics.components(outcome.values, outcome.labels)
+            find = statistics.smallest_margin if part.test == EQUAL else statistics.smallest_detectable
+            found.append(find(*statistics.design_error(parts, *sizes, classes="fixed")))
     return max(found, default=None)
-
-
-def _not_run(claim: Claim, why: str, detectable: float | None) -> Verdict:
-    return Verdict(**_facts(claim) | {"verdict": NOT_RUN}, rule=why, decisive=None, detectable=detectable, tests=[])
-
-
-def _facts(claim: Claim) -> dict[str, Any]:
-    return {"claim": claim.id} | {name: getattr(claim, name) for name in ("text", "section", "figure", "estimand")}
 
 
 def has_results(study_name: str) -> bool:

@@ -72,8 +72,11 @@ def narrowed(settings: Settings) -> Evidence:
 def _narrow(evaluation: Evaluation, settings: Settings) -> Evaluation:
     """Keep the species and seeds that stay in. Raises `InputError` when none does, or for an unknown one."""
     groups = evaluation.species[settings.level]
-    _check_known("group", settings.without, sorted(set(groups)))
-    _check_known("seed", settings.seeds or [], evaluation.seeds)
+    group, seed = ("group", settings.without, sorted(set(groups))), ("seed", settings.seeds or [], evaluation.seeds)
+    for what, given, known in (group, seed):
+        for one in given:
+            if one not in known:
+                raise InputError(f"{what} {one!r} is unknown; accepted: {', '.join(map(str, known))}")
     kept = groups.index[~groups.isin(settings.without)]
     if not len(kept):
         raise InputError("no species is left; accepted: at least one group that stays in")
@@ -86,12 +89,6 @@ def _narrow(evaluation: Evaluation, settings: Settings) -> Evaluation:
             correct[arm] = evaluation.correct[arm][rows][:, images]
     shown: dict[str, Any] = {"labels": evaluation.labels[images], "image_ids": evaluation.image_ids[images]}
     return replace(evaluation, seeds_of=seeds_of, correct=correct, **shown)
-
-
-def _check_known(what: str, given: Sequence[Any], known: Sequence[Any]) -> None:
-    for one in given:
-        if one not in known:
-            raise InputError(f"{what} {one!r} is unknown; accepted: {', '.join(map(str, known))}")
 
 
 def _gain_by_group(claim: Claim, evidence: Evidence) -> pd.DataFrame:
@@ -116,16 +113,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--without", nargs="+", default=[], help="groups of that level to leave out")
     parser.add_argument("--seeds", nargs="+", type=int, help="keep only these")
     given = vars(parser.parse_args(arguments))
-    return answer("what_if", lambda: _print(recompute(Settings(**given))))
 
+    def work() -> None:
+        found = recompute(Settings(**given))
+        verdict = found.verdict
+        print(f"{verdict.claim} {verdict.text}\n{verdict.verdict}: {verdict.rule}\n")
+        columns = ["what", "test", "bound", "effect", "low", "high", "p_for", "p_against", "detectable"]
+        tests = pd.DataFrame([test.model_dump() for test in verdict.tests], columns=columns)
+        with pd.option_context("display.max_columns", None, "display.width", 200, "display.precision", 12):
+            print(*(table.to_string(index=False) for table in (tests, found.groups) if len(table)), sep="\n\n")
 
-def _print(found: Answer) -> None:
-    verdict = found.verdict
-    print(f"{verdict.claim} {verdict.text}\n{verdict.verdict}: {verdict.rule}\n")
-    columns = ["what", "test", "bound", "effect", "low", "high", "p_for", "p_against", "detectable"]
-    tests = pd.DataFrame([test.model_dump() for test in verdict.tests], columns=columns)
-    with pd.option_context("display.max_columns", None, "display.width", 200, "display.precision", 12):
-        print(*(table.to_string(index=False) for table in (tests, found.groups) if len(table)), sep="\n\n")
+    return answer("what_if", work)
 
 
 if __name__ == "__main__":

@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 
 from pretraining_gain.plan.taxonomy import TAXON_COLUMNS
-from pretraining_gain.tell.claims.declarations import CLAIMS, KINDS, Arm, Claim, Part
+from pretraining_gain.tell.claims.declarations import CLAIMS, KINDS, Arm, Part
 from pretraining_gain.tell.claims.evidence import Evidence, evaluate, species_of
-from pretraining_gain.tell.claims.ledger import Verdict, verdict_on
+from pretraining_gain.tell.claims.ledger import verdict_on
 
 
 def what_if_tables(study_name: str) -> dict[str, Any]:
@@ -26,11 +26,13 @@ def what_if_tables(study_name: str) -> dict[str, Any]:
     for claim in CLAIMS:
         verdict = verdict_on(claim, evaluate(claim, evidence))
         if verdict.tests:
-            claims.append(_claim(claim, verdict, evidence))
+            facts = {name: getattr(claim, name) for name in ("id", "text", "estimand", "figure", "domain")}
+            book = verdict.model_dump(include={"verdict", "rule", "decisive", "tests"})
+            claims.append(facts | {"parts": [_part(part, evidence) for part in claim.parts(study)], "book": book})
             arms.setdefault(claim.domain, set()).update(claim.arms(study))
-    facts = {"study": study.name, "title": study.title, "margin": study.margin, "seeds": study.seeds}
+    declared = {"study": study.name, "title": study.title, "margin": study.margin, "seeds": study.seeds}
     targets = {domain: _target(study.downstream_in(domain).name, used, evidence) for domain, used in arms.items()}
-    return facts | {"targets": targets, "claims": claims}
+    return declared | {"targets": targets, "claims": claims}
 
 
 def _target(name: str, arms: set[Arm], evidence: Evidence) -> dict[str, Any]:
@@ -38,32 +40,23 @@ def _target(name: str, arms: set[Arm], evidence: Evidence) -> dict[str, Any]:
     evaluation = evidence.evaluations[name]
     species = evaluation.species
     levels = [*(level for level in TAXON_COLUMNS if (species[level] != "not stated").any()), "name"]
+    coded = {level: pd.Categorical(species[level]) for level in levels}  # its categories are sorted
     order = np.argsort(evaluation.labels, kind="stable")
     correct = {arm: evidence.evaluations[arm.downstream].correct[arm.name][:, order] for arm in sorted(arms)}
     return {
         "title": evaluation.downstream.title,
         "images": np.unique(evaluation.labels, return_counts=True)[1].tolist(),
-        "levels": {level: _coded(species[level]) for level in levels},
+        "levels": {level: {"names": one.categories.tolist(), "of": one.codes.tolist()} for level, one in coded.items()},
         "representation": species["representation"].tolist(),
         "arms": {
-            _key(arm): [base64.b64encode(np.packbits(row).tobytes()).decode() for row in rows] for arm, rows in correct.items()
+            _key(arm): [base64.b64encode(np.packbits(row).tobytes()).decode() for row in rows]
+            for arm, rows in correct.items()
         },
     }
 
 
 def _key(arm: Arm) -> str:
     return f"{arm.downstream}/{arm.name}"
-
-
-def _coded(groups: pd.Series) -> dict[str, list[Any]]:
-    names = sorted(set(groups))
-    return {"names": names, "of": groups.map({name: code for code, name in enumerate(names)}).tolist()}
-
-
-def _claim(claim: Claim, verdict: Verdict, evidence: Evidence) -> dict[str, Any]:
-    facts = {name: getattr(claim, name) for name in ("id", "text", "estimand", "figure", "domain")}
-    book = verdict.model_dump(include={"verdict", "rule", "decisive", "tests"})
-    return facts | {"parts": [_part(part, evidence) for part in claim.parts(evidence.study)], "book": book}
 
 
 def _part(part: Part, evidence: Evidence) -> dict[str, Any]:

@@ -6,33 +6,11 @@ are meant and *random* when they stand for others like them.
 """
 
 from pretraining_gain.tell.statistics.estimates import (
-    Correlation,
-    Estimate,
-    Share,
-    estimate_correlation,
-    estimate_difference,
-    estimate_mean,
-    estimate_share_positive,
-    holm,
+    Correlation, Estimate, estimate_correlation, estimate_difference, estimate_mean, estimate_share_positive, holm,
     paired_factor,
-)
-from pretraining_gain.tell.statistics.groups import bootstrap_means, group_means
+)  # fmt: skip
+from pretraining_gain.tell.statistics.groups import GroupSpread, bootstrap_means, group_means, group_spread
 from pretraining_gain.tell.statistics.power import (
-    Components,
-    components,
-    design_error,
-    difference_error,
-    equivalence_power,
-    power_at,
-    smallest_detectable,
-    smallest_margin,
-    unbiased_components,
-)
-from pretraining_gain.tell.statistics.spread import GroupSpread, group_spread
-
-__all__ = [
-    "Components", "Correlation", "Estimate", "GroupSpread", "Share", "bootstrap_means", "components", "design_error",
-    "difference_error", "equivalence_power", "estimate_correlation", "estimate_difference", "estimate_mean",
-    "estimate_share_positive", "group_means", "group_spread", "holm", "paired_factor", "power_at", "smallest_detectable",
-    "smallest_margin", "unbiased_components",
-]  # fmt: skip
+    Components, components, design_error, difference_error, equivalence_power, power_at, smallest_detectable,
+    smallest_margin, unbiased_components,
+)  # fmt: skip

@@ -29,7 +29,7 @@ from pretraining_gain.tell.statistics.variance import (
 class Estimate:
     """An estimate with its standard error and the degrees of freedom of the t distribution for its tests.
 
-    These fit tests at about five percent; use `strict` for one test among many.
+    These fit tests at about five percent; use `strict` for one test among many. `ends`: its smallest and largest value.
     """
 
     mean: float
@@ -39,11 +39,12 @@ class Estimate:
     n_classes: int
     n_images: int
     sources: Sources | None = field(default=None, kw_only=True)
+    ends: tuple[float, float] = field(default=(-np.inf, np.inf), kw_only=True)
 
     def interval(self, level: float = 0.95) -> tuple[float, float]:
         """Return the two-sided interval that contains the truth with probability `level`."""
         half = float(stdtrit(self.df, (1 + level) / 2)) * self.se
-        return self.mean - half, self.mean + half
+        return max(self.mean - half, self.ends[0]), min(self.mean + half, self.ends[1])
 
     def p_above(self, bound: float = 0.0) -> float:
         """Return the one-sided p of H0 *the truth is at most `bound`*: small when it is above."""
@@ -52,6 +53,11 @@ class Estimate:
     def p_below(self, bound: float = 0.0) -> float:
         """Return the one-sided p of H0 *the truth is at least `bound`*: small when it is below."""
         return float(stdtr(self.df, self._t(bound)))
+
+    @property
+    def p_different(self) -> float:
+        """The two-sided p of H0 *the truth is 0*."""
+        return 2 * min(self.p_above(), self.p_below())
 
     def p_equivalent(self, margin: float) -> float:
         """Return the larger p of two one-sided tests of H0 *the truth is `margin` or more away from 0* (Schuirmann 1987)."""
@@ -71,14 +77,6 @@ class Estimate:
         return distance / self.se if self.se > 0 else float(np.copysign(np.inf, distance))
 
 
-class Share(Estimate):
-    """A share, whose interval stays within 0 and 1."""
-
-    def interval(self, level: float = 0.95) -> tuple[float, float]:
-        low, high = super().interval(level)
-        return max(low, 0.0), min(high, 1.0)
-
-
 @dataclass(frozen=True)
 class Correlation(Estimate):
     """A correlation, tested on Fisher's z = artanh(r), whose standard error is `z_se`; `se` is that of r."""
@@ -87,22 +85,18 @@ class Correlation(Estimate):
 
     def interval(self, level: float = 0.95) -> tuple[float, float]:
         half = float(stdtrit(self.df, (1 + level) / 2)) * self.z_se
-        z = _fisher(self.mean)
+        z = np.arctanh(np.clip(self.mean, -1 + 1e-12, 1 - 1e-12))
         return float(np.tanh(z - half)), float(np.tanh(z + half))
 
     def _t(self, bound: float) -> float:
-        return (_fisher(self.mean) - _fisher(bound)) / self.z_se
-
-
-def _fisher(correlation: float) -> float:
-    return float(np.arctanh(np.clip(correlation, -1 + 1e-12, 1 - 1e-12)))
+        z, at_bound = np.arctanh(np.clip([self.mean, bound], -1 + 1e-12, 1 - 1e-12))
+        return float(z - at_bound) / self.z_se
 
 
 def estimate_mean(values: np.ndarray, labels: np.ndarray, *, classes: Literal["fixed", "random"]) -> Estimate:
     """Estimate the mean over all images, for seeds and images like these and for `fixed` or `random` classes.
 
-    A class counts by its images. Both seeds and images cause error; with random classes, seeds and classes do, as class
-    means carry the error of their images. With one seed the answer is about that seed.
+    A class counts by its images. With one seed the answer is about that seed.
     Raises `InputError` for random classes when there is one class, for fixed ones when each class has one image.
     """
     values, labels = checked(values, labels)
@@ -110,13 +104,12 @@ def estimate_mean(values: np.ndarray, labels: np.ndarray, *, classes: Literal["f
         strata, ids, n_images = images_within_classes(values, labels)
         if len(ids) == len(labels):
             raise InputError("fixed classes need at least one class with two images")
-        combined = combine(strata, n_images / n_images.sum(), np.zeros(len(ids), int), 1)
+        combined = combine(strata, n_images / n_images.sum())
     elif classes == "random":
         means, ids, n_images = class_means(values, labels)
         if len(ids) < 2:
             raise InputError(f"random classes need at least two classes, got {len(ids)}")
-        strata = strata_of(means, n_images, np.zeros(len(ids), int), 1)
-        combined = combine(strata, np.ones(1), np.zeros(1, int), 1)
+        combined = combine(strata_of(means, n_images), np.ones(1))
     else:
         raise InputError(f"classes {classes!r} is not accepted; accepted: fixed, random")
     return _estimate(combined, len(values), len(ids), len(labels))
@@ -139,25 +132,22 @@ def estimate_difference(
         raise InputError(f"two groups of at least two classes wanted, got {in_first.sum()} and {in_second.sum()}")
     used = in_first | in_second
     strata = strata_of(means[:, used], n_images[used], in_second[used].astype(int), 2)
-    combined = combine(strata, np.array([1.0, -1.0]), np.zeros(2, int), 1)
+    combined = combine(strata, np.array([1.0, -1.0]))
     return _estimate(combined, len(values), int(used.sum()), int(n_images[used].sum()))
 
 
 def _estimate(combined: Total, n_seeds: int, n_classes: int, n_images: int) -> Estimate:
-    se = float(np.sqrt(combined.variance[0]))
-    seeds, units, shared = (
-        float(part[0]) for part in (combined.seed_variance, combined.unit_variance, combined.shared)
-    )
-    sources = Sources(seeds, units, shared, n_seeds, float(combined.unit_df[0]))
-    return Estimate(float(combined.mean[0]), se, float(combined.df[0]), n_seeds, n_classes, n_images, sources=sources)
+    one = {name: float(values[0]) for name, values in vars(combined).items()}
+    sources = Sources(one["seed_variance"], one["unit_variance"], one["shared"], n_seeds, one["unit_df"])
+    se = float(np.sqrt(one["variance"]))
+    return Estimate(one["mean"], se, one["df"], n_seeds, n_classes, n_images, sources=sources)
 
 
-def estimate_share_positive(values: np.ndarray, labels: np.ndarray) -> Share:
+def estimate_share_positive(values: np.ndarray, labels: np.ndarray) -> Estimate:
     """Estimate the share of classes (random) whose mean over these seeds and images comes out above 0; ties count half.
 
-    This is not the share whose *true* mean is above 0: noise pulls the observed share towards one half, so a majority
-    found this way is, if anything, larger in truth. The error has two parts: classes (with two more of either sign, so
-    that it is not 0 at 0 % and 100 %), and what a shift of all classes by the seeds' error would do to the share.
+    Noise pulls it towards one half, so a majority is, if anything, larger in truth. The error has two parts: classes (with
+    two more of either sign, so that it is not 0 at 0 % and 100 %), and a shift of all classes by the seeds' error.
     """
     values, labels = checked(values, labels)
     means, ids, _ = class_means(values, labels)
@@ -167,14 +157,13 @@ def estimate_share_positive(values: np.ndarray, labels: np.ndarray) -> Share:
     by_classes = steadied * (1 - steadied) / n_classes
     by_seeds = 0.0
     if n_seeds > 1 and n_classes > 1:
-        strata = strata_of(means, np.ones(n_classes), np.zeros(n_classes, int), 1)
+        strata = strata_of(means, np.ones(n_classes))
         excess = max(0.0, float(seed_variance(strata.by_seed)[0] - strata.shared[0]))
         reach = float(stdtrit(n_seeds - 1, 0.95))
-        shift = reach * np.sqrt(excess)
-        ends = _share_above(average, shift), _share_above(average, -shift)
-        by_seeds = (max(share - ends[0], ends[1] - share) / reach) ** 2
+        least, most = (_share_above(average, sign * reach * np.sqrt(excess)) for sign in (1, -1))
+        by_seeds = (max(share - least, most - share) / reach) ** 2
     variance, df = total(by_seeds, by_classes, 0.0, n_seeds, max(n_classes - 1, 1))
-    return Share(share, float(np.sqrt(variance)), float(df), n_seeds, n_classes, len(labels))
+    return Estimate(share, float(np.sqrt(variance)), float(df), n_seeds, n_classes, len(labels), ends=(0.0, 1.0))
 
 
 def _share_above(means: np.ndarray, bound: float) -> float:
@@ -186,9 +175,9 @@ def estimate_correlation(
 ) -> Correlation:
     """Estimate the correlation over classes (random) of a class's measured mean with `covariate`.
 
-    `covariate` maps class id to x; classes without it are left out. Pearson's r, or with `rank` Spearman's. Noise of the
-    class means pulls r towards 0. On Fisher's z the variance is 1/(n - 3), for ranks (1 + r²/2)/(n - 3) (Bonett and
-    Wright 2000), plus how far seeds disagree on r. Raises `InputError` below four classes or without spread.
+    `covariate` maps class id to x; classes without it are left out. Pearson's r, or with `rank` Spearman's. Variance on
+    Fisher's z: Bonett and Wright (2000), plus how far seeds disagree on r.
+    Raises `InputError` below four classes or without spread.
     """
     values, labels = checked(values, labels)
     means, ids, n_images = class_means(values, labels)
@@ -197,9 +186,9 @@ def estimate_correlation(
     x, means, n_classes = x[known], means[:, known], int(known.sum())
     if n_classes < 4:
         raise InputError(f"a correlation needs at least four classes with a covariate, got {n_classes}")
-    by_seed = np.stack([rankdata(row) for row in means]) if rank else means
-    y = rankdata(means.mean(axis=0)) if rank else means.mean(axis=0)
-    x = rankdata(x) if rank else x
+    by_seed, y = means, means.mean(axis=0)
+    if rank:
+        x, y, by_seed = rankdata(x), rankdata(y), rankdata(means, axis=1)
     if np.ptp(x) == 0 or np.ptp(y) < 1e-12:
         raise InputError("no correlation: covariate or class means are all equal")
     r = float(np.corrcoef(x, y)[0, 1])
@@ -215,10 +204,7 @@ def estimate_correlation(
 
 
 def paired_factor(first: np.ndarray, second: np.ndarray) -> float:
-    """Return how many times narrower pairing by image makes the interval of `first` minus `second`, both (S, N) correct.
-
-    The ratio of sqrt(se² + se²), as if each had its own sample of images, to the standard error of the paired mean.
-    """
+    """Return how many times narrower pairing by image makes the interval of `first` minus `second`, both (S, N) correct."""
     first, second = np.mean(first, axis=0, dtype=float), np.mean(second, axis=0, dtype=float)
     return float(np.sqrt((first.var() + second.var()) / (first - second).var()))
 

@@ -71,26 +71,22 @@ def design_error(
 ) -> tuple[float, float]:
     """Return the standard error and degrees of freedom that `estimate_mean` would have for a planned design.
 
-    The standard error is the estimate's true one. With these degrees of freedom, `smallest_detectable` is what the
-    one-sided test at 5 % finds with probability 0.8, averaged over what few seeds and classes happen to show. One seed
-    has 0 degrees of freedom. Random classes of unequal sizes n count as (Σ n)² / Σ n² classes.
+    With these degrees of freedom, `smallest_detectable` is what the one-sided test at 5 % finds with probability 0.8,
+    averaged over what few seeds and classes happen to show. One seed has 0 degrees of freedom. Random classes of unequal
+    sizes n count as (Σ n)² / Σ n² classes.
     Raises `InputError` for a design without seeds or images, and for random classes when there is one class.
     """
     if classes not in ("fixed", "random"):
         raise InputError(f"classes {classes!r} is not accepted; accepted: fixed, random")
     if n_seeds < 1 or n_classes < 1 + (classes == "random") or images_per_class < 1 + (classes == "fixed"):
-        raise InputError(
-            f"no error of {n_seeds} seeds, {n_classes} {classes} classes, {images_per_class} images per class"
-        )
+        raise InputError(f"no error of {n_seeds} seeds, {n_classes} {classes} classes, {images_per_class} images each")
     shared = components.residual / (n_seeds * n_classes * images_per_class)
     units = shared + components.image / (n_classes * images_per_class)
-    seeds = components.seed / n_seeds + components.seed_class / (n_seeds * n_classes)
-    unit_df = n_classes * (images_per_class - 1)
-    if classes == "random":
-        by_class = components.seed_class / (n_seeds * n_classes)
-        units, shared, unit_df = units + components.class_ / n_classes + by_class, shared + by_class, n_classes - 1
-        seeds -= by_class
-    return _planned(seeds, units, shared, n_seeds, unit_df)
+    seeds, by_class = components.seed / n_seeds, components.seed_class / (n_seeds * n_classes)
+    if classes == "fixed":
+        return _planned(seeds + by_class, units, shared, n_seeds, n_classes * (images_per_class - 1))
+    units += components.class_ / n_classes + by_class
+    return _planned(seeds, units, shared + by_class, n_seeds, n_classes - 1)
 
 
 def difference_error(
@@ -99,7 +95,7 @@ def difference_error(
     """Return the same as `design_error` for `estimate_difference` of two groups of classes."""
     if n_seeds < 1 or min(n_first, n_second) < 2 or images_per_class < 1:
         raise InputError(
-            f"no error of {n_seeds} seeds, {n_first} and {n_second} classes, {images_per_class} images per class"
+            f"no error of {n_seeds} seeds, {n_first} and {n_second} classes, {images_per_class} images each"
         )
     shared = (components.seed_class + components.residual / images_per_class) / n_seeds
     units = shared + components.class_ + components.image / images_per_class
@@ -110,11 +106,9 @@ def difference_error(
 
 def _planned(seeds: float, units: float, shared: float, n_seeds: int, unit_df: float) -> tuple[float, float]:
     """Return the true standard error, and the degrees of freedom that give the right effect; see `design_error`."""
-    if n_seeds == 1:
-        return float(np.sqrt(seeds + units)), 0.0
     se = float(np.sqrt(seeds + units))
-    if not se > 0:
-        return 0.0, float(unit_df)
+    if n_seeds == 1 or not se > 0:
+        return se, 0.0 if n_seeds == 1 else float(unit_df)
     dfs = np.array([n_seeds - 1, unit_df, unit_df * (n_seeds - 1)])[:, None]
     by_seeds, by_units, common = np.array([[seeds + shared], [units], [shared]]) * chdtri(dfs, _LUCK) / dfs
     variance, df = total(by_seeds, by_units, common, n_seeds, unit_df)
@@ -128,43 +122,29 @@ def _planned(seeds: float, units: float, shared: float, n_seeds: int, unit_df: f
 
 def power_at(effect: float, se: float, df: float) -> float:
     """Return the probability that a one-sided test finds a true `effect` (units of `se`): noncentral t."""
-    if not df > 0:
-        return 0.0
-    if not se > 0:
-        return float(effect > 0)
+    if not (df > 0 and se > 0):
+        return float(df > 0 and effect > 0)
     return float(1 - nctdtr(df, effect / se, stdtrit(df, 1 - LEVEL)))
 
 
 def equivalence_power(margin: float, se: float, df: float) -> float:
-    """Return the probability that two one-sided tests show a true difference of 0 to be within `margin`.
-
-    The estimate is normal and its variance chi-squared, averaged over 1,000 quantiles.
-    """
-    if not df > 0:
-        return 0.0
-    if not se > 0:
-        return float(margin > 0)
+    """Return the probability that two one-sided tests show a true difference of 0 to be within `margin`."""
+    if not (df > 0 and se > 0):
+        return float(df > 0 and margin > 0)
     spread = np.sqrt(chdtri(df, _QUANTILES) / df)
     room = np.maximum(margin / se - stdtrit(df, 1 - LEVEL) * spread, 0)
     return float((2 * ndtr(room) - 1).mean())
 
 
-def smallest_detectable(se: float, df: float) -> float:
-    """Return the true effect that a one-sided test finds with probability 0.8; infinite without df."""
-    return _smallest(power_at, se, df)
-
-
 def smallest_margin(se: float, df: float) -> float:
     """Return the smallest equivalence margin that a true difference of 0 satisfies with probability 0.8."""
-    return _smallest(equivalence_power, se, df)
+    return smallest_detectable(se, df, equivalence_power)
 
 
-def _smallest(power_of: Callable[[float, float, float], float], se: float, df: float) -> float:
-    """Return where `power_of`, which grows with its first argument, reaches `POWER`."""
-    if not df > 0:
-        return float("inf")
-    if not se > 0:
-        return 0.0
+def smallest_detectable(se: float, df: float, power_of: Callable[[float, float, float], float] = power_at) -> float:
+    """Return the true effect that a one-sided test finds with probability 0.8 (of another `power_of`); infinite without df."""
+    if not (df > 0 and se > 0):
+        return 0.0 if df > 0 else float("inf")
     high = se
     while power_of(high, se, df) < POWER:
         high *= 2

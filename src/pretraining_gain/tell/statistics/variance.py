@@ -19,15 +19,15 @@ from pretraining_gain.errors import InputError
 # narrow, up to 97.7 %). At 2/3, a one-sided test at 5 % errs in at most 5.1 % wherever images contribute at all.
 CAUTION = 2 / 3
 ANCHOR = 0.975
+Floats = np.ndarray | float
 
 
 @dataclass(frozen=True)
 class Strata:
     """Weighted means of K strata of units (images of a class, classes of a group) and their variance parts.
 
-    `by_seed` (S, K): each seed's mean. `spread` (K,): variance of the mean over seeds that its units cause, residual
-    included; NaN where a stratum has one unit. `shared` (K,): the part of it, seed×unit noise, that also makes seeds
-    differ. `df` (K,): degrees of freedom of `spread`, fewer than units - 1 where weights are unequal.
+    `by_seed` (S, K): each seed's mean. `spread` (K,): variance of the mean over seeds due to units, residual included; NaN
+    where a stratum has one unit. `shared` (K,): its part that also makes seeds differ. `df` (K,): of `spread`.
     """
 
     by_seed: np.ndarray
@@ -53,8 +53,7 @@ class Total:
 class Sources:
     """Variance parts of one mean, for tests far out in the tail, where `total`'s degrees of freedom are too many.
 
-    With three seeds, a test at 0.5 % would err three times as often. So the critical value is mixed again at each
-    level, and never falls below that of units alone.
+    The critical value is mixed again at each level, and never falls below that of units alone.
     """
 
     seeds: float
@@ -104,12 +103,12 @@ def class_means(values: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.
     return sums(values, index, len(ids)) / n_images, ids, n_images
 
 
-def strata_of(values: np.ndarray, weights: np.ndarray, index: np.ndarray, size: int) -> Strata:
+def strata_of(values: np.ndarray, weights: np.ndarray, index: np.ndarray | None = None, size: int = 1) -> Strata:
     """Return strata of units with `values` (S, U) and `weights` (U,); `index` (U,) is each unit's stratum.
 
-    Squared deviations are divided by what they lack on average when all units are equally variable (1 - 1/n when
-    equally weighted), so balanced data give the textbook's unbiased variances.
+    Balanced data give the textbook's unbiased variances.
     """
+    index = np.zeros(len(weights), int) if index is None else index
     weights = weights / np.bincount(index, weights, size)[index]
     by_seed = sums(values * weights, index, size)
     deviations = values - by_seed[:, index]
@@ -134,15 +133,15 @@ def images_within_classes(values: np.ndarray, labels: np.ndarray) -> tuple[Strat
     alone = n_images == 1
     if alone.any() and not alone.all():
         many, df = n_images[~alone], (n_images - 1)[~alone]
-        spread, shared = strata.spread.copy(), strata.shared.copy()
-        for part in (spread, shared):
+        for part in (strata.spread, strata.shared):
             part[alone] = (part[~alone] * many * df).sum() / df.sum()
-        strata = Strata(strata.by_seed, spread, shared, np.where(alone, df.sum(), strata.df))
+        strata.df[alone] = df.sum()
     return strata, ids, n_images
 
 
-def combine(strata: Strata, coefficients: np.ndarray, group: np.ndarray, size: int) -> Total:
+def combine(strata: Strata, coefficients: np.ndarray, group: np.ndarray | None = None, size: int = 1) -> Total:
     """Return one linear combination per group: the sum of coefficient × stratum mean over its strata; all (K,)."""
+    group = np.zeros(len(strata.df), int) if group is None else group
     by_seed = sums(strata.by_seed * coefficients, group, size)
     parts = coefficients**2 * strata.spread
     unit_variance = np.bincount(group, parts, size)
@@ -161,9 +160,7 @@ def seed_variance(by_seed: np.ndarray) -> np.ndarray:
     return by_seed.var(axis=0, ddof=1) / n_seeds if n_seeds > 1 else np.zeros(by_seed.shape[1:])
 
 
-def critical_squared(
-    part: np.ndarray | np.float64, n_seeds: int, unit_df: np.ndarray | np.float64, p: float
-) -> np.ndarray:
+def critical_squared(part: Floats, n_seeds: int, unit_df: Floats, p: float) -> np.ndarray:
     """Return the squared critical value at probability `p`; `part`: the share of the variance that seeds cause.
 
     It lies `CAUTION` of the way from Satterthwaite's to Banerjee's weighted mean of t² (1960).
@@ -174,13 +171,7 @@ def critical_squared(
     return (1 - CAUTION) * stdtrit(satterthwaite, p) ** 2 + CAUTION * banerjee
 
 
-def total(
-    seeds: np.ndarray | float,
-    units: np.ndarray | float,
-    shared: np.ndarray | float,
-    n_seeds: int,
-    unit_df: np.ndarray | float,
-) -> tuple[np.ndarray, np.ndarray]:
+def total(seeds: Floats, units: Floats, shared: Floats, n_seeds: int, unit_df: Floats) -> tuple[np.ndarray, np.ndarray]:
     """Return variance and degrees of freedom of a mean from its parts, of any shape.
 
     Variance: seeds + units - shared, or units alone where seeds differ no more than `shared` explains, and with one

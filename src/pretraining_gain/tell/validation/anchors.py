@@ -44,9 +44,14 @@ class AnchorView(Parameters):
         return pd.DataFrame(rows)
 
     def _row(self, target: Target, arm: str) -> dict[str, float]:
+        """Compare the estimate from trained networks with those from simulations, whose groups have the same top-1."""
         evaluation, rng = target.evaluation, np.random.default_rng(self.seed)
         trained = _represented_gain_more(evaluation, evaluation.correct, arm)
-        simulator = target.simulator(_top1_of_groups(evaluation, arm), len(evaluation.seeds), "random")
+        represented, top1 = (evaluation.species["representation"] != NONE).to_numpy(), {}
+        for name in (SCRATCH, arm):
+            by_class = pd.Series(evaluation.correct[name].mean(axis=0)).groupby(evaluation.labels).mean().to_numpy()
+            top1[name] = np.where(represented, by_class[represented].mean(), by_class[~represented].mean())
+        simulator = target.simulator(top1, len(evaluation.seeds), "random")
         drawn = [_represented_gain_more(evaluation, simulator.draw(rng), arm) for _ in range(self.simulations)]
         means, (se_low, se_high) = [one.mean for one in drawn], np.quantile([one.se for one in drawn], [0.025, 0.975])
         low, high = trained.interval()
@@ -56,28 +61,23 @@ class AnchorView(Parameters):
 
     def shown(self, table: pd.DataFrame) -> pd.DataFrame:
         """Format the table as text, effects and errors in points of top-1."""
-        points = 100 * table.select_dtypes("float")
-        return pd.DataFrame(
-            {
-                "the source": table["source"],
-                "target": table["target"],
-                "trained: effect": [
-                    f"{row.effect:+.1f} ({row.low:+.1f} to {row.high:+.1f})" for row in points.itertuples()
-                ],
-                "its standard error": points["se"].map("{:.1f}".format),
-                "simulated: mean effect": points["simulated"].map("{:+.1f}".format),
-                "varies by": points["simulated_se"].map("{:.1f}".format),
-                "standard errors": [f"{row.se_low:.1f} to {row.se_high:.1f}" for row in points.itertuples()],
-            }
-        )
+        shown = table[["source", "target"]].rename(columns={"source": "the source"})
+        formats = {
+            "trained: effect": "{effect:+.1f} ({low:+.1f} to {high:+.1f})",
+            "its standard error": "{se:.1f}",
+            "simulated: mean effect": "{simulated:+.1f}",
+            "varies by": "{simulated_se:.1f}",
+            "standard errors": "{se_low:.1f} to {se_high:.1f}",
+        }
+        points = (100 * table.select_dtypes("float")).to_dict("records")
+        return shown.assign(**{name: [text.format(**row) for row in points] for name, text in formats.items()})
 
-    def numbers(self, table: pd.DataFrame) -> dict[str, float | int]:
-        """Collect the chapter's numbers, in top-1: effect and interval per target and design; the paired effect of showing
-        species over showing families only (`<target>_planted`); in how many anchors the simulation varies as networks do."""
+    def numbers(self, table: pd.DataFrame) -> dict[str, float]:
+        """Collect the chapter's numbers, in top-1: effects with intervals per target and design; `<target>_planted`, the paired
+        effect of showing species over showing families only; in how many anchors the simulation varies as networks do."""
         study = load_study(STUDY)
-        faithful = table["se"].between(table["se_low"], table["se_high"])
-        found: dict[str, float | int] = {}
-        found |= {"n_seeds": len(study.seeds), "n_anchors": len(table), "n_faithful": int(faithful.sum())}
+        found: dict[str, float] = {"n_seeds": len(study.seeds), "n_anchors": len(table)}
+        found["n_faithful"] = int(table["se"].between(table["se_low"], table["se_high"]).sum())
         for row in table.to_dict("records"):
             design = row["arm"].removeprefix(study.everything).removeprefix("-") or "species_full"
             key = f"{row['target'].replace(' ', '_')}_{design}"
@@ -95,13 +95,3 @@ def _represented_gain_more(evaluation: Evaluation, correct: Correct, arm: str, o
     grades = evaluation.species["representation"]
     represented, others = set(grades.index[grades != NONE]), set(grades.index[grades == NONE])
     return estimate_difference(correct[arm].astype(float) - correct[other], evaluation.labels, represented, others)
-
-
-def _top1_of_groups(evaluation: Evaluation, arm: str) -> dict[str, np.ndarray]:
-    """Return (C,) top-1 of scratch and `arm`: the mean over represented species for these, over the others for those."""
-    represented = (evaluation.species["representation"] != NONE).to_numpy()
-    found = {}
-    for name in (SCRATCH, arm):
-        by_class = pd.Series(evaluation.correct[name].mean(axis=0)).groupby(evaluation.labels).mean().to_numpy()
-        found[name] = np.where(represented, by_class[represented].mean(), by_class[~represented].mean())
-    return found

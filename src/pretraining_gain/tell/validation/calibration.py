@@ -9,20 +9,8 @@ from itertools import product
 import numpy as np
 import pandas as pd
 
-from pretraining_gain.tell.statistics import (
-    Components,
-    Estimate,
-    design_error,
-    difference_error,
-    estimate_correlation,
-    estimate_difference,
-    estimate_mean,
-    estimate_share_positive,
-    group_spread,
-    smallest_detectable,
-    smallest_margin,
-    unbiased_components,
-)
+from pretraining_gain.tell import statistics
+from pretraining_gain.tell.statistics import Estimate, group_spread
 from pretraining_gain.tell.validation.simulator import Liability, Simulator
 
 LEVEL = 0.05
@@ -75,16 +63,19 @@ class Plan:
     def of(cls, simulator: Simulator, rng: np.random.Generator) -> Plan:
         """Plan from the variance components of 20 simulated studies of 200 seeds."""
         many = replace(simulator, n_seeds=200)
-        found = np.mean([unbiased_components(_gains(many, rng), many.labels) for _ in range(20)], axis=0)
-        parts, sizes = Components(*np.maximum(found, 0)), np.bincount(simulator.labels)
+        found = np.mean([statistics.unbiased_components(_gains(many, rng), many.labels) for _ in range(20)], axis=0)
+        parts, sizes = statistics.Components(*np.maximum(found, 0)), np.bincount(simulator.labels)
         half, seeds, images = len(sizes) // 2, simulator.n_seeds, sizes.mean()
         effective, first, rest = (part.sum() ** 2 / (part**2).sum() for part in (sizes, sizes[:half], sizes[half:]))
         errors = {
-            "mean, fixed classes": design_error(parts, seeds, len(sizes), images, classes="fixed"),
-            "mean, random classes": design_error(parts, seeds, effective, images, classes="random"),
-            "difference of groups": difference_error(parts, seeds, first, rest, images),
+            "mean, fixed classes": statistics.design_error(parts, seeds, len(sizes), images, classes="fixed"),
+            "mean, random classes": statistics.design_error(parts, seeds, effective, images, classes="random"),
+            "difference of groups": statistics.difference_error(parts, seeds, first, rest, images),
         }
-        resolved = {name: (smallest_detectable(*error), smallest_margin(*error)) for name, error in errors.items()}
+        resolved = {
+            name: (statistics.smallest_detectable(*error), statistics.smallest_margin(*error))
+            for name, error in errors.items()
+        }
         groups = pd.Series(np.arange(len(sizes)) * max(2, len(sizes) // 6) // len(sizes))
         pilots = [group_spread(_gains(simulator, rng), simulator.labels, groups, margin=1) for _ in range(20)]
         return cls(resolved, groups, float(np.median([pilot.smallest_margin for pilot in pilots])))
@@ -103,23 +94,24 @@ def _repetition(simulator: Simulator, plan: Plan, rng: np.random.Generator) -> I
     ids = np.arange(len(true_gains))
     first, rest = np.split(ids, [len(ids) // 2])
     estimates = {
-        "mean, fixed classes": (estimate_mean(values, labels, classes="fixed"), true_gains[labels].mean()),
-        "mean, random classes": (estimate_mean(values, labels, classes="random"), GAIN),
-        "difference of groups": (estimate_difference(values, labels, first, rest), 0.0),
+        "mean, fixed classes": (statistics.estimate_mean(values, labels, classes="fixed"), true_gains[labels].mean()),
+        "mean, random classes": (statistics.estimate_mean(values, labels, classes="random"), GAIN),
+        "difference of groups": (statistics.estimate_difference(values, labels, first, rest), 0.0),
     }
     for quantity, (estimate, truth) in estimates.items():
         effect, margin = plan.sizes[quantity]
-        centred = replace(estimate, mean=estimate.mean - truth)
-        at_effect, at_margin = (replace(centred, mean=centred.mean + size) for size in (effect, margin))
-        yield quantity, "coverage", float(_covers(estimate, truth))
+        centred, at_effect, at_margin = (
+            replace(estimate, mean=estimate.mean - truth + by) for by in (0, effect, margin)
+        )
+        yield quantity, "coverage", _covers(estimate, truth)
         yield quantity, "false_positive_rate", float(((centred.p_above() < LEVEL) + (centred.p_below() < LEVEL)) / 2)
         yield quantity, "power", float(at_effect.p_above() < LEVEL)
         yield f"{quantity}: equivalence", "false_positive_rate", float(at_margin.p_equivalent(margin) < LEVEL)
         yield f"{quantity}: equivalence", "power", float(centred.p_equivalent(margin) < LEVEL)
     unrelated = pd.Series(rng.standard_normal(len(ids)))
     for name, rank in {"correlation": False, "rank correlation": True}.items():
-        correlation = estimate_correlation(values, labels, unrelated, rank=rank)
-        yield name, "coverage", float(_covers(correlation, 0.0))
+        correlation = statistics.estimate_correlation(values, labels, unrelated, rank=rank)
+        yield name, "coverage", _covers(correlation, 0.0)
         yield name, "false_positive_rate", float(correlation.p_above() < LEVEL)
     spread = group_spread(values, labels, plan.groups, plan.spread)
     yield "spread of groups", "false_positive_rate", float(spread.p_different < LEVEL)
@@ -128,10 +120,10 @@ def _repetition(simulator: Simulator, plan: Plan, rng: np.random.Generator) -> I
     apart = group_spread(values + (pattern * plan.spread / pattern.std())[labels], labels, plan.groups, plan.spread)
     yield "spread of groups: equivalence", "false_positive_rate", float(apart.p_equivalent < LEVEL)
     no_gain = replace(simulator, top1=dict.fromkeys(simulator.top1, 0.3))
-    share = estimate_share_positive(_gains(no_gain, rng), labels)
+    share = statistics.estimate_share_positive(_gains(no_gain, rng), labels)
     yield "share of classes that gain", "false_positive_rate", float(share.p_above(0.5) < LEVEL)
 
 
-def _covers(estimate: Estimate, truth: float) -> bool:
+def _covers(estimate: Estimate, truth: float) -> float:
     low, high = estimate.interval()
-    return low <= truth <= high
+    return float(low <= truth <= high)

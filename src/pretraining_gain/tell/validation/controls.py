@@ -90,9 +90,9 @@ class Controls:
     def false_positives(self, claim: Claim) -> Iterator[Row]:
         """Measure rates of wrong verdicts where the claim is just false: with the study's margin, and, for claims of no
         difference, with the margin that the design can show, as the test may never pass otherwise."""
-        experiments = {"the study's margin": self.experiment(claim)}
-        if any(part.test == EQUAL for part in experiments["the study's margin"].parts):
-            experiments["the margin that the design can show"] = self.experiment(claim).detectable()[0]
+        experiments = {"the study's margin": (first := self.experiment(claim))}
+        if any(part.test == EQUAL for part in first.parts):
+            experiments["the margin that the design can show"] = first.detectable()[0]
         repetitions, seed = self.effort.nulls, self.effort.seed
         limit = ALPHA + 2 * np.sqrt(ALPHA * (1 - ALPHA) / repetitions)
         for bounds, one in experiments.items():
@@ -102,8 +102,8 @@ class Controls:
                     rate = rates[verdict]
                     yield {
                         "claim": claim.id, "scenario": scenario, "error": verdict, "bounds": bounds, "margin": one.study.margin,
-                        "effects": _text(effects), "rate": rate, "repetitions": repetitions, "seed": seed, "level": ALPHA,
-                        "limit": limit, "within": bool(rate <= limit),
+                        "effects": " ".join(map("{:.4g}".format, effects)), "rate": rate, "repetitions": repetitions, "seed": seed,
+                        "level": ALPHA, "limit": limit, "within": bool(rate <= limit),
                     }  # fmt: skip
 
     def power(self, claim: Claim, n_seeds: int) -> Iterator[Row]:
@@ -120,8 +120,8 @@ class Controls:
             if rates := self._rates(where, effects, repetitions):
                 yield {
                     "claim": claim.id, "test": EQUAL if equal else GREATER, "parts": len(one.parts), "n_seeds": n_seeds,
-                    "scenario": scenario, "effect": effect, "effects": _text(effects), "margin": where.study.margin, **rates,
-                    "repetitions": repetitions, "seed": self.effort.seed, "level": ALPHA,
+                    "scenario": scenario, "effect": effect, "effects": " ".join(map("{:.4g}".format, effects)),
+                    "margin": where.study.margin, **rates, "repetitions": repetitions, "seed": self.effort.seed, "level": ALPHA,
                 }  # fmt: skip
 
     def _rates(self, experiment: Experiment, effects: Sequence[float], repetitions: int) -> dict[str, float]:
@@ -155,8 +155,14 @@ class Controls:
         return table.assign(scenario=name, seed=seed, level=ALPHA).to_dict("records")
 
     def run(self, folder: Path, claims: Sequence[Claim] = CLAIMS) -> None:
-        """Do all unfinished jobs, with a progress bar, and write the tables."""
-        finished = Finished(make_writable(folder) / "finished.jsonl", self._state())
+        """Do all unfinished jobs, with a progress bar, and write the tables. Rows depend on effort, code, and results."""
+        digest = hashlib.sha256(repr(astuple(self.effort)).encode())
+        for path in inputs_of(Path(__file__)):
+            source = path.read_text(encoding="utf-8")
+            digest.update((normalised(source) if path.suffix == ".py" else source).encode())
+        for evaluation in self.evidence.evaluations.values():
+            digest.update(b"".join(evaluation.correct[arm].tobytes() for arm in sorted(evaluation.correct)))
+        finished = Finished(make_writable(folder) / "finished.jsonl", digest.hexdigest()[:16])
         by_table: dict[str, list[Row]] = {table: [] for table in TABLES}
         for (table, what), work in tqdm(self.jobs(claims).items(), desc="controls", unit="job"):
             by_table[table] += finished.rows(f"{table} {what}", work)
@@ -165,25 +171,11 @@ class Controls:
                 text = pd.DataFrame(rows).to_csv(index=False, lineterminator="\n", float_format="%.5g")
                 write_atomically(folder / f"{name}.csv", text.encode())
 
-    def _state(self) -> str:
-        """Hash what the rows depend on: effort, code, and results."""
-        digest = hashlib.sha256(repr(astuple(self.effort)).encode())
-        for path in inputs_of(Path(__file__)):
-            source = path.read_text(encoding="utf-8")
-            digest.update((normalised(source) if path.suffix == ".py" else source).encode())
-        for evaluation in self.evidence.evaluations.values():
-            digest.update(b"".join(evaluation.correct[arm].tobytes() for arm in sorted(evaluation.correct)))
-        return digest.hexdigest()[:16]
-
 
 def difference_components(correct: Correct, labels: np.ndarray) -> np.ndarray:
     """Return the variance components of the difference of two arms, averaged over all pairs of arms."""
     pairs = combinations(correct.values(), 2)
     return np.mean([astuple(components(first.astype(float) - second, labels)) for first, second in pairs], axis=0)
-
-
-def _text(effects: Sequence[float]) -> str:
-    return " ".join(f"{effect:.4g}" for effect in effects)
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,9 @@ from scipy.stats import kstest
 
 from pretraining_gain.plan.studies import Study
 from pretraining_gain.tell.claims.declarations import CLAIMS, GROUPS, SPREAD, Claim
-from pretraining_gain.tell.claims.evidence import Evidence, Outcome, evaluate
+from pretraining_gain.tell.claims.evidence import Evidence, evaluate
 from pretraining_gain.tell.claims.ledger import ALPHA, CONTRADICTED, SUPPORTED, decide
 from pretraining_gain.tell.results.evaluation import Evaluation
-from pretraining_gain.tell.statistics import GroupSpread
 from pretraining_gain.tell.validation.planted_effects import Relabelled
 
 POOLS = "pools within k, seed by seed"
@@ -21,7 +20,7 @@ Row = dict[str, float | str | int]
 
 
 def shuffled(claim: Claim, study: Study) -> str:
-    """Name what is shuffled for a claim: a label of species; or pools, if each part compares two of the same k. Else empty."""
+    """Name what is shuffled: a label of species; or pools, if each part compares two of the same k; or nothing."""
     if columns := _grouped_by(claim, study):
         return f"{' and '.join(columns)} among species"
     arms = [{arm.name for arm in part.weights} for part in claim.parts(study)]
@@ -55,9 +54,13 @@ def permutation_rows(claim: Claim, evidence: Evidence, shuffles: int, seed: int)
         rng = np.random.default_rng([seed, CLAIMS.index(claim) + 1, centred])
         p_values, verdicts = [], []
         for _ in range(shuffles):
-            shown = _shuffle_species(real, columns, rng) if columns else _shuffle_pools(real, rng, centred)
+            if columns:  # deal the labels out to other species, which keep their results
+                dealt = {column: rng.permutation(real.species[column].to_numpy()) for column in columns}
+                shown: Evaluation = Relabelled.of(real, real.species.assign(**dealt))
+            else:
+                shown = _shuffle_pools(real, rng, centred)
             outcomes = evaluate(claim, replace(evidence, evaluations={**evidence.evaluations, name: shown}))
-            p_values += [_two_sided(outcome) for outcome in outcomes]
+            p_values += [outcome.estimate.p_different for outcome in outcomes]
             verdicts.append(decide(outcomes)[0])
         yield {
             "claim": claim.id, "shuffled": what, "values": values, "significant": float(np.mean(np.array(p_values) < ALPHA)),
@@ -67,16 +70,8 @@ def permutation_rows(claim: Claim, evidence: Evidence, shuffles: int, seed: int)
         }  # fmt: skip
 
 
-def _shuffle_species(evaluation: Evaluation, columns: list[str], rng: np.random.Generator) -> Evaluation:
-    """Deal the labels in these columns out to other species, which keep their results."""
-    species = evaluation.species
-    dealt = species.assign(**{column: rng.permutation(species[column].to_numpy()) for column in columns})
-    return Relabelled.of(evaluation, dealt)
-
-
 def _shuffle_pools(evaluation: Evaluation, rng: np.random.Generator, centred: bool) -> Evaluation:
-    """Swap the arms of the pools within each k and seed. `centred`: take off each arm's mean over seeds and images first,
-    so that a real difference between pools does not turn into a difference between seeds."""
+    """Swap the arms of the pools within each k and seed; `centred`: without each arm's mean, which would make seeds differ."""
     correct = dict(evaluation.correct)
     for names in _pools_by_k(evaluation.study):
         arms = np.stack([correct[name].astype(float) for name in names])
@@ -85,10 +80,3 @@ def _shuffle_pools(evaluation: Evaluation, rng: np.random.Generator, centred: bo
         order = rng.permuted(np.tile(np.arange(len(names)), (arms.shape[1], 1)), axis=1).T
         correct |= dict(zip(names, np.take_along_axis(arms, order[:, :, None], axis=0), strict=True))
     return replace(evaluation, correct=correct)
-
-
-def _two_sided(outcome: Outcome) -> float:
-    """Return the p-value of *no difference*."""
-    if isinstance(outcome.estimate, GroupSpread):
-        return outcome.estimate.p_different
-    return 2 * min(outcome.estimate.p_above(), outcome.estimate.p_below())

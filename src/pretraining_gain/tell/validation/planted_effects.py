@@ -1,7 +1,7 @@
 """Plant known effects in the parts of a claim, and simulate studies in which the claim is true, false or at its bound.
 
-How an effect is planted follows from the kind of part. Between arms: the smallest change of the arms' top-1 from one
-common level. Between species: the gain of each species, with both arms alike in all else.
+Effects between arms are planted as the smallest change of the arms' top-1 from one common level, effects between species
+as the gain of each species, with both arms alike in all else.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,17 +17,10 @@ from scipy.optimize import brentq
 
 from pretraining_gain.errors import InputError
 from pretraining_gain.plan.studies import Study
+from pretraining_gain.tell import statistics
 from pretraining_gain.tell.claims.declarations import ARMS, EQUAL, GREATER, SHARE, SPREAD, Arm, Claim, Part
 from pretraining_gain.tell.claims.evidence import Evidence, Outcome, evaluate, species_of
 from pretraining_gain.tell.results.evaluation import Evaluation
-from pretraining_gain.tell.statistics import (
-    Components,
-    design_error,
-    difference_error,
-    smallest_detectable,
-    smallest_margin,
-    unbiased_components,
-)
 from pretraining_gain.tell.validation.simulator import Simulator, Target
 
 #: A part that is not in question holds by this much (`greater`), or is exactly equal.
@@ -99,17 +93,18 @@ class Experiment:
     def simulator(self, effects: Sequence[float]) -> Simulator:
         """Return the simulator in which each part has this true effect. Raises `InputError` if none can exist."""
         planted = np.asarray(effects, dtype=float)
-        top1 = self._top1_of_arms(planted) if self.between_arms else self._top1_of_species(planted)
+        top1: dict[str, Any] = {}
+        if self.between_arms:
+            shift = np.linalg.lstsq(self.weights, planted, rcond=None)[0]
+            if not np.allclose(self.weights @ shift, planted):
+                raise InputError(f"claim {self.claim.id}: no arms have effects {planted.tolist()} in its parts")
+            top1 = dict(zip(self.arms, self.target.top1 + shift, strict=True))
+        else:
+            top1 = self._top1_of_species(planted)
         for value in np.concatenate([np.ravel(one) for one in top1.values()]):
             if not 0.005 < value < 0.995:
                 raise InputError(f"claim {self.claim.id}: effects {list(effects)} need a top-1 of {value:.3f}")
         return self.target.simulator(top1, self.n_seeds, "fixed" if self.between_arms else "random")
-
-    def _top1_of_arms(self, effects: np.ndarray) -> dict[str, float]:
-        shift = np.linalg.lstsq(self.weights, effects, rcond=None)[0]
-        if not np.allclose(self.weights @ shift, effects):
-            raise InputError(f"claim {self.claim.id}: no arms have effects {effects.tolist()} in its parts")
-        return dict(zip(self.arms, self.target.top1 + shift, strict=True))
 
     def _top1_of_species(self, effects: np.ndarray) -> dict[str, np.ndarray]:
         """Plant the gain of each species. Raises `ValueError` for a claim that also compares other arms."""
@@ -165,22 +160,27 @@ class Experiment:
         return self.consistent([0.0 if mixed and part.test == EQUAL else effect for part in self.parts])
 
     def detectable(self) -> tuple[Experiment, list[float], float]:
-        """Find what the design promises to resolve, each part by itself with probability 0.8.
+        """Return what the design resolves with power 0.8 per part: the experiment with the margin that it satisfies, the
+        effects to plant (0 for parts said to be equal), and the largest effect or margin."""
 
-        Returns the experiment with the margin that such a design satisfies, the effects to plant (0 for parts said to be
-        equal), and the largest effect or margin.
-        """
+        def missing(gain: float, share: float) -> float:
+            """Return the mean share of species that come out above 0, by the same draws throughout, minus `share`."""
+            rng, simulator = np.random.default_rng(2), self.simulator([gain])
+            return float(np.mean([self.draw(simulator, rng)[0].effect for _ in range(2 * PILOTS)])) - share
+
         sizes, margins, effects = self._resolved(self.simulator(self.planted(0.0))), [], []
         for part, size in zip(self.parts, sizes, strict=True):
             margins += [size] if part.test == EQUAL else []
-            planted = self._gain_for_share(0.5 + size) if part.kind == SHARE else size
-            effects.append(0.0 if part.test == EQUAL else planted)
+            if part.kind == SHARE:
+                effects.append(float(brentq(missing, 0.0, 2 * CLEAR, args=(0.5 + size,), xtol=5e-4)))
+            else:
+                effects.append(0.0 if part.test == EQUAL else size)
         study = self.study.model_copy(update={"margin": max(margins, default=self.study.margin)})
         return replace(self, study=study), self.consistent(effects), max(sizes)
 
     def _resolved(self, simulator: Simulator) -> list[float]:
-        """Return the effect or margin of power 0.8 per part: from the design and variance components for means of arms and
-        differences of groups; for shares and spreads, which have no closed form, the median of what tests report."""
+        """Return the effect or margin of power 0.8 per part: from variance components; for shares and spreads, which have no
+        closed form, the median of what tests report."""
         rng, sizes = np.random.default_rng(0), []
         known = [self.draw(replace(simulator, n_seeds=MANY_SEEDS), rng) for _ in range(DRAWS)]
         pilots = [] if self.between_arms else [self.draw(simulator, rng) for _ in range(PILOTS)]
@@ -188,33 +188,28 @@ class Experiment:
             if part.kind in (SHARE, SPREAD):
                 sizes.append(float(np.median([outcomes[number].detectable for outcomes in pilots])))
                 continue
-            found = [unbiased_components(outcomes[number].values, outcomes[number].labels) for outcomes in known]
-            components, labels = Components(*np.maximum(np.mean(found, axis=0), 0)), known[0][number].labels
+            found = [
+                statistics.unbiased_components(outcomes[number].values, outcomes[number].labels) for outcomes in known
+            ]
+            components, labels = statistics.Components(*np.maximum(np.mean(found, axis=0), 0)), known[0][number].labels
             n_classes = len(np.unique(labels))
             if part.between:
                 species = species_of(part, self.target.evaluation)
                 first, second = (int(group.mask(species).sum()) for group in part.between)
-                error = difference_error(components, self.n_seeds, first, second, len(labels) / n_classes)
+                error = statistics.difference_error(components, self.n_seeds, first, second, len(labels) / n_classes)
             else:
-                error = design_error(components, self.n_seeds, n_classes, len(labels) / n_classes, classes="fixed")
-            sizes.append(smallest_margin(*error) if part.test == EQUAL else smallest_detectable(*error))
+                error = statistics.design_error(
+                    components, self.n_seeds, n_classes, len(labels) / n_classes, classes="fixed"
+                )
+            find = statistics.smallest_margin if part.test == EQUAL else statistics.smallest_detectable
+            sizes.append(find(*error))
         return sizes
-
-    def _gain_for_share(self, share: float) -> float:
-        """Find the mean gain with which this share of species comes out above 0 on average, by the same draws throughout."""
-
-        def missing(gain: float) -> float:
-            rng, simulator = np.random.default_rng(2), self.simulator([gain])
-            return float(np.mean([self.draw(simulator, rng)[0].effect for _ in range(2 * PILOTS)])) - share
-
-        return float(brentq(missing, 0.0, 2 * CLEAR, xtol=5e-4))
 
 
 def _pattern(groups: pd.Series) -> np.ndarray:
     """(C,) one value per group, half of the classes above and half below, with mean 0 and variance 1 over classes."""
-    sizes = groups.value_counts()
     signs, balance = {}, 0.0
-    for name, size in sizes.items():
+    for name, size in groups.value_counts().items():
         signs[name] = 1.0 if balance <= 0 else -1.0
         balance += signs[name] * size
     values = groups.map(signs).to_numpy()

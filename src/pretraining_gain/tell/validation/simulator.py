@@ -36,7 +36,7 @@ class Liability:
 
     @property
     def within_class(self) -> float:
-        """Return the standard deviation of the liability of a given class, residual included."""
+        """The standard deviation of the liability of a given class, residual included."""
         return float(np.sqrt(1 + self.image**2 + self.image_by_arm**2 + self.seed**2 + self.seed_class**2))
 
 
@@ -44,9 +44,8 @@ class Liability:
 class Simulator:
     """A study of `n_seeds` seeds on images of the classes `labels` (N,), whose arms have the expected `top1`.
 
-    `top1` is one number per arm, or one per class (C,) in the order of class ids. Random classes are drawn anew each time,
-    and `top1` is the expectation over them. Fixed classes are the same in each draw: their effects depend on the arm's
-    name only, and the mean over their images is `top1`.
+    `top1` is one number per arm, or one per class (C,) in the order of class ids. Random classes differ in each draw, with
+    expectation `top1`. Fixed classes stay the same: the mean over their images is `top1`.
     """
 
     labels: np.ndarray
@@ -77,9 +76,8 @@ class Simulator:
         """Return (A, C) liabilities of the classes in each arm: new classes if they are random."""
         if self.classes == "fixed":
             return self.means
-        n_arms, n_classes = self.means.shape
-        shared = _normal(rng, self.liability.class_, n_classes)
-        return self.means + shared + _normal(rng, self.liability.class_by_arm, n_arms, n_classes)
+        shared = _normal(rng, self.liability.class_, self.means.shape[1])
+        return self.means + shared + _normal(rng, self.liability.class_by_arm, *self.means.shape)
 
     def expected_top1(self, classes: np.ndarray) -> np.ndarray:
         """Return (A, C) expected top-1, over seeds and images, of classes from `draw_classes`."""
@@ -139,9 +137,8 @@ def paper_arms(evaluation: Evaluation) -> dict[str, np.ndarray]:
 def fit_liability(arms: Correct, labels: np.ndarray) -> Liability:
     """Fit the threshold model to (S, N) correct of two or more arms on images of the classes `labels` (N,).
 
-    The share of pairs of answers that are both right gives the correlation of their liabilities (tetrachoric), for pairs
-    that share image, class, arm or seed. The rise when one more thing is shared is that thing's part of the variance.
-    Correlations are averaged over arms and pairs of arms; negative parts are set to 0.
+    By tetrachoric correlations of answers that share image, class, arm or seed, averaged over arms and pairs of arms: the
+    rise when one more thing is shared is that thing's part of the variance; negative parts are set to 0.
     """
     answers = [correct.astype(float) for correct in arms.values()]
     within = np.mean([_correlations(arm, arm, labels) for arm in answers], axis=0)
@@ -154,8 +151,8 @@ def fit_liability(arms: Correct, labels: np.ndarray) -> Liability:
 
 
 def _correlations(first: np.ndarray, second: np.ndarray, labels: np.ndarray, same_arm: bool = True) -> list[float]:
-    """Correlate liabilities of answers to the same image, and to images of the same class; within one arm also of the same
-    class and seed, and of the same seed. Each is beyond what pairs that share nothing show."""
+    """Correlate liabilities of answers to the same image, and to the same class; within one arm also to the same class by
+    the same seed, and by the same seed. Each is beyond what pairs that share nothing show."""
     _, index, sizes = np.unique(labels, return_inverse=True, return_counts=True)
     by_class = [np.stack([np.bincount(index, row) for row in arm]) for arm in (first, second)]
     # (S, S) numbers of pairs that are both right, by seed of the one and of the other; then shares of all such pairs

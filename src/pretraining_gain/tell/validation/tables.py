@@ -66,9 +66,8 @@ class ControlTables(Parameters):
     def estimators(self) -> pd.DataFrame:
         """Least, mean and largest rate of each measure and quantity over all simulated worlds."""
         long = self.read("estimators").melt("quantity", _MEASURES, "measure", "rate").dropna(subset="rate")
-        return (
-            long.groupby(["measure", "quantity"], sort=False)["rate"].agg(["min", "mean", "max", "size"]).reset_index()
-        )
+        rates = long.groupby(["measure", "quantity"], sort=False)["rate"]
+        return rates.agg(["min", "mean", "max", "size"]).reset_index()
 
     def false_positive_table(self) -> pd.DataFrame:
         """Return one row per claim: the highest rate of each kind of wrong verdict, as text."""
@@ -109,8 +108,7 @@ class ControlTables(Parameters):
             "n_within": int(errors["within"].sum()),
             "margin": float(self.curves["margin"].iloc[0]),
         }
-        for error, part in errors.groupby("error"):
-            worst = part.loc[part["rate"].idxmax()]
+        for error, worst in errors.loc[errors.groupby("error")["rate"].idxmax()].set_index("error").iterrows():
             found |= {f"worst_{error}": float(worst["rate"]), f"worst_{error}_claim": worst["claim"]}
         for row in promised.to_dict("records"):
             key = f"{row['claim']}_{row['n_seeds']}_seeds"
@@ -131,13 +129,9 @@ class ControlTables(Parameters):
         for row in self.estimators.to_dict("records"):
             key = f"{row['measure']}_{row['quantity']}".translate({ord(" "): "_", ord(","): None, ord(":"): None})
             found |= {f"{key}_least": row["min"], f"{key}_most": row["max"]}
-        return found | self._standard_deviations()
-
-    def _standard_deviations(self) -> dict[str, float]:
-        """Return standard deviations of a difference of two arms over seeds, images and the rest, real and simulated."""
-        worlds = self.read("worlds").set_index("domain").filter(regex="^(real|simulated)_")
-        roots = np.sqrt(worlds).stack()
-        return {f"{domain}_{part}": float(value) for (domain, part), value in roots.items()}
+        variances = self.read("worlds").set_index("domain").filter(regex="^(real|simulated)_")
+        deviations = np.sqrt(variances).stack()
+        return found | {f"{domain}_{part}": float(value) for (domain, part), value in deviations.items()}
 
 
 def _in_percent(table: pd.DataFrame, rates: list[str]) -> pd.DataFrame:
