@@ -115,12 +115,9 @@ def make_inat(root: Path) -> None:
 
 
 def _category(number: int, order: str, family: str, name: str, supercategory: str, common: str) -> dict:
-    genus, epithet = name.split()
-    folder = f"{number:05d}_Animalia_Phylum_Class_{order}_{family}_{genus}_{epithet}"
-    taxa = {"kingdom": "Animalia", "phylum": "Phylum", "class": "Class"}
-    taxa |= {"order": order, "family": family, "genus": genus}
-    names = {"name": name, "common_name": common, "supercategory": supercategory, "specific_epithet": epithet}
-    return {"id": number, "image_dir_name": folder} | names | taxa
+    folder = f"{number:05d}_Animalia_Phylum_Class_{order}_{family}_{name.replace(' ', '_')}"
+    names = {"name": name, "common_name": common, "supercategory": supercategory}
+    return {"id": number, "image_dir_name": folder, "kingdom": "Animalia", "order": order, "family": family} | names
 
 
 def _image(number: int, category: dict, split: str, seed: int) -> dict:

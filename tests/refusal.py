@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,8 @@ from typing import Any
 import pytest
 
 from pretraining_gain.errors import InputError
+
+Damage = Callable[[Path], object]
 
 
 def listing(*places: Path) -> dict[str, tuple[int, int]]:
@@ -44,7 +47,59 @@ def refused(*parts: str, unchanged: Path) -> Iterator[None]:
     assert listing(unchanged) == before
 
 
-def in_json(change: Callable[[dict[str, Any]], object]) -> Callable[[Path], None]:
+def whole(new: bytes) -> Damage:
+    """Damage that replaces all bytes of a file."""
+    return lambda path: path.write_bytes(new)
+
+
+def cut(n: int) -> Damage:
+    """Damage that drops the last `n` bytes."""
+    return lambda path: path.write_bytes(path.read_bytes()[:-n])
+
+
+def changed(position: int, new: bytes) -> Damage:
+    """Overwrite the bytes at `position`."""
+
+    def damage(path: Path) -> None:
+        old = path.read_bytes()
+        path.write_bytes(old[:position] + new + old[position + len(new) :])
+
+    return damage
+
+
+def text(old: str, new: str) -> Damage:
+    """Damage that replaces the first `old`, which must be there, by `new`."""
+
+    def damage(path: Path) -> None:
+        before = path.read_bytes().decode()
+        assert old in before, old
+        path.write_bytes(before.replace(old, new, 1).encode())
+
+    return damage
+
+
+def recoded(encoding: str) -> Damage:
+    return lambda path: path.write_bytes(path.read_text(encoding="utf-8").encode(encoding))
+
+
+def missing(path: Path) -> None:
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def instead(make: Damage) -> Damage:
+    """Damage that puts something else, which `make` makes, in the place of a file or folder."""
+    return lambda path: (missing(path), make(path))
+
+
+def folder(path: Path) -> None:
+    instead(Path.mkdir)(path)
+
+
+def link_to(target: str) -> Damage:
+    return instead(lambda path: path.symlink_to(target))
+
+
+def in_json(change: Callable[[dict[str, Any]], object]) -> Damage:
     """Damage that changes what a JSON file holds."""
 
     def damage(path: Path) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
+import runpy
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -46,62 +47,42 @@ GOOD: dict[str, tuple[Callable[[dict[str, Any]], object], dict[str, Any]]] = {
 BAD: list[tuple[str, dict[str, Any], str]] = [
     ("run", {"study": "minni"}, f"study 'minni' is unknown; {STUDIES}"),
     ("run", {"study": 3}, "study: Input should be a valid string (got 3)"),
-    ("run", {"study": ["mini"]}, "study: Input should be a valid string"),
     ("run", {"pool": "NA"}, "pool 'NA' is unknown; accepted: animal, non_animal, random, all, half_animal"),
     ("run", {"pool": 7}, "pool: Input should be a valid string (got 7)"),
-    ("run", {"pool": None}, "pool: Input should be a valid string (got None)"),
     ("run", {"pool": "scratch"}, "pool 'scratch' is unknown; accepted: animal, non_animal"),
     ("run", {"pool": "scratch", "k": 2, "downstream": "cifar10_animals"}, "k=2 with pool 'scratch'"),
     ("run", {"pool": "animal", "k": 7}, "k=7 is not possible for pool 'animal' of study 'mini'; accepted: 1 to 6"),
     ("run", {"k": -1}, "k=-1 is not possible"),
     ("run", {"k": "4"}, "k: Input should be a valid integer (got '4')"),
-    ("run", {"k": 4.0}, "k: Input should be a valid integer (got 4.0)"),
     ("run", {"k": True}, "k: Input should be a valid integer (got True)"),
     ("run", {"k": LONG * 4}, "is not possible"),
     ("run", {"seed": -1}, "seed: Input should be greater than or equal to 0 (got -1)"),
-    ("run", {"seed": -1, "design": "assigned"}, "seed: Input should be greater than or equal to 0 (got -1)"),
     ("run", {"seed": "one", "design": "assigned"}, "seed: Input should be a valid integer (got 'one')"),
     ("run", {"seed": LONG}, f"seed: Input should be less than or equal to {LONG - 1}"),
     ("run", {"downstream": "birds"}, "downstream 'birds' is not in study 'mini'; accepted: caltech101_animals"),
-    ("run", {"downstream": False}, "downstream: Input should be a valid string (got False)"),
     ("run", {"design": "matched"}, "design 'matched' is not in study 'mini'; accepted: '' (the paper's own), matched_images"),
-    ("run", {"design": 1}, "design: Input should be a valid string (got 1)"),
     ("run", {"backbone": "vgg"}, "backbone 'vgg' is unknown; accepted: resnet50, resnet18"),
-    ("run", {"backbone": 0}, "backbone: Input should be a valid string (got 0)"),
-    ("run", {"backbone": []}, "backbone: Input should be a valid string (got [])"),
     ("run", {"epochs": -1}, "epochs: Input should be greater than or equal to 0"),
     ("run", {"epochs": 1.5}, "epochs: Input should be a valid integer (got 1.5)"),
     ("run", {"image_size_px": 4}, "image_size_px=4; accepted: 8 to 1024"),
-    ("run", {"image_size_px": 5000}, "image_size_px=5000; accepted: 8 to 1024"),
     ("run", {"study": "paper", "image_size_px": 1000}, "image_size_px=1000; accepted: 8 to 896 (0: the recipe's)"),
     ("run", {"sede": 3}, "unknown parameter(s): sede; accepted: study, pool, k, seed, downstream"),
-    ("plan", {"study": "minni"}, f"study 'minni' is unknown; {STUDIES}"),
-    ("plan", {"study": 3}, "study: Input should be a valid string (got 3)"),
     ("plan", {"stduy": "mini"}, "unknown parameter(s): stduy; accepted: study"),
-    ("view", {"study": "NA"}, f"study 'NA' is unknown; {STUDIES}"),
     ("view", {"arm": "animals"}, "arm 'animals' is not in study 'mini'; accepted: animal-k2"),
     ("view", {"draws": 0}, "draws: Input should be greater than 0"),
     ("view", {"draws": 10**6}, "draws: Input should be less than or equal to 100000"),
-    ("view", {"draws": "many"}, "draws: Input should be a valid integer (got 'many')"),
-    ("view", {"drawss": 5}, "unknown parameter(s): drawss; accepted: study"),
     ("view", {"vote_cut": NAN}, "vote_cut: Input should be a finite number (got nan)"),
     ("view", {"vote_cut": 2}, "vote_cut: Input should be less than or equal to 1"),
     ("view", {"well_represented": 51}, "well_represented: Input should be less than or equal to 50"),
-    ("view", {"well_represented": 40.5}, "well_represented: Input should be a valid integer"),
-    ("ledger", {"study": 1}, "study: Input should be a valid string"),
     ("ledger", {"vote_cut": "0"}, "vote_cut: Input should be a valid number (got '0')"),
     ("ledger", {"draws": 5}, "unknown parameter(s): draws; accepted: study, vote_cut, well_represented"),
     ("samples", {"n_species": 0}, "n_species: Input should be greater than or equal to 1"),
     ("samples", {"n_images": 11}, "n_images: Input should be less than or equal to 10"),
-    ("samples", {"seed": LONG}, "seed: Input should be less than or equal to"),
     ("samples", {"seeds": 1}, "unknown parameter(s): seeds; accepted: study, n_species"),
     ("audit", {"vote_cut": INF}, "vote_cut: Input should be a finite number (got inf)"),
     ("audit", {"well": -1}, "well: Input should be greater than or equal to 0"),
     ("controls", {"claim": "C99"}, "claim 'C99' is unknown; accepted: C1"),
-    ("controls", {"claim": ["C1"]}, "claim: Input should be a valid string"),
-    ("controls", {"claims": "C1"}, "unknown parameter(s): claims; accepted: claim"),
     ("anchors", {"simulations": 1}, "simulations: Input should be greater than or equal to 10"),
-    ("anchors", {"seed": -1}, "seed: Input should be greater than or equal to 0"),
 ]  # fmt: skip
 
 
@@ -126,12 +107,9 @@ BAD_EXECUTIONS: dict[str, tuple[str, str, list[str], str]] = {
     "a word for a number": (FINETUNE, "o.ipynb", ["-p", "k", "four"], "k='four' is not of type int; accepted: int"),
     "a fraction": (FINETUNE, "o.ipynb", ["-p", "k", "4.5"], "k=4.5 is not of type int"),
     "a truth": (FINETUNE, "o.ipynb", ["-p", "k", "yes"], "k=True is not of type int"),
-    "nothing": (FINETUNE, "o.ipynb", ["-p", "k", ""], "k=None is not of type int"),
-    "a number for a name": (FINETUNE, "o.ipynb", ["-p", "pool", "7"], "pool=7 is not of type str"),
     "a list": (FINETUNE, "o.ipynb", ["-p", "pool", "[all]"], "pool=['all'] is not of type str"),
     "an open bracket": (FINETUNE, "o.ipynb", ["-p", "k", "["], "parameter k='[' cannot be read"),
     "an object": (FINETUNE, "o.ipynb", ["-p", "k", "!!python/none x"], "parameter k='!!python/none x' cannot be read"),
-    "a date that is none": (FINETUNE, "o.ipynb", ["-p", "k", "2026-13-45"], "parameter k='2026-13-45' cannot be read"),
     "twice": (FINETUNE, "o.ipynb", ["-p", "k", "4", "-p", "k", "5"], "parameter 'k' is given twice; accepted: each once"),
     "no notebook": ("nowhere.ipynb", "o.ipynb", [], "notebook nowhere.ipynb is not there; accepted: a .ipynb file"),
     "a folder": (str(ROOT / "notebooks"), "o.ipynb", [], "is not there; accepted: a .ipynb file"),
@@ -146,9 +124,8 @@ BAD_EXECUTIONS: dict[str, tuple[str, str, list[str], str]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("wrong", BAD_EXECUTIONS)
-def test_the_strict_runner_refuses_before_any_work(results, tmp_path, monkeypatch, capsys, wrong):
-    notebook, output, given, said = BAD_EXECUTIONS[wrong]
+@pytest.mark.parametrize(("notebook", "output", "given", "said"), BAD_EXECUTIONS.values(), ids=BAD_EXECUTIONS)
+def test_the_strict_runner_refuses_before_any_work(results, tmp_path, monkeypatch, capsys, notebook, output, given, said):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty.ipynb").touch()
     (tmp_path / "cut.ipynb").write_bytes(Path(FINETUNE).read_bytes()[:500])
@@ -164,50 +141,42 @@ def test_the_strict_runner_refuses_before_any_work(results, tmp_path, monkeypatc
 BAD_COMMANDS: list[tuple[str, list[str], str]] = [
     ("plan", ["minni"], f"plan: study 'minni' is unknown; {STUDIES}"),
     ("plan", ["toy", "mini"], "plan: unrecognized arguments: mini; accepted: python -m pretraining_gain.plan [-h] [study]"),
-    ("plan", ["--studdy", "toy"], "plan: unrecognized arguments: --studdy"),
     ("plan", ["nowhere.yml"], "cannot be read (No such file or directory); accepted: a YAML file"),
     ("data", ["minni"], f"data: study 'minni' is unknown; {STUDIES}"),
-    ("data", ["mini", "toy"], "data: unrecognized arguments: toy; accepted: python -m pretraining_gain.data [-h] [study]"),
     ("tell.results.tables", ["minni"], f"tables: study 'minni' is unknown; {STUDIES}"),
-    ("tell.results.tables", ["toy", "-x"], "tables: unrecognized arguments: -x; accepted: python"),
     ("tell.validation.controls", ["--study", "minni"], f"controls: study 'minni' is unknown; {STUDIES}"),
     ("tell.validation.controls", ["--quik"], "controls: unrecognized arguments: --quik; accepted: python"),
     ("tell.software.readme", ["mini"], "readme: unrecognized arguments: mini; accepted: python"),
     ("prepare", [], "prepare: the following arguments are required: study; accepted: python -m pretraining_gain.prepare"),
     ("execute", [FINETUNE], "execute: the following arguments are required: output; accepted: python"),
     ("execute", [FINETUNE, "o.ipynb", "-p", "k"], "execute: argument -p/--parameter: expected 2 arguments; accepted: python"),
+    ("prepare", ["toy", "--workers", "0"], "prepare: argument --workers: '0' is no whole number from 1 on; accepted: python"),
+    ("prepare", ["toy", "--workers", "-1"], "argument --workers: '-1' is no whole number from 1 on"),
+    ("prepare", ["toy", "--workers", "two"], "argument --workers: 'two' is no whole number from 1 on"),
+    ("prepare", ["toy", "--workers", "1" * 5000], "is no whole number from 1 on"),
+    ("prepare", ["toy", "--workers"], "argument --workers: expected one argument"),
+    ("prepare", ["toy", "--check", "--estimate"], "argument --estimate: not allowed with argument --check"),
+    ("prepare", ["toy", "--est"], "prepare: unrecognized arguments: --est; accepted: python -m pretraining_gain.prepare [-h]"),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("module", "arguments", "said"), BAD_COMMANDS)
-def test_a_bad_command_line_is_one_line_and_another_exit_code(results, tmp_path, module, arguments, said):
-    command = [sys.executable, "-m", f"pretraining_gain.{module}", *arguments]
-    environment = os.environ | {"PRETRAINING_GAIN_DATA": str(tmp_path / "data")}
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment)
-    assert done.returncode in (1, 2)
-    assert done.stdout == ""
-    assert_one_line(done.stderr, said)
+def test_a_bad_command_line_is_one_line_and_another_exit_code(results, tmp_path, monkeypatch, capsys, module, arguments, said):
+    monkeypatch.setenv("PRETRAINING_GAIN_DATA", str(tmp_path / "data"))
+    monkeypatch.setattr(sys, "argv", [module, *arguments])
+    with pytest.raises(SystemExit) as ended, warnings.catch_warnings(action="ignore"):
+        runpy.run_module(f"pretraining_gain.{module}", run_name="__main__")
+    assert ended.value.code in (1, 2)
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert_one_line(err, said)
     assert not list(tmp_path.iterdir())
 
 
-BAD_PREPARATIONS: list[tuple[list[str], str]] = [
-    (["toy", "--workers", "0"], "argument --workers: '0' is no whole number from 1 on; accepted: python"),
-    (["toy", "--workers", "-1"], "argument --workers: '-1' is no whole number from 1 on"),
-    (["toy", "--workers", "two"], "argument --workers: 'two' is no whole number from 1 on"),
-    (["toy", "--workers", "1" * 5000], "is no whole number from 1 on"),
-    (["toy", "--workers"], "argument --workers: expected one argument"),
-    (["toy", "--check", "--estimate"], "argument --estimate: not allowed with argument --check"),
-    (["toy", "--est"], "unrecognized arguments: --est"),
-    (["toy", "mini"], "unrecognized arguments: mini"),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("arguments", "said"), BAD_PREPARATIONS)
-def test_a_bad_command_of_the_preparation_is_one_line(capsys, arguments, said):
-    with pytest.raises(SystemExit) as ended:
-        prepare.main(arguments)
-    assert ended.value.code == 2
-    assert_one_line(capsys.readouterr().err, "prepare: ", said, "accepted: python -m pretraining_gain.prepare [-h]")
+def test_a_process_writes_the_line_to_stderr_and_ends_with_the_code():
+    done = subprocess.run([sys.executable, "-m", "pretraining_gain.plan", "minni"], cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert_one_line(done.stderr, "plan: study 'minni' is unknown")
 
 
 COUNT = "accepted: a whole number from 1 to 1024"
@@ -218,11 +187,9 @@ BAD_SETTINGS: list[tuple[str, str, str]] = [
     ("PRECISION", "half", "accepted: auto, fp32, bf16, fp16, fp64"),
     ("PRECISION", "fp16", "needs a CUDA device; accepted here: auto, fp32, bf16, fp64"),
     ("COMPILE", "auto", "accepted: no, yes"),
-    *((name, value, COUNT) for name in ("DEVICES", "THREADS") for value in ("0", "-1", "1.5", "two", "1025", " ", "²", "9" * 5000)),
+    *((name, value, COUNT) for name in ("DEVICES", "THREADS") for value in ("0", "1.5", "two", "1025", " ", "²", "9" * 5000)),
     ("CHECKPOINT_S", "often", "accepted: a whole number from 0 to 1000000000"),
-    ("CHECKPOINT_S", "-1", "accepted: a whole number from 0"),
-    ("CHECKPOINT_S", "1e3", "accepted: a whole number from 0"),
-    ("CHECKPOINT_S", "1000000001", "accepted: a whole number from 0"),
+    *(("CHECKPOINT_S", value, "accepted: a whole number from 0") for value in ("-1", "1e3", "1000000001")),
 ]  # fmt: skip
 
 
@@ -233,7 +200,7 @@ def test_a_bad_machine_setting_is_named(monkeypatch, tmp_path, variable, value, 
         this_machine()
 
 
-@pytest.mark.parametrize("variable", ["DEVICE", "DEVICES", "PRECISION", "COMPILE", "THREADS", "CHECKPOINT_S"])
+@pytest.mark.parametrize("variable", sorted({variable for variable, *_ in BAD_SETTINGS}))
 def test_an_empty_setting_is_none(monkeypatch, variable):
     monkeypatch.setenv(f"PRETRAINING_GAIN_{variable}", "")
     assert this_machine().device in ("cpu", "cuda")

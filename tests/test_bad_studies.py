@@ -30,24 +30,25 @@ WHOLE["downstreams"][0]["images"] |= {"split_seed": 0, "broken_images": "stop"}
 WHOLE["downstreams"][0]["pools"] = ["all", "scratch"]
 
 
+def place_of(study: Any, path: str) -> Any:
+    """Return what is at a path such as `downstreams.0.images`."""
+    for step in path.split(".") if path else ():
+        study = study[int(step) if step.isdecimal() else step]
+    return study
+
+
 def changed(path: str, value: Any) -> dict[str, Any]:
-    """The whole study with another value at `path`, such as `downstreams.0.images.n_classes`."""
+    """Return the whole study with another value at `path`."""
     study = copy.deepcopy(WHOLE)
-    *way, last = [int(step) if step.isdecimal() else step for step in path.split(".")]
-    place: Any = study
-    for step in way:
-        place = place[step]
-    place[last] = value
+    where, _, name = path.rpartition(".")
+    place_of(study, where)[name] = value
     return study
 
 
 def without(path: str) -> dict[str, Any]:
-    study = changed(path, None)
-    *way, last = path.split(".")
-    place: Any = study
-    for step in way:
-        place = place[int(step) if step.isdecimal() else step]
-    del place[last]
+    study = copy.deepcopy(WHOLE)
+    where, _, name = path.rpartition(".")
+    del place_of(study, where)[name]
     return study
 
 
@@ -72,14 +73,7 @@ def fields(model: type[BaseModel], way: str = "") -> Iterator[tuple[str, bool]]:
         path = f"{way}{name}"
         yield path, field.is_required()
         for inner in models_in(field.annotation):
-            yield from fields(inner, f"{path}.0." if isinstance(place_of(path), list) else f"{path}.")
-
-
-def place_of(path: str) -> Any:
-    place: Any = WHOLE
-    for step in path.split("."):
-        place = place[int(step) if step.isdecimal() else step]
-    return place
+            yield from fields(inner, f"{path}.0." if isinstance(place_of(WHOLE, path), list) else f"{path}.")
 
 
 FIELDS = dict(fields(Study))
@@ -100,12 +94,13 @@ def test_a_missing_field_is_named(tmp_path, path):
 @pytest.mark.parametrize("path", FIELDS)
 def test_a_misspelt_field_is_named_and_what_is_accepted(tmp_path, path):
     where, _, name = path.rpartition(".")
-    study = changed(f"{where}.{name}x" if where else f"{name}x", place_of(path))
+    study = changed(f"{where}.{name}x" if where else f"{name}x", place_of(WHOLE, path))
     refuse(tmp_path, study, f"{where}: " if where else "", f"unknown field '{name}x'; accepted: ", name)
 
 
 #: Values, and the fields that they fit.
 OTHERS: list[tuple[Any, tuple[str, ...]]] = [
+    (None, tuple(path for path, required in FIELDS.items() if not required)),
     (["a", ["list"]], ()),
     ({"a": {"deep": "mapping"}}, ()),
     ("a text of no use", ("title", "device", "throughput.source")),
@@ -121,36 +116,26 @@ def test_a_value_of_another_type_is_named(tmp_path, path, value):
     refuse(tmp_path, changed(path, value), path.split(".")[0])
 
 
-@pytest.mark.parametrize("path", [path for path, required in FIELDS.items() if required])
-def test_no_value_is_none(tmp_path, path):
-    refuse(tmp_path, changed(path, None), path)
-
-
 NAN, INF = float("nan"), float("inf")
 LONG = 2**63
 ONCE = "appears twice; accepted: each value once"
 #: Path, value, what is said beside the path.
 OUT_OF_RANGE: list[tuple[str, Any, str]] = [
     ("name", "Toy World", "should match pattern '^[a-z][a-z0-9_]*$'"),
-    ("name", "", "should match pattern"),
     ("name", "toy\n", "should match pattern"),
-    ("name", "../toy", "should match pattern"),
     ("name", "a" * 300, "at most 40 characters"),
     ("title", "", "at least 1 character"),
     ("backbone", "vgg", "backbone 'vgg' is unknown; accepted: resnet50"),
     ("seeds", [], "at least 1 item"),
     ("seeds", [0, 0], f"0 {ONCE}"),
-    ("seeds", ["0"], "valid integer (got '0')"),
     ("seeds", [-1], "greater than or equal to 0 (got -1)"),
     ("seeds", [LONG], f"less than or equal to {LONG - 1}"),
     ("seeds", [0, None], "valid integer (got None)"),
     ("margin", 0, "greater than 0"),
     ("margin", 1, "less than 1"),
     ("margin", NAN, "finite number (got nan)"),
-    ("margin", INF, "finite number (got inf)"),
     ("representation", "guessed", "'named' or 'annotated'"),
     ("source.dataset", "imagenet", "dataset 'imagenet' is unknown; accepted: caltech101, cifar10"),
-    ("source.dataset", "../toy", "should match pattern"),
     ("source.class_table", "toys", "class table 'toys' is unknown; accepted: caltech101_animals"),
     ("source.class_table", "cifar10", "class table 'cifar10' lacks column 'draw_body'"),
     ("source.class_table", None, "class_table is missing; subsets are drawn from it"),
@@ -159,7 +144,6 @@ OUT_OF_RANGE: list[tuple[str, Any, str]] = [
     ("source.train_images_per_class", 0, "greater than 0"),
     ("source.eval_images_per_class", -1, "greater than or equal to 0"),
     ("source.split_seed", -1, "greater than or equal to 0"),
-    ("source.split_seed", LONG, "less than or equal to"),
     ("source.broken_images", "ignore", "'stop' or 'skip'"),
     ("source.options", {"gap": 2}, "toy option gap=2; accepted: a number from 0"),
     ("source.options", {"gap": NAN}, "toy option gap=nan; accepted"),
@@ -167,11 +151,9 @@ OUT_OF_RANGE: list[tuple[str, Any, str]] = [
     ("source.options", {"gap": [[1]]}, "toy option gap=[[1]]; accepted: a number"),
     ("arms", {}, "at least 1 item"),
     ("arms", {"randomly": [4]}, "pool 'randomly' is unknown; accepted: animal, non_animal, random"),
-    ("arms", {"animal": []}, "at least 1 item"),
     ("arms.animal", [4, 4], f"4 {ONCE}"),
     ("arms.animal", [13], "k=13 is not possible; accepted: 1 to 12"),
     ("arms.animal", [0], "k=0 is not possible; accepted: 1 to 12"),
-    ("arms.animal", [-4], "k=-4 is not possible"),
     ("arms.animal", [4.0], "valid integer (got 4.0)"),
     ("arms.all", [10], "k=10 is not possible; accepted: 24"),
     ("pretrain.based_on", "pretraining", "'pretrain', 'finetune_inat' or 'finetune_imagenet'"),
@@ -181,10 +163,7 @@ OUT_OF_RANGE: list[tuple[str, Any, str]] = [
     ("downstreams.0.images.eval_images_per_class", 0, "eval_images_per_class is 0; accepted: 1 or more"),
     ("downstreams.0.pools", ["none"], "pool 'none' is unknown; accepted: animal, non_animal, random, all, half_animal, scratch"),
     ("downstreams.0.pools", ["all", "all"], f"'all' {ONCE}"),
-    ("designs.0.name", "", "should match pattern"),
     ("designs", [WHOLE["designs"][0]] * 2, "'matched' appears twice"),
-    ("designs.0.arms", {}, "at least 1 item"),
-    ("designs.0.arms", {"animal": []}, "at least 1 item"),
     ("designs.0.arms.half_animal", [6], "designs.matched.arms.half_animal: k=6 is not possible; accepted: 18"),
     ("designs.0.total_images", 0, "greater than 0"),
     ("designs.0.total_images", 23, "designs.matched.total_images is 23; accepted: 24 to 200"),
@@ -193,38 +172,27 @@ OUT_OF_RANGE: list[tuple[str, Any, str]] = [
     ("designs.0.subsets", "other", "'nested' or 'independent'"),
     ("designs.0.source_options", {"shares": "genus"}, "designs.matched.source_options: toy option shares='genus'; accepted"),
     ("designs.0.seeds", [1, 1], f"1 {ONCE}"),
-    ("designs.0.seeds", [LONG], "less than or equal to"),
     ("designs.0.downstreams", ["caltech"], "designs.matched.downstreams: 'caltech' is unknown; accepted: field, clean"),
-    ("designs.0.downstreams", ["field", "field"], f"'field' {ONCE}"),
     ("throughput.train_images_per_s", 0, "greater than 0"),
-    ("throughput.train_images_per_s", "fast", "valid number (got 'fast')"),
     ("throughput.train_images_per_s", INF, "finite number (got inf)"),
-    ("throughput.device", "", "at least 1 character"),
     ("throughput.source", "", "at least 1 character"),
 ]  # fmt: skip
 BAD_RECIPES: list[tuple[dict[str, Any], str]] = [
     ({"epoch": 12}, "unknown field 'epoch'; accepted: epochs, batch_size"),
     ({"epochs": 0}, "epochs: Input should be greater than 0 (got 0)"),
     ({"epochs": 1.5}, "epochs: Input should be a valid integer (got 1.5)"),
-    ({"epochs": "12"}, "epochs: Input should be a valid integer (got '12')"),
-    ({"epochs": None}, "epochs: Input should be a valid integer (got None)"),
     ({"batch_size": 1}, "batch_size: Input should be greater than 1"),
     ({"lr": 0}, "lr: Input should be greater than 0"),
-    ({"lr": -0.1}, "lr: Input should be greater than 0"),
     ({"lr": INF}, "lr: Input should be a finite number (got inf)"),
     ({"lr": NAN}, "lr: Input should be a finite number (got nan)"),
-    ({"lr": [0.1]}, "lr: Input should be a valid number (got [0.1])"),
     ({"lr_step_epochs": 0}, "lr_step_epochs: Input should be greater than 0"),
     ({"momentum": 1}, "momentum: Input should be less than 1"),
-    ({"momentum": NAN}, "momentum: Input should be a finite number"),
     ({"weight_decay": -1}, "weight_decay: Input should be greater than or equal to 0"),
-    ({"weight_decay": INF}, "weight_decay: Input should be a finite number"),
     ({"weight_decay": "1e-4"}, "weight_decay: Input should be a valid number (got '1e-4')"),  # YAML 1.1 wants 1.0e-4
     ({"freeze_backbone": 1}, "freeze_backbone: Input should be a valid boolean"),
     ({"frozen_batchnorm": "frozen"}, "frozen_batchnorm: Input should be 'eval' or 'train'"),
     ({"frozen_views": -1}, "frozen_views: Input should be greater than or equal to 0"),
     ({"frozen_views": 1001}, "frozen_views: Input should be less than or equal to 1000"),
-    ({"frozen_views": 2.5}, "frozen_views: Input should be a valid integer"),
     ({"frozen_views": 2, "freeze_backbone": False}, "frozen_views is 2; accepted: 0, unless freeze_backbone is true"),
     ({"image_size_px": 4}, "image_size_px: Input should be greater than or equal to 8"),
     ({"resize_px": 2048}, "resize_px: Input should be less than or equal to 1024"),
@@ -240,10 +208,10 @@ def test_a_value_out_of_range_is_named_and_what_is_accepted(tmp_path, path, valu
     refuse(tmp_path, changed(path, value), path.split(".")[0], said)
 
 
-@pytest.mark.parametrize("where", ["pretrain", "downstreams.0.recipe"])
 @pytest.mark.parametrize(("changes", "said"), BAD_RECIPES)
-def test_a_bad_recipe_is_named_with_its_place(tmp_path, where, changes, said):
-    refuse(tmp_path, changed(f"{where}.changes", changes), f"{where}.changes", said)
+def test_a_bad_recipe_is_named_with_its_place(tmp_path, changes, said):
+    for where in ("pretrain", "downstreams.0.recipe"):
+        refuse(tmp_path, changed(f"{where}.changes", changes), f"{where}.changes", said)
 
 
 def test_every_field_of_a_recipe_is_among_the_bad_ones():

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pickle
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+from conftest import ROOT
 from official import make_annotations, make_inat
-from refusal import in_json, refused
+from refusal import Damage, cut, folder, in_json, link_to, missing, recoded, refused, text, whole
 
 from pretraining_gain.compute.images import load_images
 from pretraining_gain.compute.models import build_model, load_backbone
@@ -21,30 +21,9 @@ from pretraining_gain.plan.runs import Run
 from pretraining_gain.plan.studies import load_study
 from pretraining_gain.plan.taxonomy import load_class_table, made_table_path
 
-Damage = Callable[[Path], object]
-
-
-def text(old: str, new: str) -> Damage:
-    """Replace the first `old`, which must be there, by `new`."""
-
-    def damage(path: Path) -> None:
-        before = path.read_bytes().decode()
-        assert old in before, old
-        path.write_bytes(before.replace(old, new, 1).encode())
-
-    return damage
-
 
 def added(line: str) -> Damage:
     return lambda path: path.write_text(path.read_text() + line + "\n")
-
-
-def recoded(encoding: str) -> Damage:
-    return lambda path: path.write_bytes(path.read_text(encoding="utf-8").encode(encoding))
-
-
-def whole(new: bytes) -> Damage:
-    return lambda path: path.write_bytes(new)
 
 
 TABLE = """class_id,key,name,animal,supercategory,order,family,taxon,represented_by,category_id
@@ -55,7 +34,7 @@ TABLE = """class_id,key,name,animal,supercategory,order,family,taxon,represented
 CSV_FORM = "accepted: CSV saved as UTF-8"
 BAD_TABLES: dict[str, tuple[Damage, str]] = {
     "a column is missing": (text("class_id,key", "class_id,kee"), "column(s) missing: key; accepted: a CSV file with class_id"),
-    "semicolons": (lambda path: path.write_text(TABLE.replace(",", ";")), "column(s) missing: class_id, key"),
+    "semicolons": (whole(TABLE.replace(",", ";").encode()), "column(s) missing: class_id, key"),
     "a column twice": (text("order,family", "family,family"), "column 'family' appears twice; accepted: each column once"),
     "empty": (whole(b""), "column(s) missing: class_id"),
     "only a header": (whole(TABLE.split("\n")[0].encode()), "has a header and no rows; accepted: one row or more"),
@@ -74,15 +53,15 @@ BAD_TABLES: dict[str, tuple[Damage, str]] = {
     "animal is missing": (text("Kite,true", "Kite,"), "line 4: column 'animal' has no value"),
     "too few fields": (text(",n01608432,2", ",2"), "line 4: 9 fields; accepted: 10, as in the header"),
     "too many fields": (text("Black Kite", "Black, Kite"), "line 4: 11 fields; accepted: 10, as in the header"),
-    "too many fields everywhere": (lambda path: path.write_text(TABLE.replace("true", "true,1")), "line 2: 11 fields"),
+    "too many fields everywhere": (whole(TABLE.replace("true", "true,1").encode()), "line 2: 11 fields"),
     "an open quote": (text("Black Kite", '"Black Kite'), "cannot be read as a table"),
     "Latin-1": (recoded("latin-1"), f"is not UTF-8 (invalid continuation byte at byte 212); {CSV_FORM}"),
     "UTF-16": (recoded("utf-16"), f"is not UTF-8 (invalid start byte at byte 0); {CSV_FORM}"),
     "zero bytes in it": (text("Black Kite", "Black\0Kite"), f"is not UTF-8 (it has zero bytes); {CSV_FORM}"),
     "binary": (whole(pickle.dumps(list(range(400)))), CSV_FORM),
-    "a folder": (lambda path: (path.unlink(), path.mkdir()), "cannot be read as a table"),
-    "missing": (lambda path: path.unlink(), "is missing; make it with `python -m pretraining_gain.prepare STUDY`"),
-    "a broken link": (lambda path: (path.unlink(), path.symlink_to("/nowhere.csv")), "is missing; make it with"),
+    "a folder": (folder, "cannot be read as a table"),
+    "missing": (missing, "is missing; make it with `python -m pretraining_gain.prepare STUDY`"),
+    "a broken link": (link_to("/nowhere.csv"), "is missing; make it with"),
 }  # fmt: skip
 
 
@@ -95,35 +74,32 @@ def table(tmp_path, monkeypatch) -> Path:
     return path
 
 
-@pytest.mark.parametrize("wrong", BAD_TABLES)
-def test_a_bad_class_table_is_named(table, tmp_path, wrong):
-    damage, said = BAD_TABLES[wrong]
+@pytest.mark.parametrize(("damage", "said"), BAD_TABLES.values(), ids=BAD_TABLES)
+def test_a_bad_class_table_is_named(table, tmp_path, damage, said):
     damage(table)
     with refused(str(table), said, unchanged=tmp_path):
         load_class_table("inat2021_animals")
 
 
-@pytest.mark.parametrize(
-    "rewrite",
-    [
-        lambda path: path.write_bytes(TABLE.replace("\n", "\r\n").encode()),
-        recoded("utf-8-sig"),
-        lambda path: path.write_bytes(TABLE.rstrip("\n").encode()),
-        lambda path: path.write_bytes(TABLE.replace("\n", "\n\n").encode()),
-    ],
-    ids=["Windows line ends", "a byte order mark", "no last line end", "empty lines"],
-)
-def test_how_a_table_was_saved_changes_neither_it_nor_a_fingerprint(table, tmp_path, rewrite):
-    study = (Path(__file__).parents[1] / "notebooks" / "studies" / "paper.yml").read_text()
+SAVED = {
+    "Windows line ends": TABLE.replace("\n", "\r\n"),
+    "a byte order mark": "\ufeff" + TABLE,
+    "no last line end": TABLE.rstrip("\n"),
+    "empty lines": TABLE.replace("\n", "\n\n"),
+}
+
+
+@pytest.mark.parametrize("saved", SAVED.values(), ids=SAVED)
+def test_how_a_table_was_saved_changes_neither_it_nor_a_fingerprint(table, tmp_path, saved):
     own = tmp_path / "own.yml"
-    own.write_text(study.replace("n_classes: 5388", "n_classes: 3"))
+    own.write_text((ROOT / "notebooks" / "studies" / "paper.yml").read_text().replace("n_classes: 5388", "n_classes: 3"))
 
     def state() -> tuple[list[dict], str]:
         run = Run(study=str(own), pool="scratch", downstream=load_study(str(own)).downstreams[0].name)
         return load_class_table("inat2021_animals").to_dict("records"), run.fingerprint
 
     plain = state()
-    rewrite(table)
+    table.write_bytes(saved.encode())
     assert state() == plain
     assert len(plain[0]) == 3
 
@@ -135,7 +111,7 @@ def test_a_dataset_needs_its_own_columns(tmp_path):
 
 
 BAD_ANNOTATIONS: dict[str, tuple[Damage, str]] = {
-    "missing": (lambda path: path.unlink(), "is missing; fetch it with `python -m pretraining_gain.data annotations`"),
+    "missing": (missing, "is missing; fetch it with `python -m pretraining_gain.data annotations`"),
     "empty": (whole(b""), "column(s) missing: Image Number"),
     "the other file of theirs": (whole(b"Species,Category\nemu,Bird\n"), "column(s) missing: Image Number, Label, Correct ID"),
     "a column is missing": (text("Correct ID", "Correct"), "column(s) missing: Correct ID; accepted: a CSV file with Image Number"),
@@ -147,28 +123,34 @@ BAD_ANNOTATIONS: dict[str, tuple[Damage, str]] = {
     "an image that is not there": (added("50001,Bird,x,1,1,1,1,1,1"), "50001 is not in ImageNet's validation set (1 to 50000)"),
     "a number with a fraction": (added("1.5,Bird,x,1,1,1,1,1,1"), "column 'Image Number' has '1.5'; accepted: whole numbers"),
     "an image twice": (lambda path: added(path.read_text().split("\n")[1])(path), "appears twice; accepted: each image once"),
-    "a line cut off": (lambda path: path.write_bytes(path.read_bytes()[:-12]), "7 fields; accepted: 9, as in the header"),
+    "a line cut off": (cut(12), "7 fields; accepted: 9, as in the header"),
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("wrong", BAD_ANNOTATIONS)
-def test_bad_annotations_are_named(tmp_path, monkeypatch, wrong):
+@pytest.mark.parametrize(("damage", "said"), BAD_ANNOTATIONS.values(), ids=BAD_ANNOTATIONS)
+def test_bad_annotations_are_named(tmp_path, monkeypatch, damage, said):
     monkeypatch.setenv("PRETRAINING_GAIN_DATA", str(tmp_path))
     make_annotations(annotations_path().parent, {})
-    damage, said = BAD_ANNOTATIONS[wrong]
     damage(annotations_path())
     with refused(str(annotations_path()), said, unchanged=tmp_path):
         load_annotations()
 
 
+NOT_OURS = "is not an iNaturalist 2021 file"
 ODD_NAME = "accepted: train_mini/<folder>/<file>"
 BAD_LISTINGS: dict[str, tuple[Damage, str]] = {
-    "missing": (lambda path: path.unlink(), "is missing; it is published with iNaturalist 2021"),
-    "a folder": (lambda path: (path.unlink(), path.mkdir()), "cannot be read as JSON"),
-    "cut off": (lambda path: path.write_bytes(path.read_bytes()[:-30]), "cannot be read as JSON"),
+    "missing": (missing, "is missing; it is published with iNaturalist 2021"),
+    "a folder": (folder, "cannot be read as JSON"),
+    "cut off": (cut(30), "cannot be read as JSON"),
     "UTF-16": (recoded("utf-16"), "cannot be read as JSON"),
-    "a list": (whole(b"[1, 2]"), "is not an iNaturalist 2021 file"),
-    "a list of images in place of them": (in_json(lambda c: c.update(images=[[1]])), "is not an iNaturalist 2021 file"),
+    "a list": (whole(b"[1, 2]"), NOT_OURS),
+    "a list of images in place of them": (in_json(lambda c: c.update(images=[[1]])), NOT_OURS),
+    "no family": (in_json(lambda c: c["categories"][0].pop("family")), f"{NOT_OURS}: lacking family"),
+    "no kingdom": (in_json(lambda c: c["categories"][0].pop("kingdom")), f"{NOT_OURS}: KeyError 'kingdom'"),
+    "no annotations": (in_json(lambda c: c.pop("annotations")), f"{NOT_OURS}: KeyError 'annotations'"),
+    "no file name": (in_json(lambda c: c["images"][0].pop("file_name")), f"{NOT_OURS}: lacking file_name"),
+    "an unknown image": (in_json(lambda c: c["annotations"][0].update(image_id=-5)), f"{NOT_OURS}: KeyError -5"),
+    "plants only": (in_json(lambda c: c.update(categories=c["categories"][-1:])), f"{NOT_OURS}: lacking categories of kingdom"),
     "an image twice": (in_json(lambda c: c["images"].append(c["images"][0])), "id 0 appears twice in 'images'; accepted: each"),
     "a file twice": (in_json(lambda c: c["images"][0].update(c["images"][1] | {"id": 0})), "appears twice in"),
     "an image of two classes": (in_json(lambda c: c["annotations"].append({"image_id": 0, "category_id": 1})), "image_id 0"),
@@ -187,17 +169,13 @@ def inat(tmp_path_factory) -> Path:
     return root
 
 
-@pytest.mark.parametrize("wrong", BAD_LISTINGS)
-def test_a_bad_official_json_is_named(inat, tmp_path, wrong):
+@pytest.mark.parametrize(("damage", "said"), BAD_LISTINGS.values(), ids=BAD_LISTINGS)
+def test_a_bad_official_json_is_named(inat, tmp_path, damage, said):
     path = tmp_path / "train_mini.json"
     shutil.copy(inat / "train_mini.json", path)
-    damage, said = BAD_LISTINGS[wrong]
     damage(path)
     with refused(str(path), said, unchanged=tmp_path):
         read_listing(path)
-
-
-AGAIN = "run 01_pretrain again"
 
 
 def written(model: torch.nn.Module) -> Damage:
@@ -205,24 +183,26 @@ def written(model: torch.nn.Module) -> Damage:
     return lambda _: write_weights(Run(study="toy"), model)
 
 
+UNREADABLE: dict[str, Damage] = {
+    "missing": missing,
+    "zero bytes": whole(b""),
+    "text": whole(b"these are no weights" * 20),
+    "a pickle": lambda path: torch.save({"conv1.weight": torch.ones(1)}, path),
+    "cut off": cut(100),
+    "a folder": folder,
+}
 BAD_WEIGHTS: dict[str, tuple[Damage, str]] = {
-    "missing": (lambda path: path.unlink(), AGAIN),
-    "zero bytes": (whole(b""), AGAIN),
-    "text": (whole(b"these are no weights" * 20), AGAIN),
-    "a pickle": (lambda path: torch.save({"conv1.weight": torch.ones(1)}, path), AGAIN),
-    "cut off": (lambda path: path.write_bytes(path.read_bytes()[:-100]), AGAIN),
-    "a folder": (lambda path: (path.unlink(), path.mkdir()), AGAIN),
+    **{wrong: (damage, "run 01_pretrain again") for wrong, damage in UNREADABLE.items()},
     "of another backbone": (written(build_model("resnet10_w32", 24, 0)), "first mismatch: bn1.bias"),
     "not of a network": (written(torch.nn.ParameterDict({"x": torch.ones(1)})), "weights are of another backbone"),
-}  # fmt: skip
+}
 
 
-@pytest.mark.parametrize("wrong", BAD_WEIGHTS)
-def test_bad_weights_are_named(results, tmp_path, wrong):
+@pytest.mark.parametrize(("damage", "said"), BAD_WEIGHTS.values(), ids=BAD_WEIGHTS)
+def test_bad_weights_are_named(results, tmp_path, damage, said):
     run = Run(study="toy")
     run.folder.mkdir(parents=True)
     write_weights(run, build_model(run.backbone, 24, 0))
-    damage, said = BAD_WEIGHTS[wrong]
     damage(run.weights_path)
     with refused(str(run.weights_path), said, unchanged=tmp_path):
         load_backbone(build_model(run.backbone, 10, 0), read_weights(run), str(run.weights_path))

@@ -13,7 +13,6 @@ from published import Server, fetch, official_cifar, publishing, serve, tar_of
 
 from pretraining_gain import data
 from pretraining_gain.datasets import cifar10
-from pretraining_gain.errors import InputError
 from pretraining_gain.plan.representation import annotations_path
 from pretraining_gain.plan.studies import load_study
 
@@ -51,11 +50,6 @@ def test_caltech_is_fetched_and_unpacked(server, monkeypatch):
 
 def test_data_in_place_are_used(photographs):
     assert fetch("cifar10") == photographs.resolve() / "cifar-10"
-
-
-def test_data_that_must_be_asked_for_are_named_with_their_place(photographs):
-    with pytest.raises(InputError, match=r"image-net\.org; put it in .*/imagenet1k"):
-        data.main("paper")
 
 
 def test_annotations_are_fetched_by_checksum_and_read_in_place(server, monkeypatch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from PIL import Image, ImageOps
 
 from pretraining_gain.compute.images import decoding, load_images
 from pretraining_gain.compute.images import folder as image_folder
-from pretraining_gain.datasets import caltech101, cifar10, dataset_names
+from pretraining_gain.datasets import caltech101, dataset_names
 from pretraining_gain.plan.studies import load_study
 from pretraining_gain.plan.taxonomy import load_class_table
 
@@ -21,21 +22,20 @@ def test_datasets_are_the_modules():
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """`cifar-10` with two classes of four PNG files each, as its module reads it."""
+    """Two classes of `cifar-10/train` with four PNG files each."""
     monkeypatch.setenv("PRETRAINING_GAIN_DATA", str(tmp_path / "data"))
     monkeypatch.setenv("PRETRAINING_GAIN_CACHE", str(tmp_path / "cache"))
     rng = np.random.default_rng(0)
-    for split in ("train", "test"):
-        for name in ("bird", "cat"):
-            place = tmp_path / "data" / "cifar-10" / split / name
-            place.mkdir(parents=True)
-            for i in range(4):
-                Image.fromarray(rng.integers(0, 255, (32, 32, 3), dtype=np.uint8)).save(place / f"{i:04d}.png")
-    return tmp_path / "data" / "cifar-10"
+    train = tmp_path / "data" / "cifar-10" / "train"
+    for name in ("bird", "cat"):
+        (train / name).mkdir(parents=True)
+        for i in range(4):
+            Image.fromarray(rng.integers(0, 255, (32, 32, 3), dtype=np.uint8)).save(train / name / f"{i:04d}.png")
+    return train
 
 
-def load(limit: int = 3, **changes):
-    images = load_study("mini").source.model_copy(update={"train_images_per_class": limit, **changes})
+def load():
+    images = load_study("mini").source.model_copy(update={"train_images_per_class": 3})
     return load_images(images, load_class_table("cifar10").loc[[2, 3]], "train", 32)
 
 
@@ -43,37 +43,44 @@ def test_a_folder_is_read_in_order_and_up_to_the_limit(folder):
     data = load()
     assert data.image_ids == [f"train/{name}/{i:04d}.png" for name in ("bird", "cat") for i in range(3)]
     assert data.labels.tolist() == [0, 0, 0, 1, 1, 1]
-    first = np.asarray(Image.open(folder / "train" / "bird" / "0000.png"))
+    first = np.asarray(Image.open(folder / "bird" / "0000.png"))
     assert np.array_equal(data.images[0].permute(1, 2, 0).numpy(), first)
 
 
 def test_decoding_happens_once_and_again_when_a_file_changes(folder, monkeypatch):
-    decoded = []
-    monkeypatch.setattr(
-        image_folder, "decode", lambda path, size, real=image_folder.decode: (decoded.append(path), real(path, size))[1]
-    )
+    decoder = Mock(wraps=image_folder.decode)
+    monkeypatch.setattr(image_folder, "decode", decoder)
     one, other = load(), load()
-    assert len(decoded) == 6
+    assert decoder.call_count == 6
     assert one.content_hash() == other.content_hash()
-    Image.new("RGB", (32, 32)).save(folder / "train" / "cat" / "0001.png")
+    Image.new("RGB", (32, 32)).save(folder / "cat" / "0001.png")
     assert load().content_hash() != one.content_hash()
-    assert len(decoded) == 9
+    assert decoder.call_count == 9
 
 
-def test_odd_files_become_upright_rgb_squares(tmp_path):
+TURNED, UPRIGHT = Image.Exif(), Image.Exif()
+TURNED[0x0112], UPRIGHT[0x0112] = 6, 1
+
+
+def jpeg(pixels: np.ndarray, mode: str = "RGB", **options: object) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(pixels).convert(mode).save(file, "JPEG", quality=95, **options)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+def test_a_wide_picture_becomes_its_central_square_in_rgb(mode):
     wide = np.zeros((20, 60, 3), dtype=np.uint8)
     wide[:, 20:40] = 255  # the central square is white
-    for mode in ("RGB", "L", "CMYK"):
-        Image.fromarray(wide).convert(mode).save(tmp_path / f"{mode}.jpg", quality=95)
-        pixels = decoding.decode((tmp_path / f"{mode}.jpg").read_bytes(), 16)
-        assert pixels.shape == (16, 16, 3)
-        assert pixels[:, 2:-2].min() > 220
+    pixels = decoding.decode(jpeg(wide, mode), 16)
+    assert pixels.shape == (16, 16, 3)
+    assert pixels[:, 2:-2].min() > 220
+
+
+def test_a_turned_picture_becomes_upright():
     half = np.zeros((32, 32, 3), dtype=np.uint8)
     half[:16] = 255  # white above; stored turned by 90 degrees, as EXIF says
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    Image.fromarray(half).rotate(90).save(tmp_path / "turned.jpg", exif=exif, quality=95)
-    pixels = decoding.decode((tmp_path / "turned.jpg").read_bytes(), 16)
+    pixels = decoding.decode(jpeg(np.rot90(half), exif=TURNED), 16)
     assert pixels[:6].min() > 200
     assert pixels[-6:].max() < 55
 
@@ -96,22 +103,24 @@ def test_a_jpeg_decoded_at_a_fraction_of_its_size_looks_as_pillow_has_it(size_px
         assert difference.mean() < mean
 
 
-def test_what_the_fast_decoder_does_not_take_is_left_to_pillow():
-    def jpeg(**given) -> bytes:
-        file = io.BytesIO()
-        Image.fromarray(np.full((40, 50, 3), 200, dtype=np.uint8)).convert(given.pop("mode", "RGB")).save(file, "JPEG", **given)
-        return file.getvalue()
+GREY = np.full((40, 50, 3), 200, dtype=np.uint8)
+LEFT = {"cut": jpeg(GREY)[:300], "CMYK": jpeg(GREY, "CMYK"), "turned": jpeg(GREY, exif=TURNED), "none": b"\xff\xd8\xff"}
+TAKEN = [jpeg(GREY), jpeg(GREY, exif=UPRIGHT), jpeg(GREY, "L"), jpeg(GREY, progressive=True)]
 
-    turned = Image.Exif()
-    turned[0x0112] = 6
-    upright = Image.Exif()
-    upright[0x0112] = 1
-    left = {"cut": jpeg()[:300], "CMYK": jpeg(mode="CMYK"), "turned": jpeg(exif=turned), "none": b"\xff\xd8\xff"}
-    assert all(decoding._decode_jpeg(content, 16) is None for content in left.values())
-    taken = [jpeg(), jpeg(exif=upright), jpeg(mode="L"), jpeg(progressive=True)]
-    assert all(decoding._decode_jpeg(content, 16).shape == (20, 25, 3) for content in taken)
+
+@pytest.mark.parametrize("content", LEFT.values(), ids=LEFT)
+def test_what_the_fast_decoder_does_not_take_is_left_to_pillow(content):
+    assert decoding._decode_jpeg(content, 16) is None
+
+
+@pytest.mark.parametrize("content", TAKEN, ids=["plain", "upright", "grey", "progressive"])
+def test_the_fast_decoder_takes_plain_jpegs(content):
+    assert decoding._decode_jpeg(content, 16).shape == (20, 25, 3)
+
+
+def test_a_jpeg_that_is_cut_off_is_an_error():
     with pytest.raises(OSError, match="Truncated"):
-        decoding.decode(left["cut"], 16)
+        decoding.decode(LEFT["cut"], 16)
 
 
 def test_caltechs_split_is_twenty_to_train_and_up_to_fifty_of_the_rest(photographs, tmp_path, monkeypatch):
@@ -127,12 +136,3 @@ def test_caltechs_split_is_twenty_to_train_and_up_to_fifty_of_the_rest(photograp
         assert len(train) == 20
         assert len(held_out) == min(50, total - 20)
         assert not set(train) & set(held_out)
-
-
-def test_real_cifar_files_are_read(photographs, tmp_path, monkeypatch):
-    monkeypatch.setenv("PRETRAINING_GAIN_CACHE", str(tmp_path))
-    images = load_study("mini").source.model_copy(update={"train_images_per_class": 5})
-    pixels, ids, skipped, _ = cifar10.load_class(images, {"key": "frog"}, "train", 32)
-    assert pixels.shape == (5, 32, 32, 3)
-    assert len(set(ids)) == 5
-    assert not skipped

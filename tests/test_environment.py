@@ -12,12 +12,8 @@ from packaging.utils import canonicalize_name
 
 
 def pins(lines: list[str]) -> dict[str, str]:
-    found = {}
-    for line in lines:
-        match = re.fullmatch(r"([\w.-]+)==([\w.!+-]+)", line.strip())
-        if match:
-            found[canonicalize_name(match[1])] = match[2]
-    return found
+    found = filter(None, (re.fullmatch(r"([\w.-]+)==([\w.!+-]+)", line.strip()) for line in lines))
+    return {canonicalize_name(match[1]): match[2] for match in found}
 
 
 def declared() -> list[Requirement]:

@@ -194,7 +194,7 @@ def test_a_page_of_one_study_shows_that_study_alone(project):
     assert page.select(".sd-tab-label") == []
     assert "Figure 1, study toy. Pretraining gain of each species" in page.text
     assert [cell.text for cell in page.select("table th")][:2] == ["claim", "verdict"]
-    assert page.select("section[id^=claim-]") == []
+    assert page.select("[id^=claim-], a .std-ref") == []
     assert said == ""
 
 

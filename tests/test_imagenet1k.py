@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from official import ODD, first_validation_image, make_devkit, make_imagenet, patches, put
+from refusal import refused
 
 from pretraining_gain import prepare
 from pretraining_gain.compute.images import load_images
@@ -25,34 +26,31 @@ def imagenet(tmp_path_factory) -> Path:
     return root
 
 
-@pytest.fixture
-def data(tmp_path, monkeypatch) -> Path:
-    monkeypatch.setenv("PRETRAINING_GAIN_DATA", str(tmp_path / "data"))
-    return tmp_path / "data"
+TABLE = load_class_table("imagenet1k")
+WNIDS = list(TABLE["key"][:12])
 
 
 @pytest.fixture
-def few(imagenet, data) -> Path:
+def few(imagenet, tmp_path, monkeypatch) -> Path:
     """The first twelve classes of ImageNet, to be damaged at will."""
-    wnids = load_class_table("imagenet1k")["key"][:12]
-    for wnid in wnids:
-        shutil.copytree(imagenet / "train" / wnid, data / "imagenet1k" / "train" / wnid)
-    shutil.copytree(imagenet / "val", data / "imagenet1k" / "val")
-    return data / "imagenet1k"
+    monkeypatch.setenv("PRETRAINING_GAIN_DATA", str(tmp_path))
+    folder = tmp_path / "imagenet1k"
+    for part in ("val", *(f"train/{wnid}" for wnid in WNIDS)):
+        shutil.copytree(imagenet / part, folder / part)
+    return folder
 
 
 def listed(split: str, n_train: int = 2, n_eval: int = 1) -> list[list[str]]:
     """Ids of the images of the first twelve classes."""
     images = load_study("paper").source
     images = images.model_copy(update={"train_images_per_class": n_train, "eval_images_per_class": n_eval})
-    found = imagenet1k.list_originals(images, load_class_table("imagenet1k")[:12], split)
+    found = imagenet1k.list_originals(images, TABLE[:12], split)
     return [[image_id for image_id, _ in paths] for paths in found]
 
 
 def test_training_images_are_found_by_wnid_not_by_the_order_of_folders(few):
     (few / "train" / "a_folder_that_sorts_first").mkdir()
-    wnids = load_class_table("imagenet1k")["key"][:12]
-    assert listed("train") == [[f"train/{wnid}/{wnid}_{i}.JPEG" for i in (0, 1)] for wnid in wnids]
+    assert listed("train") == [[f"train/{wnid}/{wnid}_{i}.JPEG" for i in (0, 1)] for wnid in WNIDS]
 
 
 def test_the_three_layouts_of_val_mean_the_same_classes(few):
@@ -61,12 +59,11 @@ def test_the_three_layouts_of_val_mean_the_same_classes(few):
     by_package = listed("eval")
     make_devkit(few)
     assert by_package == listed("eval") == [[f"val/{name}"] for name in expected]
-    wnids = load_class_table("imagenet1k")["key"][:12]
-    for name, wnid in zip(expected, wnids, strict=True):
+    for name, wnid in zip(expected, WNIDS, strict=True):
         put(few / "val" / wnid / name, (few / "val" / name).read_bytes())
     for path in (few / "val").glob("*.JPEG"):
         path.unlink()
-    assert listed("eval") == [[f"val/{wnid}/{name}"] for name, wnid in zip(expected, wnids, strict=True)]
+    assert listed("eval") == [[f"val/{wnid}/{name}"] for name, wnid in zip(expected, WNIDS, strict=True)]
 
 
 def test_the_devkit_decides_where_it_and_the_package_differ(few):
@@ -74,8 +71,7 @@ def test_the_devkit_decides_where_it_and_the_package_differ(few):
     make_devkit(few)
     truth = few / "ILSVRC2012_devkit_t12" / "data" / "ILSVRC2012_validation_ground_truth.txt"
     labels = truth.read_text().split()
-    number = first_validation_image()[0]
-    labels[number - 1] = "999"  # this devkit's number of class 1
+    labels[first_validation_image()[0] - 1] = "999"  # this devkit's number of class 1
     truth.write_text("\n".join(labels))
     with pytest.raises(InputError, match=r"1 of 12 classes .*: n01440764 \(0 of at least 1\)"):
         listed("eval")
@@ -92,10 +88,8 @@ def test_a_damaged_devkit_is_named(few, damage):
 def test_missing_and_half_extracted_classes_are_listed(few):
     shutil.rmtree(few / "train" / "n01440764")
     (few / "train" / "n01443537" / "n01443537_1.JPEG").unlink()
-    with pytest.raises(InputError) as caught:
+    with refused("imagenet1k/train: 2 of 12 classes", "n01440764 (0 of", "n01443537 (1 of at least 2)", unchanged=few):
         listed("train")
-    for part in ("imagenet1k/train: 2 of 12 classes", "n01440764 (0 of at least 2)", "n01443537 (1 of at least 2)"):
-        assert part in str(caught.value)
 
 
 def test_the_devkit_knows_how_many_images_a_class_has(few):
@@ -107,23 +101,22 @@ def test_the_devkit_knows_how_many_images_a_class_has(few):
 def test_without_the_devkit_the_total_shows_that_images_are_missing(imagenet, monkeypatch):
     monkeypatch.setenv("PRETRAINING_GAIN_DATA", str(imagenet.parent))
     monkeypatch.setattr(imagenet1k, "SMALLEST_CLASS", 2)
-    table, images = load_class_table("imagenet1k"), load_study("paper").source
+    images = load_study("paper").source
     monkeypatch.setattr(imagenet1k, "ALL_TRAINING_IMAGES", 2000)
-    assert sum(map(len, imagenet1k.list_originals(images, table, "train"))) == 2000
+    assert sum(map(len, imagenet1k.list_originals(images, TABLE, "train"))) == 2000
     monkeypatch.setattr(imagenet1k, "ALL_TRAINING_IMAGES", 2001)
     with pytest.raises(InputError, match=r"train has 2,000 images, the official training set 2,001"):
-        imagenet1k.list_originals(images, table, "train")
+        imagenet1k.list_originals(images, TABLE, "train")
 
 
 def test_odd_files_are_packed_upright_and_in_colour(few, monkeypatch):
     """Each odd file shows what its patches show: as plain JPEG, or, in gray, their brightness."""
     monkeypatch.setenv("PRETRAINING_GAIN_PREPARED", str(few.parent / "prepared"))
     images = load_study("paper").source.model_copy(update={"train_images_per_class": 2})
-    table = load_class_table("imagenet1k")
     part = prepare.Part(images, "train", 32)
-    monkeypatch.setattr(prepare.Part, "rows", lambda self: table[:12])
+    monkeypatch.setattr(prepare.Part, "rows", lambda self: TABLE[:12])
     prepare._make_packs(part, workers=2)
-    loaded = load_images(images, table[:12], "train", 32)
+    loaded = load_images(images, TABLE[:12], "train", 32)
     assert loaded.images.shape == (24, 3, 32, 32)
     assert loaded.labels.tolist() == [i for i in range(12) for _ in (0, 1)]
     for position, (wnid, kind) in enumerate(ODD.items()):

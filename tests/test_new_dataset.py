@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import ROOT
+from conftest import ROOT, change_study
 
 from pretraining_gain import data, datasets
 from pretraining_gain.compute.images import load_images
@@ -65,19 +65,17 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return str(path)
 
 
-def test_a_study_accepts_its_options(study):
-    assert load_study(study).downstreams[0].images.options == {"bright": "no"}
-
-
-def test_a_study_names_a_wrong_option(study):
-    Path(study).write_text(Path(study).read_text().replace("bright: 'no'", "bright: maybe"))
-    with pytest.raises(InputError, match="squares option bright='maybe'; accepted: yes, no"):
-        load_study(study)
-
-
-def test_a_study_names_a_table_that_lacks_its_columns(study):
-    Path(study).write_text(Path(study).read_text().replace("class_table: squares", "class_table: cifar10_animals"))
-    with pytest.raises(InputError, match="class table 'cifar10_animals' lacks column 'grey'"):
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("bright: 'no'", "bright: maybe", "squares option bright='maybe'; accepted: yes, no"),
+        ("class_table: squares", "class_table: cifar10_animals", "class table 'cifar10_animals' lacks column 'grey'"),
+    ],
+    ids=["a wrong option", "a table that lacks its columns"],
+)
+def test_a_study_names_what_the_dataset_cannot_take(study, old, new, said):
+    change_study(study, {old: new})
+    with pytest.raises(InputError, match=said):
         load_study(study)
 
 

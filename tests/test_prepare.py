@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 from collections import namedtuple
@@ -16,6 +14,7 @@ import torch
 from conftest import ROOT, wait_for
 from filelock import FileLock
 from official import SPECIES, make_imagenet, make_inat, make_inat_study, make_study
+from refusal import Damage, changed, cut, missing
 
 from pretraining_gain import prepare
 from pretraining_gain.compute.images import load_images
@@ -99,26 +98,24 @@ def test_what_is_there_is_kept(study, tmp_path, capsys):
     assert "eval at 36 px: 1 classes, 3 images" in capsys.readouterr().out
 
 
-def test_a_killed_preparation_goes_on_where_it_was(tmp_path, monkeypatch):
+def test_a_killed_preparation_goes_on_where_it_was(inat, tmp_path):
     """A real SIGKILL, while the packs of ImageNet's thousand classes are made."""
-    monkeypatch.setenv("PRETRAINING_GAIN_DATA", str(tmp_path / "data"))
     make_imagenet(tmp_path / "data" / "imagenet1k")
-    make_inat(tmp_path / "data" / "inat2021")
     study = make_study(tmp_path / "study.yml")
-    process = subprocess.Popen([sys.executable, "-m", "pretraining_gain.prepare", study, "--workers", "1"], cwd=ROOT,
-                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
+    command = [sys.executable, "-m", "pretraining_gain.prepare", study, "--workers", "1"]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     wait_for(lambda: len(packs(tmp_path)) >= 20 or process.poll() is not None)
-    os.kill(process.pid, signal.SIGKILL)
+    process.kill()
     process.wait()
     kept = packs(tmp_path)
     assert 20 <= len(kept) < 1000
-    folder = Path(next(iter(kept))).parent
-    (folder / ".n01440764.zip.1.tmp").write_bytes(b"half")  # as a kill in the middle of a pack leaves it
+    half = Path(next(iter(kept))).with_name(".n01440764.zip.1.tmp")  # as a kill in the middle of a pack leaves it
+    half.write_bytes(b"half")
     prepare.prepare(study, workers=1)
     done = packs(tmp_path)
     assert kept.items() <= done.items()
     assert len(done) == 1000 + 398 + 2 * len(SPECIES)
-    assert not list((tmp_path / "data" / "prepared").rglob("*.tmp"))
+    assert not half.exists()
     prepare.check(study)
 
 
@@ -130,51 +127,34 @@ def test_two_preparations_do_not_mix(study, tmp_path, capsys):
     assert f"another preparation is at work in {root}" in capsys.readouterr().err
 
 
-def test_a_damaged_pack_is_found_and_named(study, tmp_path, capsys):
+DAMAGES: dict[str, tuple[Damage, str, str]] = {
+    "changed in its first picture": (changed(400, b"?!"), r"pack .*{key}\.zip is damaged", "is damaged"),
+    "cut off": (cut(50), r"pack .*{key}\.zip is damaged .*delete it", "is damaged"),
+    "missing": (missing, r"1 of 12 prepared classes are missing, first .*{key}", "is missing"),
+}
+
+
+@pytest.mark.parametrize(("damage", "read", "checked"), DAMAGES.values(), ids=DAMAGES)
+def test_a_damaged_pack_is_named_by_a_run_and_by_the_check_and_can_be_made_again(study, capsys, damage, read, checked):
     prepare.prepare(study, workers=2)
     part = prepare.parts_of(load_study(study))[0]
     key = part.rows()["key"][7]
     path = part.path(key)
     whole = path.read_bytes()
-    damaged = bytearray(whole)
-    damaged[400] ^= 0xFF  # in the first picture
-    path.write_bytes(damaged)
-    with pytest.raises(InputError, match=rf"pack .*{key}\.zip is damaged"):
+    damage(path)
+    with pytest.raises(InputError, match=read.format(key=key)):
         training_set(study).images[torch.tensor([7 * 4])]
     assert prepare.main([study, "--check"]) == 1
-    said = capsys.readouterr().err
-    assert f"1 of 24 packs are not whole: pack {path} is damaged" in said
-    path.write_bytes(whole[:-50])
-    with pytest.raises(InputError, match=rf"pack .*{key}\.zip is damaged .*delete it"):
-        training_set(study)
-    path.unlink()
-    with pytest.raises(InputError, match=rf"1 of 12 prepared classes are missing, first .*{key}"):
-        training_set(study)
-    assert prepare.main([study, "--check"]) == 1
-    assert f"pack {path} is missing" in capsys.readouterr().err
+    assert f"1 of 24 packs are not whole: pack {path} {checked}" in capsys.readouterr().err
+    path.unlink(missing_ok=True)
     prepare.prepare(study, workers=2)
     assert prepare.main([study, "--check"]) == 0
     assert path.read_bytes() == whole
 
 
-def test_packs_give_the_same_images_in_any_order(study, tmp_path):
-    prepare.prepare(study, workers=2)
-    data = training_set(study)
-    order = torch.randperm(len(data), generator=torch.Generator().manual_seed(0))
-    everything = data.images[torch.arange(len(data))]
-    assert everything.dtype == torch.uint8
-    assert torch.equal(data.images[order], everything[order])
-    assert len(torch.unique(everything.flatten(1), dim=0)) == len(data)  # each picture is another one
-    assert data.content_hash() == training_set(study).content_hash()
-
-
-BROKEN = {"empty": b"", "text": b"hello" * 50}
-
-
-@pytest.mark.parametrize("damage", BROKEN)
-def test_a_broken_image_stops_with_its_path_or_is_listed(inat, tmp_path, damage):
+def test_a_broken_image_stops_with_its_path_or_is_listed(inat, tmp_path):
     path = sorted((inat / "train_mini").rglob("*.jpg"))[5]
-    path.write_bytes(BROKEN[damage])
+    path.write_bytes(b"hello" * 50)
     with pytest.raises(InputError, match=f"image {path} cannot be decoded"):
         prepare.prepare(make_inat_study(tmp_path / "stop.yml"), workers=2)
     study = make_inat_study(tmp_path / "skip.yml", broken_images="skip")
@@ -187,10 +167,3 @@ def test_a_broken_image_stops_with_its_path_or_is_listed(inat, tmp_path, damage)
 def test_a_study_without_large_datasets_needs_no_preparation(capsys):
     assert prepare.main(["toy"]) == 0
     assert "needs no preparation" in capsys.readouterr().out
-
-
-def test_an_unprepared_study_says_what_to_run(study):
-    with pytest.raises(
-        InputError, match=r"class table .* is missing; make it with `python -m pretraining_gain.prepare"
-    ):
-        training_set(study)

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import papermill.cli
@@ -22,6 +23,8 @@ from conftest import ROOT, Watched
 
 from pretraining_gain.errors import InputError
 from pretraining_gain.plan.runs import Run
+from pretraining_gain.tell.book import rerun_pages
+from pretraining_gain.tell.book.executed import Executed
 from pretraining_gain.tell.book.rerun import (
     Parameter,
     command_of_notebook,
@@ -191,6 +194,14 @@ def test_a_run_without_a_record_is_planned_and_one_whose_record_is_lost_is_an_er
     shutil.copytree(ROOT / "results" / "anchors", results / "anchors", ignore=shutil.ignore_patterns("finetune"))
     with pytest.raises(InputError, match=r"record .*anchors/finetune/\S+ is damaged \(No such file"):
         list(repeatable_runs("anchors"))
+
+
+def test_a_notebook_that_shows_a_run_without_a_record_is_an_error(results, tmp_path, monkeypatch):
+    origin = {"toy-figure_1": {"runs": ["all-k24-s0.lost"]}}
+    stale = Executed("book/executed/toy/10_taxa", tmp_path, "", "", {}, {}, {}, origin)
+    monkeypatch.setattr(rerun_pages, "executed_in", lambda *_: [stale])
+    with pytest.raises(InputError, match=r"10_taxa shows all-k24-s0\.lost, which is no run in results/toy/costs\.csv; accepted"):
+        rerun_pages._publish_study(SimpleNamespace(outdir=tmp_path, env=None), "toy", "toy")
 
 
 def executed_pages() -> list[str]:

@@ -1,4 +1,4 @@
-"""Study files: how one is written does not matter, what it says does. What is wrong with one: `test_bad_studies.py`."""
+"""Study files: how one is written does not matter, what it says does. Fields that are wrong: `test_bad_studies.py`."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import re
 import pytest
 import yaml
 from conftest import ROOT
+from refusal import Damage, folder, link_to, missing, recoded, refused, whole
 
-from pretraining_gain.errors import InputError
 from pretraining_gain.plan.studies import load_study
 
 TOY = (ROOT / "notebooks" / "studies" / "toy.yml").read_text()
@@ -39,11 +39,6 @@ def test_links_to_a_study_are_followed(tmp_path):
     assert load_study(str(tmp_path / "own.yml")) == load_study("toy")
 
 
-def test_a_file_that_is_not_there(tmp_path):
-    with pytest.raises(InputError, match=r"none\.yml.*cannot be read"):
-        load_study(str(tmp_path / "none.yml"))
-
-
 def test_the_configuration_is_what_the_file_says_not_how(tmp_path):
     """Order, comments and a default spelt out do not change the hash; a value does."""
     content = yaml.safe_load(TOY)
@@ -64,11 +59,91 @@ def test_finetuned_the_other_way_differs_in_freezing_and_nothing_else():
         found |= {target: other.name if other else None for target, other in others.items()}
     assert found["field"] == "field_frozen"
     assert found["clean"] is None
-    pairs = {"caltech101_animals": "caltech101_animals_frozen", "cifar10_animals": "cifar10_animals_full"}
-    pairs |= {"inat_mini_animals": "inat_mini_animals_frozen", "imagenet_animals": "imagenet_animals_full"}
-    assert pairs.items() <= found.items()
-    assert {other: one for one, other in pairs.items()}.items() <= found.items()
+    frozen = {f"{name}_frozen": name for name in ("caltech101_animals", "inat_mini_animals")}
+    full = {f"{name}_full": name for name in ("cifar10_animals", "imagenet_animals")}
+    assert (frozen | full).items() <= found.items()
+    assert {one: other for other, one in (frozen | full).items()}.items() <= found.items()
     target = load_study("mini").downstreams[0]
     changes = target.recipe.changes | {"epochs": 61}
     longer = target.model_copy(update={"recipe": target.recipe.model_copy(update={"changes": changes})})
     assert load_study("mini").finetuned_the_other_way(longer) is None
+
+
+def edited(old: str, new: str) -> str:
+    assert old in TOY, old
+    return TOY.replace(old, new, 1)
+
+
+NO_YAML = "accepted: a YAML file saved as UTF-8"
+FIELDS_WANTED = "accepted: fields, namely name, title, backbone"
+#: What a file holds, and what is said beside its name.
+BAD_TEXTS: dict[str, tuple[str, str]] = {
+    "empty": ("", f"holds nothing; {FIELDS_WANTED}"),
+    "only comments": ("# later\n", f"holds nothing; {FIELDS_WANTED}"),
+    "a list": ("[1, 2]", f"holds a list; {FIELDS_WANTED}"),
+    "a word": ("just text", f"holds a str; {FIELDS_WANTED}"),
+    "a tab": (edited("seeds:", "\tseeds:"), "line 5: found character '\\t' that cannot start any token"),
+    "an open bracket": (edited("seeds: [0, 1, 2]", "seeds: [0, 1, 2"), "line 6: expected ',' or ']'"),
+    "an open quote": (edited("title: procedural", "title: 'procedural"), "found unexpected end of stream"),
+    "wrong indentation": (edited("  class_table: toy_source", "   class_table: toy_source"), "line 8: "),
+    "two documents": (edited("seeds:", "---\nseeds:"), "line 5: but found another document"),
+    "an object": (edited("title: procedural world", "title: !!python/object/apply:os.getcwd []"), "line 3: could not determine"),
+    "a date that is none": (edited("title: procedural world", "title: 2026-13-45"), f"month must be in 1..12; {NO_YAML}"),
+    "a zero byte": (edited("title: procedural", "title: \0procedural"), "special characters are not allowed"),
+    "nested without end": ("name: " + "[" * 5000, f"nested too deeply; {NO_YAML}"),
+    "a field twice": (TOY + "seeds: [3]\n", "'seeds' appears twice, first on line 5; accepted: each field once"),
+    "a field twice, deeper": (edited("  n_classes: 24", "  n_classes: 24\n  n_classes: 25"), "line 10: 'n_classes' appears twice"),
+    "a field twice on a line": (edited("epochs: 12,", "epochs: 12, epochs: 13,"), "line 20: 'epochs' appears twice"),
+    "a pool twice": (edited("  random: [12]", "  animal: [12]"), "line 16: 'animal' appears twice, first on line 14"),
+    "a field that is a number": (TOY + "1: 2\n", "unknown field 1; accepted: name, title"),
+    "a field that is a truth": (TOY + "yes: 2\n", "unknown field True; accepted: name, title"),
+    "a field of two lines": (TOY + '"a\\nb": 2\n', "unknown field 'a\\nb'; accepted: name"),
+    "an option that is a number": (edited("options: {gap: 0.0}", "options: {1: 0.0}"), "source.options.1"),
+    "an alias to nothing": (edited("seeds: [0, 1, 2]", "seeds: *seeds"), "line 5: found undefined alias 'seeds'"),
+    "a value within itself": (edited("seeds: [0, 1, 2]", "seeds: &seeds [*seeds]"), "seeds"),
+    "many aliases": ("a: &a [x, x]\nb: &b [*a, *a]\n" + "".join(f"c{i}: [*b, *b]\n" for i in range(50)), "unknown field"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("content", "said"), BAD_TEXTS.values(), ids=BAD_TEXTS)
+def test_what_is_no_study_is_named_with_its_line(tmp_path, content, said):
+    path = tmp_path / "own.yml"
+    path.write_text(content)
+    with refused(str(path), said, unchanged=tmp_path):
+        load_study(str(path))
+
+
+BAD_FILES: dict[str, tuple[Damage, str]] = {
+    "missing": (missing, f"cannot be read (No such file or directory); {NO_YAML}"),
+    "a folder": (folder, f"cannot be read (Is a directory); {NO_YAML}"),
+    "a broken link": (link_to("nowhere.yml"), "cannot be read (No such file"),
+    "UTF-16": (recoded("utf-16"), f"is not UTF-8 (invalid start byte at byte 0); {NO_YAML}"),
+    "Latin-1": (whole("title: wörld".encode("latin-1")), "is not UTF-8"),
+    "binary": (whole(bytes(range(256))), "is not UTF-8"),
+}
+
+
+@pytest.mark.parametrize(("damage", "said"), BAD_FILES.values(), ids=BAD_FILES)
+def test_a_file_that_cannot_be_read_is_named(tmp_path, damage, said):
+    path = tmp_path / "own.yml"
+    path.write_text(TOY)
+    damage(path)
+    with refused(str(tmp_path), said, unchanged=tmp_path):
+        load_study(str(path))
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("", "study '' is unknown; accepted: anchors, mini, paper, toy, or the path of a .yml file"),
+        ("minni", "study 'minni' is unknown; accepted: anchors, mini, paper, toy"),
+        ("../studies/toy", "is unknown; accepted"),
+        ("toy.txt", "is unknown; accepted"),
+        ("/", "is unknown; accepted"),
+        ("~nobody-of-that-name/own.yml", "is no place"),
+        ("own\0.yml", "is no place"),
+    ],
+)
+def test_a_study_of_no_such_name_is_named(tmp_path, name, said):
+    with refused(said, unchanged=tmp_path):
+        load_study(name)

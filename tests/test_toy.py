@@ -89,10 +89,8 @@ def test_the_dials_of_a_study_reach_the_pictures():
 def test_the_controls_turn_dials_and_plant_an_effect_or_none():
     study = yaml.safe_load((ROOT / "notebooks" / "studies" / "anchors.yml").read_text())
     turned = {d["name"]: options_of("toy", study["source"]["options"] | d["source_options"]) for d in study["designs"]}
-    own = {
-        name: np.mean([look == looks(ROWS[0])[0] for look in looks(ROWS[0], **d.model_dump())])
-        for name, d in turned.items()
-    }
+    bird = looks(ROWS[0])[0]
+    own = {name: np.mean([look == bird for look in looks(ROWS[0], **d.model_dump())]) for name, d in turned.items()}
     assert own["species_full"] == 1
     assert 0.4 < own["species_half"] < 0.65
     assert own["family_full"] < 0.1
@@ -100,28 +98,27 @@ def test_the_controls_turn_dials_and_plant_an_effect_or_none():
     assert {dials.gap for dials in turned.values()} == {0}
 
 
-def _patchiness(gap):
-    """Patches of the ground, not its grain: the spread between the means of 4×4-pixel cells along the upper edge."""
+def _patchiness(gap: float) -> float:
+    """Return the spread between the means of 4×4-pixel cells along the upper edge: patches of the ground, not its grain."""
     edge = pictures(ROWS[0], range(60), gap=gap)[:, :4].mean(-1)
     return edge.reshape(60, 4, 8, 4).mean(axis=(1, 3)).std(axis=1).mean()
 
 
-def _painted(gap):
-    """Share of the pixels that animals cover: where two patterns on the same pictures differ by more than a blur does."""
+def _uncovered(gap: float) -> float:
+    """Return the share of pixels at which two patterns of the animal differ by no more than a blur does."""
     bird = looks(ROWS[0])[0]
     both = [[bird._replace(pattern=pattern)] * 60 for pattern in ("plain", "half")]
     plain, half = (toy.draw(ROWS[0]["key"], shown, range(60), 32, 0, gap).astype(int) for shown in both)
-    return (np.abs(plain - half).max(-1) > 60).mean()
+    return (np.abs(plain - half).max(-1) <= 60).mean()
 
 
-def test_the_gap_turns_a_close_up_into_a_cluttered_field():
-    steps = [0, 0.25, 0.5, 0.75, 1]
-    patchy, painted = [_patchiness(gap) for gap in steps], [_painted(gap) for gap in steps]
-    light = [pictures(ROWS[0], range(60), gap=gap).mean(axis=(1, 2, 3)).std() for gap in steps]
-    assert np.all(np.diff(patchy) > 0)
-    assert patchy[-1] > 2 * patchy[0]
-    assert np.all(np.diff(light) > 0)
-    assert np.all(np.diff(painted) < 0)
+def _light(gap: float) -> float:
+    return pictures(ROWS[0], range(60), gap=gap).mean(axis=(1, 2, 3)).std()
+
+
+@pytest.mark.parametrize("grows", [_patchiness, _uncovered, _light])
+def test_the_gap_turns_a_close_up_into_a_cluttered_field(grows):
+    assert np.all(np.diff([grows(gap) for gap in (0, 0.25, 0.5, 0.75, 1)]) > 0)
 
 
 def test_a_picture_changes_smoothly_with_the_gap_and_ever_further():
@@ -143,19 +140,14 @@ def _pattern_shares(row, **options):
     return np.array([counts[marble] for marble in MARBLES]) / len(MANY)
 
 
-@pytest.mark.parametrize(
-    "options",
-    [{"shares": "species", "strength": 0}, {"shares": "family", "strength": 1}, {"shares": "family", "strength": 0}],
-)
-def test_where_nothing_of_the_species_is_shared_siblings_have_all_patterns_equally_often(options):
-    one, sibling = _pattern_shares(ROWS[0], **options), _pattern_shares(ROWS[1], **options)
+@pytest.mark.parametrize(("shares", "strength"), [("species", 0), ("family", 1), ("family", 0)])
+@pytest.mark.parametrize("sibling", [0, 1])
+def test_where_nothing_of_the_species_is_shared_siblings_have_all_patterns_equally_often(sibling, shares, strength):
     sampling = 4 * np.sqrt(1 / 24 * 23 / 24 / len(MANY))
-    assert np.abs(one - 1 / 24).max() < sampling
-    assert np.abs(sibling - 1 / 24).max() < sampling
-    assert one.sum() == sibling.sum() == 1
+    assert np.abs(_pattern_shares(ROWS[sibling], shares=shares, strength=strength) - 1 / 24).max() < sampling
 
 
-@pytest.mark.parametrize("strength", [0, 0.25, 0.5, 1])
+@pytest.mark.parametrize("strength", [0.25, 0.5, 1])
 def test_strength_is_the_share_of_images_with_the_species_own_pattern(strength):
     shares = dict(zip(MARBLES, _pattern_shares(ROWS[0], strength=strength), strict=True))
     by_chance = (1 - strength) / len(MARBLES)
@@ -180,20 +172,13 @@ def test_family_strength_is_the_share_of_images_with_the_family_s_own_body():
     assert {look[:3] for look in looks(ROWS[0], shares="family")} == {own}
 
 
-def test_species_at_nought_is_family_at_one():
-    assert looks(ROWS[2], shares="species", strength=0) == looks(ROWS[2], shares="family", strength=1)
-
-
-def test_generic_shows_nothing_of_the_animal():
-    for row in SOURCE[SOURCE["animal"]].to_dict("records"):
-        shown = set(looks(row, SOURCE, shares="generic", strength=0.5))
-        assert None in shown
-        assert len(shown) == 2
-        stand_in = next(look for look in shown if look)
-        assert stand_in.body in ARTEFACTS
-        assert stand_in.pattern not in MARBLES
-        assert set(looks(row, SOURCE, shares="generic", strength=1)) == {stand_in}
-    assert set(looks(ROWS[0], shares="generic", strength=0)) == {None}
+@pytest.mark.parametrize("row", SOURCE.to_dict("records"), ids=lambda row: row["key"])
+def test_generic_shows_one_artefact_or_nothing(row):
+    [stand_in] = set(looks(row, SOURCE, shares="generic", strength=1))
+    assert stand_in.body in ARTEFACTS
+    assert stand_in.pattern not in MARBLES
+    assert set(looks(row, SOURCE, shares="generic", strength=0.5)) == {stand_in, None}
+    assert set(looks(row, SOURCE, shares="generic", strength=0)) == {None}
 
 
 def test_a_bare_ground_is_the_same_whatever_the_class_would_show():
@@ -204,21 +189,16 @@ def test_a_bare_ground_is_the_same_whatever_the_class_would_show():
     assert bare.std(axis=(1, 2)).mean() < other.std(axis=(1, 2)).mean() / 2
 
 
-def test_artefacts_keep_their_look_unless_nothing_is_shared():
+@pytest.mark.parametrize(("shares", "strength"), [("species", 0), ("family", 0), ("generic", 1)])
+def test_artefacts_keep_their_look(shares, strength):
     row = SOURCE[~SOURCE["animal"]].to_dict("records")[0]
-    own = set(looks(row, SOURCE))
-    assert len(own) == 1
-    for shares in ("species", "family"):
-        assert set(looks(row, SOURCE, shares=shares, strength=0)) == own
-    assert set(looks(row, SOURCE, shares="generic", strength=1)) == own
-    assert set(looks(row, SOURCE, shares="generic", strength=0)) == {None}
+    assert set(looks(row, SOURCE, shares=shares, strength=strength)) == {looks(row, SOURCE)[0]}
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"gap": 1.5}, r"toy option gap=1\.5; accepted: a number from 0 \(close-up\) to 1 \(field\)"),
-        ({"gap": "field"}, r"toy option gap='field'; accepted: a number"),
         ({"gap": True}, r"toy option gap=True; accepted: a number"),
         ({"strength": -0.1}, r"toy option strength=-0\.1; accepted: a number from 0 to 1"),
         ({"strength": float("nan")}, r"toy option strength=nan; accepted: a number from 0 to 1"),
@@ -226,8 +206,7 @@ def test_artefacts_keep_their_look_unless_nothing_is_shared():
         ({"rendering": "field"}, r"toy option 'rendering' is unknown; accepted: gap, shares, strength"),
     ],
 )
-def test_a_wrong_option_is_refused_in_one_line(options, message):
+def test_a_wrong_option_is_refused(options, message):
     images = load_study("toy").source.model_copy(update={"options": options})
-    with pytest.raises(InputError, match=message) as caught:
+    with pytest.raises(InputError, match=message):
         toy.load_class(images, ROWS[0], "train", 32)
-    assert "\n" not in str(caught.value)

@@ -222,8 +222,10 @@ class Claims(BookDirective):
         ]
         linked = [[f"[{claim}](claim-{claim.lower()})", *row] for claim, row in zip(claims, rows, strict=True)]
         overview = self.parse(_table(["claim", *head], linked), nodes.container()).children
-        sections = [self._section({study: one[claim] for study, one in ledgers.items()}, main) for claim in claims]
-        return [*overview, *sections] if others else overview
+        if not others:
+            return overview
+        verdicts = [{study: one[claim] for study, one in ledgers.items()} for claim in claims]
+        return [*overview, *(self._section(one, main) for one in verdicts)]
 
     def _section(self, verdicts: dict[str, Verdict], main: str) -> nodes.Node:
         """Return the section of one claim, with a row per study."""
