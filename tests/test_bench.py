@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import re
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -17,14 +19,13 @@ from pretraining_gain.bench import loops, measure
 from pretraining_gain.bench.decoding import why_absent
 from pretraining_gain.bench.images import Photographs
 from pretraining_gain.bench.measure import Contestant, Effort, compare, paired_difference
-from pretraining_gain.bench.parts import Given
-from pretraining_gain.bench.scale import CPU, CUDA, TINY
+from pretraining_gain.bench.scale import CUDA, TINY
 from pretraining_gain.bench.study import NAME, derived_study, figure_by_figure
 from pretraining_gain.errors import InputError
 from pretraining_gain.plan.studies import load_study
 from pretraining_gain.tell.software.performance import PARTS, Performance
 
-RECIPE = TINY.loaders[0].recipe()
+RECIPE = TINY.settings["loaders"][0].recipe()
 
 
 @pytest.fixture
@@ -48,7 +49,7 @@ def contestants(names: str) -> list[Contestant]:
 def test_ratios_are_paired_within_rounds(clock):
     """The machine is ten times slower in the second round; no ratio shows it."""
     clock.seconds |= {"a": [9.0, 1.0, 10.0, 1.0], "b": [9.0, 0.5, 5.0, 0.25]}
-    found = compare("x", "s", contestants("ab"), "a", Effort(3), aims=[("b", "a", 2.0), ("a", "b", 1.0)])
+    found = compare("x", "s", contestants("ab"), "a", Effort(3), ("b", "a", 2.0), ("a", "b", 1.0))
     assert found["outcomes"][1]["ratio"] == {"median": 2.0, "low": 2.0, "high": 4.0}
     assert found["outcomes"][0]["items_per_s"] == {"median": 10.0, "low": 1.0, "high": 10.0}
     assert [target["met"] for target in found["targets"]] == [True, False]
@@ -107,20 +108,21 @@ def test_the_tiny_form_writes_a_file_that_the_chapter_reads(tmp_path, places):
     assert found.accuracy_table()["seeds"].unique().tolist() == [2]
 
 
-def test_the_parts_are_those_that_the_chapter_shows():
-    assert tuple(program.PARTS) == PARTS
+@pytest.mark.parametrize("scale", [TINY, CUDA])
+def test_every_part_of_the_chapter_has_settings(scale):
+    assert set(scale.settings) == set(program.PARTS) == set(PARTS)
 
 
 def test_a_part_that_fails_loses_no_other_and_a_second_start_keeps_what_was_measured(tmp_path, places, monkeypatch):
-    def fails(given: Given) -> list:
+    def fails(given, setting) -> list:
         raise RuntimeError("out of\nmemory")
 
-    monkeypatch.setattr(program, "PARTS", {"good": lambda given: [], "bad": fails})
-    record = json.loads(program.bench("cpu", ["good", "bad"], tmp_path, TINY, only_drawn=True).read_text())
-    assert record["failed"] == {"bad": "RuntimeError: out of memory"}
-    monkeypatch.setattr(program, "PARTS", {"bad": lambda given: []})
-    record = json.loads(program.bench("cpu", ["bad"], tmp_path, TINY, only_drawn=True).read_text())
-    assert set(record["parts"]) == {"good", "bad"}
+    monkeypatch.setattr(program, "PARTS", {"limit": lambda given, setting: [], "loaders": fails})
+    record = json.loads(program.bench("cpu", ["limit", "loaders"], tmp_path, TINY, only_drawn=True).read_text())
+    assert record["failed"] == {"loaders": "RuntimeError: out of memory"}
+    monkeypatch.setattr(program, "PARTS", {"loaders": lambda given, setting: []})
+    record = json.loads(program.bench("cpu", ["loaders"], tmp_path, TINY, only_drawn=True).read_text())
+    assert set(record["parts"]) == {"limit", "loaders"}
     assert record["failed"] == {}
 
 
@@ -129,20 +131,14 @@ def test_a_part_that_fails_loses_no_other_and_a_second_start_keeps_what_was_meas
     [
         (["--only", "limit,speed"], "'speed' is not a part of the benchmark; accepted: limit, loaders"),
         (["--device", "tpu"], "invalid choice: 'tpu'"),
+        (["--tiny", "--device", "cpu"], "--tiny is no measurement; accepted: with --out"),
     ],
 )
-def test_a_wrong_command_is_one_line(arguments, said, capsys):
-    with pytest.raises(SystemExit) as exit:
-        program.main(arguments)
-    message = capsys.readouterr().err
-    assert exit.value.code != 0
-    assert said in message
-    assert message.count("\n") == 1
-
-
-def test_the_tiny_form_does_not_go_to_the_results(results, capsys):
-    assert program.main(["--tiny", "--device", "cpu"]) == 1
-    assert "--tiny is no measurement; accepted: with --out" in capsys.readouterr().err
+def test_a_wrong_command_is_one_line_and_writes_no_results(results, arguments, said):
+    done = subprocess.run([sys.executable, "-m", "pretraining_gain.bench", *arguments], capture_output=True, text=True)
+    assert done.returncode != 0
+    assert said in done.stderr
+    assert done.stderr.count("\n") == 1
     assert not results.exists()
 
 
@@ -179,17 +175,9 @@ def test_on_cuda_the_plain_loop_moves_batches_and_sets_the_precision(monkeypatch
     assert calls.count(("moved", True)) == 3  # images and labels of the step, images of the evaluation
 
 
-def test_on_cuda_there_is_more_to_do():
-    assert all(one.images > other.images for one, other in zip(CUDA.limits, CPU.limits, strict=True))
-
-
-def given_in(folder) -> Given:
-    return Given(loops.machine_for("cpu"), TINY, Photographs([], "", folder))
-
-
-def test_the_derived_study_has_one_seed_and_its_exact_form_no_frozen_views(places, tmp_path):
-    shared = load_study(str(derived_study(given_in(tmp_path))))
-    exact = load_study(str(derived_study(given_in(tmp_path), frozen_views=False)))
+def test_the_derived_study_has_one_seed_and_its_exact_form_no_frozen_views(tmp_path):
+    shared = load_study(str(derived_study(tmp_path)))
+    exact = load_study(str(derived_study(tmp_path, frozen_views=False)))
     assert (shared.name, shared.seeds) == (NAME, [0])
     assert any(target.recipe.resolve().frozen_views for target in shared.downstreams)
     assert not any(target.recipe.resolve().frozen_views for target in exact.downstreams)
@@ -215,10 +203,12 @@ def test_the_peers_are_pinned_and_not_locked():
     lines = [line for line in (ROOT / "requirements-bench.txt").read_text().splitlines() if not line.startswith("#")]
     locked = {line.split("==")[0] for line in (ROOT / "requirements.lock").read_text().splitlines()}
     assert all("==" in line for line in lines)
-    assert not locked & {line.split("==")[0] for line in lines} - {"timm"}
+    assert not locked & {line.split("==")[0] for line in lines}
 
 
 def test_nothing_imports_the_benchmark():
     imports = re.compile(r"^\s*(from|import) pretraining_gain\.bench", re.MULTILINE)
     package = ROOT / "src" / "pretraining_gain"
-    assert not [path for path in package.rglob("*.py") if path.parent.name != "bench" and imports.search(path.read_text())]
+    assert not [
+        path for path in package.rglob("*.py") if path.parent.name != "bench" and imports.search(path.read_text())
+    ]

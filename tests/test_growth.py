@@ -12,31 +12,23 @@ from pretraining_gain.tell.figures.performance import figure_growth
 from pretraining_gain.tell.software.performance import growth_rows
 
 
-@pytest.fixture
-def grown(results):
-    """Two small studies, measured into the results folder."""
+@pytest.mark.slow
+def test_each_step_is_measured_and_drawn_at_each_size(results):
+    """Two small studies; the figure has two measures of three steps."""
     path = results / "bench" / "growth.json"
     path.parent.mkdir(parents=True)
     grow({"species": (36, 50)}, path, images=2, seeds=2, ks=1)
-    return path
-
-
-@pytest.mark.slow
-def test_each_step_is_measured_at_each_size(grown):
     rows = growth_rows()
     assert rows.groupby("species")["step"].agg(list).to_dict() == {36: [*STEPS], 50: [*STEPS]}
     assert (rows[["seconds", "cpu_s", "peak_mb"]] > 0).all(axis=None)
-    assert set(json.loads(grown.read_text())["machine"]) >= {"processor", "cores", "memory_gb"}
-
-
-@pytest.mark.slow
-def test_the_figure_draws_every_measurement(grown):
-    """Two measures of three steps."""
+    assert set(json.loads(path.read_text())["machine"]) >= {"processor", "cores", "memory_gb"}
     drawn = [trace for trace in figure_growth(None).data if trace.x is not None and len(trace.x)]
     assert [list(trace.x) for trace in drawn] == [[36, 50]] * 2 * len(STEPS)
 
 
-@pytest.mark.parametrize("content", [None, "{", '{"schema_version": 1, "rows": [1]}', '{"schema_version": 2, "rows": []}'])
+@pytest.mark.parametrize(
+    "content", [None, "{", '{"schema_version": 1, "rows": [1]}', '{"schema_version": 2, "rows": []}']
+)
 def test_a_missing_or_damaged_file_is_one_line_with_the_command(results, content):
     path = results / "bench" / "growth.json"
     path.parent.mkdir(parents=True)

@@ -106,7 +106,9 @@ def test_a_gpu_that_was_not_there_is_named_with_the_command(measured):
     assert targets_or_how("cuda")["met"].tolist() == ["met", "missed"]
 
 
-@pytest.mark.parametrize("content", ["{", "[]", '{"schema_version": 2, "parts": {"limit": {}}}', '{"schema_version": 1}'])
+@pytest.mark.parametrize(
+    "content", ["{", "[]", '{"schema_version": 2, "parts": {"limit": {}}}', '{"schema_version": 1}']
+)
 def test_a_missing_or_damaged_file_is_one_line(results, content):
     (results / "bench").mkdir(parents=True)
     (results / "bench" / "cpu.json").write_text(content)

@@ -48,16 +48,14 @@
       if (at === steps.length - 1) stop();
     }, PAUSE);
   };
-  const step = (by) => {
+  const step = (by) => () => {
     stop();
     show(at + by);
   };
 
   const list = holder.querySelector("ol");
   const button = (label, onclick) => element("button", { type: "button", onclick }, label);
-  const back = button("Back", () => step(-1));
-  const forth = button("Next", () => step(1));
-  const play = button("Play", toggle);
+  const [back, forth, play] = [button("Back", step(-1)), button("Next", step(1)), button("Play", toggle)];
   const place = element("span", { className: "lead-place" });
   const calm = () => {
     if (still.matches) stop();

@@ -59,15 +59,10 @@
     ui.figure.replaceChildren(option("", "any"), ...Object.keys(state.figures).map((name) => option(name, titleOf(name))));
   };
 
-  const showTable = (runs) => {
-    const row = (run) => {
-      const name = element("button", { type: "button", className: "explorer-link", onclick: () => { state.picked = run; show(); } }, run.name);
-      const facts = Object.keys(COLUMNS).slice(1).map((key) => element("td", {}, String(run[key])));
-      const made = element("tr", {}, element("th", { scope: "row" }, name), ...facts);
-      if (run === state.picked) made.setAttribute("aria-current", "true");
-      return made;
-    };
-    ui.body.replaceChildren(...runs.map(row));
+  const rowOf = (run) => {
+    const name = element("button", { type: "button", className: "explorer-link", onclick: () => { state.picked = run; show(); } }, run.name);
+    const facts = Object.keys(COLUMNS).slice(1).map((key) => element("td", {}, String(run[key])));
+    return element("tr", run === state.picked ? { "aria-current": "true" } : {}, element("th", { scope: "row" }, name), ...facts);
   };
 
   const show = () => {
@@ -82,7 +77,7 @@
       box.querySelector("p").lastChild.textContent = `: ${state.picked.outcome}`;
       box.querySelector("pre").textContent = `${state.picked.command}\n`;
     }
-    showTable(runs);
+    ui.body.replaceChildren(...runs.map(rowOf));
     if (focused) [...ui.body.querySelectorAll("button")].find((one) => one.textContent === focused)?.focus({ preventScroll: true });
   };
 

@@ -5,7 +5,6 @@ Takes about 20 minutes on two cores. Writes `results/bench/<device>.json` after 
 
 from __future__ import annotations
 
-import argparse
 import datetime
 import json
 import os
@@ -17,7 +16,7 @@ from typing import Any
 
 import torch
 
-from pretraining_gain.bench import parts as trained
+from pretraining_gain.bench import parts
 from pretraining_gain.bench.decoding import decoding
 from pretraining_gain.bench.images import Photographs
 from pretraining_gain.bench.loops import machine_for
@@ -30,8 +29,8 @@ from pretraining_gain.errors import InputError
 from pretraining_gain.paths import make_writable, results_root, write_atomically
 from pretraining_gain.revision import revision
 
-PARTS = {"limit": trained.limit, "loaders": trained.loaders, "decoding": decoding, "evaluation": trained.evaluation,
-         "parity": trained.parity, "frozen": trained.frozen, "study": study}  # fmt: skip
+PARTS = {"limit": parts.limit, "loaders": parts.loaders, "decoding": decoding, "evaluation": parts.evaluation,
+         "parity": parts.parity, "frozen": parts.frozen, "study": study}  # fmt: skip
 _SAME = ("commit", "machine", "versions", "images", "scale")
 
 
@@ -48,8 +47,9 @@ def bench(device: str, names: list[str], out: Path, scale: Scale, only_drawn: bo
         if device == "cuda":
             gpu = torch.cuda.get_device_properties(0)
             facts |= {"gpu": gpu.name, "gpu_memory_gb": round(gpu.total_memory / 1e9, 1), "cuda": torch.version.cuda}
-        record: dict[str, Any] = {"schema_version": 1, "device": device, "scale": scale.name, **revision(), "machine": facts}
-        record |= {"date": datetime.date.today().isoformat(), "versions": versions(), "images": found.description}
+        record: dict[str, Any] = {"schema_version": 1, "device": device, "scale": scale.name, **revision()}
+        record |= {"date": datetime.date.today().isoformat(), "machine": facts}
+        record |= {"versions": versions(), "images": found.description}
         before = json.loads(path.read_bytes()) if path.exists() else {}
         kept = all(before.get(name) == record[name] for name in _SAME)
         record |= {name: before[name] if kept else {} for name in ("parts", "failed")}
@@ -65,21 +65,16 @@ def _measure(name: str, given: Given, record: dict[str, Any]) -> None:
     record["parts"].pop(name, None)
     record["failed"].pop(name, None)
     try:
-        found = PARTS[name](given)
+        found = [one for setting in given.scale.settings[name] for one in PARTS[name](given, setting)]
     except (InputError, RuntimeError, OSError) as error:
         record["failed"][name] = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
         print(f"bench: {name} failed: {record['failed'][name]}", file=sys.stderr)
         return
-    comparisons, accuracies = found if isinstance(found, tuple) else (found, [])
-    part = {"comparisons": comparisons, "accuracies": accuracies, "notes": []}
+    part = {
+        "comparisons": [one for one in found if "top1" not in one],
+        "accuracies": [one for one in found if "top1" in one],
+    }
     record["parts"][name] = part | {"wall_time_s": round(time.perf_counter() - started, 1)}
-
-
-def _names(text: str) -> list[str]:
-    names = text.split(",")
-    if wrong := [name for name in names if name not in PARTS]:
-        raise argparse.ArgumentTypeError(f"{wrong[0]!r} is not a part of the benchmark; accepted: {', '.join(PARTS)}")
-    return names
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -87,18 +82,22 @@ def main(arguments: list[str] | None = None) -> int:
     parser = CommandLine("bench", __doc__ or "")
     default = "cuda" if torch.cuda.is_available() else "cpu"
     parser.add_argument("--device", choices=["cpu", "cuda"], default=default, help="default: CUDA if there is one")
-    parser.add_argument("--only", type=_names, default=list(PARTS), metavar="NAME,...", help=f"of {', '.join(PARTS)}")
+    parser.add_argument("--only", default=",".join(PARTS), metavar="NAME,...", help=f"of {', '.join(PARTS)}")
     parser.add_argument("--out", type=Path, help="folder; default: results/bench")
     parser.add_argument("--tiny", action="store_true", help="only show that it works")
     parser.add_argument("--drawn", action="store_true", help="use pictures of the toy world even where photographs are")
     given = parser.parse_args(arguments)
 
     def work() -> None:
+        names = given.only.split(",")
+        if wrong := [name for name in names if name not in PARTS]:
+            raise InputError(f"{wrong[0]!r} is not a part of the benchmark; accepted: {', '.join(PARTS)}")
         if given.tiny and given.out is None:
             raise InputError("--tiny is no measurement; accepted: with --out, away from the results")
         scale = TINY if given.tiny else CUDA if given.device == "cuda" else CPU
-        out = given.out or results_root() / "bench"
-        print(f"The benchmark is in {bench(given.device, given.only, out, scale, given.drawn)}")
+        print(
+            f"The benchmark is in {bench(given.device, names, given.out or results_root() / 'bench', scale, given.drawn)}"
+        )
 
     return answer("bench", work)
 

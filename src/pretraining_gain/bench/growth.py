@@ -17,7 +17,6 @@ import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,40 +40,32 @@ from pretraining_gain.tell.results.tables import write_tables
 DRAWS = 2000
 
 
-@dataclass(frozen=True)
-class Size:
-    """The size of a simulated study: target species, evaluation images per species, seeds, and subset sizes k per pool."""
-
-    species: int = 1000
-    images: int = 50
-    seeds: int = 3
-    ks: int = 5
-
-
-#: What varies, one quantity at a time, up to the paper's size and beyond; the rest stays as in `Size()`.
+#: Target species, evaluation images per species, seeds, and subset sizes k per pool of a simulated study.
+USUAL = {"species": 1000, "images": 50, "seeds": 3, "ks": 5}
+#: What varies, one quantity at a time, up to the paper's size and beyond; the rest stays as usual.
 VALUES = {"species": (36, 200, 1000, 5388), "images": (10, 50, 200), "seeds": (3, 5, 10), "ks": (1, 5, 20)}
 
 
-def simulate(folder: Path, size: Size) -> str:
+def simulate(folder: Path, species: int, images: int, seeds: int, ks: int) -> str:
     """Write a study of this size with its species, records and predictions; return the study file's path."""
     _keep_everything_in(folder)
     content = yaml.safe_load((project_root() / "notebooks" / "studies" / "paper.yml").read_text(encoding="utf-8"))
     most = {"animal": 398, "non_animal": 602, "random": 602}
-    arms = {pool: np.linspace(0, n, size.ks + 1)[1:].astype(int).tolist() for pool, n in most.items()}
-    content |= {"name": "growth", "seeds": list(range(size.seeds)), "arms": arms | {"all": [1000]}}
+    arms = {pool: np.linspace(0, n, ks + 1)[1:].astype(int).tolist() for pool, n in most.items()}
+    content |= {"name": "growth", "seeds": list(range(seeds)), "arms": arms | {"all": [1000]}}
     content |= {"designs": [], "downstreams": content["downstreams"][:2], "representation": "named"}
-    content["downstreams"][0]["images"] |= {"n_classes": size.species, "eval_images_per_class": size.images}
+    content["downstreams"][0]["images"] |= {"n_classes": species, "eval_images_per_class": images}
     path = folder / "growth.yml"
     path.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
-    number = np.arange(size.species)
-    table = pd.DataFrame({"class_id": number, "key": [f"species_{i:05d}" for i in number], "animal": "true"})
-    table["name"], table["category_id"] = table["key"], number
+    number = np.arange(species)
+    keys = [f"species_{i:05d}" for i in number]
+    table = pd.DataFrame({"class_id": number, "key": keys, "name": keys, "category_id": number, "animal": "true"})
     table["represented_by"] = np.where(number % 50, "", "n01440764")
     table["supercategory"] = np.array(SUPERCATEGORIES)[number % len(SUPERCATEGORIES)]
-    table["order"], table["family"] = (np.char.add(name, (number // n).astype(str)) for name, n in (("o", 30), ("f", 6)))
+    for rank, size in (("order", 30), ("family", 6)):
+        table[rank] = [f"{rank}{i // size}" for i in number]
     made = made_table_path("inat2021_animals")
-    make_writable(made.parent)
-    write_atomically(made, table.to_csv(index=False).encode())
+    write_atomically(make_writable(made.parent) / made.name, table.to_csv(index=False).encode())
     study = load_study(str(path))
     for run in [*pretraining_runs(study, str(path)), *finetuning_runs(study, str(path))]:
         _write_run(run)
@@ -88,24 +79,29 @@ def _keep_everything_in(folder: Path) -> None:
 
 def _write_run(run: Run) -> None:
     """Write a record and, for a finetuning, predictions with made-up accuracy, in the form that real runs leave."""
-    rng, n_classes, eval_images = np.random.default_rng([run.seed, run.k]), run.images.n_classes, 0
-    outcome: dict[str, Any] = {"source_class_ids": [] if run.pool == SCRATCH else list(run.subset.class_ids)}
+    rng, eval_images = np.random.default_rng([run.seed, run.k]), 0
+    record: dict[str, Any] = {"source_class_ids": [] if run.pool == SCRATCH else list(run.subset.class_ids)}
     run.folder.mkdir(parents=True, exist_ok=True)
     if run.downstream:
-        labels = np.repeat(np.arange(n_classes), run.images.eval_images_per_class)
+        labels = np.repeat(np.arange(run.images.n_classes), run.images.eval_images_per_class)
         eval_images, right = len(labels), rng.random(len(labels)) < 0.3 + 0.05 * np.log1p(run.k)
-        guesses = np.where(right, labels, (labels + 1) % n_classes)
+        guesses = np.where(right, labels, (labels + 1) % run.images.n_classes)
         rows = pd.DataFrame({"image_id": np.arange(eval_images).astype(str), "label": labels, "prediction": guesses})
         predictions = gzip.compress(rows.to_csv(index=False).encode(), 1, mtime=0)
         run.predictions_path.write_bytes(predictions)
-        outcome |= {"sha256": {"predictions": hashlib.sha256(predictions).hexdigest()}, "eval_content_hash": "e" * 16}
-        outcome |= {"eval_images": eval_images, "top1": float(right.mean())}
-    cost: dict[str, float | None] = dict.fromkeys(("train_wall_time_s", "eval_wall_time_s", "device_time_s", "peak_memory_mb"), 1.0)
-    cost |= {"train_images_seen": 1000, "eval_images_seen": eval_images, "device_peak_memory_mb": None, "starts": 1}
-    record = {"train_images": 1000, "recipe": run.recipe.model_dump(), "history": [{}], "train_content_hash": "a" * 16}
-    record |= {"cost": cost | {"from_cache": None}, "machine": {"device": "simulated", "name": "simulated", "devices": 1}}
+        record |= {"sha256": {"predictions": hashlib.sha256(predictions).hexdigest()}, "eval_content_hash": "e" * 16}
+        record |= {"eval_images": eval_images, "top1": float(right.mean())}
+    cost: dict[str, Any] = {
+        "train_images_seen": 1000,
+        "eval_images_seen": eval_images,
+        "device_peak_memory_mb": None,
+        "starts": 1,
+    }
+    cost |= {name: 1.0 for name in ("train_wall_time_s", "eval_wall_time_s", "device_time_s", "peak_memory_mb")}
+    record |= {"train_images": 1000, "recipe": run.recipe.model_dump(), "history": [{}], "train_content_hash": "a" * 16}
+    record |= {"cost": cost | {"from_cache": None}, "machine": {"device": "cpu", "name": "simulated", "devices": 1}}
     record |= {"provenance": {"commit": "0" * 40, "changed": False, "config_hash": run.plan.config_hash}}
-    run.record_path.write_text(json.dumps(record | outcome), encoding="utf-8")
+    run.record_path.write_text(json.dumps(record), encoding="utf-8")
 
 
 def draw_figures(study: str) -> None:
@@ -134,17 +130,17 @@ def measure(step: str, study: str) -> dict[str, float]:
 
 
 def grow(values: dict[str, tuple[int, ...]], out: Path, **usual: int) -> None:
-    """Measure every step at every size and write the rows; `usual` replaces fields of `Size()` that do not vary."""
+    """Measure every step at every size and write the rows; `usual` replaces entries of `USUAL`."""
     rows: list[dict[str, Any]] = []
-    measured: dict[Size, list[dict[str, Any]]] = {}
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), max_tasks_per_child=1) as fresh:
-        for varied, size in [(name, replace(Size(**usual), **{name: n})) for name, some in values.items() for n in some]:
-            if size not in measured:
+        for varied, size in [(name, USUAL | usual | {name: n}) for name, some in values.items() for n in some]:
+            known = [row for row in rows if size.items() <= row.items()][: len(STEPS)]
+            if not known:
                 print(f"{size} …", flush=True)
                 with tempfile.TemporaryDirectory(prefix="growth-") as folder:
-                    study = fresh.submit(simulate, Path(folder), size).result()
-                    measured[size] = [{"step": step} | fresh.submit(measure, step, study).result() for step in STEPS]
-            rows += [{"varied": varied, **asdict(size), **row} for row in measured[size]]
+                    study = fresh.submit(simulate, Path(folder), **size).result()
+                    known = [size | {"step": step} | fresh.submit(measure, step, study).result() for step in STEPS]
+            rows += [row | {"varied": varied} for row in known]
     content = {"schema_version": 2, "machine": this_computer(), "repetitions": 1, **revision(), "rows": rows}
     write_atomically(out, (json.dumps(content, indent=1) + "\n").encode())
     print(out)

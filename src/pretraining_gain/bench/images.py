@@ -5,31 +5,30 @@ Photographs of Caltech-101's animals where the data root has them, otherwise pic
 
 from __future__ import annotations
 
-import json
 import shutil
-import zipfile
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import torch
 from PIL import Image
+from tqdm import tqdm
 
 from pretraining_gain.bench.measure import n_cores
 from pretraining_gain.compute.images.folder import list_images, load_files
-from pretraining_gain.compute.images.packs import INDEX, load_packs, pack_path
+from pretraining_gain.compute.images.packs import load_packs, pack_path
 from pretraining_gain.compute.pipeline import ImageSet
 from pretraining_gain.datasets import toy
 from pretraining_gain.errors import InputError
-from pretraining_gain.paths import cache_root, data_root, make_writable, prepared_root
+from pretraining_gain.paths import cache_root, data_root, make_writable, prepared_root, write_atomically
 from pretraining_gain.plan.parts import Images
 from pretraining_gain.plan.taxonomy import load_class_table
-from pretraining_gain.prepare import encode
+from pretraining_gain.prepare import Part, make_pack
 
 _DRAWN_PX = (300, 225)
+_TOY = Images(dataset="toy", class_table="toy_animals", n_classes=24, train_images_per_class=1, eval_images_per_class=0,
+              options={"gap": 0.5})  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -53,29 +52,20 @@ class Task:
 
     def packed(self, split: str, size_px: int, afresh: bool = False) -> ImageSet:
         """Return the images on disk, as our runs hold large ones; `afresh` prepares them from the files again."""
+        name, classes, part = self.folder.name, self._classes(split), Part(_TOY, split, size_px)
         if afresh:
-            shutil.rmtree(prepared_root() / "bench", ignore_errors=True)
-        classes = self._classes(split)
+            shutil.rmtree(prepared_root() / name, ignore_errors=True)
         with ThreadPoolExecutor(n_cores()) as pool:
             for folder in classes:
-                path = pack_path("bench", split, size_px, folder.name)
+                path = pack_path(name, split, size_px, folder.name)
                 if not path.exists():
-                    make_writable(path.parent)
-                    _write_pack(path, sorted(folder.iterdir()), size_px, pool)
-        return load_packs("bench", split, size_px, [folder.name for folder in classes], limit=10**9)
+                    files = [(file.name, file) for file in sorted(folder.iterdir())]
+                    pack = make_pack(part, files, {}, pool, tqdm(disable=True))
+                    write_atomically(make_writable(path.parent) / path.name, pack)
+        return load_packs(name, split, size_px, [folder.name for folder in classes], limit=10**9)
 
     def _classes(self, split: str) -> list[Path]:
         return sorted((self.folder / split).iterdir())
-
-
-def _write_pack(path: Path, files: list[Path], size_px: int, pool: ThreadPoolExecutor) -> None:
-    """Write the prepared form of one class, as `pretraining_gain.prepare` does."""
-    listed = []
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as pack:
-        for number, (content, sha256) in enumerate(pool.map(partial(encode, size_px=size_px), files)):
-            pack.writestr(zipfile.ZipInfo(f"{number:05d}.jpg"), content)
-            listed.append([f"{number:05d}.jpg", files[number].name, sha256])
-        pack.writestr(zipfile.ZipInfo(INDEX), json.dumps({"images": listed, "skipped": []}))
 
 
 @dataclass(frozen=True)
@@ -98,9 +88,10 @@ class Photographs:
             what = "pictures of the toy world, drawn and saved as JPEG, as no Caltech-101 was found"
             classes = _drawn(scratch / "drawn", drawn_per_class)
         found = cls(sorted(classes, key=len, reverse=True), "", scratch)
-        sizes = pd.DataFrame([Image.open(path).size for path in found.files(200)]).median().astype(int)
-        kilobytes = pd.Series([path.stat().st_size for path in found.files(200)]).median() / 1000
-        return cls(found.classes, f"{what}, in the median {sizes[0]}x{sizes[1]} pixels and {kilobytes:.0f} kB", scratch)
+        shown = found.files(200)
+        width, height = np.median([Image.open(path).size for path in shown], axis=0).astype(int)
+        kilobytes = np.median([path.stat().st_size for path in shown]) / 1000
+        return replace(found, description=f"{what}, in the median {width}x{height} pixels and {kilobytes:.0f} kB")
 
     def files(self, n: int) -> list[Path]:
         """Return `n` files spread over all classes."""
@@ -125,10 +116,7 @@ class Photographs:
 
 def _drawn(root: Path, per_class: int) -> list[list[Path]]:
     """Draw animals of the toy world and save them as JPEG files of quality 90."""
-    images = Images(
-        dataset="toy", class_table="toy_animals", n_classes=24, train_images_per_class=per_class,
-        eval_images_per_class=0, options={"gap": 0.5},
-    )  # fmt: skip
+    images = _TOY.model_copy(update={"train_images_per_class": per_class})
     classes = []
     for row in load_class_table("toy_animals").to_dict("records"):
         paths = [root / row["key"] / f"{number:04d}.jpg" for number in range(per_class)]

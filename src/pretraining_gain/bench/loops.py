@@ -30,19 +30,13 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class NoCheckpoint(Checkpoint):
-    """A checkpoint that is never due, written or read."""
+    """A checkpoint that is never written."""
 
     def __init__(self) -> None:
         super().__init__(Path("unkept.pt"), "bench", every_s=1e9)
 
-    def is_due(self) -> bool:
-        return False
-
     def write(self, state: dict[str, Any]) -> None:
-        pass
-
-    def read(self) -> None:
-        self.starts = 1
+        """Keep nothing."""
 
 
 def machine_for(device: str, precision: str = "auto") -> Machine:
@@ -72,31 +66,34 @@ class Training:
         """Decode or prepare the files, train, and return top-1 on the held-out files; NaN if none are evaluated."""
         machine, recipe = machine_for(self.device, precision), self.recipe
         data = self.task.load("train", recipe.resize_px, afresh=True)
-        model = self._network(seed)
-        model, _ = train(model, data, recipe, seed=seed, machine=machine, checkpoint=NoCheckpoint())
-        if not self.is_evaluated:
-            return float("nan")
-        return evaluate(model, self.task.load("val", recipe.resize_px), recipe, machine).top1
+        model, _ = train(self._network(seed), data, recipe, seed=seed, machine=machine, checkpoint=NoCheckpoint())
+        held_out = self.task.load("val", recipe.resize_px) if self.is_evaluated else None
+        return evaluate(model, held_out, recipe, machine).top1 if held_out is not None else float("nan")
 
-    def plain(self, seed: int = 0, *, workers: int, loader: Callable[..., Any] | None = None, amp: bool = False) -> float:
+    def plain(
+        self, seed: int = 0, *, workers: int, loader: Callable[..., Any] | None = None, amp: bool = False
+    ) -> float:
         """Train by the plain loop and return top-1 on the held-out files; NaN if none are evaluated."""
         torch.manual_seed(seed)
-        make = loader or torchvision_loader
+        make, recipe, device = loader or torchvision_loader, self.recipe, self.device
         with torch_defaults():
-            model = self._network(seed).to(self.device, memory_format=torch.contiguous_format)  # type: ignore[call-overload]
-            if self.recipe.freeze_backbone:
+            model = self._network(seed).to(device, memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+            if recipe.freeze_backbone:
                 freeze_backbone(model)
-            batches = make(self.task.folder / "train", self.recipe, workers, self.device, True)
-            plain_train(model, batches, self.recipe, self.device, amp)
+            plain_train(model, make(self.task.folder / "train", recipe, workers, device, True), recipe, device, amp)
             if not self.is_evaluated:
                 return float("nan")
-            return plain_top1(model, make(self.task.folder / "val", self.recipe, workers, self.device, False), self.device, amp)
+            return plain_top1(model, make(self.task.folder / "val", recipe, workers, device, False), device, amp)
 
     def _network(self, seed: int) -> nn.Module:
         model = build_model(self.backbone, self.n_classes, seed)
         if self.start:
             load_backbone(model, self.start, "the benchmark's pretraining")
         return model
+
+
+def _reading(workers: int, device: str) -> dict[str, Any]:
+    return {"num_workers": workers, "pin_memory": device == "cuda", "persistent_workers": workers > 0}
 
 
 def torchvision_loader(folder: Path, recipe: Recipe, workers: int, device: str, training: bool) -> DataLoader:
@@ -107,24 +104,20 @@ def torchvision_loader(folder: Path, recipe: Recipe, workers: int, device: str, 
     crop = [transforms.RandomResizedCrop(size_px, scale=(recipe.crop_scale_min, 1.0)), *flip]
     center = [transforms.Resize(recipe.resize_px), transforms.CenterCrop(size_px)]
     steps = [*(crop if training else center), transforms.ToTensor(), transforms.Normalize(MEAN, STD)]
-    return DataLoader(
-        datasets.ImageFolder(str(folder), transforms.Compose(steps)), recipe.batch_size, shuffle=training, num_workers=workers,
-        pin_memory=device == "cuda", persistent_workers=workers > 0,
-    )  # fmt: skip
+    images = datasets.ImageFolder(str(folder), transforms.Compose(steps))
+    return DataLoader(images, recipe.batch_size, shuffle=training, **_reading(workers, device))
 
 
 def timm_loader(folder: Path, recipe: Recipe, workers: int, device: str, training: bool) -> Any:
     """Return batches of `folder` as timm makes them, with the same augmentation."""
     from timm.data import create_dataset, create_loader
 
-    size_px = recipe.image_size_px
-    return create_loader(
-        create_dataset("", root=str(folder), is_training=training), (3, size_px, size_px), recipe.batch_size,
-        is_training=training, use_prefetcher=device == "cuda", scale=(recipe.crop_scale_min, 1.0),
-        ratio=(3 / 4, 4 / 3), hflip=0.5 if recipe.flip else 0.0, color_jitter=None, interpolation="bilinear",  # type: ignore[arg-type]
-        mean=MEAN, std=STD, num_workers=workers, crop_pct=size_px / recipe.resize_px, pin_memory=device == "cuda",
-        device=torch.device(device), persistent_workers=workers > 0,
-    )  # fmt: skip
+    size_px, images = recipe.image_size_px, create_dataset("", root=str(folder), is_training=training)
+    options = _reading(workers, device)
+    options |= {"scale": (recipe.crop_scale_min, 1.0), "ratio": (3 / 4, 4 / 3), "hflip": 0.5 if recipe.flip else 0.0}
+    options |= {"color_jitter": None, "interpolation": "bilinear", "mean": MEAN, "std": STD}
+    options |= {"is_training": training, "use_prefetcher": device == "cuda", "crop_pct": size_px / recipe.resize_px}
+    return create_loader(images, (3, size_px, size_px), recipe.batch_size, device=torch.device(device), **options)
 
 
 def plain_train(model: nn.Module, loader: Any, recipe: Recipe, device: str, amp: bool) -> None:

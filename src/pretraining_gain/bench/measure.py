@@ -1,4 +1,4 @@
-"""Compare contestants in interleaved rounds, so that machine noise affects all of them alike, and pair ratios within rounds.
+"""Compare contestants in interleaved rounds, so that machine noise affects all of them alike; pair ratios within rounds.
 
 Results are plain dictionaries in the form of `results/bench/<device>.json`, which `tell.software.performance` reads.
 """
@@ -12,10 +12,9 @@ import pstats
 import statistics
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +24,9 @@ from scipy.special import stdtrit
 from pretraining_gain.errors import InputError
 
 _PROFILE_LINES = 12
-#: Packages whose version may change a result.
-PACKAGES = (
-    "torch", "torchvision", "accelerate", "numpy", "pillow", "simplejpeg", "timm", "opencv-python-headless", "pyvips",
-    "scipy", "pandas", "plotly", "snakemake", "jupyter-book",
-)  # fmt: skip
+_PACKAGES = (
+    "torch torchvision accelerate numpy pillow simplejpeg timm opencv-python-headless scipy pandas plotly snakemake"
+)
 
 
 @dataclass(frozen=True)
@@ -52,49 +49,49 @@ class Effort:
     synchronize: Callable[[], object] = lambda: None
 
 
+Aim = tuple[str, str, float]
+
+
 def compare(
-    name: str,
-    setting: str,
-    contestants: Sequence[Contestant],
-    reference: str,
-    effort: Effort,
-    *,
-    aims: Sequence[tuple[str, str, float]] = (),
-    unit: str = "images",
-    absent: Mapping[str, str] | None = None,
-    notes: Sequence[str] = (),
+    name: str, setting: str, contestants: list[Contestant], reference: str, effort: Effort, *aims: Aim, **facts: Any
 ) -> dict[str, Any]:
     """Time the contestants in turns, in an order that shifts by one each round; profile those of a missed aim.
 
-    An aim is (contestant, reference, how many times as fast in the median). Raise `InputError` for fewer than two rounds.
+    An aim is (contestant, reference, how many times as fast in the median); `facts` are `unit`, `absent` and `notes`.
+    Raise `InputError` for fewer than two rounds.
     """
     if effort.rounds < 2:
         raise InputError(f"rounds={effort.rounds}; accepted: 2 or more, as one repetition gives no ratio")
     started, done, slowest = time.perf_counter(), 0, 0.0
-    for contestant in contestants if effort.warm_up else ():
-        timed(contestant, effort.synchronize)
-    seconds: dict[str, list[float]] = {contestant.name: [] for contestant in contestants}
+    for one in contestants if effort.warm_up else ():
+        timed(one, effort.synchronize)
+    seconds: dict[str, list[float]] = {one.name: [] for one in contestants}
     while done < 2 or (done < effort.rounds and time.perf_counter() - started + slowest < effort.budget_s):
         begun, turn = time.perf_counter(), done % len(contestants)
-        for contestant in [*contestants[turn:], *contestants[:turn]]:
-            seconds[contestant.name].append(timed(contestant, effort.synchronize))
+        for one in [*contestants[turn:], *contestants[:turn]]:
+            seconds[one.name].append(timed(one, effort.synchronize))
         done, slowest = done + 1, max(slowest, time.perf_counter() - begun)
     print(f"bench: {name}, {setting}: {done} rounds, {time.perf_counter() - started:.0f} s", file=sys.stderr)
     speeds = {one.name: [one.items / second for second in seconds[one.name]] for one in contestants}
-    outcomes = [
-        {"contestant": one.name, "items": one.items, "seconds": seconds[one.name], "items_per_s": spread(speeds[one.name])}
-        | {"ratio": paired_ratio(speeds[one.name], speeds[reference])}
+
+    def ratio(own: str, other: str) -> dict[str, float]:
+        return _spread([a / b for a, b in zip(speeds[own], speeds[other], strict=True)])
+
+    found = {"name": name, "setting": setting, "unit": "images", "reference": reference, "rounds": done}
+    found["outcomes"] = [
+        {"contestant": one.name, "items": one.items, "seconds": seconds[one.name]}
+        | {"items_per_s": _spread(speeds[one.name]), "ratio": ratio(one.name, reference)}
         for one in contestants
     ]
-    targets = [
-        {"contestant": own, "reference": other, "at_least": at_least, "ratio": ratio, "met": ratio["median"] >= at_least}
+    found["targets"] = targets = [
+        {"contestant": own, "reference": other, "at_least": at_least, "ratio": reached}
+        | {"met": reached["median"] >= at_least}
         for own, other, at_least in aims
-        if {own, other} <= speeds.keys() and (ratio := paired_ratio(speeds[own], speeds[other]))
+        if {own, other} <= speeds.keys() and (reached := ratio(own, other))
     ]
     missed = {one for target in targets if not target["met"] for one in (target["contestant"], target["reference"])}
-    found = {"name": name, "setting": setting, "unit": unit, "reference": reference, "rounds": done, "outcomes": outcomes}
     profiles = {one.name: profile(one) for one in contestants if one.name in missed}
-    return found | {"targets": targets, "absent": dict(absent or {}), "notes": list(notes), "profiles": profiles}
+    return found | {"absent": {}, "notes": [], "profiles": profiles} | facts
 
 
 def timed(contestant: Contestant, synchronize: Callable[[], object]) -> float:
@@ -107,13 +104,7 @@ def timed(contestant: Contestant, synchronize: Callable[[], object]) -> float:
     return time.perf_counter() - started
 
 
-def paired_ratio(speeds: Sequence[float], reference: Sequence[float]) -> dict[str, float]:
-    """Return the spread over rounds of the ratio within each round."""
-    return spread([own / other for own, other in zip(speeds, reference, strict=True)])
-
-
-def spread(values: Sequence[float]) -> dict[str, float]:
-    """Return median, smallest and largest of two or more values."""
+def _spread(values: Sequence[float]) -> dict[str, float]:
     return {"median": statistics.median(values), "low": min(values), "high": max(values)}
 
 
@@ -130,11 +121,16 @@ def profile(contestant: Contestant) -> list[dict[str, Any]]:
     contestant.prepare()
     measured = cProfile.Profile()
     measured.runcall(contestant.work)
-    entries = sorted(pstats.Stats(measured).stats.items(),  # type: ignore[attr-defined]
-                     key=lambda item: -item[1][2])
-    whole = sum(entry[2] for _, entry in entries) or 1e-9
-    named = [(name if file == "~" else f"{Path(file).name}:{line} {name}", entry[2]) for (file, line, name), entry in entries]
-    return [{"what": what, "share": seconds / whole, "seconds": seconds} for what, seconds in named[:_PROFILE_LINES]]
+    entries = [(entry[2], place) for place, entry in pstats.Stats(measured).stats.items()]  # type: ignore[attr-defined]
+    whole = sum(seconds for seconds, _ in entries) or 1e-9
+    return [
+        {
+            "what": name if file == "~" else f"{Path(file).name}:{line} {name}",
+            "share": seconds / whole,
+            "seconds": seconds,
+        }
+        for seconds, (file, line, name) in sorted(entries, reverse=True)[:_PROFILE_LINES]
+    ]
 
 
 def n_cores() -> int:
@@ -147,15 +143,12 @@ def this_computer() -> dict[str, Any]:
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    facts = {"processor": names[0] if names else platform.processor() or platform.machine(), "cores": n_cores()}
-    facts |= {"memory_gb": round(psutil.virtual_memory().total / 1e9, 1), "system": f"{platform.system()} {platform.machine()}"}
-    return facts | {"python": platform.python_version()}
+    processor = names[0] if names else platform.processor() or platform.machine()
+    facts = {"processor": processor, "cores": n_cores(), "memory_gb": round(psutil.virtual_memory().total / 1e9, 1)}
+    return facts | {"system": f"{platform.system()} {platform.machine()}", "python": platform.python_version()}
 
 
 def versions() -> dict[str, str]:
-    """Return the version of each of `PACKAGES` that is installed."""
-    found = {}
-    for name in PACKAGES:
-        with suppress(PackageNotFoundError):
-            found[name] = version(name)
-    return found
+    """Return the version of each package that may change a result, where it is installed."""
+    installed = {one.metadata["Name"].lower(): one.version for one in distributions()}
+    return {name: installed[name] for name in _PACKAGES.split() if name in installed}

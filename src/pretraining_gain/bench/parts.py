@@ -1,4 +1,4 @@
-"""The parts of the benchmark that train and evaluate: limit, loaders, evaluation, parity and frozen backbone."""
+"""Compare one setting in each part that trains and evaluates: limit, loaders, evaluation, parity and frozen backbone."""
 
 from __future__ import annotations
 
@@ -6,26 +6,32 @@ import statistics
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from importlib.util import find_spec
 from typing import Any
 
 import torch
 from torch.nn import functional as F
 
 from pretraining_gain.bench import loops
-from pretraining_gain.bench.images import Photographs, Task, tiled
+from pretraining_gain.bench.images import Photographs, tiled
 from pretraining_gain.bench.loops import NoCheckpoint, Training
-from pretraining_gain.bench.measure import Contestant, Effort, compare, n_cores, paired_difference
+from pretraining_gain.bench.measure import Aim, Contestant, Effort, compare, n_cores, paired_difference
 from pretraining_gain.bench.scale import Scale, Setting
 from pretraining_gain.compute.evaluation import evaluate
 from pretraining_gain.compute.machine import Machine, cpu_has_bf16
 from pretraining_gain.compute.models import build_model
 from pretraining_gain.compute.pipeline import training_batches
 from pretraining_gain.compute.training import build_optimizer, train
+from pretraining_gain.plan.recipes import Recipe
 
-Comparison = dict[str, Any]
+#: Comparisons of speed, and comparisons of top-1, which have the field `top1`.
+Found = list[dict[str, Any]]
 OURS, TORCHVISION, TIMM, LIMIT = "ours", "torchvision loop", "timm loader", "one batch in memory"
-CACHED, EXACT, FROZEN, VIEWS = "ours, decoded before", "ours, every epoch anew", "plain loop, frozen", "ours, features of views"
+CACHED, EXACT, FROZEN, VIEWS = (
+    "ours, decoded before",
+    "ours, every epoch anew",
+    "plain loop, frozen",
+    "ours, features of views",
+)
 N_CLASSES, N_EVAL, N_VIEWS = 8, 20, 2
 #: By image size in pixels, how many times as fast as torchvision's loop ours should be.
 _END_TO_END = {32: 1.5, 64: 1.3, 224: 1.0}
@@ -53,12 +59,8 @@ class Given:
         return [0] if self.scale.name == "tiny" else sorted({0, 1, 2, n_cores()})
 
 
-def limit(given: Given) -> list[Comparison]:
+def limit(given: Given, setting: Setting) -> Found:
     """Compare our training epoch with the same steps on one batch that already lies on the device."""
-    return [_limit(setting, given) for setting in given.scale.limits]
-
-
-def _limit(setting: Setting, given: Given) -> Comparison:
     recipe, few = setting.recipe(), given.photographs.task(min(setting.images, 20 * N_CLASSES), N_CLASSES)
     data = few.load("train", recipe.resize_px)
     data = data if setting.is_large else tiled(data, setting.images)
@@ -89,37 +91,29 @@ def _limit(setting: Setting, given: Given) -> Comparison:
     def epoch() -> None:
         train(held["model"], data, recipe, seed=0, machine=machine, checkpoint=NoCheckpoint())
 
-    items = n_batches * recipe.batch_size
+    items, what = n_batches * recipe.batch_size, "prepared JPEGs" if setting.is_large else "uint8 in memory"
     contestants = [Contestant(LIMIT, steps, items, prepare_steps), Contestant(OURS, epoch, items, build)]
-    what = "prepared JPEGs" if setting.is_large else "uint8 in memory"
     notes = [f"batch {recipe.batch_size}, {n_batches} batches; images are {what}"]
     effort = replace(given.effort, rounds=2 * given.scale.rounds)
-    return compare("limit", str(setting), contestants, LIMIT, effort, aims=[(OURS, LIMIT, 0.97)], notes=notes)
+    return [compare("limit", str(setting), contestants, LIMIT, effort, (OURS, LIMIT, 0.97), notes=notes)]
 
 
-def loaders(given: Given) -> list[Comparison]:
-    """Compare trainings from JPEG files on disk: ours, torchvision's loop and timm's loader, at their best worker counts."""
-    return [_loaders(setting, given) for setting in given.scale.loaders]
-
-
-def _loaders(setting: Setting, given: Given) -> Comparison:
+def loaders(given: Given, setting: Setting) -> Found:
+    """Compare trainings from JPEG files: ours, torchvision's loop and timm's loader, at their best worker counts."""
     recipe, task = setting.recipe(), given.photographs.task(setting.images, N_CLASSES)
     training = Training(task, setting.backbone, N_CLASSES, recipe, given.device)
     items = recipe.epochs * setting.images // recipe.batch_size * recipe.batch_size
-    contestants, absent = [Contestant(OURS, training.ours, items)], {}
+    contestants = [Contestant(OURS, training.ours, items)]
     notes = [f"{setting.images} files, {recipe.epochs} epochs, batch {recipe.batch_size}, network built in all"]
-    for name, package, make in ((TORCHVISION, "torchvision", loops.torchvision_loader), (TIMM, "timm", loops.timm_loader)):
-        if find_spec(package) is None:
-            absent[name] = f"{package} is not installed"
-            continue
+    for name, make in ((TORCHVISION, loops.torchvision_loader), (TIMM, loops.timm_loader)):
         workers = _best_workers(training, given, loader=make)
         notes.append(f"{name}: {workers} workers were the fastest of {given.worker_counts}")
         work = partial(training.plain, workers=workers, loader=make)
         contestants.append(Contestant(name, work, items))
         if given.device == "cuda":
             contestants.append(Contestant(f"{name}, bf16", partial(work, amp=True), items))
-    aims = [(OURS, TORCHVISION, _END_TO_END.get(setting.image_size_px, 1.0)), (OURS, TIMM, 1.0)]
-    return compare("loaders", str(setting), contestants, TORCHVISION, given.effort, aims=aims, absent=absent, notes=notes)
+    aims = (OURS, TORCHVISION, _END_TO_END[setting.image_size_px]), (OURS, TIMM, 1.0)
+    return [compare("loaders", str(setting), contestants, TORCHVISION, given.effort, *aims, notes=notes)]
 
 
 def _best_workers(training: Training, given: Given, **chosen: Any) -> int:
@@ -127,12 +121,8 @@ def _best_workers(training: Training, given: Given, **chosen: Any) -> int:
     return loops.best_workers(lambda count: once.plain(workers=count, **chosen), given.worker_counts)
 
 
-def evaluation(given: Given) -> list[Comparison]:
+def evaluation(given: Given, setting: Setting) -> Found:
     """Compare evaluations from JPEG files on disk: torchvision's loop, and ours with and without images decoded before."""
-    return [_evaluation(setting, given) for setting in given.scale.evaluations]
-
-
-def _evaluation(setting: Setting, given: Given) -> Comparison:
     recipe, task = setting.recipe(), given.photographs.task(setting.images, N_CLASSES)
     model = build_model(setting.backbone, N_CLASSES, seed=0).to(given.device)
     plain = build_model(setting.backbone, N_CLASSES, seed=0).to(given.device, memory_format=torch.contiguous_format)  # type: ignore[call-overload]
@@ -149,76 +139,73 @@ def _evaluation(setting: Setting, given: Given) -> Comparison:
     ways = {TORCHVISION: partial(theirs, workers), OURS: partial(ours, True), CACHED: partial(ours, False)}
     contestants = [Contestant(name, work, setting.images) for name, work in ways.items()]
     notes = [f"{setting.images} files, {TORCHVISION}: {workers} workers were the fastest of {given.worker_counts}"]
-    return compare("evaluation", str(setting), contestants, TORCHVISION, given.effort, aims=[(OURS, TORCHVISION, 1.0)], notes=notes)
+    aim = (OURS, TORCHVISION, 1.0)
+    return [compare("evaluation", str(setting), contestants, TORCHVISION, given.effort, aim, notes=notes)]
 
 
-def parity(given: Given) -> tuple[list[Comparison], list[Comparison]]:
+def parity(given: Given, setting: Setting) -> Found:
     """Compare speed and top-1 of one recipe through torchvision's loop and through ours, one round per seed."""
-    found = []
-    for setting in given.scale.parity:
-        task = given.photographs.task(setting.images, given.scale.classes, N_EVAL)
-        recipe = setting.recipe(crop_scale_min=0.5, lr=0.05)
-        training = Training(task, setting.backbone, given.scale.classes, recipe, given.device, is_evaluated=True)
-        workers = _best_workers(training, given)
-        ways: dict[str, Callable[[int], float]] = {TORCHVISION: partial(training.plain, workers=workers), OURS: training.ours}
-        other = "fp32" if given.machine.precision == "bf16" else "bf16"
-        if other == "fp32" or (given.device == "cpu" and cpu_has_bf16()):
-            ways[f"{OURS}, {other}"] = partial(training.ours, precision=other)
-        notes = [f"a round is a seed, training and evaluation from files; {TORCHVISION}: {workers} workers"]
-        found.append(_over_seeds("parity", setting, given, task, ways, (OURS, TORCHVISION, 1.0), notes))
-    return [speeds for speeds, _ in found], [top1 for _, top1 in found]
+    recipe = setting.recipe(crop_scale_min=0.5, lr=0.05)
+    training = _on_held_out(given, setting, recipe)
+    ways: dict[str, Callable[..., float]] = {TORCHVISION: training.plain, OURS: training.ours}
+    other = "fp32" if given.machine.precision == "bf16" else "bf16"
+    if other == "fp32" or cpu_has_bf16():
+        ways[f"{OURS}, {other}"] = partial(training.ours, precision=other)
+    return _over_seeds("parity", given, setting, training, ways, (OURS, TORCHVISION, 1.0))
 
 
-def frozen(given: Given) -> tuple[list[Comparison], list[Comparison]]:
-    """Compare the frozen recipe in the plain loop, in ours with every epoch anew, and in ours on features of a few views."""
-    found = []
-    for setting in given.scale.frozen:
-        n_classes, exact = given.scale.classes, setting.recipe("finetune_imagenet", crop_scale_min=0.5)
-        task = given.photographs.task(setting.images, n_classes, N_EVAL)
-        start = _pretrained(setting, given)
-        training = Training(task, setting.backbone, n_classes, exact, given.device, is_evaluated=True, start=start)
-        views = replace(training, recipe=exact.model_copy(update={"frozen_views": N_VIEWS}))
-        workers = _best_workers(training, given)
-        ways: dict[str, Callable[[int], float]]
-        ways = {FROZEN: partial(training.plain, workers=workers), EXACT: training.ours, VIEWS: views.ours}
-        notes = [f"a round is a seed, from files; {FROZEN}: {workers} workers; {VIEWS}: {N_VIEWS} views per image"]
-        found.append(_over_seeds("frozen", setting, given, task, ways, (VIEWS, FROZEN, 10.0), notes))
-    return [speeds for speeds, _ in found], [top1 for _, top1 in found]
+def frozen(given: Given, setting: Setting) -> Found:
+    """Compare the frozen recipe in the plain loop, in ours with every epoch anew, and in ours on features of a few views.
 
-
-def _pretrained(setting: Setting, given: Given) -> dict[str, torch.Tensor]:
-    """Return weights after a short pretraining on classes that the task does not have."""
+    All start from one short pretraining on classes that the task does not have.
+    """
     n_classes, epochs = given.scale.classes, given.scale.pretrain_epochs
-    recipe = setting.recipe(crop_scale_min=0.5, epochs=epochs, lr_step_epochs=max(1, epochs // 3), lr=0.05)
-    data = given.photographs.task(setting.images, n_classes, skip=n_classes).load("train", recipe.resize_px)
-    machine, model = loops.machine_for(given.device, given.machine.precision), build_model(setting.backbone, n_classes, seed=0)
-    model, _ = train(model, data, recipe, seed=0, machine=machine, checkpoint=NoCheckpoint())
-    return {name: tensor.cpu() for name, tensor in model.state_dict().items()}
+    before = setting.recipe(crop_scale_min=0.5, epochs=epochs, lr_step_epochs=max(1, epochs // 3), lr=0.05)
+    data = given.photographs.task(setting.images, n_classes, skip=n_classes).load("train", before.resize_px)
+    machine, model = (
+        loops.machine_for(given.device, given.machine.precision),
+        build_model(setting.backbone, n_classes, seed=0),
+    )
+    model, _ = train(model, data, before, seed=0, machine=machine, checkpoint=NoCheckpoint())
+    start = {name: tensor.cpu() for name, tensor in model.state_dict().items()}
+
+    recipe = setting.recipe("finetune_imagenet", crop_scale_min=0.5)
+    exact = _on_held_out(given, setting, recipe, start)
+    views = replace(exact, recipe=recipe.model_copy(update={"frozen_views": N_VIEWS}))
+    ways: dict[str, Callable[..., float]] = {FROZEN: exact.plain, EXACT: exact.ours, VIEWS: views.ours}
+    return _over_seeds("frozen", given, setting, exact, ways, (VIEWS, FROZEN, 10.0))
+
+
+def _on_held_out(
+    given: Given, setting: Setting, recipe: Recipe, start: dict[str, torch.Tensor] | None = None
+) -> Training:
+    """Return a training that ends with an evaluation of held-out images."""
+    task = given.photographs.task(setting.images, given.scale.classes, N_EVAL)
+    return Training(task, setting.backbone, given.scale.classes, recipe, given.device, is_evaluated=True, start=start)
 
 
 def _over_seeds(
-    name: str,
-    setting: Setting,
-    given: Given,
-    task: Task,
-    ways: dict[str, Callable[[int], float]],
-    aim: tuple[str, str, float],
-    notes: list[str],
-) -> tuple[Comparison, Comparison]:
-    """Train each way with each seed, interleaved; return the comparison of speeds and that of top-1, paired by seed."""
-    seeds = range(given.scale.seeds)
+    name: str, given: Given, setting: Setting, training: Training, ways: dict[str, Callable[..., float]], aim: Aim
+) -> Found:
+    """Train each way with each seed, interleaved; return the comparison of speeds and that of top-1, paired by seed.
+
+    The reference is a plain loop, which gets its best number of workers.
+    """
+    seeds, reference, workers = range(given.scale.seeds), aim[1], _best_workers(training, given)
+    ways = ways | {reference: partial(ways[reference], workers=workers)}
     top1: dict[str, list[float]] = {way: [] for way in ways}
-    n_images = len(list((task.folder / "val").glob("*/*")))
+    n_images = len(list((training.task.folder / "val").glob("*/*")))
 
     def next_seed(way: str) -> None:
         top1[way].append(ways[way](len(top1[way]) % len(seeds)))  # a profile asks once more
 
     where = f"{setting}, {given.scale.classes} classes, {setting.images} images, {setting.epochs} epochs"
     contestants = [Contestant(way, partial(next_seed, way), setting.images * setting.epochs + n_images) for way in ways]
-    effort, reference = replace(given.effort, rounds=len(seeds), budget_s=1e9, warm_up=False), aim[1]
-    speeds = compare(name, where, contestants, reference, effort, aims=[aim], notes=notes)
+    effort = replace(given.effort, rounds=len(seeds), budget_s=1e9, warm_up=False)
+    notes = [f"a round is a seed, training and evaluation from files; {reference}: {workers} workers"]
+    speeds = compare(name, where, contestants, reference, effort, aim, notes=notes)
     top1 = {way: values[: len(seeds)] for way, values in top1.items()}
-    accuracy = {"name": name, "setting": where, "reference": reference, "seeds": [*seeds], "images": n_images, "top1": top1}
-    accuracy["seed_sd"] = {way: statistics.stdev(values) for way, values in top1.items()}
+    accuracy = {"name": name, "setting": where, "reference": reference, "seeds": [*seeds], "images": n_images}
+    accuracy |= {"top1": top1, "seed_sd": {way: statistics.stdev(values) for way, values in top1.items()}}
     accuracy["differences"] = {way: paired_difference(top1[way], top1[reference]) for way in ways if way != reference}
-    return speeds, accuracy
+    return [speeds, accuracy]

@@ -13,11 +13,10 @@ from pretraining_gain.errors import InputError
 from pretraining_gain.paths import data_root, make_writable, prepared_root, public, results_root, write_atomically
 from pretraining_gain.plan.parameters import Parameters
 from pretraining_gain.plan.parts import Downstream
-from pretraining_gain.plan.pools import POOLS, SCRATCH, Seed
+from pretraining_gain.plan.pools import SCRATCH, Seed
 from pretraining_gain.plan.recipes import Recipe, RecipeChoice
 from pretraining_gain.plan.runs import WHOLE_POOL, Run
 from pretraining_gain.plan.studies import Study, load_study
-from pretraining_gain.plan.taxonomy import load_class_table
 
 #: The most finetuning epochs, in multiples of the recipe's.
 _MOST_EPOCHS = 2
@@ -38,29 +37,20 @@ class Choice(Parameters):
     epochs: int = Field(default=0, ge=0)
     freeze_backbone: Literal["", "yes", "no"] = ""
 
-    @property
-    def study_of(self) -> Study:
-        """Return the chosen study."""
-        return load_study(self.study)
-
     def run(self) -> Run:
         """Return the finetuning that the choice means; a study file of the playground adds targets that the study lacks."""
-        study = self.study_of
+        study = load_study(self.study)
         target = study.downstream(self.downstream) if self.downstream else study.downstreams[0]
         frozen = self.freeze_backbone or ("yes" if target.recipe.resolve().freeze_backbone else "no")
         name, target = _finetuned(self.study, target, frozen == "yes")
         recipe = target.recipe.resolve()
         if self.epochs > _MOST_EPOCHS * recipe.epochs:
-            raise InputError(f"epochs={self.epochs}; accepted: 1 to {most_epochs(recipe)} (0: the recipe's {recipe.epochs})")
-        return Run(
-            study=name,
-            downstream=target.name,
-            pool=self.pool,
-            k=self.k,
-            seed=self.seed,
-            backbone=self.backbone,
-            epochs=0 if self.epochs == recipe.epochs else self.epochs,
-        )
+            raise InputError(
+                f"epochs={self.epochs}; accepted: 1 to {most_epochs(recipe)} (0: the recipe's {recipe.epochs})"
+            )
+        epochs = 0 if self.epochs == recipe.epochs else self.epochs
+        chosen = self.model_dump(include={"pool", "k", "seed", "backbone"})
+        return Run(study=name, downstream=target.name, epochs=epochs, **chosen)
 
 
 def playground_root() -> Path:
@@ -72,17 +62,9 @@ def targets(study: Study) -> list[Downstream]:
     """Return the study's downstreams, one of each pair that differs in freezing only."""
     found: list[Downstream] = []
     for target in study.downstreams:
-        other = study.finetuned_the_other_way(target)
-        if other not in found:
+        if study.finetuned_the_other_way(target) not in found:
             found.append(target)
     return found
-
-
-def ks(study: Study, pool: str) -> tuple[int, int]:
-    """Return the fewest and the most classes of a pool; (0, 0) from scratch."""
-    if pool == SCRATCH:
-        return WHOLE_POOL, WHOLE_POOL
-    return POOLS[pool].sizes(load_class_table(study.source.class_table or ""))
 
 
 def most_epochs(recipe: Recipe) -> int:
@@ -113,29 +95,23 @@ def missing_data(study: Study) -> str:
 
 
 def _finetuned(name: str, target: Downstream, frozen: bool) -> tuple[str, Downstream]:
-    """Return the study (a name or a path) that has the target with its backbone frozen or not, and that target."""
-    study, recipe = load_study(name), target.recipe.resolve()
-    if recipe.freeze_backbone == frozen:
+    """Return the study (a name or a path) that has the target with its backbone frozen or not, and that target.
+
+    A target that the study lacks is written into a copy under the study's own name, so that equal runs stay equal.
+    """
+    study = load_study(name)
+    if target.recipe.resolve().freeze_backbone == frozen:
         return name, target
-    other = study.finetuned_the_other_way(target)
-    if other:
+    if other := study.finetuned_the_other_way(target):
         return name, other
     changes = target.recipe.changes | {"freeze_backbone": frozen, "frozen_views": 0}
-    made = target.model_copy(
-        update={
-            "name": f"{target.name}_{'frozen' if frozen else 'full'}",
-            "title": f"{target.title}, {'backbone frozen' if frozen else 'everything trained'}",
-            "recipe": RecipeChoice(based_on=target.recipe.based_on, changes=changes),
-        }
-    )
-    return str(_with_target(study, made)), made
-
-
-def _with_target(study: Study, target: Downstream) -> Path:
-    """Write the study with this target added, under the study's own name, so that equal runs stay equal."""
-    extended = study.model_copy(update={"downstreams": [*study.downstreams, target]}).model_dump(mode="json")
+    recipe = RecipeChoice(based_on=target.recipe.based_on, changes=changes)
+    suffix, words = ("frozen", "backbone frozen") if frozen else ("full", "everything trained")
+    named = {"name": f"{target.name}_{suffix}", "title": f"{target.title}, {words}"}
+    made = target.model_copy(update=named | {"recipe": recipe})
+    extended = study.model_copy(update={"downstreams": [*study.downstreams, made]}).model_dump(mode="json")
     content = yaml.safe_dump(extended, sort_keys=False).encode()
-    path = make_writable(playground_root() / "studies") / f"{study.name}-{target.name}.yml"
+    path = make_writable(playground_root() / "studies") / f"{study.name}-{made.name}.yml"
     if not path.exists() or path.read_bytes() != content:
         write_atomically(path, content)
-    return path
+    return str(path), made

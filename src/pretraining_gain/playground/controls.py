@@ -8,9 +8,11 @@ import ipywidgets as widgets
 
 from pretraining_gain.plan.backbones import BACKBONES
 from pretraining_gain.plan.parts import Downstream
-from pretraining_gain.plan.pools import starts
+from pretraining_gain.plan.pools import POOLS, SCRATCH, starts
+from pretraining_gain.plan.runs import WHOLE_POOL
 from pretraining_gain.plan.studies import Study, load_study, study_names
-from pretraining_gain.playground.choices import Choice, ks, missing_data, most_epochs, targets
+from pretraining_gain.plan.taxonomy import load_class_table
+from pretraining_gain.playground.choices import Choice, missing_data, most_epochs, targets
 
 _STYLE = {"description_width": "11rem"}
 _WIDE = {"width": "min(100%, 36rem)"}
@@ -21,15 +23,18 @@ class Controls:
 
     def __init__(self, start: Choice, on_change: Callable[[], None]) -> None:
         names = dict.fromkeys([*study_names(), start.study])
+        labels = [(f"{name} (not here)" if missing_data(load_study(name)) else name, name) for name in names]
         self._on_change, self._setting = on_change, False
-        self.study = _dropdown("Study", [(_study_label(name), name) for name in names])
+        self.study = _dropdown("Study", labels)
         self.target = _dropdown("Finetune on", [])
         self.pool = _dropdown("Pretrain on", [(pool.label, name) for name, pool in starts().items()])
         self.k = _slider("How many classes (k)")
         self.seed = widgets.BoundedIntText(description="Seed", min=0, max=9999, style=_STYLE, layout=_WIDE)
         self.backbone = _dropdown("Backbone", list(BACKBONES))
         self.epochs = _slider("Finetuning epochs")
-        self.freeze = widgets.Checkbox(description="Freeze the backbone: only the head learns", style=_STYLE, layout=_WIDE)
+        self.freeze = widgets.Checkbox(
+            description="Freeze the backbone: only the head learns", style=_STYLE, layout=_WIDE
+        )
         self._set(start)
         self.study.observe(lambda _: self._changed(self._study_changed), "value")
         self.target.observe(lambda _: self._changed(self._target_changed), "value")
@@ -44,16 +49,10 @@ class Controls:
 
     def choice(self) -> Choice:
         """Return the choice that the widgets show."""
-        return Choice(
-            study=self.study.value,
-            downstream=self.target.value,
-            pool=self.pool.value,
-            k=self.k.value,
-            seed=self.seed.value,
-            backbone=self.backbone.value,
-            epochs=self.epochs.value,
-            freeze_backbone="yes" if self.freeze.value else "no",
-        )
+        chosen = {"pool": self.pool, "k": self.k, "seed": self.seed, "backbone": self.backbone, "epochs": self.epochs}
+        values = {name: control.value for name, control in chosen.items()}
+        values |= {"study": self.study.value, "freeze_backbone": "yes" if self.freeze.value else "no"}
+        return Choice(downstream=self.target.value, **values)
 
     def enable(self, enabled: bool) -> None:
         """Enable or disable all widgets; k stays disabled where only one size is possible."""
@@ -67,12 +66,10 @@ class Controls:
         run = start.run()
         self.study.value = start.study
         self._study_changed()
-        known = {target.name for target in targets(self._study)}
-        self.target.value = next(
-            target.name
-            for target in targets(self._study)
-            if start.downstream in ("", target.name) or (start.downstream not in known and target.images == run.target.images)
-        )
+        offered = targets(self._study)
+        named = [target.name for target in offered if target.name == start.downstream]
+        alike = [target.name for target in offered if target.images == run.target.images]
+        self.target.value = (named or alike)[0]
         self._target_changed()
         self.pool.value = start.pool
         self._pool_changed()
@@ -108,14 +105,13 @@ class Controls:
         self.epochs.value, self.freeze.value = recipe.epochs, recipe.freeze_backbone
 
     def _pool_changed(self) -> None:
-        wanted, (fewest, most) = self.k.value, ks(self._study, self.pool.value)
+        pool, fewest, most = self.pool.value, WHOLE_POOL, WHOLE_POOL
+        if pool != SCRATCH:
+            fewest, most = POOLS[pool].sizes(load_class_table(self._study.source.class_table or ""))
+        wanted = self.k.value
         _limit(self.k, fewest, most)
         self.k.value = wanted if fewest <= wanted <= most else most
         self.k.disabled = fewest == most
-
-
-def _study_label(name: str) -> str:
-    return f"{name} (not here)" if missing_data(load_study(name)) else name
 
 
 def _dropdown(description: str, options: list) -> widgets.Dropdown:

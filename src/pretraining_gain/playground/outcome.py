@@ -10,10 +10,11 @@ import pandas as pd
 
 from pretraining_gain.errors import InputError
 from pretraining_gain.plan.pools import POOLS, starts
+from pretraining_gain.plan.record import read_record
 from pretraining_gain.plan.runs import Run
 from pretraining_gain.plan.studies import load_study
 from pretraining_gain.playground.choices import scratch_partner
-from pretraining_gain.playground.work import predictions_of, record
+from pretraining_gain.playground.work import record_of
 from pretraining_gain.tell.results.correctness import Correctness, CorrectnessReader
 from pretraining_gain.tell.results.evaluation import load_evaluation
 from pretraining_gain.tell.results.gains import arm_accuracy
@@ -81,8 +82,9 @@ class Outcome:
 
 
 def _correctness(run: Run) -> Correctness:
-    reader = CorrectnessReader("press Train again")
-    return reader.read(predictions_of(run), run.images.n_classes, record(run)["sha256"]["predictions"])
+    path = record_of(run)
+    sha256 = read_record(path)["sha256"]["predictions"]
+    return CorrectnessReader("press Train again").read(path.with_suffix(".csv.gz"), run.images.n_classes, sha256)
 
 
 @cache

@@ -12,12 +12,13 @@ import pandas as pd
 from pretraining_gain.errors import InputError
 from pretraining_gain.paths import public
 from pretraining_gain.plan.parameters import plain_parameters
+from pretraining_gain.plan.studies import load_study
 from pretraining_gain.playground.choices import Choice, missing_data
 from pretraining_gain.playground.controls import Controls
 from pretraining_gain.playground.outcome import Outcome
 from pretraining_gain.playground.pictures import curves_widget, gains_widget, show_curves, show_gains
 from pretraining_gain.playground.training import Training
-from pretraining_gain.playground.work import Work, in_words, seconds, step_seconds
+from pretraining_gain.playground.work import Work, in_words, seconds
 
 
 class Playground:
@@ -90,7 +91,7 @@ class Playground:
         """Return the work that the choice means, or why it cannot be trained."""
         try:
             choice = self.controls.choice()
-            missing = missing_data(choice.study_of)
+            missing = missing_data(load_study(choice.study))
             return (missing, None) if missing else ("", Work(choice.run()))
         except InputError as error:
             return public(str(error)), None
@@ -109,10 +110,7 @@ class Playground:
         show_curves(self.curves, work)
         if training.state == "running":
             return
-        trained = work.trained_here()
-        took = sum(epoch["wall_time_s"] for step in trained for epoch in work.histories()[step.key])
-        expected = sum(step_seconds(step) * len(work.histories()[step.key]) / step.run.recipe.epochs for step in trained)
-        self._pace = took / expected if expected else self._pace
+        self._pace = work.pace() or self._pace
         try:
             if training.state == "done":
                 self.bar.value = 1.0

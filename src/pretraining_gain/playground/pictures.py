@@ -14,7 +14,7 @@ from pretraining_gain.plan.pools import starts
 from pretraining_gain.plan.runs import Run
 from pretraining_gain.plan.studies import load_study
 from pretraining_gain.playground.outcome import Outcome, stored_gains
-from pretraining_gain.playground.work import Work
+from pretraining_gain.playground.work import Work, title_of
 from pretraining_gain.tell.figures.style import GREY, LAYOUT, interval_bars
 
 _MEASURES = {"top1": "training top-1", "loss": "training loss"}
@@ -31,24 +31,22 @@ def curves_widget() -> go.FigureWidget:
 
 def show_curves(figure: go.FigureWidget, work: Work) -> None:
     """Draw the epochs so far of every run of `work`, in the colours of the book's figures."""
-    steps, histories = work.steps(), work.histories()
-    names = [f"{step.key} {measure}" for step in steps for measure in _MEASURES]
+    histories = work.histories()
+    names = [f"{run.run_id} {measure}" for run in histories for measure in _MEASURES]
     if [trace.meta for trace in figure.data] != names:
-        figure.data = []
-        traces = []
-        for step in steps:
-            pool = starts()[step.run.pool]
-            line = {"color": pool.colour, "dash": "dot" if step.run.stage == "pretrain" else pool.dash}
-            look = {"name": step.title, "legendgroup": step.key, "mode": "lines+markers", "line": line, "marker_size": 4}
-            traces += [go.Scatter(meta=f"{step.key} {measure}", showlegend=measure == "top1", **look) for measure in _MEASURES]
-        figure.add_traces(traces, rows=[1] * len(traces), cols=[1, 2] * len(steps))
+        figure.data, traces = [], []
+        for run in histories:
+            pool = starts()[run.pool]
+            line = {"color": pool.colour, "dash": pool.dash if run.downstream else "dot"}
+            look = {"name": title_of(run), "legendgroup": run.run_id, "mode": "lines+markers", "line": line}
+            traces += [go.Scatter(showlegend=measure == "top1", marker_size=4, **look) for measure in _MEASURES]
+        figure.add_traces(traces, rows=[1] * len(traces), cols=[1, 2] * len(histories))
     with figure.batch_update():
-        for place, step in enumerate(steps):
-            history = histories[step.key]
-            for offset, measure in enumerate(_MEASURES):
-                trace = figure.data[2 * place + offset]
-                trace.x, trace.y = [epoch["epoch"] + 1 for epoch in history], [epoch[measure] for epoch in history]
-        most = max(step.run.recipe.epochs for step in steps)
+        drawn = [(history, measure) for history in histories.values() for measure in _MEASURES]
+        for trace, name, (history, measure) in zip(figure.data, names, drawn, strict=True):
+            trace.x, trace.y = [epoch["epoch"] + 1 for epoch in history], [epoch[measure] for epoch in history]
+            trace.meta = name
+        most = max(run.recipe.epochs for run in histories)
         figure.layout.xaxis.range = figure.layout.xaxis2.range = [0.5, most + 0.5]
 
 
@@ -69,7 +67,9 @@ def show_gains(figure: go.FigureWidget, run: Run, mine: Sequence[Outcome], study
         remark = f"No stored runs to compare with: {remark}."
     names = [starts()[pool].title(k) for pool, k in zip(stored["pool"], stored["k"], strict=True)]
     seeds = [(name, 100 * gain) for name, gains in zip(names, stored["by_seed"], strict=True) for gain in gains]
-    own = pd.DataFrame([{"mean": one.gain, "low": one.low, "high": one.high} for one in mine], columns=["mean", "low", "high"])
+    own = pd.DataFrame(
+        [{"mean": one.gain, "low": one.low, "high": one.high} for one in mine], columns=["mean", "low", "high"]
+    )
     yours = [f"yours: {starts()[one.run.pool].title(one.run.k)}, seed {one.run.seed}" for one in mine]
     colours = [starts()[pool].colour for pool in stored["pool"]]
     traces = [
@@ -82,11 +82,15 @@ def show_gains(figure: go.FigureWidget, run: Run, mine: Sequence[Outcome], study
     figure.add_traces([trace for trace in traces if len(trace.y)])
     order = [*names, *dict.fromkeys(yours)][::-1]
     title = f"{run.target.title}, study {run.plan.name}"
-    figure.update_layout(height=150 + 26 * len(order), title=title, yaxis={"categoryorder": "array", "categoryarray": order})
+    figure.update_layout(
+        height=150 + 26 * len(order), title=title, yaxis={"categoryorder": "array", "categoryarray": order}
+    )
     return remark
 
 
-def _row(name: str, rows: list[str], table: pd.DataFrame, colour: str | list[str], symbol: str, size: int) -> go.Scatter:
+def _row(
+    name: str, rows: list[str], table: pd.DataFrame, colour: str | list[str], symbol: str, size: int
+) -> go.Scatter:
     values = table[["mean", "low", "high"]].astype(float)
     look = {"marker": {"color": colour, "symbol": symbol, "size": size}, "error_x": interval_bars(values, 100)}
     hover = "%{y}: %{x:+.1f} points<extra></extra>"

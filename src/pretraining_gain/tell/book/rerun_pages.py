@@ -105,9 +105,8 @@ class RerunFigures(BookDirective):
         line = nodes.paragraph("", title)
         if runs:
             line += nodes.Text(" · ")
-            line += nodes.reference(
-                "", f"its {len(runs)} run{'s' * (len(runs) > 1)}", refid="rerun-runs", internal=True
-            )
+            text = f"its {len(runs)} run{'s' * (len(runs) > 1)}"
+            line += nodes.reference("", text, refid="rerun-runs", internal=True)
         return self.label(nodes.list_item("", line), f"rerun-{name}", title)
 
 
@@ -159,8 +158,8 @@ def _publish_study(app: Sphinx, study: str, given: str) -> None:
                 figures[name] = [at[run] for run in origin["runs"]]
     head = f"# The runs of study {study}, each by the command that makes it again; for a shell in the project's folder."
     text = "\n\n".join([head, *(f"# {one.name}: {one.outcome}\n{one.command}" for one in runs)])
-    rows = [[one.name, one.run.downstream, one.run.pool, one.run.k, one.run.seed, one.run.design, one.outcome, one.command]
-            for one in runs]  # fmt: skip
+    columns = ("downstream", "pool", "k", "seed", "design")
+    rows = [[one.name, *(getattr(one.run, name) for name in columns), one.outcome, one.command] for one in runs]
     data = json.dumps({"rows": rows, "figures": figures}, separators=(",", ":"), ensure_ascii=False)
     write_atomically(folder / f"{study}.txt", f"{text}\n".encode())
     script = f"(window.gainRuns ??= {{}})[{json.dumps(study)}] = {data};\n"

@@ -123,9 +123,8 @@ class Audit:
             keys = ["n_images", "n_bird_classes", "n_bird_images", "n_well", "wrong", *_SHARES, *_FORTY_AT,
                     "worst", "worst_name", "worst_count", "worst_species"]  # fmt: skip
             return dict.fromkeys(keys, UNKNOWN) | {"annotations": self.missing}
-        images = self.annotations
+        images, worst = self.annotations, self.birds().head(WORST)
         birds = images[images["category"] == "Bird"]
-        worst = self.birds().head(WORST)
         return {
             "n_images": f"{len(images):,}",
             "n_bird_classes": birds["class_id"].nunique(),

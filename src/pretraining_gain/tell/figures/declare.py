@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from pretraining_gain.errors import InputError
 from pretraining_gain.plan.pools import SCRATCH, shown_in
@@ -80,15 +80,13 @@ class Files:
     paths: Callable[[Any], list[Path]]
 
 
-@dataclass(frozen=True)
-class StudyFile:
+class StudyFile(NamedTuple):
     """A figure that follows from the study file, without any run; `note` says from what else."""
 
     note: str
 
 
-@dataclass(frozen=True)
-class Html:
+class Html(NamedTuple):
     """A figure that is no plot: HTML for the page and its text alternative."""
 
     html: str

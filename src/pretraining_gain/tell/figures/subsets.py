@@ -6,8 +6,7 @@ makes a switch of them and draws the first one first.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -20,8 +19,7 @@ if TYPE_CHECKING:
     from pretraining_gain.tell.results.study import StudyResults
 
 
-@dataclass(frozen=True)
-class Axis:
+class Axis(NamedTuple):
     """An x axis: its name in the switch, its title, and the column of the table from `arm_accuracy`."""
 
     name: str

@@ -29,10 +29,8 @@ def design_curves(evaluation: Evaluation, study_name: str, arms: pd.DataFrame) -
     for design in evaluation.study.designs:
         runs = design_runs(evaluation.study, design, study_name)
         own = list(dict.fromkeys(run.arm for run in runs if run.downstream == evaluation.downstream.name))
-        if len(own) < 2:
-            continue
         plain = [f"{pool}-k{k}" for pool, ks in design.arms.items() for k in ks]
-        for way, names in (("as published", plain), (design.title, own)):
+        for way, names in (("as published", plain), (design.title, own)) if len(own) > 1 else ():
             parts.append(top1.loc[[name for name in names if name in top1.index]].assign(panel=design.name, way=way))
     return pd.concat(parts, ignore_index=True) if parts else top1[:0]
 
@@ -112,8 +110,7 @@ def design_numbers(results: StudyResults) -> dict[str, Any]:
         way = "published" if row["way"] == "as published" else "changed"
         numbers |= with_interval(f"{row['panel']}_{way}_{row['pool']}_k{row['k']}", row)
     for row in results.freezing.to_dict("records"):
-        quantity = "gain" if row["quantity"].startswith("gain") else "contrast"
-        way = "frozen" if "frozen" in row["way"] else "full"
+        way, quantity = "frozen" if "frozen" in row["way"] else "full", "gain" if "gain" in row["quantity"] else "contrast"
         numbers |= with_interval(f"{row['domain'].split()[0]}_{way}_{quantity}", row)
     for domain, (_, found) in results.assigned.items():
         key = f"{domain.split()[0]}_assigned"

@@ -133,11 +133,9 @@ def taxa_numbers(results: StudyResults) -> Numbers:
         "top1_pretrained": arms.at[(arm, "top1"), "mean"],
         "top1_scratch": arms.at[(SCRATCH, "top1"), "mean"],
         **with_interval("gain", arms.loc[(arm, "gain")]),
-        "most_supercategory": gains.iloc[-1]["group"],
-        "most_gain": gains.iloc[-1]["mean"],
-        "least_supercategory": gains.iloc[0]["group"],
-        "least_gain": gains.iloc[0]["mean"],
     }
+    for end, row in {"most": gains.iloc[-1], "least": gains.iloc[0]}.items():
+        numbers |= {f"{end}_supercategory": row["group"], f"{end}_gain": row["mean"]}
     annotated = evaluation.study.representation == "annotated"
     numbers |= _count_correlation(results) if annotated else {}
     graded = group_accuracy(evaluation, arm, "representation", draws)

@@ -33,7 +33,6 @@ SHARED = {
     "random": "all classes are the last random subset",
     "scratch": "a run from scratch serves all pools",
 }
-_SHARED_OF = ("runs", "images", "device time, min")
 
 
 @dataclass(frozen=True)
@@ -88,11 +87,13 @@ class Costs:
 
         `alone`: had the figure trained all that it needs. `as run`: only what no figure above it has trained.
         """
-        ways = {ALONE: figure_runs(self.plan), AS_RUN: figures_as_run(self.plan)}
-        parts = {way: _frame({name: _sums(self._of(runs)) for name, runs in found.items()}) for way, found in ways.items()}
-        table = pd.DataFrame({f"{what}, {way}": part[what] for what in _SHARED_OF for way, part in parts.items()})
+        parts = {}
+        for way, found in ((ALONE, figure_runs(self.plan)), (AS_RUN, figures_as_run(self.plan))):
+            parts[way] = _frame({name: _sums(self._of(runs)) for name, runs in found.items()})
+        shown = ("runs", "images", "device time, min")
+        table = pd.DataFrame({f"{what}, {way}": part[what] for what in shown for way, part in parts.items()})
         table.loc[ALL] = table.sum()
-        return table.astype(dict.fromkeys([name for name in table if not name.startswith("device")], int))
+        return table.astype({name: int for name in table if not name.startswith("device")})
 
     def decoded_before(self) -> int:
         """Count the images that runs found decoded in the cache, once per run; epochs do not decode again."""
@@ -103,19 +104,20 @@ class Costs:
     def figure(self) -> go.Figure:
         """Draw what each run cost, one point per run, by what it was pretrained on; a menu chooses the measure."""
         parts, figure = [part for _, part in self.runs.groupby("downstream", sort=False)], go.Figure()
+        hover = "<b>%{customdata[0]}</b><br>%{customdata[1]:,} images trained on, %{customdata[2]:,} evaluated<br>"
+        hover += "%{customdata[3]:,.1f} s, device time %{customdata[4]:,.1f} s, %{customdata[5]:,.0f} MB<extra></extra>"
         for part, style in zip(parts, cycle(starts().values())):
-            trace = go.Scatter(
-                x=part["arm"],
-                y=part["wall_s"],
-                name=self._title(part["downstream"].iloc[0]),
-                mode="markers",
-                marker={"color": style.colour, "symbol": style.marker, "size": 8, "opacity": 0.75},
-                customdata=part[["run_id", "train_images_seen", "eval_images_seen", *MEASURES.values()]],
-                hovertemplate="<b>%{customdata[0]}</b><br>%{customdata[1]:,} images trained on, %{customdata[2]:,} evaluated<br>"
-                "%{customdata[3]:,.1f} s, device time %{customdata[4]:,.1f} s, %{customdata[5]:,.0f} MB<extra></extra>",
+            title, details = (
+                self._title(part["downstream"].iloc[0]),
+                ["run_id", "train_images_seen", "eval_images_seen"],
             )
-            figure.add_trace(trace)
-        changes = {label: [{"y": [part[name] for part in parts]}, {"yaxis.title.text": label}] for label, name in MEASURES.items()}
+            look = {"color": style.colour, "symbol": style.marker, "size": 8, "opacity": 0.75}
+            trace = go.Scatter(x=part["arm"], y=part["wall_s"], name=title, mode="markers", marker=look)
+            figure.add_trace(trace.update(customdata=part[[*details, *MEASURES.values()]], hovertemplate=hover))
+        changes = {
+            label: [{"y": [part[name] for part in parts]}, {"yaxis.title.text": label}]
+            for label, name in MEASURES.items()
+        }
         buttons = [{"label": label, "method": "update", "args": change} for label, change in changes.items()]
         arms = self.runs["arm"].unique().tolist()  # in the plan's order: pretrainings first, scratch last
         figure.update_layout(
@@ -129,20 +131,18 @@ class Costs:
 
     def numbers(self) -> dict[str, Any]:
         """Return what the chapter states, in minutes, megabytes and images."""
-        everything, saved, sharing = _sums(self.runs), self.saved(), self.sharing().loc[ALL]
-        taken = everything["device time, min"]
+        everything, saved, alone = _sums(self.runs), self.saved(), self.sharing().loc[ALL]
+        taken, decoded = everything["device time, min"], self.runs["from_cache"].value_counts()
         found: dict[str, Any] = {name.split(",")[0].replace(" ", "_"): value for name, value in everything.items()}
         found |= {"machine": ", ".join(dict.fromkeys(self.runs["machine"]))}
-        found |= {"n_interrupted": int((self.runs["starts"] > 1).sum())}
-        found |= {"n_from_cache": int((self.runs["from_cache"] == "yes").sum())}
-        found |= {"n_decoded": int((self.runs["from_cache"] == "no").sum()), "n_decoded_before": self.decoded_before()}
-        found |= {f"alone_{what}": int(sharing[f"{what}, {ALONE}"]) for what in ("runs", "images")}
-        found |= {"alone_min": float(sharing[f"device time, min, {ALONE}"])}
+        found |= {"n_interrupted": int((self.runs["starts"] > 1).sum()), "n_decoded_before": self.decoded_before()}
+        found |= {"n_from_cache": int(decoded.get("yes", 0)), "n_decoded": int(decoded.get("no", 0))}
+        found |= {"alone_runs": int(alone[f"runs, {ALONE}"]), "alone_min": float(alone[f"device time, min, {ALONE}"])}
         found |= {"times_less": found["alone_min"] / taken, "of_planned": taken / everything["planned, min"]}
-        found |= {"share_pretraining": _sums(self.runs[self.runs["stage"] == "pretrain"])["device time, min"] / taken}
+        pretraining = self.by_stage()["device time, min"].get("pretraining", 0.0)
+        found |= {"share_pretraining": pretraining / taken}
         found |= {"longest_s": float(self.runs["wall_s"].max()), "shortest_s": float(self.runs["wall_s"].min())}
-        found |= {f"saved_{name}_min": saved.at[way, "device time, min"] for name, way in SHARED.items()}
-        return found | {f"saved_{name}_runs": saved.at[way, "runs"] for name, way in SHARED.items()}
+        return found | {f"saved_{name}_min": saved.at[way, "device time, min"] for name, way in SHARED.items()}
 
     def _of(self, runs: Iterable[Run]) -> pd.DataFrame:
         return self.runs[self.runs["run_id"].isin(_ids(runs))]
@@ -150,7 +150,9 @@ class Costs:
     def _comparing(self, pairs: Iterable[tuple[str, str]]) -> pd.DataFrame:
         """Return the finetunings of these (downstream, arm) pairs and the pretrainings that they start from."""
         wanted = set(pairs)
-        finetunings = pd.Series([pair in wanted for pair in zip(self.runs["downstream"], self.runs["arm"], strict=True)])
+        finetunings = pd.Series(
+            [pair in wanted for pair in zip(self.runs["downstream"], self.runs["arm"], strict=True)]
+        )
         return self.runs[finetunings | self.runs["run_id"].isin(self.runs.loc[finetunings, "pretraining"])]
 
     def _title(self, downstream: str) -> str:

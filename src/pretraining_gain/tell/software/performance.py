@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,9 +21,6 @@ from pretraining_gain.plan.parameters import Parameters
 DEVICES = ("cpu", "cuda")
 #: Parts of the benchmark, in the chapter's order.
 PARTS = ("limit", "loaders", "decoding", "evaluation", "parity", "frozen", "study")
-_UNITS = {"images": "images per second"}
-_COLUMNS = ["setting", "contestant", "speed", "ratio", "rounds"]
-_GROWTH = "python -m pretraining_gain.bench.growth"
 
 
 def bench_path(device: str) -> Path:
@@ -40,7 +36,9 @@ def _read(device: str, version: int, field: str, how: str) -> dict[str, Any]:
             raise ValueError("it has another form")
         return record
     except (OSError, ValueError, LookupError, TypeError) as error:
-        raise InputError(f"benchmark {path} cannot be read ({' '.join(str(error).split())}); make it with `{how}`") from None
+        raise InputError(
+            f"benchmark {path} cannot be read ({' '.join(str(error).split())}); make it with `{how}`"
+        ) from None
 
 
 class PerformanceView(Parameters):
@@ -72,62 +70,69 @@ class Performance:
         return [one for part in parts or PARTS for one in self.record["parts"].get(part, {}).get("comparisons", [])]
 
     def targets(self) -> pd.DataFrame:
-        """Return one row per aim: what was compared, the aim, the ratio reached with its spread, and whether it is met."""
+        """Return one row per aim: what was compared, the ratio reached with its spread, and whether the aim is met."""
+        columns = ["compared", "contestant", "against", "aim", "reached", "low", "high", "rounds", "met"]
         rows = [
-            {
-                "compared": f"{comparison['name']}: {comparison['setting']}",
-                "contestant": target["contestant"],
-                "against": target["reference"],
-                "aim": target["at_least"],
-                "reached": target["ratio"]["median"],
-                "low": target["ratio"]["low"],
-                "high": target["ratio"]["high"],
-                "rounds": comparison["rounds"],
-                "met": "met" if target["met"] else "missed",
-            }
-            for comparison in self.comparisons()
-            for target in comparison["targets"]
+            [f"{one['name']}: {one['setting']}", aim["contestant"], aim["reference"], aim["at_least"]]
+            + [aim["ratio"][name] for name in ("median", "low", "high")]
+            + [one["rounds"], "met" if aim["met"] else "missed"]
+            for one in self.comparisons()
+            for aim in one["targets"]
         ]
-        return pd.DataFrame(rows, columns=["compared", "contestant", "against", "aim", "reached", "low", "high", "rounds", "met"])
+        return pd.DataFrame(rows, columns=columns)
 
     def table(self, part: str) -> pd.DataFrame:
-        """Return one row per contestant of a part; one that could not run has the reason. Raise `InputError` for another part."""
+        """Return one row per contestant of a part, with a reason where it did not run. Raise `InputError` for no part."""
         if part not in PARTS:
             raise InputError(f"part {part!r} is unknown; accepted: {', '.join(PARTS)}")
-        rows = [row for comparison in self.comparisons(part) for row in _rows(comparison)]
+        rows: list[list[str]] = []
+        for one in self.comparisons(part):
+            setting = f"augmenting: {one['setting']}" if one["name"] == "augmenting" else one["setting"]
+            for outcome in one["outcomes"]:
+                seconds = pd.Series(outcome["seconds"])
+                took = {"median": seconds.median(), "low": seconds.min(), "high": seconds.max()}
+                speed = f"{_spread(outcome['items_per_s'], ',.0f')} images per second"
+                speed = speed if one["unit"] == "images" else f"{_spread(took, '.2f')} s"
+                name, ratio = outcome["contestant"], _spread(outcome["ratio"], ".2f")
+                ratio = "reference" if name == one["reference"] else ratio
+                rows.append([setting, name, speed, ratio, str(one["rounds"])])
+            rows += [[setting, name, f"did not run: {why}", "", ""] for name, why in one["absent"].items()]
         notes = self.record["parts"].get(part, {}).get("notes", [])
         if not rows and not notes:
             notes = [self.record["failed"].get(part, "not measured")]
-        return pd.DataFrame([*rows, *({"setting": note} for note in notes)], columns=_COLUMNS).fillna("")
+        rows += [[note, "", "", "", ""] for note in notes]
+        return pd.DataFrame(rows, columns=["setting", "contestant", "speed", "ratio", "rounds"])
 
     def accuracy_table(self) -> pd.DataFrame:
-        """Return one row per contestant trained over seeds: mean top-1, its standard deviation, and the paired difference."""
-        rows = [
-            {
-                "recipe": f"{accuracy['name']}: {accuracy['setting']}",
-                "contestant": name,
-                "seeds": len(values),
-                "images": accuracy["images"],
-                "top-1": f"{pd.Series(values).mean():.1%}",
-                "sd over seeds": f"{100 * accuracy['seed_sd'][name]:.1f} points",
-                "difference": _points(accuracy["differences"].get(name)),
-            }
-            for part in PARTS
-            for accuracy in self.record["parts"].get(part, {}).get("accuracies", [])
-            for name, values in accuracy["top1"].items()
-        ]
-        return pd.DataFrame(rows, columns=["recipe", "contestant", "seeds", "images", "top-1", "sd over seeds", "difference"])
+        """Return one row per contestant trained over seeds: mean top-1, its standard deviation, the paired difference."""
+        columns = ["recipe", "contestant", "seeds", "images", "top-1", "sd over seeds", "difference"]
+        rows = []
+        for one in (one for part in PARTS for one in self.record["parts"].get(part, {}).get("accuracies", [])):
+            for name, top1 in one["top1"].items():
+                points = {key: 100 * value for key, value in one["differences"].get(name, {}).items()}
+                difference = (
+                    "{mean:+.1f} points ({low:+.1f} to {high:+.1f})".format(**points) if points else "reference"
+                )
+                row = [
+                    f"{one['name']}: {one['setting']}",
+                    name,
+                    len(top1),
+                    one["images"],
+                    f"{sum(top1) / len(top1):.1%}",
+                ]
+                rows.append([*row, f"{100 * one['seed_sd'][name]:.1f} points", difference])
+        return pd.DataFrame(rows, columns=columns)
 
     def profiles(self) -> pd.DataFrame:
         """Return where the time goes in each comparison that missed an aim: the first lines of its profiles."""
         rows = [
-            {
-                "compared": f"{comparison['name']}: {comparison['setting']}",
-                "contestant": contestant,
-                "where the time goes": "; ".join(f"{cost['what']} {cost['share']:.0%}" for cost in costs[:4]),
-            }
-            for comparison in self.comparisons()
-            for contestant, costs in comparison["profiles"].items()
+            [
+                f"{one['name']}: {one['setting']}",
+                name,
+                "; ".join(f"{cost['what']} {cost['share']:.0%}" for cost in costs[:4]),
+            ]
+            for one in self.comparisons()
+            for name, costs in one["profiles"].items()
         ]
         return pd.DataFrame(rows, columns=["compared", "contestant", "where the time goes"])
 
@@ -142,71 +147,31 @@ class Performance:
 
     def numbers(self) -> dict[str, Any]:
         """Return what the chapter states; NaN where something was not measured."""
-        targets, machine, rows = self.targets(), self.record["machine"], growth_rows()
+        met, machine, rows = self.targets()["met"], self.record["machine"], growth_rows()
         largest = rows[(rows["varied"] == "species") & (rows["species"] == rows["species"].max())].set_index("step")
-        ratios = {f"end_to_end_{px}": self._least_ratio("loaders", f", {px} px") for px in (32, 64, 224)}
-        ratios |= {"end_to_end_small": self._least_ratio("loaders", "resnet10_w16, 32 px")}
-        ratios |= {"times_frozen": self._least_ratio("frozen", "", "ours, features of views")}
-        ratios |= {f"ceiling_{px}": self._ceiling(f"{name}, {px} px") for name, px in (("resnet18", 32), ("resnet50", 64))}
-        return ratios | {
-            "n_targets": len(targets),
-            "n_met": int((targets["met"] == "met").sum()),
-            "n_missed": int((targets["met"] == "missed").sum()),
-            "least_rounds": min((one["rounds"] for one in self.comparisons()), default=0),
-            "processor": machine["processor"],
-            "cores": machine["cores"],
-            "images": self.record["images"],
-            "growth_species": int(rows["species"].max()),
-            "growth_cpu_s": float(largest["cpu_s"].sum()),
-            "growth_tables_s": float(largest.at["tables", "cpu_s"]),
-            "growth_peak_mb": float(rows["peak_mb"].max()),
-        }
+        found: dict[str, Any] = {f"end_to_end_{px}": self._least("loaders", f", {px} px") for px in (32, 64, 224)}
+        found |= {"end_to_end_small": self._least("loaders", "resnet10_w16, 32 px")}
+        found |= {"times_frozen": self._least("frozen", "", "ours, features of views")}
+        for name, px in (("resnet18", 32), ("resnet50", 64)):  # had training spent its time in the network only
+            alone = self._least("limit", f"{name}, {px} px", "one batch in memory", "items_per_s")
+            loop = self._least("loaders", f"{name}, {px} px", "torchvision loop", "items_per_s")
+            found[f"ceiling_{px}"] = alone / loop
+        found |= {"n_targets": len(met), "n_met": int((met == "met").sum()), "n_missed": int((met == "missed").sum())}
+        found |= {"least_rounds": min((one["rounds"] for one in self.comparisons()), default=0)}
+        found |= {"processor": machine["processor"], "cores": machine["cores"], "images": self.record["images"]}
+        found |= {"growth_species": int(rows["species"].max()), "growth_peak_mb": float(rows["peak_mb"].max())}
+        found |= {"growth_tables_s": float(largest.at["tables", "cpu_s"])}
+        return found | {"growth_cpu_s": float(largest["cpu_s"].sum())}
 
-    def _ceiling(self, setting: str) -> float:
-        """Return how many times as fast as torchvision's loop a training would be that spent time in the network only."""
-        speeds = {
-            outcome["contestant"]: outcome["items_per_s"]["median"]
-            for comparison in self.comparisons("limit", "loaders")
-            if comparison["setting"] == setting
-            for outcome in comparison["outcomes"]
-        }
-        return speeds.get("one batch in memory", math.nan) / speeds.get("torchvision loop", math.nan)
-
-    def _least_ratio(self, part: str, setting: str, contestant: str = "ours") -> float:
-        """Return the smallest median ratio to the reference, over the part's comparisons whose setting ends like this."""
-        found = [
-            outcome["ratio"]["median"]
-            for comparison in self.comparisons(part)
-            if comparison["setting"].endswith(setting)
-            for outcome in comparison["outcomes"]
-            if outcome["contestant"] == contestant
-        ]
-        return min(found, default=math.nan)
-
-
-def _rows(comparison: dict[str, Any]) -> Iterator[dict[str, str]]:
-    setting = f"{comparison['name']}: {comparison['setting']}" if comparison["name"] == "augmenting" else comparison["setting"]
-    for outcome in comparison["outcomes"]:
-        if unit := _UNITS.get(comparison["unit"]):
-            speed = f"{_spread(outcome['items_per_s'], ',.0f')} {unit}"
-        else:
-            seconds = pd.Series(outcome["seconds"])
-            speed = f"{_spread({'median': seconds.median(), 'low': seconds.min(), 'high': seconds.max()}, '.2f')} s"
-        ratio = "reference" if outcome["contestant"] == comparison["reference"] else _spread(outcome["ratio"], ".2f")
-        yield dict(zip(_COLUMNS, (setting, outcome["contestant"], speed, ratio, str(comparison["rounds"])), strict=True))
-    for contestant, reason in comparison["absent"].items():
-        yield {"setting": setting, "contestant": contestant, "speed": f"did not run: {reason}"}
+    def _least(self, part: str, setting: str, contestant: str = "ours", measure: str = "ratio") -> float:
+        """Return a contestant's smallest median over the part's comparisons whose setting ends like this, or NaN."""
+        alike = [one for one in self.comparisons(part) if one["setting"].endswith(setting)]
+        outcomes = [outcome for one in alike for outcome in one["outcomes"] if outcome["contestant"] == contestant]
+        return min((outcome[measure]["median"] for outcome in outcomes), default=math.nan)
 
 
 def _spread(spread: dict[str, float], form: str) -> str:
     return f"{spread['median']:{form}} ({spread['low']:{form}} to {spread['high']:{form}})"
-
-
-def _points(difference: dict[str, float] | None) -> str:
-    if difference is None:
-        return "reference"
-    mean, low, high = (100 * difference[name] for name in ("mean", "low", "high"))
-    return f"{mean:+.1f} points ({low:+.1f} to {high:+.1f})"
 
 
 def targets_or_how(device: str) -> pd.DataFrame:
@@ -218,4 +183,4 @@ def targets_or_how(device: str) -> pd.DataFrame:
 
 def growth_rows() -> pd.DataFrame:
     """Return one row per step and size of the growth measurement. Raise `InputError` for a missing or damaged file."""
-    return pd.DataFrame(_read("growth", 2, "rows", _GROWTH)["rows"])
+    return pd.DataFrame(_read("growth", 2, "rows", "python -m pretraining_gain.bench.growth")["rows"])

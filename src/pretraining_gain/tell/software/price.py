@@ -12,7 +12,6 @@ from pretraining_gain.tell.figures.registry import FIGURES, Runs
 ALONE, AS_RUN = "alone", "as run"
 #: Runs that no figure of the study shows.
 OTHER = "other comparisons"
-_DEVICES = (1, 8)
 
 
 def figure_runs(plan: Plan) -> dict[str, list[Run]]:
@@ -43,17 +42,21 @@ def figures_as_run(plan: Plan) -> dict[str, list[Run]]:
     return added
 
 
+def _price(by_figure: dict[str, list[Run]]) -> pd.DataFrame:
+    prices = {
+        name: {"runs": len(runs), "images": sum(map(images_seen, runs)), "hours": sum(map(device_hours, runs))}
+        for name, runs in by_figure.items()
+    }
+    return pd.DataFrame.from_dict(prices, orient="index").rename_axis("for")
+
+
 def figure_table(plan: Plan) -> pd.DataFrame:
     """Return one row per figure, and one for all: runs, images seen, hours of one device and of eight.
 
     Figures share runs, so the last row is less than the sum. Eight devices take an eighth: runs are independent.
     """
-    rows: dict[str, dict[str, float]] = {}
-    for name, runs in (figure_runs(plan) | {"all": plan.runs()}).items():
-        hours = sum(map(device_hours, runs))
-        rows[name] = {"runs": len(runs), "images_seen": sum(map(images_seen, runs))}
-        rows[name] |= {f"hours_on_{n}": hours / n for n in _DEVICES}
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("for")
+    table = _price(figure_runs(plan) | {"all": plan.runs()})
+    return table.rename(columns={"images": "images_seen", "hours": "hours_on_1"}).assign(hours_on_8=table["hours"] / 8)
 
 
 def sharing_table(plan: Plan) -> pd.DataFrame:
@@ -61,17 +64,10 @@ def sharing_table(plan: Plan) -> pd.DataFrame:
 
     `alone`: had each figure trained all that it needs. `as run`: only what no figure above it has trained.
     """
-    measures = {"runs": len, "images": lambda runs: sum(map(images_seen, runs)), "hours": lambda runs: sum(map(device_hours, runs))}
-    ways = {ALONE: figure_runs(plan), AS_RUN: figures_as_run(plan)}
-    columns = {
-        f"{what} {way}": {name: measure(runs) for name, runs in by_figure.items()}
-        for what, measure in measures.items()
-        for way, by_figure in ways.items()
-    }
-    table = pd.DataFrame(columns)
+    ways = {ALONE: _price(figure_runs(plan)), AS_RUN: _price(figures_as_run(plan))}
+    table = pd.DataFrame({f"{what} {way}": part[what] for what in ways[ALONE] for way, part in ways.items()})
     table.loc["all"] = table.sum()
-    whole = [name for name in table if not name.startswith("hours")]
-    return table.astype(dict.fromkeys(whole, int)).rename_axis("for")
+    return table.astype({name: int for name in table if not name.startswith("hours")}).rename_axis("for")
 
 
 def further_scratch(plan: Plan) -> list[Run]:
