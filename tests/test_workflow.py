@@ -20,12 +20,12 @@ from pretraining_gain.tell.results.tables import write_tables
 from pretraining_gain.workflow import needs_no_data, project_pages, study_pages, template_of
 
 
-def snakemake(study: str, *more: str) -> list[str]:
-    return [sys.executable, "-m", "snakemake", "--cores", "2", "--config", f"study={study}", *more, "--", "results"]
+def snakemake(study: str, *more: str, cores: int = 2, target: str = "results") -> list[str]:
+    return [sys.executable, "-m", "snakemake", "--cores", str(cores), "--config", f"study={study}", *more, "--", target]
 
 
-def run(study: str, *more: str) -> str:
-    done = subprocess.run(snakemake(study, *more), capture_output=True, text=True, cwd=ROOT)
+def run(study: str, *more: str, **asked: object) -> str:
+    done = subprocess.run(snakemake(study, *more, **asked), capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stderr + done.stdout
 
@@ -82,17 +82,24 @@ def test_cores_without_a_run_of_their_own_become_threads_of_the_runs(results, sm
     """Ten runs: on two cores each has one thread, on twenty two."""
     monkeypatch.delenv("PRETRAINING_GAIN_THREADS")
     for cores, pretrained in zip((2, 20), pretraining_runs(load_study(small_study), small_study), strict=True):
-        call = snakemake(small_study)
-        call[call.index("--cores") + 1], call[-1] = str(cores), str(pretrained.record_path)
-        done = subprocess.run(call, capture_output=True, text=True, cwd=ROOT)
-        assert done.returncode == 0, done.stderr[-3000:]
+        run(small_study, cores=cores, target=str(pretrained.record_path))
         assert json.loads(pretrained.record_path.read_bytes())["machine"]["threads"] == max(1, cores // 10)
 
 
-def test_a_wrong_study_is_one_line(tmp_path):
-    done = subprocess.run(snakemake("minni"), capture_output=True, text=True, cwd=ROOT)
+@pytest.mark.parametrize(
+    ("study", "said"),
+    [
+        ("minni", "study 'minni' is unknown; accepted: anchors, mini, paper, toy"),
+        ("small.yml", "name 'mini' is a study of the project; accepted: "),
+    ],
+    ids=["a name that no study has", "a file that takes the name of another"],
+)
+def test_a_wrong_study_is_one_line(results, small_study, study, said):
+    change_study(small_study, {"name: small": "name: mini"})
+    done = subprocess.run(snakemake(study.replace("small.yml", small_study)), capture_output=True, text=True, cwd=ROOT)
     assert done.returncode != 0
-    assert "study 'minni' is unknown; accepted: anchors, mini, paper, toy" in done.stderr
+    assert said in done.stderr
+    assert not results.exists()
 
 
 def test_a_missing_run_is_planned_and_no_other(results, small_study):
@@ -114,12 +121,9 @@ def test_a_study_file_in_a_folder_with_a_space_is_quoted(results, small_study, t
 
 
 def test_a_book_with_results_elsewhere_still_shows_the_committed_studies(results):
-    command = [sys.executable, "-m", "snakemake", "--dry-run", "-p", "--cores", "1", "--forcerun", "study_notebook", "--",
-               "book/executed/mini/10_taxa.ipynb", "book/executed/17_anchors.ipynb", "book/executed/16_controls.ipynb"]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert "notebooks/10_taxa.ipynb book/executed/mini/10_taxa.ipynb" in done.stdout + done.stderr
-    assert "19_not_run" not in done.stdout + done.stderr
+    said = run("toy", "--dry-run", "-p", "--forcerun", "study_notebook", target="book/executed/mini/10_taxa.ipynb")
+    assert "notebooks/10_taxa.ipynb book/executed/mini/10_taxa.ipynb" in said
+    assert "19_not_run" not in said
 
 
 def test_the_parameters_of_a_notebook_say_whether_each_study_has_it():
