@@ -114,8 +114,9 @@ class Ledger(_Record):
         """Build from a notebook's `globals()`: study, vote_cut, well_represented and variances_from."""
         names = ("study", "vote_cut", "well_represented", "variances_from")
         given = plain_parameters(parameters, [name for name in names if name in parameters])
-        variances_from = given.pop("variances_from", given["study"])
-        return cls.of(View.from_parameters(given | {"draws": 1}), View(study=variances_from, draws=1).study)
+        variances_from = given.pop("variances_from", None)
+        view = View.from_parameters(given | {"draws": 1})
+        return cls.of(view, View(study=variances_from or view.study, draws=1).study)
 
     @classmethod
     def of(cls, view: View, variances_from: str = "") -> Ledger:
