@@ -113,6 +113,23 @@ def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "results"
 
 
+@pytest.fixture(scope="session")
+def simulated_mini(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Simulate the results of `mini` once; return their folder."""
+    folder = tmp_path_factory.mktemp("simulated")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PRETRAINING_GAIN_RESULTS", str(folder / "results"))
+        patch.setenv("PRETRAINING_GAIN_CACHE", str(folder / "cache"))
+        simulate_results("mini", gain=0.2)
+    return folder / "results"
+
+
+@pytest.fixture
+def mini_results(results: Path, simulated_mini: Path) -> Path:
+    """Give one test its own copy of simulated results of `mini`."""
+    return Path(shutil.copytree(simulated_mini, results))
+
+
 @pytest.fixture
 def photographs(monkeypatch: pytest.MonkeyPatch) -> Path:
     """Find the real datasets of `mini`, or skip the test."""

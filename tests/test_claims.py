@@ -77,8 +77,7 @@ def test_a_verdict_follows_from_its_parts(parts, verdict):
 
 
 @pytest.fixture
-def mini(results) -> Evidence:
-    simulate_results("mini", gain=0.2)
+def mini(mini_results) -> Evidence:
     return Evidence.load("mini")
 
 

@@ -68,8 +68,7 @@ def test_the_bootstrap_is_seeded():
 
 
 @pytest.fixture
-def evaluation(results):
-    simulate_results("mini", gain=0.2)
+def evaluation(mini_results):
     return load_evaluation("mini", "caltech101_animals")
 
 
