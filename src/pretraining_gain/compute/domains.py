@@ -82,7 +82,7 @@ def measure(study_name: str) -> pd.DataFrame:
 
     study = load_study(study_name)
     target = study.downstream_in("out_of_domain")
-    sides = {"source": (study.source, study.pretrain), "target": (target.images, target.recipe)}
+    sides = {"source": study.pretraining, "target": (target.images, target.recipe)}
     rows = {domain: one(images, recipe.resolve().resize_px) for domain, (images, recipe) in sides.items()}
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("domain")
 

@@ -13,7 +13,6 @@ from pretraining_gain.compute.records import is_finished, locked, read_record, w
 from pretraining_gain.compute.training import train_run
 from pretraining_gain.compute.weights import write_weights
 from pretraining_gain.plan.runs import Run
-from pretraining_gain.plan.taxonomy import load_class_table
 
 
 def pretrain(run: Run | None) -> dict[str, Any] | None:
@@ -33,7 +32,7 @@ def pretrain(run: Run | None) -> dict[str, Any] | None:
 def _train(run: Run) -> None:
     with defer_sigterm():
         machine = this_machine()
-        rows = load_class_table(run.plan.source.class_table).loc[list(run.subset.class_ids)]
+        rows = run.plan.source_classes.loc[list(run.subset.class_ids)]
         data = load_images(run.images, rows, "train", run.recipe.resize_px)
         model = build_model(run.backbone, len(rows), run.seed, run.recipe.image_size_px)
         checkpoint = checkpoint_of(run, machine.checkpoint_s)

@@ -21,9 +21,12 @@ from pretraining_gain.paths import make_writable, write_atomically
 from pretraining_gain.plan import record
 from pretraining_gain.plan.record import Record
 from pretraining_gain.plan.runs import Run
+from pretraining_gain.plan.weights import sha256_of, weights_file
 from pretraining_gain.revision import revision
 
-_OUT_OF_MEMORY = "out of memory; give it more, or share the run among more devices (PRETRAINING_GAIN_DEVICES), then start it again"
+_OUT_OF_MEMORY = (
+    "out of memory; give it more, or share the run among more devices (PRETRAINING_GAIN_DEVICES), then start it again"
+)
 _RESUME = "fix it and start the run again; it resumes from its last checkpoint"
 
 
@@ -70,7 +73,8 @@ def write_record(
         "stage": run.stage,
         "parameters": run.parameters(),
         "pretraining": f"{start.run_id}.{start.fingerprint}" if start else None,
-        "source_class_ids": list(run.subset.class_ids) if run.pool != "scratch" else [],
+        "weights": {"file": weights_file(run.weights).name, "sha256": sha256_of(run.weights)} if run.weights else None,
+        "source_class_ids": list(run.subset.class_ids),
         "recipe": run.recipe.model_dump(),
         "train_images": len(data),
         "train_content_hash": data.content_hash(),
@@ -82,7 +86,11 @@ def write_record(
     }
     if evaluation:
         held_out = evaluation["images"]
-        content |= {"eval_images": len(held_out), "top1": evaluation["top1"], "eval_content_hash": held_out.content_hash()}
+        content |= {
+            "eval_images": len(held_out),
+            "top1": evaluation["top1"],
+            "eval_content_hash": held_out.content_hash(),
+        }
         content |= {"sha256": {"predictions": hashlib.sha256(run.predictions_path.read_bytes()).hexdigest()}}
     write_atomically(run.record_path, (json.dumps(content, indent=1) + "\n").encode())
 

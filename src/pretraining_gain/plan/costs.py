@@ -55,8 +55,8 @@ class Plan:
     def disk_table(self) -> pd.DataFrame:
         """Return disk use in GB: prepared images (large datasets only), weights, checkpoints while running."""
         sets: dict[tuple[str, str], float] = {}
-        source = (self.study.source, self.study.pretrain)
-        for images, recipe in [source, *((d.images, d.recipe) for d in self.study.downstreams)]:
+        source = [self.study.pretraining] if self.study.source else []
+        for images, recipe in [*source, *((d.images, d.recipe) for d in self.study.downstreams)]:
             if find_dataset(images.dataset).preparation:
                 bytes_each = recipe.resolve().resize_px ** 2 * _BYTES_PER_PIXEL
                 for split, n in (("train", images.train_images_per_class), ("eval", images.eval_images_per_class)):
@@ -72,7 +72,7 @@ class Plan:
 
     def recipes(self) -> pd.DataFrame:
         """Return one row per recipe field: its value in each recipe of the study, and the source of the value."""
-        choices: dict[str, RecipeChoice] = {"pretrain": self.study.pretrain}
+        choices: dict[str, RecipeChoice] = {"pretrain": self.study.pretrain} if self.study.pretrain else {}
         choices |= {downstream.name: downstream.recipe for downstream in self.study.downstreams}
         columns: dict[str, dict[str, str]] = {}
         for name, choice in choices.items():

@@ -9,9 +9,10 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 from pretraining_gain.datasets import check_columns, options_of
 from pretraining_gain.errors import Given
 from pretraining_gain.plan.backbones import known_backbone
-from pretraining_gain.plan.pools import PoolName, Seed, StartName
+from pretraining_gain.plan.pools import POOLS, SCRATCH, PoolName, Seed
 from pretraining_gain.plan.recipes import Recipe, RecipeChoice
 from pretraining_gain.plan.taxonomy import has_class_table, load_class_table, made_tables
+from pretraining_gain.plan.weights import check_weights
 
 
 def each_once(values: list[Any]) -> list[Any]:
@@ -30,6 +31,16 @@ Text = Annotated[str, Field(min_length=1)]
 Seeds = Annotated[list[Seed], AfterValidator(each_once)]
 Ks = Annotated[list[int], Field(min_length=1), AfterValidator(each_once)]
 Arms = Annotated[dict[PoolName, Ks], Field(min_length=1)]
+
+
+def _no_pool(name: str) -> str:
+    if name in POOLS or name == SCRATCH:
+        raise ValueError(f"{name!r} is the name of a pool; accepted: another name")
+    return name
+
+
+#: Name of a start -> its weights: a file, or a name of timm or torchvision.
+Weights = dict[Annotated[Slug, AfterValidator(_no_pool)], Annotated[str, AfterValidator(check_weights)]]
 
 
 def named_once(things: list[Any]) -> list[Any]:
@@ -67,11 +78,11 @@ class Downstream(Given):
 
     name: Slug
     title: Text
-    domain: Literal["out_of_domain", "in_domain"]
+    domain: Literal["out_of_domain", "in_domain"] = "out_of_domain"
     images: Images
     recipe: RecipeChoice
-    pools: Annotated[list[StartName], AfterValidator(each_once)] = Field(
-        default=[], description="what is finetuned on it; empty: every pretraining"
+    pools: Annotated[list[Slug], AfterValidator(each_once)] = Field(
+        default=[], description="what is finetuned on it; empty: every start"
     )
 
     @field_validator("images")

@@ -5,8 +5,9 @@ To add a pool, add one entry to `POOLS`: studies accept it, figures draw it, the
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import cycle
 from typing import Annotated, Literal
 
 import numpy as np
@@ -83,21 +84,32 @@ FROM_SCRATCH = Pool(
 )  # fmt: skip
 
 
-def starts() -> dict[str, Pool]:
-    """Return everything that finetuning can start from, in the order of the figures: the pools, then scratch."""
-    return POOLS | {SCRATCH: FROM_SCRATCH}
+#: Colours and markers of published weights, in a study's order.
+_LOOKS = (("#E69F00", "hexagon"), ("#332288", "pentagon"), ("#882255", "cross"), ("#117733", "triangle-down"))
+
+
+def starts(weights: Iterable[str] = ()) -> dict[str, Pool]:
+    """Return everything that finetuning can start from, in the order of the figures: the pools, a study's weights, scratch."""
+    looks = zip(weights, cycle(_LOOKS))
+    named = {
+        name: Pool(
+            name,
+            f"weights {name}",
+            colour,
+            marker,
+            -1,
+            FROM_SCRATCH.draws,
+            figures=("1", "2"),
+            counted=f"weights {name}",
+        )
+        for name, (colour, marker) in looks
+    }
+    return POOLS | named | {SCRATCH: FROM_SCRATCH}
 
 
 def shown_in(figure: str) -> list[str]:
     """Return the names of the pools (and `scratch`) that the figure of this number shows, in drawing order."""
     return [name for name, pool in starts().items() if figure in pool.figures]
-
-
-def known_start(name: str) -> str:
-    """Return `name` if it is a pool or `scratch`; raise `InputError` otherwise."""
-    if name not in starts():
-        raise InputError(f"pool {name!r} is unknown; accepted: {', '.join(starts())}")
-    return name
 
 
 def known_pool(name: str) -> str:
@@ -108,7 +120,6 @@ def known_pool(name: str) -> str:
 
 
 PoolName = Annotated[str, AfterValidator(known_pool)]
-StartName = Annotated[str, AfterValidator(known_start)]
 
 
 @dataclass(frozen=True)

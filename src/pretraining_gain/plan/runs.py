@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,11 @@ from pretraining_gain.plan.backbones import builder_of, own_modules
 from pretraining_gain.plan.code import code_hash
 from pretraining_gain.plan.parameters import Parameters
 from pretraining_gain.plan.parts import BackboneName, Design, Downstream, Images
-from pretraining_gain.plan.pools import POOLS, SCRATCH, ClassSubset, Seed, known_pool, known_start, sample_classes
+from pretraining_gain.plan.pools import POOLS, SCRATCH, ClassSubset, Seed, known_pool, sample_classes
 from pretraining_gain.plan.recipes import SIZES_PX, Recipe
 from pretraining_gain.plan.studies import Study, load_study
 from pretraining_gain.plan.taxonomy import has_class_table, load_class_table, rows_deciding_images
+from pretraining_gain.plan.weights import sha256_of, weights_file
 
 WHOLE_POOL = 0
 
@@ -28,14 +30,14 @@ WHOLE_POOL = 0
 class Run(Parameters):
     """A pretraining if `downstream` is empty, else a finetuning of that pretraining: the parameters that vary between runs.
 
-    `pool` is one of the pools, or `scratch`: finetuning without pretraining. `k` 0 means the whole pool (and is the
-    only k of `scratch`). `design` is one of the study's, for its pretraining; empty: the paper's. `backbone` empty,
-    `epochs` 0 and `image_size_px` 0 mean what the study says; a finetuning passes backbone and image size, but not
-    epochs, on to its pretraining.
+    `pool` is one of the pools; for a finetuning also the name of weights in the study, or `scratch`, which have no
+    pretraining here. Empty: `Study.main_start`. `k` 0 means the whole pool (and is the only k without a pool). `design`
+    is one of the study's, for its pretraining; empty: the paper's. `backbone` empty, `epochs` 0 and `image_size_px` 0
+    mean what the study says; a finetuning passes backbone and image size, but not epochs, on to its pretraining.
     """
 
     study: str
-    pool: str = "all"
+    pool: str = ""
     k: int = Field(default=WHOLE_POOL, ge=0)
     seed: Seed = 0
     downstream: str = ""
@@ -65,11 +67,19 @@ class Run(Parameters):
     def _size_fits(self) -> Run:
         """Check the image size: images are decoded in proportion to it, and decoding has limits."""
         if self.image_size_px:
-            usual = (self.target.recipe if self.downstream else self.plan.pretrain).resolve()
+            usual = (self.target.recipe if self.downstream else self.plan.pretraining[1]).resolve()
             least, most = SIZES_PX[0], SIZES_PX[1] * usual.image_size_px // usual.resize_px
             if not least <= self.image_size_px <= most:
                 raise ValueError(f"image_size_px={self.image_size_px}; accepted: {least} to {most} (0: the recipe's)")
         return self
+
+    @classmethod
+    def finetuning(cls, parameters: Mapping[str, Any]) -> Run:
+        """Build a finetuning from a notebook's `globals()`; an empty `downstream` means the study's first."""
+        given = dict(parameters)
+        if given.get("downstream") == "" and isinstance(given.get("study"), str):
+            given["downstream"] = load_study(given["study"]).downstreams[0].name
+        return cls.from_parameters(given)
 
     @property
     def plan(self) -> Study:
@@ -88,25 +98,32 @@ class Run(Parameters):
         """The images that this run trains on."""
         if self.downstream:
             return self.target.images
-        return self.plan.design(self.design).source(self.plan.source, self.k) if self.design else self.plan.source
+        source = self.plan.pretraining[0]
+        return self.plan.design(self.design).source(source, self.k) if self.design else source
 
     @property
     def subset(self) -> ClassSubset:
-        """The source classes of the pretraining."""
-        table = load_class_table(self.plan.source.class_table)
+        """The source classes of the pretraining; none from scratch and from published weights."""
+        if self.pool not in POOLS:
+            return ClassSubset(self.pool, self.seed, ())
         subsets = self.plan.design(self.design).subsets if self.design else "nested"
-        return sample_classes(table, self.pool, self.k, self.seed, subsets)
+        return sample_classes(self.plan.source_classes, self.pool, self.k, self.seed, subsets)
+
+    @property
+    def weights(self) -> str:
+        """The published weights that a finetuning starts from: a file or a name (see `plan.weights`); empty if there are none."""
+        return self.plan.weights.get(self.pool, "")
 
     @property
     def pretraining(self) -> Run | None:
-        """The pretraining whose weights a finetuning starts from; None for scratch and for a pretraining."""
-        if not self.downstream or self.pool == SCRATCH:
+        """The pretraining whose weights a finetuning starts from; None for other starts and for a pretraining."""
+        if not self.downstream or self.pool not in POOLS:
             return None
         return self.model_copy(update={"downstream": "", "epochs": 0})
 
     @property
     def recipe(self) -> Recipe:
-        choice = self.target.recipe if self.downstream else self.plan.pretrain
+        choice = self.target.recipe if self.downstream else self.plan.pretraining[1]
         recipe = choice.resolve()
         if self.design and not self.downstream:
             recipe = self.plan.design(self.design).recipe(recipe, self.k)
@@ -118,8 +135,8 @@ class Run(Parameters):
 
     @property
     def arm(self) -> str:
-        """Readable name of the pretraining, e.g. `animal-k4`, `animal-k4-matched_images`; `scratch` without one."""
-        return SCRATCH if self.pool == SCRATCH else "-".join(filter(None, [self.pool, f"k{self.k}", self.design]))
+        """Readable name of the start, e.g. `animal-k4`, `animal-k4-matched_images`, the name of weights, `scratch`."""
+        return self.pool if self.pool not in POOLS else "-".join(filter(None, [self.pool, f"k{self.k}", self.design]))
 
     @property
     def run_id(self) -> str:
@@ -145,6 +162,7 @@ class Run(Parameters):
             "classes": self._class_rows(),
             "code": code_hash(f"compute.{self.stage}", f"datasets.{self.images.dataset}", *own_modules(self.backbone)),
             "pretraining": start.fingerprint if start else None,
+            "weights": sha256_of(self.weights) if self.weights else None,
         }
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
 
@@ -179,17 +197,14 @@ class Run(Parameters):
 
     def describe(self) -> pd.DataFrame:
         """Describe this run at the top of its notebook, one row per property."""
-        classes = (
-            load_class_table(self.plan.source.class_table).loc[list(self.subset.class_ids), "name"]
-            if self.pool != SCRATCH
-            else []
-        )
+        classes = self.plan.source_classes.loc[list(self.subset.class_ids), "name"]
         facts = {
             "run": self.run_id,
             "study": self.plan.title,
             "backbone": self.backbone,
             "design": self.plan.design(self.design).title if self.design else "",
             "pretraining classes": ", ".join(classes) if len(classes) <= 24 else f"{len(classes)} classes",
+            "weights": f"{weights_file(self.weights).name}, SHA-256 {sha256_of(self.weights)}" if self.weights else "",
             "downstream": self.target.title if self.downstream else "",
             "recipe": ", ".join(f"{name} {value}" for name, value in self.recipe.model_dump().items()),
             "fingerprint": self.fingerprint,
@@ -205,45 +220,44 @@ class Run(Parameters):
 
 
 _DEFAULTS: dict[str, Any] = {
-    "study": "", "pool": "all", "k": WHOLE_POOL, "seed": 0, "downstream": "", "design": "", "backbone": "",
+    "study": "", "pool": "", "k": WHOLE_POOL, "seed": 0, "downstream": "", "design": "", "backbone": "",
 }  # fmt: skip
 
 
 def _canonical_arm(study: Study, pool: str, k: int, finetuning: bool) -> tuple[str, int]:
-    (known_start if finetuning else known_pool)(pool)
-    if pool == SCRATCH:
+    pool = pool or (study.main_start if finetuning else "all")
+    study.known_start(pool) if finetuning else known_pool(pool)
+    if pool not in POOLS:
         if k != WHOLE_POOL:
-            raise InputError(f"k={k} with pool 'scratch', which has no pretraining; accepted: 0")
+            raise InputError(f"k={k} with pool {pool!r}, which has no pretraining; accepted: 0")
         return pool, k
-    table = load_class_table(study.source.class_table)
+    table = load_class_table(study.pretraining[0].class_table)
     fewest, size = POOLS[pool].sizes(table)
     k = k or size
     if not fewest <= k <= size:
         accepted_k = f"0 or {size}" if fewest == size else f"1 to {size} (0: all of them)"
-        raise InputError(
-            f"k={k} is not possible for pool {pool!r} of study {study.name!r}; accepted: {accepted_k}"
-        )
+        raise InputError(f"k={k} is not possible for pool {pool!r} of study {study.name!r}; accepted: {accepted_k}")
     return ("all", k) if k == len(table) else (pool, k)
 
 
 def _design_matters(study: Study, values: dict[str, Any]) -> bool:
     """Say whether the design changes this run's training. Raises `InputError` for an unknown design."""
     design, pool, k = study.design(values["design"]), values["pool"], values["k"]
-    if pool == SCRATCH:
+    if pool not in POOLS:
         return False
-    recipe, table = study.pretrain.resolve(), load_class_table(study.source.class_table)
-    subsets = [sample_classes(table, pool, k, values["seed"], way) for way in ("nested", design.subsets)]
-    same = design.source(study.source, k) == study.source and design.recipe(recipe, k) == recipe
+    source, recipe = study.pretraining[0], study.pretraining[1].resolve()
+    subsets = [sample_classes(study.source_classes, pool, k, values["seed"], way) for way in ("nested", design.subsets)]
+    same = design.source(source, k) == source and design.recipe(recipe, k) == recipe
     return not same or subsets[0] != subsets[1]
 
 
 def pretraining_runs(study: Study, name: str | None = None) -> list[Run]:
     """List the pretrainings of the study without repeats: arms × seeds, of the paper's design and then of the others."""
-    return list(dict.fromkeys(start for _, start in _starts(study, name or study.name) if start.pool != SCRATCH))
+    return list(dict.fromkeys(start for _, start in _starts(study, name or study.name) if start.pool in POOLS))
 
 
 def finetuning_runs(study: Study, name: str | None = None) -> list[Run]:
-    """List the finetunings of the study without repeats: each downstream from scratch and from each of its pretrainings."""
+    """List the finetunings of the study without repeats: each downstream from scratch and from each of its starts."""
     starts = _starts(study, name or study.name)
     runs = [run for target in study.downstreams for design, start in starts for run in _onto(target, design, start)]
     return list(dict.fromkeys(runs))
@@ -261,9 +275,12 @@ def _onto(target: Downstream, design: Design | None, start: Run) -> list[Run]:
 
 
 def _starts(study: Study, name: str) -> list[tuple[Design | None, Run]]:
-    """List the starts of finetunings with their design (None: the paper's): scratch, the paper's arms, other designs' arms."""
-    scratch: dict[str, Any] = {"study": name, "pool": SCRATCH, "downstream": study.downstreams[0].name}
-    starts: list[tuple[Design | None, Run]] = [(None, Run(seed=seed, **scratch)) for seed in study.seeds]
+    """List the starts of finetunings with their design (None: the paper's): scratch, weights, the paper's arms, other
+    designs' arms."""
+    any_target: dict[str, Any] = {"study": name, "downstream": study.downstreams[0].name}
+    starts: list[tuple[Design | None, Run]] = [
+        (None, Run(seed=seed, pool=pool, **any_target)) for pool in (SCRATCH, *study.weights) for seed in study.seeds
+    ]
     for design in (None, *study.designs):
         seeds = design.seeds if design and design.seeds else study.seeds
         for pool, ks in (design or study).arms.items():

@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal
 
+import pandas as pd
 from pydantic import AfterValidator, Field, model_validator
 
 from pretraining_gain.datasets import options_of
@@ -23,12 +24,13 @@ from pretraining_gain.plan.parts import (
     Slug,
     Text,
     Throughput,
+    Weights,
     named_once,
 )
-from pretraining_gain.plan.pools import POOLS
+from pretraining_gain.plan.pools import POOLS, Pool, starts
 from pretraining_gain.plan.recipes import RecipeChoice
 from pretraining_gain.plan.record import read_record
-from pretraining_gain.plan.taxonomy import load_class_table
+from pretraining_gain.plan.taxonomy import REQUIRED_COLUMNS, load_class_table
 from pretraining_gain.plan.yamlfile import read_yaml
 
 
@@ -39,9 +41,12 @@ class Study(Given):
     title: Text
     backbone: BackboneName
     seeds: Seeds = Field(min_length=1)
-    source: Images
-    arms: Arms = Field(description="pool -> how many classes; for `all` the number of all classes")
-    pretrain: RecipeChoice
+    source: Images | None = Field(
+        default=None, description="what the pools are of; with `arms` and `pretrain`, or none of them"
+    )
+    arms: Arms = Field(default={}, description="pool -> how many classes; for `all` the number of all classes")
+    pretrain: RecipeChoice | None = None
+    weights: Weights = Field(default={}, description="further starts: name -> file, or name of timm or torchvision")
     downstreams: Annotated[list[Downstream], AfterValidator(named_once)] = Field(
         min_length=1, description="the first of each domain is the paper's"
     )
@@ -55,17 +60,33 @@ class Study(Given):
 
     @model_validator(mode="after")
     def _consistent(self) -> Study:
-        if self.source.class_table is None:
+        pretraining = {"source": self.source, "arms": self.arms, "pretrain": self.pretrain}
+        missing = [name for name, value in pretraining.items() if not value]
+        if len(missing) in (1, 2):
+            raise ValueError(
+                f"field {missing[0]!r} is missing; accepted: {', '.join(pretraining)}, or none of them and `weights`"
+            )
+        if missing and not self.weights:
+            raise ValueError("nothing to start from; accepted: source, arms and pretrain, or weights, or both")
+        if self.source and self.source.class_table is None:
             raise ValueError("source.class_table is missing; subsets are drawn from it")
+        if "out_of_domain" not in self.domains:
+            raise ValueError("downstreams: none is out_of_domain; accepted: at least one that is")
         self._check_arms("arms", self.arms)
+        for target in self.downstreams:
+            unknown = [pool for pool in target.pools if pool not in self.starts]
+            if unknown:
+                accepted = ", ".join(self.starts)
+                raise ValueError(f"downstreams.{target.name}.pools: {unknown[0]!r} is unknown; accepted: {accepted}")
         for design in self.designs:
             self._check_design(design, f"designs.{design.name}")
         return self
 
     def _check_design(self, design: Design, where: str) -> None:
+        source = self.pretraining[0]
         self._check_arms(f"{where}.arms", design.arms)
         try:
-            options_of(self.source.dataset, self.source.options | design.source_options)
+            options_of(source.dataset, source.options | design.source_options)
         except InputError as error:
             raise ValueError(f"{where}.source_options: {error}") from None
         known = [target.name for target in self.downstreams]
@@ -73,7 +94,7 @@ class Study(Given):
         if unknown:
             raise ValueError(f"{where}.downstreams: {unknown[0]!r} is unknown; accepted: {', '.join(known)}")
         ks = [k for ks in design.arms.values() for k in ks]
-        least, most = max(ks), min(ks) * self.source.train_images_per_class
+        least, most = max(ks), min(ks) * source.train_images_per_class
         if design.total_images is not None and not least <= design.total_images <= most:
             raise ValueError(
                 f"{where}.total_images is {design.total_images}; accepted: {least} to {most}, "
@@ -81,7 +102,7 @@ class Study(Given):
             )
 
     def _check_arms(self, where: str, arms: dict[str, list[int]]) -> None:
-        table = load_class_table(self.source.class_table or "")
+        table = self.source_classes
         for pool, ks in arms.items():
             fewest, most = POOLS[pool].sizes(table)
             wrong = [k for k in ks if not fewest <= k <= most]
@@ -96,20 +117,57 @@ class Study(Given):
         return hashlib.sha256(content.encode()).hexdigest()[:12]
 
     @property
+    def pretraining(self) -> tuple[Images, RecipeChoice]:
+        """Source and recipe of the study's pretrainings. Raises `InputError` where it has none."""
+        if self.source is None or self.pretrain is None:
+            raise InputError(f"study {self.name!r} pretrains nothing; accepted: one with source, arms and pretrain")
+        return self.source, self.pretrain
+
+    @property
+    def source_classes(self) -> pd.DataFrame:
+        """The class table of the source; no rows without a source."""
+        return load_class_table(self.source.class_table) if self.source else pd.DataFrame(columns=REQUIRED_COLUMNS)
+
+    @property
+    def images(self) -> list[Images]:
+        """All images that the study reads: the source's, if it has one, then the targets'."""
+        return [*([self.source] if self.source else []), *(target.images for target in self.downstreams)]
+
+    @property
     def datasets(self) -> list[str]:
         """The names of the datasets that the study reads, without repeats, the source's first."""
-        return list(dict.fromkeys(images.dataset for images in (self.source, *(d.images for d in self.downstreams))))
+        return list(dict.fromkeys(images.dataset for images in self.images))
+
+    @property
+    def starts(self) -> dict[str, Pool]:
+        """Everything that a finetuning can start from: the pools where the study has a source, its weights, scratch."""
+        return {name: start for name, start in starts(self.weights).items() if self.source or name not in POOLS}
+
+    def known_start(self, name: str) -> str:
+        """Return `name` if a finetuning can start from it. Raises `InputError` otherwise."""
+        if name not in self.starts:
+            raise InputError(f"pool {name!r} is unknown; accepted: {', '.join(self.starts)}")
+        return name
+
+    @property
+    def main_start(self) -> str:
+        """Name of the start whose gain Figures 1 and 2 and the claims on species are about: `all`, else the first weights."""
+        return "all" if "all" in self.arms or not self.weights else next(iter(self.weights))
 
     @property
     def everything(self) -> str:
-        """Name of the arm that pretrains on all source classes."""
-        return f"all-k{self.source.n_classes}"
+        """Name of the arm of `main_start`."""
+        return f"all-k{len(self.source_classes)}" if self.main_start == "all" else self.main_start
 
     @property
     def animal_share(self) -> float:
         """Return the expected share of animals in a random subset of the source (the paper's 0.398, Appendix F)."""
-        table = load_class_table(self.source.class_table or "")
-        return float(table["animal"].mean())
+        return float(self.source_classes["animal"].mean())
+
+    @property
+    def domains(self) -> list[str]:
+        """The domains in which the study has a target."""
+        return list(dict.fromkeys(target.domain for target in self.downstreams))
 
     def design(self, name: str) -> Design:
         for design in self.designs:
@@ -181,7 +239,9 @@ def check_name(name_or_path: str) -> Study:
     path, project_s = whole_path(name_or_path), _studies_folder() / f"{study.name}.yml"
     if project_s.is_file() and path != project_s.resolve():
         names = ", ".join(study_names())
-        raise InputError(f"study file {path}: name {study.name!r} is a study of the project; accepted: any name but {names}")
+        raise InputError(
+            f"study file {path}: name {study.name!r} is a study of the project; accepted: any name but {names}"
+        )
     folder = results_root() / study.name
     owner = next((text for record in folder.glob("*/*.json") if (text := _study_in(record))), "")
     other = project_root() / Path(owner).expanduser()
@@ -208,4 +268,4 @@ def _read_study(path: Path, _mtime_ns: int) -> Study:
         what = "nothing" if content is None else f"a {type(content).__name__}"
         raise InputError(f"study file {path} holds {what}; accepted: fields, namely {', '.join(Study.model_fields)}")
     with one_line(f"study file {path}"):
-        return Study.model_validate(content)
+        return Study.model_validate(content, context=path)

@@ -8,10 +8,9 @@ import ipywidgets as widgets
 
 from pretraining_gain.plan.backbones import BACKBONES
 from pretraining_gain.plan.parts import Downstream
-from pretraining_gain.plan.pools import POOLS, SCRATCH, starts
+from pretraining_gain.plan.pools import POOLS, starts
 from pretraining_gain.plan.runs import WHOLE_POOL
 from pretraining_gain.plan.studies import Study, load_study, study_names
-from pretraining_gain.plan.taxonomy import load_class_table
 from pretraining_gain.playground.choices import Choice, missing_data, most_epochs, targets
 
 _STYLE = {"description_width": "11rem"}
@@ -106,8 +105,8 @@ class Controls:
 
     def _pool_changed(self) -> None:
         pool, fewest, most = self.pool.value, WHOLE_POOL, WHOLE_POOL
-        if pool != SCRATCH:
-            fewest, most = POOLS[pool].sizes(load_class_table(self._study.source.class_table or ""))
+        if pool in POOLS:
+            fewest, most = POOLS[pool].sizes(self._study.source_classes)
         wanted = self.k.value
         _limit(self.k, fewest, most)
         self.k.value = wanted if fewest <= wanted <= most else most

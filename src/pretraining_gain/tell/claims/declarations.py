@@ -97,7 +97,7 @@ class Claim:
 
     def parts(self, study: Study) -> list[Part]:
         """Return the parts that the study's arms allow; none where it lacks the arms."""
-        return list(self.build(study, study.downstream_in(self.domain).name))
+        return list(self.build(study, study.downstream_in(self.domain).name)) if self.domain in study.domains else []
 
     def arms(self, study: Study) -> set[Arm]:
         """Return the arms whose results the claim compares."""
@@ -197,7 +197,7 @@ def scaled_random_coincides(study: Study, target: str) -> Iterator[Part]:
 
 def scaled_gaps(study: Study, target: str) -> dict[int, dict[Arm, float]]:
     """Return, for each animal k, the weights of the random curve at k expected animal classes, minus animal-k (Appendix F)."""
-    share, everything = study.animal_share, study.source.n_classes
+    share, everything = study.animal_share, len(study.source_classes)
     arms = {k * share: f"random-k{k}" for k in study.arms.get("random", [])} | {everything * share: study.everything}
     at = np.array(sorted(arms))
     gaps = {}

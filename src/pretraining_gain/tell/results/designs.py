@@ -9,7 +9,6 @@ import pandas as pd
 
 from pretraining_gain.plan.pools import POOLS, SCRATCH, sample_classes
 from pretraining_gain.plan.runs import design_runs
-from pretraining_gain.plan.taxonomy import load_class_table
 from pretraining_gain.tell.results.evaluation import Evaluation, load_evaluation
 from pretraining_gain.tell.results.gains import with_interval
 from pretraining_gain.tell.statistics import Estimate, estimate_mean
@@ -84,7 +83,7 @@ def assigned_effect(evaluation: Evaluation) -> tuple[pd.DataFrame, Estimate] | N
     named = evaluation.classes.loc[evaluation.classes["represented_by"] != "", "represented_by"]
     chosen = np.isin(evaluation.labels, named.index)
     labels, correct = evaluation.labels[chosen], evaluation.correct[arm][:, chosen].astype(float)
-    source = load_class_table(evaluation.study.source.class_table or "")
+    source = evaluation.study.source_classes
     values = []
     for seed in (seed for seed in seeds if seed % 2 == 0 and seed + 1 in seeds):
         held = set(source.loc[list(sample_classes(source, pool, k, seed).class_ids), "key"])
@@ -110,7 +109,10 @@ def design_numbers(results: StudyResults) -> dict[str, Any]:
         way = "published" if row["way"] == "as published" else "changed"
         numbers |= with_interval(f"{row['panel']}_{way}_{row['pool']}_k{row['k']}", row)
     for row in results.freezing.to_dict("records"):
-        way, quantity = "frozen" if "frozen" in row["way"] else "full", "gain" if "gain" in row["quantity"] else "contrast"
+        way, quantity = (
+            "frozen" if "frozen" in row["way"] else "full",
+            "gain" if "gain" in row["quantity"] else "contrast",
+        )
         numbers |= with_interval(f"{row['domain'].split()[0]}_{way}_{quantity}", row)
     for domain, (_, found) in results.assigned.items():
         key = f"{domain.split()[0]}_assigned"

@@ -17,7 +17,7 @@ from pretraining_gain.plan.parameters import Parameters, plain_parameters
 from pretraining_gain.plan.parts import Downstream
 from pretraining_gain.plan.pools import SCRATCH
 from pretraining_gain.plan.representation import correct_images, load_annotations, representation
-from pretraining_gain.plan.runs import finetuning_runs, pretraining_runs
+from pretraining_gain.plan.runs import finetuning_runs
 from pretraining_gain.plan.studies import Study, check_name, load_study
 from pretraining_gain.plan.taxonomy import TAXON_COLUMNS, load_class_table
 from pretraining_gain.tell.results.correctness import CorrectnessReader
@@ -121,7 +121,7 @@ class View(Parameters):
         view = cls(**plain_parameters(parameters, names))
         study = check_name(view.study)
         view = view.model_copy(update={"arm": view.arm or study.everything})
-        arms = list(dict.fromkeys(run.arm for run in pretraining_runs(study, view.study)))
+        arms = list(dict.fromkeys(run.arm for run in finetuning_runs(study, view.study) if run.pool != SCRATCH))
         if view.arm not in arms:
             raise InputError(f"arm {view.arm!r} is not in study {study.name!r}; accepted: {', '.join(arms)}")
         return view
@@ -152,7 +152,9 @@ def load_evaluation(study_name: str, downstream_name: str) -> Evaluation:
     for name, arm in zip(runs["downstream"], runs["arm"], strict=True):
         if (name, arm) not in planned:
             path = results_of(study.name) / "runs.csv"
-            raise InputError(f"{path} has a run of arm {arm!r} on {name!r}; accepted: runs of study {study.name!r}; {again}")
+            raise InputError(
+                f"{path} has a run of arm {arm!r} on {name!r}; accepted: runs of study {study.name!r}; {again}"
+            )
     runs = runs[runs["downstream"] == downstream.name].sort_values(["arm", "seed"])
     if runs.empty:
         raise InputError(f"study {study.name!r} has no results for {downstream.name!r}; {again}")

@@ -20,7 +20,6 @@ from pretraining_gain.plan.representation import (
     load_annotations,
     well_represented,
 )
-from pretraining_gain.plan.taxonomy import load_class_table
 from pretraining_gain.tell.results.evaluation import Evaluation
 from pretraining_gain.tell.statistics import Estimate, bootstrap_means, estimate_correlation
 
@@ -52,7 +51,11 @@ def group_accuracy(evaluation: Evaluation, arm: str, column: str, draws: int) ->
 
     One row per group and `quantity` (pretrained, scratch, gain), with interval; species of a group are resampled.
     """
-    quantities = {"pretrained": evaluation.correct[arm], SCRATCH: evaluation.correct[SCRATCH], "gain": evaluation.difference(arm)}
+    quantities = {
+        "pretrained": evaluation.correct[arm],
+        SCRATCH: evaluation.correct[SCRATCH],
+        "gain": evaluation.difference(arm),
+    }
     labels, groups = evaluation.labels, evaluation.species[column]
     parts = [
         bootstrap_means(values, labels, groups, resample_classes=True, draws=draws).assign(quantity=name)
@@ -78,7 +81,7 @@ def arm_accuracy(evaluation: Evaluation, draws: int, arms: Collection[str] = ())
     by_arm = runs.groupby("arm", sort=False)
     made_of = by_arm[["animal_classes", "pretrain_images", "pretrain_steps"]]
     facts = by_arm[["pool", "k", "design"]].first().join(made_of.mean()).join(made_of.agg(list).add_suffix("_by_seed"))
-    source = load_class_table(evaluation.study.source.class_table)
+    source = evaluation.study.source_classes
     pools = zip(facts["pool"], facts["k"], strict=True)
     facts["expected_animals"] = [POOLS[pool].expected_animals(source, k) if pool in POOLS else 0.0 for pool, k in pools]
     rows = []

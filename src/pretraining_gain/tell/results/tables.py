@@ -21,13 +21,18 @@ from pretraining_gain.paths import results_root, write_atomically
 from pretraining_gain.plan.record import read_record
 from pretraining_gain.plan.runs import Run, finetuning_runs, pretraining_runs
 from pretraining_gain.plan.studies import check_name
-from pretraining_gain.plan.taxonomy import load_class_table
 from pretraining_gain.tell.results.correctness import Correctness, CorrectnessReader
 from pretraining_gain.tell.results.evaluation import how_to_make
 from pretraining_gain.tell.results.stored import write_checksums
 
 #: What `costs.csv` takes from a record's cost; memory is that of the largest process.
-_COST: tuple[str, ...] = ("train_images_seen", "eval_images_seen", "train_wall_time_s", "eval_wall_time_s", "device_time_s")
+_COST: tuple[str, ...] = (
+    "train_images_seen",
+    "eval_images_seen",
+    "train_wall_time_s",
+    "eval_wall_time_s",
+    "device_time_s",
+)
 _COST += ("peak_memory_mb", "device_peak_memory_mb", "starts")
 _YES_OR_NO = {True: "yes", False: "no", None: ""}
 
@@ -52,7 +57,9 @@ def write_tables(study_name: str) -> Path:
         "runs": pd.DataFrame([_run_row(run, records) for run in runs]),
     }
     folder = results_root() / study.name
-    contents = {f"{name}.csv": table.to_csv(index=False, lineterminator="\n").encode() for name, table in tables.items()}
+    contents = {
+        f"{name}.csv": table.to_csv(index=False, lineterminator="\n").encode() for name, table in tables.items()
+    }
     for name, content in contents.items():
         write_atomically(folder / name, content)
     write_checksums(folder, contents)
@@ -68,7 +75,7 @@ def _run_row(run: Run, records: Mapping[Run, dict[str, Any]]) -> dict[str, Any]:
     varies = ("run_id", "fingerprint", "downstream", "arm", "pool", "k", "design", "seed", "backbone")
     source = {"animal_classes": 0, "pretrain_images": 0, "pretrain_steps": 0}
     if run.pretraining:
-        start, animal = records[run.pretraining], load_class_table(run.plan.source.class_table)["animal"]
+        start, animal = records[run.pretraining], run.plan.source_classes["animal"]
         steps = math.ceil(start["train_images"] / start["recipe"]["batch_size"]) * len(start["history"])
         source["animal_classes"] = int(animal.loc[record["source_class_ids"]].sum())
         source |= {"pretrain_images": start["train_images"], "pretrain_steps": steps}
@@ -104,4 +111,6 @@ def class_counts(found: Correctness) -> pd.DataFrame:
 
 
 if __name__ == "__main__":
-    sys.exit(about_a_study("tell.results.tables", __doc__ or "", lambda study: print(write_tables(study)), default="toy"))
+    sys.exit(
+        about_a_study("tell.results.tables", __doc__ or "", lambda study: print(write_tables(study)), default="toy")
+    )
