@@ -204,9 +204,7 @@ class Watched:
     """
 
     def __init__(self, browser: Browser, width: int = 1280, scheme: str = "light", home: str = "file:") -> None:
-        context = browser.new_context(
-            viewport={"width": width, "height": 900}, color_scheme=scheme, offline=home == "file:"
-        )
+        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme, offline=home == "file:")
         context.set_default_timeout(PATIENCE_MS)
         self.home = home
         self.page: Page = context.new_page()

@@ -58,12 +58,7 @@ def served(folder: Path) -> Iterator[str]:
 
 
 def complaints_of(
-    browser: Browser,
-    folder: Path,
-    home: str,
-    name: str,
-    widths: dict[str, int] = WIDTHS,
-    patience_ms: float = PATIENCE_MS,
+    browser: Browser, folder: Path, home: str, name: str, widths: dict[str, int] = WIDTHS, patience_ms: float = PATIENCE_MS
 ) -> list[str]:
     """Look at one page at each width, in light and in dark; `home` is the address that serves `folder`."""
     watched = Watched(browser, home=home)
@@ -78,9 +73,7 @@ def complaints_of(
         found += page.evaluate("patience => gates.undrawn(patience)", patience_ms)
         for scheme in SCHEMES:
             page.emulate_media(color_scheme=scheme)
-            page.wait_for_function(
-                "scheme => [undefined, scheme].includes(document.documentElement.dataset.theme)", arg=scheme
-            )
+            page.wait_for_function("scheme => [undefined, scheme].includes(document.documentElement.dataset.theme)", arg=scheme)
             seen = page.evaluate("[...gates.tooWide(), ...gates.illegible(), ...gates.overlaps()]")
             if place == 0 or scheme == SCHEMES[0]:  # the colours of a page are the same on a phone
                 seen += violations(page, colours_only=scheme != SCHEMES[0])
@@ -121,9 +114,7 @@ def too_heavy(folder: Path, home: str, requested: set[str], limit_mb: float) -> 
 
 def dead_links(folder: Path) -> list[str]:
     """Return links, anchors and sources in the HTML files of `folder` that lead to nothing, or out of it."""
-    paths = [
-        path for path in sorted(folder.rglob("*.html")) if path.parent.name != "_static"
-    ]  # there: a theme's templates
+    paths = [path for path in sorted(folder.rglob("*.html")) if path.parent.name != "_static"]  # there: a theme's templates
     pages = {path.resolve(): _targets(path) for path in paths}
     found = []
     for page, (_, links) in pages.items():
@@ -160,9 +151,7 @@ def _why_dead(folder: Path, pages: dict, page: Path, link: str) -> str:
 def without_alternative(path: Path) -> list[str]:
     """Return pictures and figures of a page without a text alternative; the name of a file is none."""
     soup = BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser")
-    found = [
-        f"img without alternative: {str(one)[:120]}" for one in soup.select("article img") if not _says(one.get("alt"))
-    ]
+    found = [f"img without alternative: {str(one)[:120]}" for one in soup.select("article img") if not _says(one.get("alt"))]
     found += [f"figure without alternative: {one.get('data-key')}" for one in soup.select(".gain-figure")
               if not _says(one.get("aria-label")) or not one.select_one("noscript")]  # fmt: skip
     drawings = [one for one in soup.select("svg") if not one.find_parent("svg") and one.get("aria-hidden") != "true"]

@@ -52,10 +52,7 @@ def test_freezing_leaves_only_the_head_trainable(backbone):
     model = build_model(backbone, 4, 0, 32)
     freeze_backbone(model)
     head = head_of(model)[0]
-    assert [name for name, weight in model.named_parameters() if weight.requires_grad] == [
-        f"{head}.weight",
-        f"{head}.bias",
-    ]
+    assert [name for name, weight in model.named_parameters() if weight.requires_grad] == [f"{head}.weight", f"{head}.bias"]
 
 
 @pytest.mark.parametrize("backbone", ["resnet10_w16", "test_convnext"])
@@ -91,9 +88,7 @@ def test_a_network_that_cannot_be_used_is_refused_in_one_line(backbone, size_px,
 
 @pytest.mark.parametrize("name", ["vgg", "resnet50.a1_in1k", "Resnet50", "../x", "hf-hub:a/b"])
 def test_an_unknown_name_is_refused_in_a_study_and_a_notebook(small_study, name):
-    with pytest.raises(
-        InputError, match=r"is unknown; accepted: resnet50, resnet18, .* or a classifier of torchvision or timm"
-    ):
+    with pytest.raises(InputError, match=r"is unknown; accepted: resnet50, resnet18, .* or a classifier of torchvision or timm"):
         Run(study=small_study, backbone=name)
     change_study(small_study, {"backbone: resnet10_w16": f"backbone: {name!r}"})
     with pytest.raises(InputError, match="is unknown; accepted: resnet50, resnet18"):
@@ -128,9 +123,7 @@ def test_an_unlisted_network_has_a_price_and_asks_for_memory(small_study, backbo
 
 def test_one_entry_is_priced_offered_and_accepted(monkeypatch, small_study):
     others = [Run(study=small_study).fingerprint, Run(study=small_study, backbone="resnet18").fingerprint]
-    entry = Backbone(
-        "my_net", "torchvision.models:resnet34", cost=84.0, kept_kb_per_pixel=500.0, n_features=512, weights_mb=9000.0
-    )
+    entry = Backbone("my_net", "torchvision.models:resnet34", cost=84.0, kept_kb_per_pixel=500.0, n_features=512, weights_mb=9000.0)
     monkeypatch.setitem(BACKBONES, "my_net", entry)
     run = Run.from_parameters({"study": small_study, "backbone": "my_net"})
     assert device_hours(run) == pytest.approx(2000 * device_hours(Run(study=small_study)))
@@ -143,9 +136,7 @@ def test_one_entry_is_priced_offered_and_accepted(monkeypatch, small_study):
 
 def test_another_builder_is_another_fingerprint(monkeypatch, small_study):
     before = Run(study=small_study, backbone="resnet18").fingerprint
-    monkeypatch.setitem(
-        BACKBONES, "resnet18", Backbone("resnet18", "timm.models.resnet:resnet18", 0.36, 0.6, 512, 46.8)
-    )
+    monkeypatch.setitem(BACKBONES, "resnet18", Backbone("resnet18", "timm.models.resnet:resnet18", 0.36, 0.6, 512, 46.8))
     assert Run(study=small_study, backbone="resnet18").fingerprint != before
 
 

@@ -156,12 +156,7 @@ BAD_ARCHIVES: dict[str, tuple[str, bytes, str]] = {
 @pytest.mark.parametrize(("dataset", "content", "said"), BAD_ARCHIVES.values(), ids=BAD_ARCHIVES)
 def test_an_archive_that_is_not_what_it_should_be_is_named(server, monkeypatch, tmp_path, dataset, content, said):
     serve(monkeypatch, server, content, dataset)
-    fails(
-        dataset,
-        f"archive {data.data_root() / 'downloads' / 'archive'} is not as it was published",
-        said,
-        "accepted: the pub",
-    )
+    fails(dataset, f"archive {data.data_root() / 'downloads' / 'archive'} is not as it was published", said, "accepted: the pub")
     assert {path.name for path in tmp_path.iterdir()} == {"data"}
 
 
@@ -213,9 +208,7 @@ def test_a_dataset_on_request_is_named_with_its_place(monkeypatch, tmp_path):
     """The annotations are in place, so that nothing is fetched; ImageNet is nowhere."""
     (tmp_path / "imagenet-biodiversity").mkdir()
     monkeypatch.setenv("PRETRAINING_GAIN_DATA", str(tmp_path))
-    with refused(
-        "ImageNet-1K is given to researchers on request at image-net.org; put it in", str(tmp_path), unchanged=tmp_path
-    ):
+    with refused("ImageNet-1K is given to researchers on request at image-net.org; put it in", str(tmp_path), unchanged=tmp_path):
         data.main("paper")
 
 

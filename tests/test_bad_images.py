@@ -38,9 +38,7 @@ def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
 def png_header(width: int, height: int) -> bytes:
     """A PNG of which only the header says how large it is."""
     parts = {b"IHDR": struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0), b"IDAT": zlib.compress(b""), b"IEND": b""}
-    chunks = [
-        struct.pack(">I", len(d)) + kind + d + struct.pack(">I", zlib.crc32(kind + d)) for kind, d in parts.items()
-    ]
+    chunks = [struct.pack(">I", len(d)) + kind + d + struct.pack(">I", zlib.crc32(kind + d)) for kind, d in parts.items()]
     return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
 
 
@@ -182,9 +180,7 @@ def test_a_class_must_leave_something_to_evaluate_on(bird, tmp_path):
         picture(seed=i).save(ant / f"image_{i:04d}.jpg")
     images = load_study("mini").downstreams[0].images.model_copy(update={"train_images_per_class": 3})
     rows = load_class_table("caltech101_animals")[:1]
-    with refused(
-        "class 'ant' of dataset caltech101 has no image left for eval", "accepted", unchanged=tmp_path / "data"
-    ):
+    with refused("class 'ant' of dataset caltech101 has no image left for eval", "accepted", unchanged=tmp_path / "data"):
         load_images(images, rows, "eval", 32)
     more = images.model_copy(update={"train_images_per_class": 4})
     with refused("class 'ant'", "train_images_per_class is 4; accepted: 1 to 3", unchanged=tmp_path / "data"):

@@ -125,9 +125,7 @@ BAD_EXECUTIONS: dict[str, tuple[str, str, list[str], str]] = {
 
 
 @pytest.mark.parametrize(("notebook", "output", "given", "said"), BAD_EXECUTIONS.values(), ids=BAD_EXECUTIONS)
-def test_the_strict_runner_refuses_before_any_work(
-    results, tmp_path, monkeypatch, capsys, notebook, output, given, said
-):
+def test_the_strict_runner_refuses_before_any_work(results, tmp_path, monkeypatch, capsys, notebook, output, given, said):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty.ipynb").touch()
     (tmp_path / "cut.ipynb").write_bytes(Path(FINETUNE).read_bytes()[:500])
@@ -163,9 +161,7 @@ BAD_COMMANDS: list[tuple[str, list[str], str]] = [
 
 
 @pytest.mark.parametrize(("module", "arguments", "said"), BAD_COMMANDS)
-def test_a_bad_command_line_is_one_line_and_another_exit_code(
-    results, tmp_path, monkeypatch, capsys, module, arguments, said
-):
+def test_a_bad_command_line_is_one_line_and_another_exit_code(results, tmp_path, monkeypatch, capsys, module, arguments, said):
     monkeypatch.setenv("PRETRAINING_GAIN_DATA", str(tmp_path / "data"))
     monkeypatch.setattr(sys, "argv", [module, *arguments])
     with pytest.raises(SystemExit) as ended, warnings.catch_warnings(action="ignore"):
@@ -178,9 +174,7 @@ def test_a_bad_command_line_is_one_line_and_another_exit_code(
 
 
 def test_a_process_writes_the_line_to_stderr_and_ends_with_the_code():
-    done = subprocess.run(
-        [sys.executable, "-m", "pretraining_gain.plan", "minni"], cwd=ROOT, capture_output=True, text=True
-    )
+    done = subprocess.run([sys.executable, "-m", "pretraining_gain.plan", "minni"], cwd=ROOT, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (1, "")
     assert_one_line(done.stderr, "plan: study 'minni' is unknown")
 

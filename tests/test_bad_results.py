@@ -48,13 +48,9 @@ def signed(damage: Damage) -> Damage:
         if path.name != "runs.csv":
             sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
             others = lambda rows: rows["predictions"] != path.name  # noqa: E731 - one use
-            new = table(
-                lambda rows: rows.assign(predictions_sha256=rows["predictions_sha256"].where(others(rows), sha256))
-            )
+            new = table(lambda rows: rows.assign(predictions_sha256=rows["predictions_sha256"].where(others(rows), sha256)))
             new(study / "runs.csv")
-        write_checksums(
-            study, {name: (study / name).read_bytes() for name in ("runs.csv", "costs.csv", "class_counts.csv")}
-        )
+        write_checksums(study, {name: (study / name).read_bytes() for name in ("runs.csv", "costs.csv", "class_counts.csv")})
 
     return both
 
@@ -156,9 +152,7 @@ def test_a_bad_record_is_named_and_no_table_is_written(toy, damage, said):
         write_tables("toy")
 
 
-@pytest.mark.parametrize(
-    ("damage", "said"), [(cut(10), "is damaged"), (lacking("recipe", "batch_size"), "lacks 'batch_size'")]
-)
+@pytest.mark.parametrize(("damage", "said"), [(cut(10), "is damaged"), (lacking("recipe", "batch_size"), "lacks 'batch_size'")])
 def test_a_bad_record_of_a_pretraining_is_named_too(toy, damage, said):
     damage(pretrained_run().pretraining.record_path)
     with refused(f"record {pretrained_run().pretraining.record_path}", said, NO_RECORD, unchanged=toy):

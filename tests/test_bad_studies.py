@@ -56,9 +56,7 @@ def without(path: str) -> dict[str, Any]:
 def refuse(tmp_path: Path, content: Any, *said: str) -> None:
     """Write a study file (what is no text, as JSON, which is YAML) and have it refused by name."""
     path = tmp_path / "own.yml"
-    path.write_text(
-        content if isinstance(content, str) else json.dumps(content).replace("NaN", ".nan").replace("Infinity", ".inf")
-    )
+    path.write_text(content if isinstance(content, str) else json.dumps(content).replace("NaN", ".nan").replace("Infinity", ".inf"))
     with refused(str(path), *said, unchanged=tmp_path):
         load_study(str(path))
 
@@ -164,11 +162,11 @@ OUT_OF_RANGE: list[tuple[str, Any, str]] = [
     ("downstreams.1.name", "field", "downstreams: 'field' appears twice"),
     ("downstreams.0.domain", "inside", "'out_of_domain' or 'in_domain'"),
     ("downstreams.0.images.eval_images_per_class", 0, "eval_images_per_class is 0; accepted: 1 or more"),
-    ("downstreams.0.pools", ["none"], "'none' is unknown; accepted: animal, non_animal, random, all, half_animal, published, scratch"),
+    ("downstreams.0.pools", ["none"], "'none' is unknown; accepted: animal, non_animal, random, all, half_animal, published"),
     ("downstreams", WHOLE["downstreams"][1:2], "downstreams: none is out_of_domain; accepted: at least one that is"),
     ("source", None, "field 'source' is missing; accepted: source, arms, pretrain, or none of them and `weights`"),
     ("weights", {"all": "resnet50"}, "'all' is the name of a pool; accepted: another name"),
-    ("weights", {"mine": "model.ckpt"}, "'model.ckpt' is neither; accepted: a file that ends in .safetensors, .pth, .pt, or a name"),
+    ("weights", {"mine": "model.ckpt"}, "'model.ckpt' is neither; accepted: a file that ends in .safetensors, .pth, .pt"),
     ("weights", {"mine": "$NOWHERE_SET/model.pt"}, "'$NOWHERE_SET/model.pt' uses $NOWHERE_SET, which is not set"),
     ("downstreams.0.pools", ["all", "all"], f"'all' {ONCE}"),
     ("designs", [WHOLE["designs"][0]] * 2, "'matched' appears twice"),

@@ -92,9 +92,7 @@ SAVED = {
 @pytest.mark.parametrize("saved", SAVED.values(), ids=SAVED)
 def test_how_a_table_was_saved_changes_neither_it_nor_a_fingerprint(table, tmp_path, saved):
     own = tmp_path / "own.yml"
-    own.write_text(
-        (ROOT / "notebooks" / "studies" / "paper.yml").read_text().replace("n_classes: 5388", "n_classes: 3")
-    )
+    own.write_text((ROOT / "notebooks" / "studies" / "paper.yml").read_text().replace("n_classes: 5388", "n_classes: 3"))
 
     def state() -> tuple[list[dict], str]:
         run = Run(study=str(own), pool="scratch", downstream=load_study(str(own)).downstreams[0].name)

@@ -19,15 +19,7 @@ from pretraining_gain.plan.representation import annotations_path
 from pretraining_gain.tell.figures.registry import FIGURES as REGISTERED
 
 CHAPTERS = sorted((ROOT / "book").glob("*.md"))
-EXECUTED = [
-    "mini/10_taxa",
-    "mini/15_beyond",
-    "mini/24_what_if",
-    "toy/02_finetune",
-    "toy/11_subsets",
-    "paper/10_taxa",
-    "14_audit",
-]
+EXECUTED = ["mini/10_taxa", "mini/15_beyond", "mini/24_what_if", "toy/02_finetune", "toy/11_subsets", "paper/10_taxa", "14_audit"]
 
 
 def listed_pages() -> list[str]:
@@ -110,9 +102,7 @@ def test_every_figure_has_one_line_that_leads_to_its_notebook_and_to_the_same_as
     lines = page.select("p.provenance")
     assert len(page.select(".gain-figure, .gain-explorer, .gain-what-if, .not-run, table.samples")) == len(lines)
     for line in lines:
-        above = line.find_previous_sibling(
-            class_=["gain-figure", "gain-explorer", "gain-what-if", "not-run", "samples"]
-        )
+        above = line.find_previous_sibling(class_=["gain-figure", "gain-explorer", "gain-what-if", "not-run", "samples"])
         notebook, described, rerun = [(path.parent / link["href"].split("#")[0]).resolve() for link in line.select("a")]
         assert notebook.is_relative_to(book / "book" / "executed")
         assert notebook.is_file()
@@ -223,9 +213,7 @@ def test_the_files_beside_the_pages_are_those_of_the_sources(book):
 def test_a_failed_build_leaves_the_last_good_book(book, tmp_path):
     """A lost number and a run whose record is lost are errors of the build, in a copy of the project with its built book."""
     copy = tmp_path / "copy"
-    ignored = shutil.ignore_patterns(
-        "work", ".git", ".venv", ".snakemake", "runs", "*.safetensors", "*.csv.gz", "data", "cache"
-    )
+    ignored = shutil.ignore_patterns("work", ".git", ".venv", ".snakemake", "runs", "*.safetensors", "*.csv.gz", "data", "cache")
     shutil.copytree(ROOT, copy, ignore=ignored)
     record = next((copy / "results" / "mini" / "finetune").glob("*.json"))
     record.unlink()

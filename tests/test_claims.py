@@ -186,9 +186,7 @@ def test_the_arms_that_a_claim_declares_are_all_that_its_tests_read(mini):
 @pytest.fixture
 def added():
     def few_animals_help(study, target):
-        yield Part(
-            "two animals − scratch", GREATER, ARMS, {Arm(target, "animal-k2"): 1.0, Arm(target, "scratch"): -1.0}
-        )
+        yield Part("two animals − scratch", GREATER, ARMS, {Arm(target, "animal-k2"): 1.0, Arm(target, "scratch"): -1.0})
 
     claim = Claim("C99", "Few animal classes help.", "3", "figure_3", "difference in top-1", few_animals_help)
     CLAIMS.append(claim)
@@ -203,6 +201,4 @@ def test_ledger_page_and_price_follow_from_the_one_entry_of_a_claim(mini, added)
     [part] = what_if_tables("mini")["claims"][-1]["parts"]
     assert part["weights"] == {"caltech101_animals/animal-k2": 1.0, "caltech101_animals/scratch": -1.0}
     assert Costs.from_parameters({"study": "mini"}).by_claim().at["C99", "runs"] == 9
-    assert recompute(Settings(study="mini", claim="C99")).verdict.tests[0].effect == pytest.approx(
-        test.effect, abs=1e-6
-    )
+    assert recompute(Settings(study="mini", claim="C99")).verdict.tests[0].effect == pytest.approx(test.effect, abs=1e-6)

@@ -95,9 +95,7 @@ def checkout(tmp_path_factory) -> Path:
 
 def fingerprints(copy: Path) -> list[str]:
     environment = os.environ | {"PYTHONPATH": str(copy / "src")}
-    done = subprocess.run(
-        [sys.executable, "-c", FINGERPRINTS], capture_output=True, text=True, cwd=copy, env=environment
-    )
+    done = subprocess.run([sys.executable, "-c", FINGERPRINTS], capture_output=True, text=True, cwd=copy, env=environment)
     assert not done.returncode, done.stderr
     return done.stdout.split()
 
@@ -121,12 +119,7 @@ def fingerprints(copy: Path) -> list[str]:
         ("compute/progress.py", "starting", "begins", "     "),
         ("plan/backbones.py", '"torchvision.models:resnet18", 0.36', '"torchvision.models:resnet18", 0.5', "     "),
         ("plan/backbones.py", "torchvision.models:resnet18", "timm.models.resnet:resnet18", "    Y"),
-        (
-            "plan/backbones.py",
-            "_ENTRIES = [",
-            '_ENTRIES = [\n    Backbone("b", "torchvision.models:vgg11", 1, 1, 1, 1),',
-            "     ",
-        ),
+        ("plan/backbones.py", "_ENTRIES = [", '_ENTRIES = [\n    Backbone("b", "torchvision.models:vgg11", 1, 1, 1, 1),', "     "),
         ("tell/results/gains.py", "import annotations", "import annotations, division", "     "),
     ],
 )

@@ -33,9 +33,7 @@ def pictures() -> ImageSet:
 def trained(pictures: ImageSet, tmp_path, recipe: Recipe, backbone: str = "resnet10_w16"):
     tmp_path.mkdir(exist_ok=True)
     checkpoint = Checkpoint(tmp_path / "c.pt", "run", every_s=999)
-    return train(
-        build_model(backbone, 8, 0, 32), pictures, recipe, seed=0, machine=this_machine(), checkpoint=checkpoint
-    )
+    return train(build_model(backbone, 8, 0, 32), pictures, recipe, seed=0, machine=this_machine(), checkpoint=checkpoint)
 
 
 def test_an_epoch_shows_each_image_once_in_another_order(pictures):
@@ -109,9 +107,7 @@ def test_a_batch_is_the_same_from_any_batch_on(pictures):
 @pytest.mark.parametrize("rank", range(3))
 def test_processes_share_a_batch(pictures, rank):
     whole = training_batches(pictures, RECIPE, seed=3, epoch=1)
-    for (images, labels, n), all_of_it in zip(
-        training_batches(pictures, RECIPE, 3, 1, part=(rank, 3)), whole, strict=True
-    ):
+    for (images, labels, n), all_of_it in zip(training_batches(pictures, RECIPE, 3, 1, part=(rank, 3)), whole, strict=True):
         assert torch.equal(images, all_of_it[0][rank::3])
         assert torch.equal(labels, all_of_it[1][rank::3])
         assert n == len(all_of_it[1])
@@ -136,9 +132,7 @@ class Stored:
 def test_stored_images_are_prefetched_and_give_the_batches_of_those_in_memory(pictures):
     stored = Stored(pictures.images)
     pairs = zip(
-        training_batches(replace(pictures, images=stored), RECIPE, 3, 1),
-        training_batches(pictures, RECIPE, 3, 1),
-        strict=True,
+        training_batches(replace(pictures, images=stored), RECIPE, 3, 1), training_batches(pictures, RECIPE, 3, 1), strict=True
     )
     for number, (one, other) in enumerate(pairs):
         assert torch.equal(one[0], other[0])
@@ -184,8 +178,7 @@ def test_schedule_is_torchs_step_schedule():
 
 
 @pytest.mark.parametrize(
-    ("stage", "epochs"),
-    [("pretrain", (29, 30, 60)), ("inat_mini_animals", (19, 20, 40)), ("imagenet_animals", (4, 5, 10))],
+    ("stage", "epochs"), [("pretrain", (29, 30, 60)), ("inat_mini_animals", (19, 20, 40)), ("imagenet_animals", (4, 5, 10))]
 )
 def test_learning_rate_follows_the_papers_schedule(stage, epochs):
     study = load_study("paper")
@@ -259,9 +252,7 @@ def test_missing_weights_are_made_again_the_same(results, small_study):
     assert same(read_weights(run), weights)
 
 
-@pytest.mark.parametrize(
-    ("keep", "said"), [(0, r"cannot be read .*run 01_pretrain"), (1000, "safetensors cannot be read")]
-)
+@pytest.mark.parametrize(("keep", "said"), [(0, r"cannot be read .*run 01_pretrain"), (1000, "safetensors cannot be read")])
 def test_finetuning_without_whole_weights_is_refused(results, small_study, keep, said):
     run = Run(study=small_study, pool="animal", k=4, downstream="field")
     if keep:

@@ -132,9 +132,7 @@ def test_intervals_of_figures_cover(grouped, random):
         scratch, pretrained = simulator.draw(rng, classes).values()
         found = bootstrap_means(pretrained.astype(float) - scratch, labels, groups, resample_classes=random, draws=500)
         true_gains = pd.Series(np.diff(simulator.expected_top1(classes), axis=0)[0][labels])
-        truth = (
-            GAIN if random and grouped != "species" else true_gains.groupby(groups[labels].to_numpy()).mean().to_numpy()
-        )
+        truth = GAIN if random and grouped != "species" else true_gains.groupby(groups[labels].to_numpy()).mean().to_numpy()
         covered.append(((found["low"] <= truth) & (truth <= found["high"])).mean())
     assert np.mean(covered) >= 0.93 - 3 * np.std(covered, ddof=1) / np.sqrt(len(covered))
 

@@ -74,9 +74,7 @@ def test_two_processes_do_the_run_of_one(use, study):
 
 def test_batchnorm_over_processes_of_a_cpu_is_refused(use, small_study):
     use(2)
-    with pytest.raises(
-        InputError, match=r"PRETRAINING_GAIN_DEVICES=2: .* BatchNorm; accepted here: 1 .* without BatchNorm"
-    ):
+    with pytest.raises(InputError, match=r"PRETRAINING_GAIN_DEVICES=2: .* BatchNorm; accepted here: 1 .* without BatchNorm"):
         pretrain(Run(study=small_study))
 
 
@@ -110,9 +108,7 @@ if __name__ == "__main__":
 
 def test_a_state_of_two_processes_is_resumed_by_one(use, study, tmp_path):
     """Two processes get a SIGTERM in mid-training; one resumes, and ends where one alone does."""
-    change_study(
-        study, {"epochs: 2, lr_step_epochs: 1, batch_size: 64": "epochs: 10, lr_step_epochs: 5, batch_size: 8"}
-    )
+    change_study(study, {"epochs: 2, lr_step_epochs: 1, batch_size: 64": "epochs: 10, lr_step_epochs: 5, batch_size: 8"})
     run = Run(study=study)
     use(1)
     pretrain(run)
@@ -140,11 +136,7 @@ def refuse(what: str) -> None:
 
 @pytest.mark.parametrize(
     ("what", "kind", "said"),
-    [
-        ("input", InputError, "^study 'x' is unknown$"),
-        ("stop", Interrupted, "stopped"),
-        ("bug", InputError, "KeyError"),
-    ],
+    [("input", InputError, "^study 'x' is unknown$"), ("stop", Interrupted, "stopped"), ("bug", InputError, "KeyError")],
 )
 def test_an_error_in_a_process_is_raised_in_the_notebook(use, what, kind, said):
     use(2)

@@ -125,9 +125,7 @@ def simulated_world(n_species: int, n_arms: int = 1, annotated: bool = True) -> 
     study = study.model_copy(
         update={"downstreams": study.downstreams[:1], "representation": "annotated" if annotated else "named"}
     )
-    evaluation = Evaluation(
-        study, study.downstreams[0], {arm: [0, 1] for arm in correct}, labels, labels, correct, runs
-    )
+    evaluation = Evaluation(study, study.downstreams[0], {arm: [0, 1] for arm in correct}, labels, labels, correct, runs)
     evaluation.__dict__["classes"] = classes
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(explorer, "finetuning_runs", lambda *_: [SimpleNamespace(arm=arm) for arm in correct])
@@ -280,9 +278,7 @@ def test_the_download_has_the_rows_shown_as_python_has_them(mini, browser, tmp_p
 
 
 @pytest.mark.browser
-@pytest.mark.parametrize(
-    ("well", "cut"), [(40, "majority (above 0)"), (50, "majority (above 0)"), (49, "unanimous (1)")]
-)
+@pytest.mark.parametrize(("well", "cut"), [(40, "majority (above 0)"), (50, "majority (above 0)"), (49, "unanimous (1)")])
 def test_the_threshold_moves_grades_and_means_as_python_has_them(mini, world, browser, tmp_path, well, cut):
     watched = explore(browser, tmp_path, mini, world)
     page = watched.page

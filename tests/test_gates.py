@@ -74,18 +74,10 @@ BAD = {
     ),
     "pale in light": (PALE.format("light"), "phone, light: color-contrast"),
     "pale in dark": (PALE.format("dark"), "phone, dark: color-contrast"),
-    "pale words in a figure": (
-        DRAWN.format('<text y="20" fill="#999">word</text>'),
-        "phone, light: pale words in a figure: word",
-    ),
-    "words of a figure cut off": (
-        DRAWN.format('<text x="290" y="20">word</text>'),
-        "phone, light: cut off in a figure: word",
-    ),
+    "pale words in a figure": (DRAWN.format('<text y="20" fill="#999">word</text>'), "phone, light: pale words in a figure: word"),
+    "words of a figure cut off": (DRAWN.format('<text x="290" y="20">word</text>'), "phone, light: cut off in a figure: word"),
     "parts of a figure overlap": (
-        DRAWN.format(
-            '<text class="legend" y="20">one</text><g class="updatemenu-header-group"><text x="9" y="20">two</text></g>'
-        ),
+        DRAWN.format('<text class="legend" y="20">one</text><g class="updatemenu-header-group"><text x="9" y="20">two</text></g>'),
         "phone, light: overlap in a figure: one and two",
     ),
     "no alternative": ('<img src="data:image/gif;base64,R0lGODlhAQABAAAAACw=">', "phone, light: image-alt"),
@@ -140,13 +132,7 @@ def test_a_dead_link_is_refused(tmp_path, body, said):
 
 @pytest.mark.parametrize(
     "body",
-    [
-        '<img src="a.png">',
-        '<img src="a.png" alt="">',
-        '<img src="a.png" alt="../a.png">',
-        UNDRAWN,
-        "<svg><path/></svg>",
-    ],
+    ['<img src="a.png">', '<img src="a.png" alt="">', '<img src="a.png" alt="../a.png">', UNDRAWN, "<svg><path/></svg>"],
 )
 def test_a_picture_without_a_text_alternative_is_refused(tmp_path, body):
     assert len(without_alternative(write_page(tmp_path, f"<article>{body}</article>"))) == 1

@@ -169,14 +169,8 @@ def change_manifest(target: Images, change: dict[str, object], sign: bool = True
 WITH_A_TRAINING_IMAGE = {"4": [400, 406, 407]}  # 400 to 403 are in train_mini
 WRONG_MANIFESTS: dict[str, tuple[Damage, str]] = {
     "another seed": (in_json(lambda manifest: manifest.update(seed=1)), "seed is 1; the study says 0"),
-    "another number": (
-        in_json(lambda manifest: manifest.update(images_per_class=50)),
-        "images_per_class is 50; the study says 3",
-    ),
-    "changed": (
-        in_json(lambda manifest: manifest["images"].update(WITH_A_TRAINING_IMAGE)),
-        "was changed after it was drawn",
-    ),
+    "another number": (in_json(lambda manifest: manifest.update(images_per_class=50)), "images_per_class is 50; the study says 3"),
+    "changed": (in_json(lambda manifest: manifest["images"].update(WITH_A_TRAINING_IMAGE)), "was changed after it was drawn"),
     "cut off": (lambda path: path.write_text(path.read_text()[:100]), "cannot be read: JSONDecodeError"),
     "missing": (missing, "is missing"),
 }
@@ -214,9 +208,7 @@ def test_a_training_image_planted_in_the_manifest_is_found_by_id(images, tmp_pat
         prepare_again(images, tmp_path, planted)
 
 
-def test_a_training_image_planted_under_another_id_is_found_by_content_while_preparing_and_at_each_use(
-    inat, images, tmp_path
-):
+def test_a_training_image_planted_under_another_id_is_found_by_content_while_preparing_and_at_each_use(inat, images, tmp_path):
     copy = plant_copy(inat, 4)  # after the draw, so that a manifest can name it
     with pytest.raises(InputError, match=f"1 image.* of the evaluation set equal training images, first {copy}"):
         prepare_again(images, tmp_path, {"4": [405, 406, 407]})
@@ -249,9 +241,7 @@ def test_the_official_val_can_be_evaluated_on_instead(inat, tmp_path, capsys):
 
 def test_the_book_says_what_was_evaluated_on(inat, tmp_path):
     images = load_study(make_inat_study(tmp_path / "study.yml")).downstreams[0].images
-    assert inat2021.describe_evaluation(images).startswith(
-        "3 images per class drawn from the full training set (seed 0)"
-    )
+    assert inat2021.describe_evaluation(images).startswith("3 images per class drawn from the full training set (seed 0)")
     wrong = images.model_copy(update={"options": {"evaluate_on": "test"}})
     with pytest.raises(InputError, match=r"evaluate_on='test'; accepted: train, val"):
         inat2021.evaluate_on(wrong)

@@ -59,12 +59,7 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     content = yaml.safe_load((ROOT / "notebooks" / "studies" / "toy.yml").read_text())
     content["name"], content["designs"], content["downstreams"] = "square", [], content["downstreams"][:2]
     for target in content["downstreams"]:
-        target["images"] |= {
-            "dataset": "squares",
-            "class_table": "squares",
-            "n_classes": 2,
-            "options": {"bright": "no"},
-        }
+        target["images"] |= {"dataset": "squares", "class_table": "squares", "n_classes": 2, "options": {"bright": "no"}}
     path = tmp_path / "square.yml"
     path.write_text(yaml.safe_dump(content))
     return str(path)

@@ -47,19 +47,9 @@ def test_committed_notebooks_are_the_templates_only():
 
 #: Template, parameters, environment with the test's folder for FOLDER, what the one line has.
 FAILURES: dict[str, tuple[str, dict[str, object], dict[str, str], str]] = {
-    "a wrong pool": (
-        "02_finetune",
-        {"pool": "NA"},
-        {},
-        "pool 'NA' is unknown; accepted: animal, non_animal, random, all",
-    ),
+    "a wrong pool": ("02_finetune", {"pool": "NA"}, {}, "pool 'NA' is unknown; accepted: animal, non_animal, random, all"),
     "too many classes": ("01_pretrain", {"study": "mini", "pool": "animal", "k": 7}, {}, "accepted: 1 to 6"),
-    "no data": (
-        "01_pretrain",
-        {"study": "mini"},
-        {"DATA": "FOLDER/no"},
-        "no/cifar-10/train/airplane is missing; fetch it with",
-    ),
+    "no data": ("01_pretrain", {"study": "mini"}, {"DATA": "FOLDER/no"}, "no/cifar-10/train/airplane is missing; fetch it with"),
     "no place": ("01_pretrain", {"study": "toy"}, {"RESULTS": "FOLDER/file/results"}, "/file/results"),
 }
 
@@ -92,11 +82,7 @@ def test_plain_papermill_from_any_folder_writes_the_same_results(results, small_
     assert run.pretraining.weights_path.exists()
     first = run.predictions_path.read_bytes()
     monkeypatch.setenv("PRETRAINING_GAIN_RESULTS", str(tmp_path / "other"))
-    execute(
-        ROOT / "notebooks" / "02_finetune.ipynb",
-        tmp_path / "strict.ipynb",
-        {"study": small_study, "pool": "animal", "k": 4},
-    )
+    execute(ROOT / "notebooks" / "02_finetune.ipynb", tmp_path / "strict.ipynb", {"study": small_study, "pool": "animal", "k": 4})
     assert run.predictions_path.is_relative_to(tmp_path / "other")
     assert run.predictions_path.read_bytes() == first
 
@@ -118,10 +104,7 @@ def test_plain_papermill_also_stops_at_a_misspelt_parameter(results, tmp_path):
 
 
 def test_resnet50_at_224_pixels_runs_through_both_notebooks(results, small_study, tmp_path):
-    fewer = {
-        "train_images_per_class: 8": "train_images_per_class: 2",
-        "train_images_per_class: 4": "train_images_per_class: 1",
-    }
+    fewer = {"train_images_per_class: 8": "train_images_per_class: 2", "train_images_per_class: 4": "train_images_per_class: 1"}
     change_study(small_study, fewer | {"eval_images_per_class: 5": "eval_images_per_class: 1"})
     given = {"study": small_study, "pool": "animal", "k": 4, "backbone": "resnet50", "image_size_px": 224, "epochs": 1}
     execute(ROOT / "notebooks" / "01_pretrain.ipynb", tmp_path / "1.ipynb", given)

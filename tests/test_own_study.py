@@ -12,9 +12,7 @@ import pytest
 from bs4 import BeautifulSoup
 from conftest import ROOT, Watched, simulate_results
 
-IGNORED = shutil.ignore_patterns(
-    "work", ".git", ".venv", ".snakemake", "runs", "data", "cache", "again", "*.safetensors"
-)
+IGNORED = shutil.ignore_patterns("work", ".git", ".venv", ".snakemake", "runs", "data", "cache", "again", "*.safetensors")
 CHANGES = {
     "name: toy\n": "name: mine\n",
     "seeds: [0, 1, 2]": "seeds: [3, 4]",

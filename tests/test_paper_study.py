@@ -24,17 +24,7 @@ from pretraining_gain.tell.results.evaluation import View
 from pretraining_gain.tell.results.gains import figure1_species, species_gains
 
 NAME = "paper_miniature"
-PAGES = [
-    "00_plan",
-    "10_taxa",
-    "11_subsets",
-    "12_samples",
-    "13_claims",
-    "15_beyond",
-    "18_costs",
-    "23_explorer",
-    "24_what_if",
-]
+PAGES = ["00_plan", "10_taxa", "11_subsets", "12_samples", "13_claims", "15_beyond", "18_costs", "23_explorer", "24_what_if"]
 MERGANSER = "n01855032"
 RECORD = "application/papermill.record/"  # how myst-nb marks what is pasted
 
@@ -101,15 +91,8 @@ def test_the_notebooks_hold_what_chapters_paste(study):
     """Each key that a chapter takes from the paper study's notebooks, with results in its place."""
     text = "".join(path.read_text() for path in (ROOT / "book").glob("*.md"))
     pages = {name.split("_", 1)[1]: name for name in PAGES}
-    pasted = [
-        (key, pages[name])
-        for name, key in re.findall(r"(?:\{n\}`|\{output\} )(\w+)\.(\w+)[^`\n]* (?:paper|all)\b", text)
-    ]
-    pasted += [
-        (key, FIGURES[key].notebook)
-        for key in re.findall(r"\{figure-of\} (\w+)", text)
-        if FIGURES[key].notebook in PAGES
-    ]
+    pasted = [(key, pages[name]) for name, key in re.findall(r"(?:\{n\}`|\{output\} )(\w+)\.(\w+)[^`\n]* (?:paper|all)\b", text)]
+    pasted += [(key, FIGURES[key].notebook) for key in re.findall(r"\{figure-of\} (\w+)", text) if FIGURES[key].notebook in PAGES]
     assert {name for _, name in pasted} == set(PAGES) - {"13_claims"}
     there = {name: page(name) for name in PAGES}
     assert [(key, name) for key, name in pasted if key not in there[name]] == []

@@ -43,18 +43,12 @@ def test_the_outline_has_every_chapter_in_order(document, book):
 
 def test_every_chart_is_drawn_as_vectors(document, book):
     """A chart has 40 paths at least, a page of text 20 at most; each chart of a chapter takes at most a page."""
-    drawn = [
-        page
-        for page in document
-        if sum(one.type == pdfium.FPDF_PAGEOBJ_PATH for one in page.get_objects(max_depth=15)) > 30
-    ]
+    drawn = [page for page in document if sum(one.type == pdfium.FPDF_PAGEOBJ_PATH for one in page.get_objects(max_depth=15)) > 30]
     chapters = [BeautifulSoup(path.read_text(), "html.parser") for path in (book / "book").glob("*.html")]
     assert 2 * len(drawn) >= sum(len(chapter.select(".gain-figure")) for chapter in chapters)
 
 
-@pytest.mark.parametrize(
-    "gap", ["??", "Loading", "Figure, to be seen on the screen", "undefined", "rows as CSV", "Click to"]
-)
+@pytest.mark.parametrize("gap", ["??", "Loading", "Figure, to be seen on the screen", "undefined", "rows as CSV", "Click to"])
 def test_the_pdf_has_no_gap(texts, gap):
     assert [number for number, text in enumerate(texts, 1) if gap in text] == []
 
@@ -64,9 +58,7 @@ def test_no_text_leaves_the_paper(document):
         width, height = page.get_size()
         text = page.get_textpage()
         boxes = [box for box in map(text.get_charbox, range(text.count_chars())) if box[2] - box[0] > 0.01]
-        inside = [
-            box for box in boxes if box[0] >= 28 and box[1] >= 20 and box[2] <= width - 28 and box[3] <= height - 20
-        ]
+        inside = [box for box in boxes if box[0] >= 28 and box[1] >= 20 and box[2] <= width - 28 and box[3] <= height - 20]
         assert inside == boxes, number
 
 
@@ -107,9 +99,7 @@ def test_a_chapter_prints_on_white_and_is_then_as_before(book, browser, name):
     assert hidden.evaluate_all("all => all.filter(one => !one.offsetParent).length") == 0
     shown = page.locator(".bd-sidebar-primary, .bd-header-article, .explorer-controls, .axis-switch, .copybtn")
     assert shown.evaluate_all("all => all.filter(one => one.offsetParent).length") == 0
-    inks = page.locator(".gain-figure .xtick text, .explorer .xtick text").evaluate_all(
-        "all => all.map(t => t.style.fill)"
-    )
+    inks = page.locator(".gain-figure .xtick text, .explorer .xtick text").evaluate_all("all => all.map(t => t.style.fill)")
     assert set(inks) <= {"rgb(51, 51, 51)"}
     page.emulate_media(media="screen", color_scheme="dark")
     page.wait_for_function("document.documentElement.dataset.theme === 'dark'")

@@ -59,11 +59,7 @@ def test_all_studies_list_their_runs():
 def test_mini_holds_the_grid():
     study = load_study("mini")
     plain = [run for run in finetuning_runs(study) if not run.design and run.pool != "half_animal"]
-    arms = [
-        ("scratch", 0),
-        *((pool, k) for pool in ("animal", "non_animal", "random") for k in study.arms[pool]),
-        ("all", 10),
-    ]
+    arms = [("scratch", 0), *((pool, k) for pool in ("animal", "non_animal", "random") for k in study.arms[pool]), ("all", 10)]
     assert (len(arms), len(study.seeds)) == (11, 3)
     assert {(run.pool, run.k) for run in plain} == set(arms)
     assert Counter(run.downstream for run in plain) == {target.name: 11 * 3 for target in study.downstreams}
@@ -99,9 +95,7 @@ def test_the_command_loads_no_torch_and_reads_no_data(tmp_path):
     """Print the plan as `make plan` does, without data and results."""
     code = f"import sys; from pretraining_gain.plan.__main__ import main; main('paper'); {NO_TORCH}"
     places = {f"PRETRAINING_GAIN_{name}": str(tmp_path / name) for name in ("DATA", "RESULTS", "CACHE", "PREPARED")}
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, env=os.environ | places
-    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, env=os.environ | places)
     assert done.returncode == 0, done.stderr
     assert not list(tmp_path.iterdir())
 

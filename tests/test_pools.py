@@ -57,9 +57,7 @@ def test_half_of_the_animals_are_drawn_and_the_other_half_by_the_next_seed():
         sample_classes(IMAGENET, "half_animal", 500, 0)
 
 
-@pytest.mark.parametrize(
-    ("pool", "ids"), [("animal", range(398)), ("non_animal", range(398, 1000)), ("random", range(1000))]
-)
+@pytest.mark.parametrize(("pool", "ids"), [("animal", range(398)), ("non_animal", range(398, 1000)), ("random", range(1000))])
 def test_pools_of_imagenet(pool, ids):
     assert list(IMAGENET.loc[POOLS[pool].draws(IMAGENET), "class_id"]) == list(ids)
 
@@ -76,9 +74,7 @@ def test_each_pool_has_a_random_stream_to_itself():
 @pytest.fixture
 def study_with_a_new_pool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """Declare a pool of the classes with even ids, and copy the toy study with it as one of its arms."""
-    even = Pool(
-        "even", "even classes", "#F0E442", "cross", 99, lambda table: table["class_id"] % 2 == 0, figures=("3", "4")
-    )
+    even = Pool("even", "even classes", "#F0E442", "cross", 99, lambda table: table["class_id"] % 2 == 0, figures=("3", "4"))
     monkeypatch.setitem(POOLS, "even", even)
     path = tmp_path / "evens.yml"
     path.write_text((ROOT / "notebooks" / "studies" / "toy.yml").read_text())

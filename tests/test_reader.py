@@ -100,9 +100,7 @@ def test_the_search_finds_a_species(book, browser, typed="owl", anchor="species-
     assert watched.complaints == []
 
 
-@pytest.mark.parametrize(
-    ("study", "target", "species"), [("toy", "field", "anat bird A"), ("mini", "cifar10_animals", "dog")]
-)
+@pytest.mark.parametrize(("study", "target", "species"), [("toy", "field", "anat bird A"), ("mini", "cifar10_animals", "dog")])
 def test_a_link_into_the_explorer_selects_study_and_just_that_species(book, browser, study, target, species):
     watched = Watched(browser)
     page = watched.page
@@ -133,9 +131,7 @@ def test_links_open_the_playground_of_the_repository(given, links):
     assert launch_links(*given) == links
 
 
-@pytest.mark.parametrize(
-    "address", ["github.com/owner/name", "https://github.com/owner", "http://github.com/a/b", "javascript:x"]
-)
+@pytest.mark.parametrize("address", ["github.com/owner/name", "https://github.com/owner", "http://github.com/a/b", "javascript:x"])
 def test_a_bad_address_is_refused(address):
     with pytest.raises(ValueError, match="accepted: https://HOST/OWNER/NAME"):
         launch_links(address, "main")
@@ -160,10 +156,7 @@ def small_book(tmp_path_factory) -> Path:
     (root / "_toc.yml").write_text("format: jb-book\nroot: book/playground\n")
     shutil.copytree(ROOT / "book" / "_static", root / "book" / "_static")
     (root / "book" / "playground.md").write_text('# Playground & more\n\nIt says "so" here.\n\n```{launch}\n```\n')
-    addresses = {
-        "PRETRAINING_GAIN_REPOSITORY": "https://github.com/owner/name",
-        "PRETRAINING_GAIN_SITE": "https://example.org/a",
-    }
+    addresses = {"PRETRAINING_GAIN_REPOSITORY": "https://github.com/owner/name", "PRETRAINING_GAIN_SITE": "https://example.org/a"}
     command = [str(Path(sys.executable).with_name("jupyter-book")), "build", str(root), "--quiet"]
     done = subprocess.run(command, capture_output=True, text=True, env=os.environ | addresses)
     assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]

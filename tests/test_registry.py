@@ -26,13 +26,7 @@ from pretraining_gain.tell.software.price import figure_table
 def added() -> Iterator[str]:
     """Declare one more figure, as its module would, and return its key."""
 
-    @figure(
-        key="figure_7",
-        number="7",
-        title="Animals alone",
-        notebook="11_subsets",
-        needs=Runs(("in_domain",), ("animal",)),
-    )
+    @figure(key="figure_7", number="7", title="Animals alone", notebook="11_subsets", needs=Runs(("in_domain",), ("animal",)))
     def figure_7(results: object) -> str:
         return "drawn"
 

@@ -13,9 +13,7 @@ from pretraining_gain.tell.software.reliability import CAMPAIGNS, kills_table, l
 def test_totals_add_up_over_the_table_in_any_order(order):
     table, found = kills_table(order), numbers()
     assert table[order].is_monotonic_increasing
-    assert (
-        table[["runs", "workflow"]].to_numpy().sum() == found["kills"] == found["kills_kills"] + found["workflow_kills"]
-    )
+    assert table[["runs", "workflow"]].to_numpy().sum() == found["kills"] == found["kills_kills"] + found["workflow_kills"]
 
 
 def test_an_unknown_order_is_refused():

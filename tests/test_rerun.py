@@ -200,22 +200,12 @@ def test_a_notebook_that_shows_a_run_without_a_record_is_an_error(results, tmp_p
     origin = {"toy-figure_1": {"runs": ["all-k24-s0.lost"]}}
     stale = Executed("book/executed/toy/10_taxa", tmp_path, "", "", {}, {}, {}, origin)
     monkeypatch.setattr(rerun_pages, "executed_in", lambda *_: [stale])
-    with pytest.raises(
-        InputError, match=r"10_taxa shows all-k24-s0\.lost, which is no run in results/toy/costs\.csv; accepted"
-    ):
+    with pytest.raises(InputError, match=r"10_taxa shows all-k24-s0\.lost, which is no run in results/toy/costs\.csv; accepted"):
         rerun_pages._publish_study(SimpleNamespace(outdir=tmp_path, env=None), "toy", "toy")
 
 
 def executed_pages() -> list[str]:
-    pages = [
-        "mini/10_taxa",
-        "mini/13_claims",
-        "toy/02_finetune",
-        "toy/12_samples",
-        "paper/11_subsets",
-        "14_audit",
-        "16_controls",
-    ]
+    pages = ["mini/10_taxa", "mini/13_claims", "toy/02_finetune", "toy/12_samples", "paper/11_subsets", "14_audit", "16_controls"]
     return [f"book/executed/{page}" for page in pages]
 
 
@@ -313,9 +303,7 @@ def test_a_figures_runs_are_shown_and_downloaded(book, browser, tmp_path):
     page = watched.open(book / "book" / "rerun.html")
     page.locator(".rerun-runs[data-drawn]").wait_for()
     page.locator("#rerun-toy-figure_3 a", has_text="its 39 runs").click()
-    page.wait_for_function(
-        "document.querySelector('.rerun-runs [role=status]').textContent === '39 of 66 runs of study toy'"
-    )
+    page.wait_for_function("document.querySelector('.rerun-runs [role=status]').textContent === '39 of 66 runs of study toy'")
     assert page.locator("select[name=figure] option:checked").inner_text().startswith("Figure 3. Top-1 out of domain")
     with page.expect_download() as started:
         page.get_by_role("button", name="Download these 39 commands").click()
@@ -325,9 +313,7 @@ def test_a_figures_runs_are_shown_and_downloaded(book, browser, tmp_path):
     assert len(taken) == 39
     assert all(printed[name] == command for name, command in taken.items())
     page.locator("select[name=study]").select_option("paper")
-    page.wait_for_function(
-        "document.querySelector('.rerun-runs [role=status]').textContent.endsWith('399 runs of study paper')"
-    )
+    page.wait_for_function("document.querySelector('.rerun-runs [role=status]').textContent.endsWith('399 runs of study paper')")
     assert "planned, not run here" in page.locator(".rerun-box p").inner_text()
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
     assert watched.complaints == []

@@ -21,9 +21,7 @@ def plain_machine(monkeypatch):
         monkeypatch.delenv(f"PRETRAINING_GAIN_{name}", raising=False)
 
 
-@pytest.mark.parametrize(
-    "run", [*pretraining_runs(load_study("toy"))[:2], *finetuning_runs(load_study("toy"))[::8]], ids=str
-)
+@pytest.mark.parametrize("run", [*pretraining_runs(load_study("toy"))[:2], *finetuning_runs(load_study("toy"))[::8]], ids=str)
 def test_a_study_priced_on_a_cpu_core_asks_for_one_and_no_gpu(run):
     asked = resources_of(run)
     assert (asked.gpu, asked.cores) == (0, 1)

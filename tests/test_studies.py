@@ -17,12 +17,7 @@ TOY = (ROOT / "notebooks" / "studies" / "toy.yml").read_text()
 
 @pytest.mark.parametrize(
     "rewrite",
-    [
-        str,
-        lambda text: "\ufeff" + text,
-        lambda text: text.replace("\n", "\r\n"),
-        lambda text: "%YAML 1.1\n---\n" + text,
-    ],
+    [str, lambda text: "\ufeff" + text, lambda text: text.replace("\n", "\r\n"), lambda text: "%YAML 1.1\n---\n" + text],
     ids=["as it is", "a byte order mark", "Windows line ends", "a YAML header"],
 )
 def test_how_a_study_was_saved_does_not_matter(tmp_path, rewrite):
@@ -48,9 +43,7 @@ def test_the_configuration_is_what_the_file_says_not_how(tmp_path):
     """Order, comments and a default spelt out do not change the hash; a value does."""
     content = yaml.safe_load(TOY)
     again = tmp_path / "toy.yml"
-    again.write_text(
-        "# another hand\n" + yaml.safe_dump(dict(reversed(content.items())) | {"margin": 0.03}, sort_keys=False)
-    )
+    again.write_text("# another hand\n" + yaml.safe_dump(dict(reversed(content.items())) | {"margin": 0.03}, sort_keys=False))
     assert load_study(str(again)).config_hash == load_study("toy").config_hash
     again.write_text(TOY.replace("seeds: [0, 1, 2]", "seeds: [0, 1, 3]"))
     assert load_study(str(again)).config_hash != load_study("toy").config_hash

@@ -25,9 +25,7 @@ def own(tmp_path: Path) -> Callable[[str, str], str]:
     def write(name: str, folder: str = "own") -> str:
         path = tmp_path / folder / "study.yml"
         path.parent.mkdir(exist_ok=True)
-        path.write_text(
-            yaml.safe_dump(yaml.safe_load((ROOT / "notebooks" / "studies" / "toy.yml").read_text()) | {"name": name})
-        )
+        path.write_text(yaml.safe_dump(yaml.safe_load((ROOT / "notebooks" / "studies" / "toy.yml").read_text()) | {"name": name}))
         return str(path)
 
     return write

@@ -30,11 +30,7 @@ from pretraining_gain.tell.statistics import bootstrap_means
 
 def test_class_counts_count():
     table = pd.DataFrame({"image_id": list("abcde"), "label": [0, 0, 2, 2, 2], "prediction": [0, 1, 2, 2, 0]})
-    assert class_counts(Correctness.of(table)).to_dict("list") == {
-        "class_id": [0, 2],
-        "n_images": [2, 3],
-        "n_correct": [1, 2],
-    }
+    assert class_counts(Correctness.of(table)).to_dict("list") == {"class_id": [0, 2], "n_images": [2, 3], "n_correct": [1, 2]}
 
 
 def test_interval_of_a_mean_is_the_binomial_one():

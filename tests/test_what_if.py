@@ -26,9 +26,7 @@ def test_unchanged_settings_give_the_committed_ledger(claim):
     found = recompute(Settings(study="mini", claim=claim)).verdict.model_dump()
     [book] = [verdict.model_dump() for verdict in read_ledger("mini").verdicts if verdict.claim == claim]
     for one, other in zip(found.pop("tests"), book.pop("tests"), strict=True):
-        assert one == {
-            name: value if isinstance(value, str) else pytest.approx(value, abs=1e-6) for name, value in other.items()
-        }
+        assert one == {name: value if isinstance(value, str) else pytest.approx(value, abs=1e-6) for name, value in other.items()}
     assert found.pop("detectable") == pytest.approx(book.pop("detectable"), abs=1e-6)
     assert found == book
 

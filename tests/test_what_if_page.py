@@ -174,14 +174,7 @@ def test_a_reader_changes_everything_and_sees_what_python_finds(opened, capsys):
     settle(page, lambda: page.get_by_label("by", exact=True).select_option("order"))
     settle(page, lambda: page.get_by_role("group", name="Groups that stay in").get_by_label("Carnivora").uncheck())
     settle(page, lambda: page.get_by_label("seed 1").uncheck())
-    given = {
-        "study": "mini",
-        "claim": "C8",
-        "margin": 0.075,
-        "level": "order",
-        "without": ["Carnivora"],
-        "seeds": [0, 2],
-    }
+    given = {"study": "mini", "claim": "C8", "margin": 0.075, "level": "order", "without": ["Carnivora"], "seeds": [0, 2]}
     assert_same(outcome(page), given)
     changed = page.locator(".what-if-changed").inner_text()
     assert changed == "Changed: margin 7.5 points instead of 3.0; without Carnivora; seeds 0, 2 only."
@@ -191,10 +184,7 @@ def test_a_reader_changes_everything_and_sees_what_python_finds(opened, capsys):
     mine = [row.split("\t")[2].replace("−", "-") for row in rows]
     assert mine[:2] == [decided.verdict, decided.rule.replace("−", "-")]
     assert mine[3].startswith(f"{100 * test.effect:+.1f} points")
-    assert mine[4:] == [
-        f"{100 * test.detectable:.1f} points",
-        f"2 seeds, {test.n_classes} species, {test.n_images:,} images",
-    ]
+    assert mine[4:] == [f"{100 * test.detectable:.1f} points", f"2 seeds, {test.n_classes} species, {test.n_images:,} images"]
     command = page.locator(".what-if-command").inner_text()
     assert main(shlex.split(command)[3:]) == 0
     assert f"{decided.verdict}: {decided.rule}" in capsys.readouterr().out

@@ -15,9 +15,7 @@ class CommandLine(argparse.ArgumentParser):
     """The argument parser that all commands share. A mistake is one line that ends with what is accepted."""
 
     def __init__(self, module: str, about: str) -> None:
-        super().__init__(
-            prog=f"python -m pretraining_gain.{module}", description=about.split("\n")[0], allow_abbrev=False
-        )
+        super().__init__(prog=f"python -m pretraining_gain.{module}", description=about.split("\n")[0], allow_abbrev=False)
 
     def error(self, message: str) -> NoReturn:
         usage = " ".join(self.format_usage().split()).removeprefix("usage: ")
@@ -49,8 +47,6 @@ def about_a_study(
 ) -> int:
     """Run a command whose one argument is a study; return its exit code."""
     parser = CommandLine(module, about)
-    parser.add_argument(
-        "study", nargs="?", default=default, help="name in notebooks/studies/, or the path of a .yml file"
-    )
+    parser.add_argument("study", nargs="?", default=default, help="name in notebooks/studies/, or the path of a .yml file")
     study = parser.parse_args(arguments).study
     return answer(module.rpartition(".")[2], lambda: work(study))

@@ -39,17 +39,13 @@ def fetch(download: Download, folder: Path) -> Path:
     if folder.is_dir():
         return folder
     if folder.is_symlink() or folder.exists():
-        raise InputError(
-            f"data folder {folder} is a file, or a link that leads nowhere; accepted: a folder, or nothing yet"
-        )
+        raise InputError(f"data folder {folder} is a file, or a link that leads nowhere; accepted: a folder, or nothing yet")
     downloads, url = make_writable(data_root() / "downloads"), download.url
     try:
         path = pooch.retrieve(url, download.checksum, path=downloads, fname=Path(url).name, downloader=resume_download)
     except (requests.RequestException, ValueError, OSError) as error:
         reason = " ".join(str(error).split())
-        raise InputError(
-            f"cannot fetch {url}: {reason}; accepted: the published file, try again or put it there"
-        ) from None
+        raise InputError(f"cannot fetch {url}: {reason}; accepted: the published file, try again or put it there") from None
     _unpack(download, Path(path), folder)
     return folder
 
@@ -84,9 +80,7 @@ def _unpack(download: Download, file: Path, folder: Path) -> None:
         unpacking.rename(folder)
     except (OSError, *BROKEN_ARCHIVE) as error:
         if isinstance(error, OSError) and error.errno is not None:  # of the disk, not of the archive
-            raise InputError(
-                f"cannot unpack {file} to {unpacking}: {error.strerror}; accepted: a disk with room for it"
-            ) from None
+            raise InputError(f"cannot unpack {file} to {unpacking}: {error.strerror}; accepted: a disk with room for it") from None
         reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
         raise InputError(
             f"archive {file} is not as it was published ({reason}); accepted: the published file, delete this one and try again"

@@ -49,9 +49,7 @@ class _LocalKernel(AsyncKernelManager):
     @default("ip")
     def _socket_name(self) -> str:
         """Name the sockets as no other kernel does, since several runs share a machine."""
-        return (
-            "127.0.0.1" if self.transport == "tcp" else str(Path(tempfile.gettempdir(), f"kernel-{uuid.uuid4().hex}"))
-        )
+        return "127.0.0.1" if self.transport == "tcp" else str(Path(tempfile.gettempdir(), f"kernel-{uuid.uuid4().hex}"))
 
 
 def read_parameters(given: list[tuple[str, str]]) -> dict[str, Any]:
@@ -63,9 +61,7 @@ def read_parameters(given: list[tuple[str, str]]) -> dict[str, Any]:
         try:
             parameters[name] = parse_yaml(text)
         except InputError as error:
-            raise InputError(
-                f"parameter {name}={text!r} cannot be read ({error}); accepted: a number, a text, a list"
-            ) from None
+            raise InputError(f"parameter {name}={text!r} cannot be read ({error}); accepted: a number, a text, a list") from None
     return parameters
 
 

@@ -53,9 +53,7 @@ def path_beside(file: Path, text: str) -> Path:
     """Resolve a path that `file` names: relative to the folder of `file`, with `~` and `$VARS`. Raises `InputError`."""
     expanded = os.path.expandvars(text)
     if unset := re.search(r"\$\w+|\$\{\w+\}", expanded):
-        raise InputError(
-            f"{text!r} uses {unset[0]}, which is not set; accepted: a path, or one with variables that are set"
-        )
+        raise InputError(f"{text!r} uses {unset[0]}, which is not set; accepted: a path, or one with variables that are set")
     if expanded.startswith("~"):
         return whole_path(expanded)
     return whole_path(str(file.parent / expanded))
@@ -112,9 +110,7 @@ def make_writable(folder: Path) -> Path:
     except OSError as error:
         of_it = [variable for variable, place in _PLACES.items() if folder.resolve().is_relative_to(place())]
         choose = f"set {of_it[0]} to another" if of_it else "choose another"
-        raise InputError(
-            f"cannot write to {folder}: {error.strerror}; accepted: a folder to write in, {choose}"
-        ) from None
+        raise InputError(f"cannot write to {folder}: {error.strerror}; accepted: a folder to write in, {choose}") from None
     return folder
 
 

@@ -111,9 +111,7 @@ def prepare(study_name: str, workers: int, only_estimate: bool = False) -> None:
         estimate(parts, workers)
         if only_estimate:
             return
-        for part in sorted(
-            parts, key=lambda part: part.split == "eval"
-        ):  # a drawn evaluation set avoids training images
+        for part in sorted(parts, key=lambda part: part.split == "eval"):  # a drawn evaluation set avoids training images
             if part.drawing:
                 _draw(part, part.drawing, workers)
             _make_packs(part, workers)
@@ -189,10 +187,7 @@ def _draw(part: Part, drawing: Drawing, workers: int) -> None:
     def known() -> set[str]:
         return set(part.training.hashes())
 
-    with (
-        ThreadPoolExecutor(workers) as pool,
-        _bar(desc=f"{part}: drawing", total=len(part.rows()), unit="class") as bar,
-    ):
+    with ThreadPoolExecutor(workers) as pool, _bar(desc=f"{part}: drawing", total=len(part.rows()), unit="class") as bar:
         short = drawing.draw(part.images, known, pool.map, bar.update)
     for key, n in short.items():
         print(f"{part}: only {n} of {part.images.eval_images_per_class} images are left for {key}")
@@ -211,9 +206,7 @@ def _make_packs(part: Part, workers: int) -> None:
             write_atomically(part.path(key), make_pack(part, paths, mark, pool, bar))
 
 
-def make_pack(
-    part: Part, paths: list[tuple[str, Path]], mark: dict[str, str], pool: ThreadPoolExecutor, bar: tqdm
-) -> bytes:
+def make_pack(part: Part, paths: list[tuple[str, Path]], mark: dict[str, str], pool: ThreadPoolExecutor, bar: tqdm) -> bytes:
     """Return the pack of one class, made of images (id, path); its index also holds `mark`."""
 
     def encoded(item: tuple[str, Path]) -> tuple[bytes, str] | None:

@@ -40,9 +40,7 @@ def _notebooks() -> dict[str, tuple[set[str], set[str]]]:
 def study_pages() -> list[str]:
     """List the notebooks that the book has for each study: those with the parameter `study` that are not about one run."""
     return [
-        page
-        for page, (names, _) in _notebooks().items()
-        if "study" in names and "pool" not in names and page != NOT_RUN
+        page for page, (names, _) in _notebooks().items() if "study" in names and "pool" not in names and page != NOT_RUN
     ]
 
 
@@ -91,9 +89,7 @@ def stamp(source: str, study: Study | None = None, made: Collection[str] = ()) -
     if study:
         parts.append(study.config_hash)
         files += _class_tables(study)
-        parts += [
-            normalised(file.read_text(encoding="utf-8")) for name in study.datasets for file in _module_files(name)
-        ]
+        parts += [normalised(file.read_text(encoding="utf-8")) for name in study.datasets for file in _module_files(name)]
         if any(module.startswith("compute/images") for module in modules):
             parts += [name for name in study.datasets if (data_root() / find_dataset(name).folder).is_dir()]
             files += [results_of(study.name, "domains.csv") / "domains.csv"]

@@ -43,11 +43,7 @@ POINTS = {
     "weights": [(f"{kind}:safetensors", 1) for kind in ("half", "whole", "after")],
     "predictions": [(f"{kind}:csv.gz", 1) for kind in ("half", "whole", "after")],
     "record": [(f"{kind}:.json", 1) for kind in ("half", "whole", "before", "after")],
-    "tables": [
-        (f"{kind}:{name}", 1)
-        for kind in ("half", "before", "after")
-        for name in ("runs.csv", "costs.csv", "SHA256SUMS")
-    ],
+    "tables": [(f"{kind}:{name}", 1) for kind in ("half", "before", "after") for name in ("runs.csv", "costs.csv", "SHA256SUMS")],
     "notebook": [("before:.ipynb", 1), ("after:.ipynb", 1)],
 }
 _OF_RUNS = ["training", "checkpoint", "record", "notebook", "clock"]
@@ -102,10 +98,7 @@ class Campaign:
         log, said = folder / "points.log", folder / "said.log"
         log.touch()
         before = len(log.read_text().splitlines())
-        environment = os.environ | {
-            "PRETRAINING_GAIN_RESULTS": str(folder / "results"),
-            "PRETRAINING_GAIN_THREADS": "1",
-        }
+        environment = os.environ | {"PRETRAINING_GAIN_RESULTS": str(folder / "results"), "PRETRAINING_GAIN_THREADS": "1"}
         environment |= {"PRETRAINING_GAIN_CHECKPOINT_S": "0", "FAULT_LOG": str(log), "FAULT_POINT": self._point(phase)}
         environment["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent / "points"), str(ROOT / "src")])
         with said.open("wb") as file:
@@ -192,10 +185,7 @@ def campaign(study: str, kills: int, seed: int, workflow: bool, kills_a_round: i
         done.longest_s = (time.monotonic() - started) / steps
         while sum(done.kills.values()) < kills:
             done.compare(undisturbed, done.round(min(kills_a_round, kills - sum(done.kills.values()))))
-            print(
-                f"{sum(done.kills.values())} kills, {done.rounds} rounds, differing: {done.differing or 'nothing'}",
-                flush=True,
-            )
+            print(f"{sum(done.kills.values())} kills, {done.rounds} rounds, differing: {done.differing or 'nothing'}", flush=True)
     finally:
         shutil.rmtree(place, ignore_errors=True)
     return {

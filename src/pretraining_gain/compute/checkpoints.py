@@ -72,9 +72,7 @@ class Checkpoint:
             print(f"checkpoint {path} is damaged ({reason}); resuming from {reserve}", file=sys.stderr)
             return None
         if owner != self._owner:
-            raise InputError(
-                f"checkpoint {path} is of run {owner}, not of {self._owner}; delete it to start this run again"
-            )
+            raise InputError(f"checkpoint {path} is of run {owner}, not of {self._owner}; delete it to start this run again")
         return state
 
 

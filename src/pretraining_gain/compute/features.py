@@ -49,9 +49,7 @@ class FrozenFeatures:
         machine, found = self.machine, []
         batches = order_of(len(self.data), self.recipe, self.seed, view)
         self.model.eval()
-        for images in augmented_batches(
-            self.data, self.recipe, self.seed, view, batches, machine.device, part=machine.part
-        ):
+        for images in augmented_batches(self.data, self.recipe, self.seed, view, batches, machine.device, part=machine.part):
             if machine.got_sigterm():
                 raise Interrupted("stopped while computing features; the next start computes them again")
             with machine.accelerator.autocast():

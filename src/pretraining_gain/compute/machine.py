@@ -132,9 +132,7 @@ def this_machine() -> Machine:
     if precision == "fp16" and device == "cpu":
         raise InputError("PRETRAINING_GAIN_PRECISION='fp16' needs a CUDA device; accepted here: auto, fp32, bf16, fp64")
     if precision == "bf16" and device == "cpu" and not cpu_has_bf16():
-        raise InputError(
-            "PRETRAINING_GAIN_PRECISION='bf16': this CPU has no bf16 instructions; accepted here: auto, fp32, fp64"
-        )
+        raise InputError("PRETRAINING_GAIN_PRECISION='bf16': this CPU has no bf16 instructions; accepted here: auto, fp32, fp64")
     if device == "cuda" and devices > torch.cuda.device_count():
         raise InputError(f"PRETRAINING_GAIN_DEVICES={devices}, but this machine has {torch.cuda.device_count()}")
     threads, checkpoint_s = whole_number("THREADS", 0), whole_number("CHECKPOINT_S", 60, 0, 10**9)

@@ -123,9 +123,7 @@ def _construct(name: str, image_size_px: int | None) -> Any:
         build = import_module("torchvision.models").get_model_builder(name) if library == "torchvision" else (
             import_module("timm.models").model_entrypoint(name))  # fmt: skip
     else:
-        raise InputError(
-            f"backbone {name!r} is unknown; accepted: {', '.join(BACKBONES)}, or a classifier of torchvision or timm"
-        )
+        raise InputError(f"backbone {name!r} is unknown; accepted: {', '.join(BACKBONES)}, or a classifier of torchvision or timm")
     # Transformers take the image size. Inceptions have auxiliary heads, which only their own recipe trains.
     options = {"image_size": image_size_px, "img_size": image_size_px, "aux_logits": False, "init_weights": True}
     taken = inspect.signature(get_type_hints(build).get("return", build)).parameters

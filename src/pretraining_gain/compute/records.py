@@ -24,9 +24,7 @@ from pretraining_gain.plan.runs import Run
 from pretraining_gain.plan.weights import sha256_of, weights_file
 from pretraining_gain.revision import revision
 
-_OUT_OF_MEMORY = (
-    "out of memory; give it more, or share the run among more devices (PRETRAINING_GAIN_DEVICES), then start it again"
-)
+_OUT_OF_MEMORY = "out of memory; give it more, or share the run among more devices (PRETRAINING_GAIN_DEVICES), then start it again"
 _RESUME = "fix it and start the run again; it resumes from its last checkpoint"
 
 
@@ -86,11 +84,7 @@ def write_record(
     }
     if evaluation:
         held_out = evaluation["images"]
-        content |= {
-            "eval_images": len(held_out),
-            "top1": evaluation["top1"],
-            "eval_content_hash": held_out.content_hash(),
-        }
+        content |= {"eval_images": len(held_out), "top1": evaluation["top1"], "eval_content_hash": held_out.content_hash()}
         content |= {"sha256": {"predictions": hashlib.sha256(run.predictions_path.read_bytes()).hexdigest()}}
     write_atomically(run.record_path, (json.dumps(content, indent=1) + "\n").encode())
 

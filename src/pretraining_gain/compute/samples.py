@@ -69,10 +69,7 @@ class SampleView(Parameters):
         samples = []
         for row in chosen.to_dict("records"):
             source_row = source.loc[row["source_key"]].to_dict()
-            sides = [
-                ("source", source_images, source_recipe, source_row),
-                ("target", target.images, target.recipe, row),
-            ]
+            sides = [("source", source_images, source_recipe, source_row), ("target", target.images, target.recipe, row)]
             for domain, images, recipe, wanted in sides:
                 samples += self._of_class(images, wanted, recipe.resolve().resize_px, row["name"], domain)
         return samples
@@ -83,13 +80,9 @@ class SampleView(Parameters):
         data = load_images(few, rows[rows["key"] == row["key"]], "train", size_px)
         dataset = find_dataset(images.dataset)
         samples = []
-        for pixels, image_id in zip(
-            data.images[torch.arange(min(self.n_images, len(data)))], data.image_ids, strict=False
-        ):
+        for pixels, image_id in zip(data.images[torch.arange(min(self.n_images, len(data)))], data.image_ids, strict=False):
             credit = dataset.credit_image(image_id) if dataset.credit_image else dataset.credit
-            samples.append(
-                Sample(species, domain, row["name"], _png(pixels.permute(1, 2, 0).numpy()), image_id, credit)
-            )
+            samples.append(Sample(species, domain, row["name"], _png(pixels.permute(1, 2, 0).numpy()), image_id, credit))
         return samples
 
 

@@ -43,9 +43,7 @@ def train_run(
 ) -> tuple[nn.Module, History]:
     """Train as the run's recipe says, under a progress bar."""
     with Progress(f"{run.stage} {run.run_id}", run.recipe.epochs, machine.is_main) as progress:
-        return train(
-            model, data, run.recipe, seed=run.seed, machine=machine, checkpoint=checkpoint, on_epoch=progress.epoch_done
-        )
+        return train(model, data, run.recipe, seed=run.seed, machine=machine, checkpoint=checkpoint, on_epoch=progress.epoch_done)
 
 
 @torch.random.fork_rng(devices=[])
@@ -67,12 +65,8 @@ def train(
     frozen backbone only the head is trained, on cached features if `recipe.frozen_views` is not 0. Raises `InputError` when
     the loss is not finite.
     """
-    trained, batches = _trained_part(
-        model.to(machine.accelerator.device), data.near(machine.device), recipe, seed, machine
-    )
-    optimizer = build_optimizer(
-        (weight for weight in trained.parameters() if weight.requires_grad), recipe, machine.device
-    )
+    trained, batches = _trained_part(model.to(machine.accelerator.device), data.near(machine.device), recipe, seed, machine)
+    optimizer = build_optimizer((weight for weight in trained.parameters() if weight.requires_grad), recipe, machine.device)
     in_training = not (recipe.freeze_backbone and recipe.frozen_batchnorm == "eval")
     trained, optimizer = machine.prepare(trained.train(in_training), optimizer)
     history, tally = _resume(checkpoint, trained, optimizer, machine)
@@ -90,9 +84,7 @@ def train(
         history.append({"epoch": epoch, "lr": lr_at(recipe, epoch)} | _means(tally, machine))
         if not math.isfinite(history[-1]["loss"]):
             loss = history[-1]["loss"]
-            raise InputError(
-                f"training diverged in epoch {epoch}: loss is {loss}; a smaller lr than {recipe.lr} may help"
-            )
+            raise InputError(f"training diverged in epoch {epoch}: loss is {loss}; a smaller lr than {recipe.lr} may help")
         tally = Tally()
         on_epoch(history[-1])
     _keep(checkpoint, trained, optimizer, history, tally, machine)
@@ -123,9 +115,7 @@ def _trained_part(
     def batches(epoch: int, first: int) -> Iterator[Batch]:
         found = training_batches(data, recipe, seed, epoch, machine.device, first=first, part=machine.part)
         for number, batch in enumerate(found, first):
-            torch.manual_seed(
-                seed_from(seed, epoch, number, 1 + machine.part[0])
-            )  # for dropout, where a network has it
+            torch.manual_seed(seed_from(seed, epoch, number, 1 + machine.part[0]))  # for dropout, where a network has it
             yield batch
 
     return model, batches
@@ -184,9 +174,7 @@ def _resume(checkpoint: Checkpoint, model: nn.Module, optimizer: Any, machine: M
         optimizer.load_state_dict(state["optimizer"])
     except (RuntimeError, ValueError, KeyError) as error:
         reason = " ".join(str(error).split())[:120]
-        raise InputError(
-            f"checkpoint {checkpoint.path} is of another network ({reason}); delete it to start again"
-        ) from None
+        raise InputError(f"checkpoint {checkpoint.path} is of another network ({reason}); delete it to start again") from None
     tally = Tally(**state["tally"])
     if not machine.is_main:  # rank 0 holds the sums of all
         tally.sums, tally.device_time_s = torch.zeros_like(tally.sums), 0.0

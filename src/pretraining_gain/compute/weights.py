@@ -30,9 +30,7 @@ def read_weights(run: Run) -> dict[str, Tensor]:
             about = json.loads((file.metadata() or {}).get("about", "{}"))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
     except (OSError, SafetensorError) as error:
-        raise InputError(
-            f"weights {run.weights_path} cannot be read ({' '.join(str(error).split())}); {again}"
-        ) from None
+        raise InputError(f"weights {run.weights_path} cannot be read ({' '.join(str(error).split())}); {again}") from None
     if about.get("sha256") != _digest(tensors):
         raise InputError(f"weights {run.weights_path} are damaged (wrong checksum); {again}")
     if about.get("fingerprint") != run.fingerprint:

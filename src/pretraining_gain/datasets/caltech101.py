@@ -53,8 +53,6 @@ DATASET = Dataset(
     columns=("folders",),
     # Address and checksum as torchvision.datasets publishes them.
     download=Download(
-        "https://data.caltech.edu/records/mzrjq-6wc02/files/caltech-101.zip",
-        "md5:3138e1922a9193bfa496528edbbc45d0",
-        unpack,
+        "https://data.caltech.edu/records/mzrjq-6wc02/files/caltech-101.zip", "md5:3138e1922a9193bfa496528edbbc45d0", unpack
     ),
 )

@@ -55,9 +55,7 @@ def known_backbone(name: str) -> str:
     except ImportError:
         return name
     if not known:
-        raise ValueError(
-            f"backbone {name!r} is unknown; accepted: {', '.join(BACKBONES)}, or a classifier of torchvision or timm"
-        )
+        raise ValueError(f"backbone {name!r} is unknown; accepted: {', '.join(BACKBONES)}, or a classifier of torchvision or timm")
     return name
 
 

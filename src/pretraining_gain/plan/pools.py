@@ -92,16 +92,7 @@ def starts(weights: Iterable[str] = ()) -> dict[str, Pool]:
     """Return everything that finetuning can start from, in the order of the figures: the pools, a study's weights, scratch."""
     looks = zip(weights, cycle(_LOOKS))
     named = {
-        name: Pool(
-            name,
-            f"weights {name}",
-            colour,
-            marker,
-            -1,
-            FROM_SCRATCH.draws,
-            figures=("1", "2"),
-            counted=f"weights {name}",
-        )
+        name: Pool(name, f"weights {name}", colour, marker, -1, FROM_SCRATCH.draws, figures=("1", "2"), counted=f"weights {name}")
         for name, (colour, marker) in looks
     }
     return POOLS | named | {SCRATCH: FROM_SCRATCH}

@@ -22,9 +22,7 @@ class Recipe(Given):
     epochs: int = Field(gt=0)
     batch_size: int = Field(gt=1, description="global batch, over all devices")
     lr: float = Field(gt=0, description="learning rate of the first epochs")
-    lr_step_epochs: int = Field(
-        gt=0, description="epochs after which the learning rate is divided by 10, again and again"
-    )
+    lr_step_epochs: int = Field(gt=0, description="epochs after which the learning rate is divided by 10, again and again")
     momentum: float = Field(ge=0, lt=1)
     weight_decay: float = Field(ge=0)
     freeze_backbone: bool = Field(description="train only the head")

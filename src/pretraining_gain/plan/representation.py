@@ -24,19 +24,10 @@ REPRESENTED = "in the source"
 NONE = "none"
 SOME = "some"
 ANNOTATIONS = "Biodiversity_ImageNet_Image_data.csv"
-_COLUMNS = (
-    "Image Number",
-    "Category",
-    "Label",
-    "Correct ID",
-    "Blurry image",
-    "Humans present",
-    "Other animals present",
-)
+_COLUMNS = ("Image Number", "Category", "Label", "Correct ID", "Blurry image", "Humans present", "Other animals present")
 VOTES = _COLUMNS[3:]
 ANNOTATIONS_DOWNLOAD = Download(
-    "https://raw.githubusercontent.com/RolnickLab/ImageNetBiodiversity/5cc900ff96ed473063144140e6fb2c85ce507bbf/"
-    + ANNOTATIONS,
+    "https://raw.githubusercontent.com/RolnickLab/ImageNetBiodiversity/5cc900ff96ed473063144140e6fb2c85ce507bbf/" + ANNOTATIONS,
     "sha256:cae4d02d648353769fbff81c164b33d0812db3cdc20a158a98ff4d15c3706966",
     lambda file, folder: shutil.copy(file, folder / ANNOTATIONS),
 )

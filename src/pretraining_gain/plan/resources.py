@@ -21,9 +21,7 @@ _FLOOR_MIN = 10  # to start Python and torch on a busy node, read and hash the i
 _PYTHON_MB = {"cpu": 1500, "gpu": 6000}  # interpreter, torch, the notebook and its runner; CUDA's host side
 # Weights, gradients, momentum; weights and momentum once more while the checkpoint is written, and once as its bytes.
 _COPIES_OF_WEIGHTS = 7
-_BYTES_OF_BATCH_PIXEL = 3 * (
-    3 * 1 + 4 + 4 + 4
-)  # three channels: as stored, prefetched twice; as float, cropped, normalised
+_BYTES_OF_BATCH_PIXEL = 3 * (3 * 1 + 4 + 4 + 4)  # three channels: as stored, prefetched twice; as float, cropped, normalised
 _INDEX_BYTES = 300  # of an image that stays on disk: its id, place and checksum
 _CORES_PER_GPU = 4  # decoding 2,500 JPEGs of 256 px per second takes about one (`make bench`)
 

@@ -236,7 +236,9 @@ def _canonical_arm(study: Study, pool: str, k: int, finetuning: bool) -> tuple[s
     k = k or size
     if not fewest <= k <= size:
         accepted_k = f"0 or {size}" if fewest == size else f"1 to {size} (0: all of them)"
-        raise InputError(f"k={k} is not possible for pool {pool!r} of study {study.name!r}; accepted: {accepted_k}")
+        raise InputError(
+            f"k={k} is not possible for pool {pool!r} of study {study.name!r}; accepted: {accepted_k}"
+        )
     return ("all", k) if k == len(table) else (pool, k)
 
 

@@ -41,9 +41,7 @@ class Study(Given):
     title: Text
     backbone: BackboneName
     seeds: Seeds = Field(min_length=1)
-    source: Images | None = Field(
-        default=None, description="what the pools are of; with `arms` and `pretrain`, or none of them"
-    )
+    source: Images | None = Field(default=None, description="what the pools are of; with `arms` and `pretrain`, or none of them")
     arms: Arms = Field(default={}, description="pool -> how many classes; for `all` the number of all classes")
     pretrain: RecipeChoice | None = None
     weights: Weights = Field(default={}, description="further starts: name -> file, or name of timm or torchvision")
@@ -63,9 +61,7 @@ class Study(Given):
         pretraining = {"source": self.source, "arms": self.arms, "pretrain": self.pretrain}
         missing = [name for name, value in pretraining.items() if not value]
         if len(missing) in (1, 2):
-            raise ValueError(
-                f"field {missing[0]!r} is missing; accepted: {', '.join(pretraining)}, or none of them and `weights`"
-            )
+            raise ValueError(f"field {missing[0]!r} is missing; accepted: {', '.join(pretraining)}, or none of them and `weights`")
         if missing and not self.weights:
             raise ValueError("nothing to start from; accepted: source, arms and pretrain, or weights, or both")
         if self.source and self.source.class_table is None:
@@ -239,9 +235,7 @@ def check_name(name_or_path: str) -> Study:
     path, project_s = whole_path(name_or_path), _studies_folder() / f"{study.name}.yml"
     if project_s.is_file() and path != project_s.resolve():
         names = ", ".join(study_names())
-        raise InputError(
-            f"study file {path}: name {study.name!r} is a study of the project; accepted: any name but {names}"
-        )
+        raise InputError(f"study file {path}: name {study.name!r} is a study of the project; accepted: any name but {names}")
     folder = results_root() / study.name
     owner = next((text for record in folder.glob("*/*.json") if (text := _study_in(record))), "")
     other = project_root() / Path(owner).expanduser()

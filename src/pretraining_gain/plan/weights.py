@@ -14,12 +14,8 @@ from pretraining_gain.paths import data_root, path_beside
 
 SUFFIXES = (".safetensors", ".pth", ".pt")
 #: Names of torchvision, e.g. `ResNet50_Weights.IMAGENET1K_V1`, and of timm, e.g. `resnet50.a1_in1k`.
-_PUBLISHED = re.compile(
-    r"(?!.*\.(bin|ckpt|tar|pkl|h5|onnx)$)([A-Za-z0-9_]+_Weights\.[A-Z0-9_]+|[a-z0-9_]+(\.[a-z0-9_]+)?)"
-)
-_FORMS = (
-    f"a file that ends in {', '.join(SUFFIXES)}, or a name such as ResNet50_Weights.IMAGENET1K_V1 or resnet50.a1_in1k"
-)
+_PUBLISHED = re.compile(r"(?!.*\.(bin|ckpt|tar|pkl|h5|onnx)$)([A-Za-z0-9_]+_Weights\.[A-Z0-9_]+|[a-z0-9_]+(\.[a-z0-9_]+)?)")
+_FORMS = f"a file that ends in {', '.join(SUFFIXES)}, or a name such as ResNet50_Weights.IMAGENET1K_V1 or resnet50.a1_in1k"
 
 
 def check_weights(text: str, info: ValidationInfo) -> str:

@@ -28,9 +28,7 @@ def load_images(images: Images, rows: pd.DataFrame, split: Split, size_px: int) 
         ids, skipped = ([text for part in parts for text in part[i]] for i in (1, 2))
         cached = [part[3] for part in parts]
         from_cache = None if None in cached else all(cached)
-        data = ImageSet(
-            torch.from_numpy(np.ascontiguousarray(pixels)), torch.from_numpy(labels), ids, skipped, from_cache
-        )
+        data = ImageSet(torch.from_numpy(np.ascontiguousarray(pixels)), torch.from_numpy(labels), ids, skipped, from_cache)
     counts = np.bincount(data.labels.numpy(), minlength=len(rows))
     if not counts.all():
         key = rows["key"].iloc[int(counts.argmin())]

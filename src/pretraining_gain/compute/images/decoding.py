@@ -91,6 +91,4 @@ def why_broken(path: Path, error: Exception) -> str:
         reason = "zero bytes"
     elif isinstance(error, UnidentifiedImageError):
         reason = f"no image; accepted: {ACCEPTED}"
-    return (
-        f"image {path} cannot be decoded ({reason}); repair or delete it, or set broken_images: skip in the study file"
-    )
+    return f"image {path} cannot be decoded ({reason}); repair or delete it, or set broken_images: skip in the study file"

@@ -69,9 +69,7 @@ class Packs:
         """Decode images at positions (B,) int64 to (B, 3, S, S) uint8. Raises `InputError` naming a damaged pack."""
         batch = np.empty((len(positions), self.size_px, self.size_px, 3), dtype=np.uint8)
         parts = _PARTS_PER_WORKER * n_workers()
-        list(
-            self._workers.map(self._decode_all, np.array_split(positions.numpy(), parts), np.array_split(batch, parts))
-        )
+        list(self._workers.map(self._decode_all, np.array_split(positions.numpy(), parts), np.array_split(batch, parts)))
         return torch.from_numpy(batch).permute(0, 3, 1, 2)
 
     def checksums(self) -> bytes:

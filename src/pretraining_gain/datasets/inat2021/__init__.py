@@ -86,9 +86,7 @@ def _verify_packs(images: Images, rows: pd.DataFrame, size_px: int) -> None:
             trained |= {manifest.file_key(image_id): image_id, sha256: image_id}
     for key, index in zip(rows["key"], indexes("eval"), strict=True):
         if index.get("manifest") != drawn:
-            raise InputError(
-                f"{where}: the pack of {key} was made from another one; delete it and run the preparation again"
-            )
+            raise InputError(f"{where}: the pack of {key} was made from another one; delete it and run the preparation again")
         for _, image_id, sha256 in index["images"]:
             same = trained.get(manifest.file_key(image_id)) or trained.get(sha256)
             if same:

@@ -87,14 +87,10 @@ def verify_manifest(manifest: dict[str, Any], path: Path, train: Listing, mini: 
         there = {image["id"]: image for image in train.images.get(int(number), [])}
         foreign = [i for i in ids if i not in there]
         if foreign:
-            raise InputError(
-                f"evaluation manifest {path}: image {foreign[0]} is not of category {number} in {train.path}"
-            )
+            raise InputError(f"evaluation manifest {path}: image {foreign[0]} is not of category {number} in {train.path}")
         leaked = [i for i in ids if i in in_mini or file_key(there[i]["file_name"]) in in_mini]
         if leaked:
-            raise InputError(
-                f"evaluation manifest {path}: {len(leaked)} image(s) are in {mini.path.name}, first {leaked[0]}"
-            )
+            raise InputError(f"evaluation manifest {path}: {len(leaked)} image(s) are in {mini.path.name}, first {leaked[0]}")
         chosen[int(number)] = [there[i] for i in ids]
     return chosen
 

@@ -98,9 +98,7 @@ def class_table(listing: Listing, n_classes: int) -> pd.DataFrame:
         raise InputError(f"{listing.path} has {len(table)} animal classes; the study expects {n_classes}")
     unknown = sorted(set(counts) - set(SUPERCATEGORIES))
     if unknown:
-        raise InputError(
-            f"{listing.path}: unknown supercategory {unknown[0]!r}; accepted: {', '.join(SUPERCATEGORIES)}"
-        )
+        raise InputError(f"{listing.path}: unknown supercategory {unknown[0]!r}; accepted: {', '.join(SUPERCATEGORIES)}")
     if n_classes == N_ANIMAL_CLASSES and counts != OFFICIAL_COUNTS:
         wrong = {name: counts.get(name, 0) for name, n in OFFICIAL_COUNTS.items() if counts.get(name, 0) != n}
         raise InputError(f"{listing.path}: classes per supercategory differ from the published ones: {wrong}")

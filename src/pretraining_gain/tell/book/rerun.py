@@ -137,9 +137,7 @@ def repeatable_runs(study_name: str) -> Iterator[Repeatable]:
         name = f"{row['run_id']}.{row['fingerprint']}"
         record = read_record(results_of(study.name) / row["stage"] / f"{name}.json")
         cost, machine = record["cost"], record["machine"]
-        result = (
-            f"top-1 {record['top1']:.4f}" if "top1" in record else f"training loss {record['history'][-1]['loss']:.4f}"
-        )
+        result = f"top-1 {record['top1']:.4f}" if "top1" in record else f"training loss {record['history'][-1]['loss']:.4f}"
         time = f"{cost['train_wall_time_s'] + cost['eval_wall_time_s']:.0f} s"
         where = f"{machine['device']} ({machine['name']}), torch {machine['torch']}"
         outcome = f"{result}; {time} on {where}; commit {record['provenance']['commit'][:7]}"

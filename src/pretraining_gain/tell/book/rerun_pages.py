@@ -174,9 +174,7 @@ def add_header(app: Sphinx, doctree: nodes.document) -> None:
     notebook = read_executed(Path(app.env.srcdir), Path(app.env.doc2path(page)))
     source = f"{'../' * page.count('/')}_sources/{page}{notebook.path.suffix}"
     name = place_of(notebook).replace("/", "-")
-    button = (
-        f'<a class="rerun-download" href="{source}" download="{name}{notebook.path.suffix}">Download this notebook</a>'
-    )
+    button = f'<a class="rerun-download" href="{source}" download="{name}{notebook.path.suffix}">Download this notebook</a>'
     line = nodes.paragraph("", "", nodes.raw("", button, format="html"))
     if RERUN in app.env.found_docs:
         link = addnodes.pending_xref("", nodes.inline("", "Re-run it"), refdomain="std", reftype="ref",

@@ -11,10 +11,7 @@ from pretraining_gain.tell.figures.style import BLUE, ORANGE, RULE, interval_bar
 
 
 @figure(
-    key="figure_anchors",
-    number="K2",
-    title="Trained networks with a known answer",
-    notebook="17_anchors",
+    key="figure_anchors", number="K2", title="Trained networks with a known answer", notebook="17_anchors",
     needs=Files("anchors", "Study anchors", lambda _: [results_of("anchors") / "runs.csv"]),
 )
 def figure_anchors(anchors: pd.DataFrame) -> go.Figure:
@@ -24,10 +21,7 @@ def figure_anchors(anchors: pd.DataFrame) -> go.Figure:
     for (target, part), (colour, symbol) in zip(anchors.groupby("target", sort=False), styles, strict=False):
         points = 100 * part[["effect", "low", "high", "se", "simulated", "simulated_se", "se_low", "se_high"]]
         trained = go.Scatter(
-            x=points["effect"],
-            y=part["source"],
-            name=f"{target}, trained",
-            mode="markers",
+            x=points["effect"], y=part["source"], name=f"{target}, trained", mode="markers",
             marker={"color": colour, "symbol": symbol, "size": 11},
             error_x=interval_bars(part.rename(columns={"effect": "mean"}), scale=100),
             customdata=points[["low", "high", "se"]],
@@ -35,10 +29,7 @@ def figure_anchors(anchors: pd.DataFrame) -> go.Figure:
             "<br>standard error %{customdata[2]:.2f} points<extra></extra>",
         )
         simulated = go.Scatter(
-            x=points["simulated"],
-            y=part["source"],
-            name=f"{target}, simulated",
-            mode="markers",
+            x=points["simulated"], y=part["source"], name=f"{target}, simulated", mode="markers",
             marker={"color": colour, "symbol": f"{symbol}-open", "size": 17},
             customdata=points[["simulated_se", "se_low", "se_high"]],
             hovertemplate="<b>%{y}</b><br>simulated %{x:+.1f} points, standard deviation %{customdata[0]:.2f}"

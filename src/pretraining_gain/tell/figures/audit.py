@@ -142,10 +142,7 @@ class Audit:
 
 
 @figure(
-    key="figure_thresholds",
-    number="A1",
-    title="Well represented bird classes by threshold",
-    notebook="14_audit",
+    key="figure_thresholds", number="A1", title="Well represented bird classes by threshold", notebook="14_audit",
     needs=_ANNOTATIONS,
 )
 def figure_thresholds(audit: Audit) -> go.Figure | str:
@@ -168,10 +165,7 @@ def figure_thresholds(audit: Audit) -> go.Figure | str:
 
 
 @figure(
-    key="figure_classes",
-    number="A2",
-    title="Correct images of each bird class",
-    notebook="14_audit",
+    key="figure_classes", number="A2", title="Correct images of each bird class", notebook="14_audit",
     needs=_ANNOTATIONS,
 )
 def figure_classes(audit: Audit) -> go.Figure | str:
@@ -182,10 +176,7 @@ def figure_classes(audit: Audit) -> go.Figure | str:
     values = {label: audit.birds(cut).reindex(order).tolist() for label, cut in VOTE_CUTS.items()}
     start = list(VOTE_CUTS).index("majority (above 0)")
     bars = go.Bar(
-        x=list(values.values())[start],
-        y=list(order),
-        orientation="h",
-        marker={"color": BLUE},
+        x=list(values.values())[start], y=list(order), orientation="h", marker={"color": BLUE},
         hovertemplate="<b>%{y}</b>: %{x} of 50 images correct<extra></extra>",
     )
     drawn = go.Figure(bars)

@@ -20,10 +20,7 @@ _WAYS = {"everything trained": (BLUE, "circle"), "backbone frozen": (ORANGE, "sq
 
 
 @figure(
-    key="figure_designs",
-    number="B1",
-    title="Classes, images or steps",
-    notebook="15_beyond",
+    key="figure_designs", number="B1", title="Classes, images or steps", notebook="15_beyond",
     needs=Runs(BOTH[:1], designs="compared"),
 )
 def figure_designs(results: StudyResults) -> go.Figure | str:
@@ -38,16 +35,10 @@ def figure_designs(results: StudyResults) -> go.Figure | str:
         part, style, as_published = part.sort_values("k"), POOLS[pool], way == "as published"
         name = f"{style.label}, {'as published' if as_published else 'changed'}"
         trace = go.Scatter(
-            x=part["k"],
-            y=part["mean"],
-            name=name,
-            legendgroup=name,
-            showlegend=panel == names[0],
-            mode="lines+markers",
+            x=part["k"], y=part["mean"], name=name, legendgroup=name, showlegend=panel == names[0], mode="lines+markers",
             line={"color": style.colour, "dash": "solid" if as_published else "dash"},
             marker={"symbol": style.marker if as_published else f"{style.marker}-open", "size": 10},
-            error_y=interval_bars(part),
-            customdata=part[["low", "high", "pretrain_images", "pretrain_steps"]],
+            error_y=interval_bars(part), customdata=part[["low", "high", "pretrain_images", "pretrain_steps"]],
             hovertemplate=f"<b>{name}</b>, k = %{{x}}<br>{TOP1_HOVER}"
             "<br>%{customdata[2]:,.0f} images, %{customdata[3]:,.0f} gradient steps<extra></extra>",
         )
@@ -56,13 +47,9 @@ def figure_designs(results: StudyResults) -> go.Figure | str:
 
 
 @figure(
-    key="figure_freezing",
-    number="B2",
-    title="Each target finetuned with and without a frozen backbone",
+    key="figure_freezing", number="B2", title="Each target finetuned with and without a frozen backbone",
     notebook="15_beyond",
-    needs=Runs(
-        BOTH, ("all", "animal", "non_animal", SCRATCH), designs="published", both_ways=True, largest_shared_k=True
-    ),
+    needs=Runs(BOTH, ("all", "animal", "non_animal", SCRATCH), designs="published", both_ways=True, largest_shared_k=True),
 )
 def figure_freezing(results: StudyResults) -> go.Figure | str:
     """Draw what pretraining adds, and what animal classes add over non-animal ones, each target finetuned both ways."""
@@ -75,15 +62,9 @@ def figure_freezing(results: StudyResults) -> go.Figure | str:
     for (quantity, way), part in freezing.groupby(["quantity", "way"], sort=False):
         colour, symbol = _WAYS[way]
         trace = go.Scatter(
-            x=part["domain"].str.replace(" domain", "<br>domain"),
-            y=100 * part["mean"],
-            name=way,
-            legendgroup=way,
-            showlegend=quantity == quantities[0],
-            mode="lines+markers",
-            line={"color": colour, "dash": "dot"},
-            marker={"color": colour, "symbol": symbol, "size": 11},
-            error_y=interval_bars(part, scale=100),
+            x=part["domain"].str.replace(" domain", "<br>domain"), y=100 * part["mean"], name=way, legendgroup=way,
+            showlegend=quantity == quantities[0], mode="lines+markers", line={"color": colour, "dash": "dot"},
+            marker={"color": colour, "symbol": symbol, "size": 11}, error_y=interval_bars(part, scale=100),
             customdata=part[["target", "n_seeds"]].assign(low=100 * part["low"], high=100 * part["high"]),
             hovertemplate=f"<b>%{{customdata[0]}}, {way}</b><br>%{{y:+.1f}} points, interval %{{customdata[2]:+.1f}} to "
             "%{customdata[3]:+.1f}<br>%{customdata[1]} seeds<extra></extra>",
@@ -93,24 +74,17 @@ def figure_freezing(results: StudyResults) -> go.Figure | str:
 
 
 @figure(
-    key="figure_assigned",
-    number="B3",
-    title="Representation assigned by chance",
-    notebook="15_beyond",
+    key="figure_assigned", number="B3", title="Representation assigned by chance", notebook="15_beyond",
     needs=Runs(BOTH, ("half_animal",)),
 )
 def figure_assigned(results: StudyResults) -> go.Figure | str:
     """Draw the effect on each species of having its class in the source, one panel per domain."""
     if not results.assigned:
         return results.absent
-    drawn = panels(
-        list(results.assigned), 50, 1.02, y_title="top-1 with its class − without, points", horizontal_spacing=0.12
-    )
+    drawn = panels(list(results.assigned), 50, 1.02, y_title="top-1 with its class − without, points", horizontal_spacing=0.12)
     for column, (table, _) in enumerate(results.assigned.values(), start=1):
         bars = go.Bar(
-            x=table["name"],
-            y=100 * table["mean"],
-            marker={"color": BLUE},
+            x=table["name"], y=100 * table["mean"], marker={"color": BLUE},
             customdata=table[["n_images", "supercategory"]],
             hovertemplate="<b>%{x}</b> (%{customdata[1]}): %{y:+.1f} points with its class in the source<br>"
             "%{customdata[0]} images<extra></extra>",
@@ -120,10 +94,7 @@ def figure_assigned(results: StudyResults) -> go.Figure | str:
 
 
 @figure(
-    key="figure_realised",
-    number="B4",
-    title="Expected and realised animal classes",
-    notebook="15_beyond",
+    key="figure_realised", number="B4", title="Expected and realised animal classes", notebook="15_beyond",
     needs=Runs(BOTH, pools_of="6", designs="published"),
 )
 def figure_realised(results: StudyResults) -> go.Figure:
@@ -135,22 +106,13 @@ def figure_realised(results: StudyResults) -> go.Figure:
             label = POOLS[pool].label
             lines = {label: ("animal_classes", "solid")}
             if not np.allclose(part["animal_classes"], part["expected_animals"]):
-                lines = {
-                    f"{label}, as drawn": ("animal_classes", "solid"),
-                    f"{label}, as expected": ("expected_animals", "dot"),
-                }
+                lines = {f"{label}, as drawn": ("animal_classes", "solid"), f"{label}, as expected": ("expected_animals", "dot")}
             for name, (place, dash) in lines.items():
                 ordered = part.sort_values(place)
                 trace = go.Scatter(
-                    x=ordered[place],
-                    y=ordered["mean"],
-                    name=name,
-                    legendgroup=name,
-                    showlegend=column == 1,
-                    mode="lines+markers",
-                    line={"color": POOLS[pool].colour, "dash": dash},
-                    marker={"symbol": POOLS[pool].marker, "size": 9},
-                    error_y=interval_bars(ordered, thickness=1),
+                    x=ordered[place], y=ordered["mean"], name=name, legendgroup=name, showlegend=column == 1,
+                    mode="lines+markers", line={"color": POOLS[pool].colour, "dash": dash},
+                    marker={"symbol": POOLS[pool].marker, "size": 9}, error_y=interval_bars(ordered, thickness=1),
                     hovertemplate=f"<b>{name}</b><br>%{{x:.1f}} animal classes: top-1 %{{y:.1%}}<extra></extra>",
                 )
                 drawn.add_trace(trace, row=1, col=column)

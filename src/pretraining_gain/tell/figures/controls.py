@@ -17,10 +17,7 @@ _SEED_STYLES = [(ORANGE, "square"), (BLUE, "circle"), (GREEN, "diamond")]
 
 
 @figure(
-    key="figure_power",
-    number="K1",
-    title="How often each verdict is reached",
-    notebook="16_controls",
+    key="figure_power", number="K1", title="How often each verdict is reached", notebook="16_controls",
     needs=Files("controls", "Simulated studies", lambda controls: [controls.path("power")]),
 )
 def figure_power(controls: ControlTables) -> go.Figure:
@@ -35,16 +32,9 @@ def figure_power(controls: ControlTables) -> go.Figure:
         verdict, (colour, symbol) = VERDICTS[column - 1], _SEED_STYLES[seeds.index(n_seeds)]
         part = curves[(curves["claim"] == claim) & (curves["n_seeds"] == n_seeds)].sort_values("effect")
         trace = go.Scatter(
-            x=100 * part["effect"],
-            y=part[verdict],
-            name=f"{n_seeds} seeds",
-            legendgroup=str(n_seeds),
-            showlegend=column == 1,
-            visible=claim == claims[0],
-            mode="lines+markers",
-            line={"color": colour},
-            marker={"symbol": symbol, "size": 9},
-            customdata=part[["repetitions"]],
+            x=100 * part["effect"], y=part[verdict], name=f"{n_seeds} seeds", legendgroup=str(n_seeds),
+            showlegend=column == 1, visible=claim == claims[0], mode="lines+markers", line={"color": colour},
+            marker={"symbol": symbol, "size": 9}, customdata=part[["repetitions"]],
             hovertemplate=f"<b>{claim}, {n_seeds} seeds</b><br>planted %{{x:+.1f}} points: {verdict} in %{{y:.0%}} "
             "of %{customdata[0]} repetitions<extra></extra>",
         )

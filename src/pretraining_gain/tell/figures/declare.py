@@ -61,9 +61,7 @@ class Runs:
             runs = [run for run in runs if not run.design]
         elif self.designs == "compared":
             arms = {design.name: {run.arm for run in runs if run.design == design.name} for design in study.designs}
-            compared = [
-                design for design in study.designs if sum(map(len, design.arms.values())) > 1 and arms[design.name]
-            ]
+            compared = [design for design in study.designs if sum(map(len, design.arms.values())) > 1 and arms[design.name]]
             published = {f"{pool}-k{k}" for design in compared for pool, ks in design.arms.items() for k in ks}
             wanted = published.union(*(arms[design.name] for design in compared))
             runs = [run for run in runs if run.arm in wanted]

@@ -110,9 +110,7 @@ def _arm(evaluation: Evaluation, arm: str, draws: int) -> dict[str, Any]:
 
     def ends(groups: pd.Series, resample_classes: bool) -> dict[str, list[int | None]]:
         """Return the ends of the groups' intervals in units, groups sorted; None without an interval (a single seed)."""
-        found = bootstrap_means(values, labels, groups, resample_classes=resample_classes, draws=draws).sort_values(
-            "group"
-        )
+        found = bootstrap_means(values, labels, groups, resample_classes=resample_classes, draws=draws).sort_values("group")
         return {end: [None if np.isnan(one) else round(one / UNIT) for one in found[end]] for end in ("low", "high")}
 
     return {

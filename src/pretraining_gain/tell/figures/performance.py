@@ -25,10 +25,7 @@ _MEASURES = {"cpu_s": "processor time, s", "peak_mb": "peak memory, MB"}
 
 
 @figure(
-    key="figure_targets",
-    number="P1",
-    title="Speed against what it is compared with",
-    notebook="21_performance",
+    key="figure_targets", number="P1", title="Speed against what it is compared with", notebook="21_performance",
     needs=Files("bench", "Benchmark", lambda view: [results_of("bench", "cpu.json") / f"{view.device}.json"]),
 )
 def figure_of_view(view: PerformanceView) -> go.Figure:
@@ -47,10 +44,7 @@ def figure_targets(targets: pd.DataFrame) -> go.Figure:
         colour, symbol = _STYLES[outcome]
         figure.add_trace(
             go.Scatter(
-                x=part["reached"],
-                y=rows[part.index],
-                name=f"reached, aim {outcome}",
-                mode="markers",
+                x=part["reached"], y=rows[part.index], name=f"reached, aim {outcome}", mode="markers",
                 marker={"color": colour, "symbol": symbol, "size": 10},
                 error_x=interval_bars(part.rename(columns={"reached": "mean"})),
                 customdata=part[["low", "high", "rounds", "contestant"]],
@@ -60,9 +54,7 @@ def figure_targets(targets: pd.DataFrame) -> go.Figure:
         )
     marker = {"symbol": "line-ns", "size": 16, "color": GREY, "line": {"width": 3, "color": GREY}}
     hover = "aim: %{x:.2f}<extra></extra>"
-    figure.add_trace(
-        go.Scatter(x=targets["aim"], y=rows, name="aim", mode="markers", marker=marker, hovertemplate=hover)
-    )
+    figure.add_trace(go.Scatter(x=targets["aim"], y=rows, name="aim", mode="markers", marker=marker, hovertemplate=hover))
     figure.add_vline(x=1, line=DOTTED_RULE)
     figure.update_layout(**LAYOUT | {"height": 140 + _ROW_PX * len(targets)})
     figure.update_xaxes(title="times as fast", type="log", tickvals=[0.25, 0.5, 1, 2, 5, 10, 20, 50, 100])
@@ -71,22 +63,15 @@ def figure_targets(targets: pd.DataFrame) -> go.Figure:
 
 
 @figure(
-    key="figure_growth",
-    number="P2",
-    title="Time and memory of the analysis by the size of the study",
+    key="figure_growth", number="P2", title="Time and memory of the analysis by the size of the study",
     notebook="21_performance",
-    needs=Files(
-        "growth", "Simulated results of study paper", lambda _: [results_of("bench", "growth.json") / "growth.json"]
-    ),
+    needs=Files("growth", "Simulated results of study paper", lambda _: [results_of("bench", "growth.json") / "growth.json"]),
 )
 def figure_growth(_: PerformanceView) -> go.Figure:
     """Draw processor time and peak memory of each step against species, images, seeds and subset sizes."""
     from pretraining_gain.tell.software.performance import growth_rows
 
-    rows, figure = (
-        growth_rows(),
-        make_subplots(2, len(_VARIED), shared_yaxes=True, shared_xaxes=True, vertical_spacing=0.06),
-    )
+    rows, figure = growth_rows(), make_subplots(2, len(_VARIED), shared_yaxes=True, shared_xaxes=True, vertical_spacing=0.06)
     for (step, label), pool in zip(_STEPS.items(), starts().values(), strict=False):
         for column, (varied, title) in enumerate(_VARIED.items(), 1):
             part = rows[(rows["varied"] == varied) & (rows["step"] == step)].sort_values(varied)
@@ -94,9 +79,7 @@ def figure_growth(_: PerformanceView) -> go.Figure:
                 look = {"line": {"color": pool.colour}, "marker": {"symbol": pool.marker, "size": 8}}
                 hover = f"<b>{label}</b>, %{{x:,}} {title}<br>%{{y:,.2f}} {unit}<extra></extra>"
                 shown = {"name": label, "legendgroup": step, "showlegend": (row, column) == (1, 1)}
-                trace = go.Scatter(
-                    x=part[varied], y=part[measure], mode="lines+markers", hovertemplate=hover, **shown, **look
-                )
+                trace = go.Scatter(x=part[varied], y=part[measure], mode="lines+markers", hovertemplate=hover, **shown, **look)
                 figure.add_trace(trace, row, column)
                 figure.update_yaxes(title_text=unit if column == 1 else "", type="log", row=row, col=column)
                 axis = {"title_text": title if row == 2 else "", "type": "log", "tickvals": part[varied].tolist()}

@@ -9,10 +9,7 @@ from pretraining_gain.tell.figures.declare import Html, StudyFile, figure
 
 
 @figure(
-    key="figure_5",
-    number="5",
-    title="The two domains side by side",
-    notebook="12_samples",
+    key="figure_5", number="5", title="The two domains side by side", notebook="12_samples",
     needs=StudyFile("images of the data at hand"),
 )
 def figure_5(images: Any) -> Html | str:

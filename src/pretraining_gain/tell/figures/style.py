@@ -34,9 +34,7 @@ def panels(titles: list[str], top_px: int, legend_y: float, y_title: str, **subp
     """Return a figure with one empty panel per title, side by side; axes of differences and of shares (`top-1`) differ."""
     drawn = make_subplots(cols=len(titles), subplot_titles=titles, **subplots)
     y_axes = {"tickformat": "+.0f", "zeroline": True} if y_title.endswith("points") else {"tickformat": ".0%"}
-    return (
-        drawn.update_layout(**panels_layout(top_px, legend_y)).update_yaxes(**y_axes).update_yaxes(title=y_title, col=1)
-    )
+    return drawn.update_layout(**panels_layout(top_px, legend_y)).update_yaxes(**y_axes).update_yaxes(title=y_title, col=1)
 
 
 def interval_bars(table: pd.DataFrame, scale: float = 1, thickness: float = 1.5) -> dict[str, Any]:

@@ -39,10 +39,7 @@ Curves = list[tuple[go.Scatter, dict[str, list[float]]]]
 
 
 @figure(
-    key="figure_3",
-    number="3",
-    title="Top-1 out of domain by number of pretraining classes",
-    notebook="11_subsets",
+    key="figure_3", number="3", title="Top-1 out of domain by number of pretraining classes", notebook="11_subsets",
     needs=Runs(("out_of_domain",), pools_of="3", designs="published"),
 )
 def figure_3(results: StudyResults) -> go.Figure:
@@ -51,10 +48,7 @@ def figure_3(results: StudyResults) -> go.Figure:
 
 
 @figure(
-    key="figure_4",
-    number="4",
-    title="Top-1 in domain by number of pretraining classes",
-    notebook="11_subsets",
+    key="figure_4", number="4", title="Top-1 in domain by number of pretraining classes", notebook="11_subsets",
     needs=Runs(("in_domain",), pools_of="4", designs="published"),
 )
 def figure_4(results: StudyResults) -> go.Figure:
@@ -74,10 +68,7 @@ def subset_curves(arms: pd.DataFrame, number: str = "3") -> go.Figure:
 
 
 @figure(
-    key="figure_6",
-    number="6",
-    title="Top-1 by expected number of animal classes",
-    notebook="11_subsets",
+    key="figure_6", number="6", title="Top-1 by expected number of animal classes", notebook="11_subsets",
     needs=Runs(("out_of_domain", "in_domain"), pools_of="6", designs="published"),
 )
 def figure_6(results: StudyResults) -> go.Figure:
@@ -120,24 +111,15 @@ def _curves(top1: pd.DataFrame, axes: tuple[Axis, ...]) -> Curves:
         rgb = ", ".join(str(int(pool.colour[at : at + 2], 16)) for at in (1, 3, 5))
         shared = {"legendgroup": name, "showlegend": False}
         band = go.Scatter(
-            y=[*part["high"], *part["low"][::-1]],
-            fill="toself",
-            fillcolor=f"rgba({rgb}, 0.15)",
-            line={"width": 0},
-            mode="lines",
-            hoverinfo="skip",
-            **shared,
+            y=[*part["high"], *part["low"][::-1]], fill="toself", fillcolor=f"rgba({rgb}, 0.15)", line={"width": 0},
+            mode="lines", hoverinfo="skip", **shared,
         )
         curves.append((band, {axis: x + x[::-1] for axis, x in means.items()}))
         curves.append((_line(part, pool), means))
         if name != SCRATCH:
             seeds = go.Scatter(
-                y=part["by_seed"].explode().astype(float),
-                cliponaxis=False,
-                mode="markers",
-                **shared,
-                marker={"color": pool.colour, "size": 5, "opacity": 0.6},
-                hovertemplate="one seed: %{y:.1%}<extra></extra>",
+                y=part["by_seed"].explode().astype(float), cliponaxis=False, mode="markers", **shared,
+                marker={"color": pool.colour, "size": 5, "opacity": 0.6}, hovertemplate="one seed: %{y:.1%}<extra></extra>",
             )
             curves.append((seeds, {axis.name: _by_seed(part, axis.column) for axis in axes}))
     for trace, xs in curves:
@@ -155,15 +137,9 @@ def _line(part: pd.DataFrame, pool: Pool) -> go.Scatter:
         f"{len(part['by_seed'].iloc[0])} seeds<extra></extra>",
     ]
     return go.Scatter(
-        y=part["mean"],
-        name=pool.label,
-        legendgroup=pool.name,
-        showlegend=True,
-        mode="lines" if scratch else "lines+markers",
-        cliponaxis=False,
-        error_y=interval_bars(part, thickness=1),
-        line={"color": pool.colour, "dash": pool.dash},
-        marker={"symbol": pool.marker, "size": 10},
+        y=part["mean"], name=pool.label, legendgroup=pool.name, showlegend=True,
+        mode="lines" if scratch else "lines+markers", cliponaxis=False, error_y=interval_bars(part, thickness=1),
+        line={"color": pool.colour, "dash": pool.dash}, marker={"symbol": pool.marker, "size": 10},
         customdata=part[["low", "high", "k", "animal_classes", "pretrain_images", "pretrain_steps"]],
         hovertemplate="<br>".join(lines),
     )

@@ -35,10 +35,7 @@ def figure_1(results: StudyResults) -> go.Figure:
         colour, symbol = REPRESENTATION_STYLES.get(name, REPRESENTATION_STYLES["best"])
         drawn.add_trace(
             go.Scatter(
-                x=part["family"].map(_short),
-                y=100 * part["mean"],
-                name=name,
-                mode="markers",
+                x=part["family"].map(_short), y=100 * part["mean"], name=name, mode="markers",
                 marker={"color": colour, "symbol": symbol, "size": 9},
                 error_y=interval_bars(part, scale=100, thickness=1),
                 customdata=part[["name", "family", "n_images"]].assign(low=100 * part["low"], high=100 * part["high"]),
@@ -73,11 +70,7 @@ def _short(taxon: str) -> str:
 
 
 @figure(
-    key="figure_2",
-    number="2",
-    title="Top-1 with and without pretraining by supercategory",
-    notebook="10_taxa",
-    needs=_NEEDS,
+    key="figure_2", number="2", title="Top-1 with and without pretraining by supercategory", notebook="10_taxa", needs=_NEEDS
 )
 def figure_2(results: StudyResults) -> go.Figure:
     """Draw top-1 with and without pretraining in each supercategory, largest gain first."""
@@ -88,11 +81,7 @@ def figure_2(results: StudyResults) -> go.Figure:
         part = groups[groups["quantity"] == quantity].set_index("group").loc[order].reset_index()
         drawn.add_trace(
             go.Bar(
-                x=part["group"],
-                y=part["mean"],
-                name=label,
-                marker={"color": colour},
-                error_y=interval_bars(part),
+                x=part["group"], y=part["mean"], name=label, marker={"color": colour}, error_y=interval_bars(part),
                 customdata=part[["low", "high", "n_classes", "n_images"]],
                 hovertemplate=f"<b>%{{x}}</b>, {label}<br>{TOP1_HOVER}"
                 "<br>%{customdata[2]} species, %{customdata[3]} images<extra></extra>",

@@ -33,17 +33,13 @@ def compare(again: Path) -> str:
     places = [root.joinpath(*again.parts[start:]) for start in range(1, len(again.parts))]
     first = next((place for place in places if place.is_file() and not place.samefile(again)), None)
     if not first:
-        raise InputError(
-            f"there is nothing to compare {again} with in {root}; accepted: what `make reproduce` or a record has"
-        )
+        raise InputError(f"there is nothing to compare {again} with in {root}; accepted: what `make reproduce` or a record has")
     before, now = _facts(first), _facts(again)
     different = [name for name in before | now if before.get(name) != now.get(name)]
     if different:
         more = f" and {len(different) - 6} more" if len(different) > 6 else ""
         raise InputError(f"{again} differs from {first} in: {', '.join(different[:6])}{more}")
-    return (
-        f"the same as {first}: {', '.join(list(before)[:4])}{', …' if len(before) > 4 else ''} ({len(before)} compared)"
-    )
+    return f"the same as {first}: {', '.join(list(before)[:4])}{', …' if len(before) > 4 else ''} ({len(before)} compared)"
 
 
 def _facts(path: Path) -> dict[str, Any]:
@@ -52,9 +48,7 @@ def _facts(path: Path) -> dict[str, Any]:
         record = read_record(path)
         facts = {name: record[name] for name in _COMPARED if name in record}
         for epoch in record["history"]:
-            facts[f"epoch {epoch['epoch'] + 1}"] = {
-                name: one for name, one in epoch.items() if not name.endswith("_time_s")
-            }
+            facts[f"epoch {epoch['epoch'] + 1}"] = {name: one for name, one in epoch.items() if not name.endswith("_time_s")}
         return facts
     try:
         cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
@@ -64,9 +58,7 @@ def _facts(path: Path) -> dict[str, Any]:
     for output in (output for cell in cells for output in cell.get("outputs", [])):
         if pasted := output.get("metadata", {}).get("scrapbook"):
             forms = output["data"].items()
-            facts[pasted["name"]] = {
-                kind: _PROVENANCE.sub("", form) if isinstance(form, str) else form for kind, form in forms
-            }
+            facts[pasted["name"]] = {kind: _PROVENANCE.sub("", form) if isinstance(form, str) else form for kind, form in forms}
     return facts
 
 

@@ -109,10 +109,7 @@ def design_numbers(results: StudyResults) -> dict[str, Any]:
         way = "published" if row["way"] == "as published" else "changed"
         numbers |= with_interval(f"{row['panel']}_{way}_{row['pool']}_k{row['k']}", row)
     for row in results.freezing.to_dict("records"):
-        way, quantity = (
-            "frozen" if "frozen" in row["way"] else "full",
-            "gain" if "gain" in row["quantity"] else "contrast",
-        )
+        way, quantity = "frozen" if "frozen" in row["way"] else "full", "gain" if "gain" in row["quantity"] else "contrast"
         numbers |= with_interval(f"{row['domain'].split()[0]}_{way}_{quantity}", row)
     for domain, (_, found) in results.assigned.items():
         key = f"{domain.split()[0]}_assigned"

@@ -152,9 +152,7 @@ def load_evaluation(study_name: str, downstream_name: str) -> Evaluation:
     for name, arm in zip(runs["downstream"], runs["arm"], strict=True):
         if (name, arm) not in planned:
             path = results_of(study.name) / "runs.csv"
-            raise InputError(
-                f"{path} has a run of arm {arm!r} on {name!r}; accepted: runs of study {study.name!r}; {again}"
-            )
+            raise InputError(f"{path} has a run of arm {arm!r} on {name!r}; accepted: runs of study {study.name!r}; {again}")
     runs = runs[runs["downstream"] == downstream.name].sort_values(["arm", "seed"])
     if runs.empty:
         raise InputError(f"study {study.name!r} has no results for {downstream.name!r}; {again}")

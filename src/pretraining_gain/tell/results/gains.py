@@ -51,11 +51,7 @@ def group_accuracy(evaluation: Evaluation, arm: str, column: str, draws: int) ->
 
     One row per group and `quantity` (pretrained, scratch, gain), with interval; species of a group are resampled.
     """
-    quantities = {
-        "pretrained": evaluation.correct[arm],
-        SCRATCH: evaluation.correct[SCRATCH],
-        "gain": evaluation.difference(arm),
-    }
+    quantities = {"pretrained": evaluation.correct[arm], SCRATCH: evaluation.correct[SCRATCH], "gain": evaluation.difference(arm)}
     labels, groups = evaluation.labels, evaluation.species[column]
     parts = [
         bootstrap_means(values, labels, groups, resample_classes=True, draws=draws).assign(quantity=name)

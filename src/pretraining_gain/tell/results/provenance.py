@@ -47,9 +47,7 @@ class Provenance(BaseModel):
     study_file_changed: bool = Field(default=False, description="the study file differs from that of the runs")
     code_changed: bool = Field(default=False, description="today's training code or class tables would make other runs")
     files: dict[str, str] = Field(default={}, description="file read -> its SHA-256")
-    drawn_at: Version = Field(
-        default_factory=lambda: Version(**revision()), description="the code that drew the figure"
-    )
+    drawn_at: Version = Field(default_factory=lambda: Version(**revision()), description="the code that drew the figure")
 
     @classmethod
     def of_figure(

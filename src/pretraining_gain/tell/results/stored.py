@@ -29,9 +29,7 @@ def read_predictions(path: Path, n_classes: int, again: str, sha256: str) -> pd.
         raise InputError(f"predictions {path} cannot be read ({' '.join(str(error).split())}); {again}") from None
     missing = [name for name in _PREDICTIONS if name not in table]
     if missing:
-        raise InputError(
-            f"predictions {path} lacks column {missing[0]!r}; accepted: {', '.join(_PREDICTIONS)}; {again}"
-        )
+        raise InputError(f"predictions {path} lacks column {missing[0]!r}; accepted: {', '.join(_PREDICTIONS)}; {again}")
     if table.empty:
         raise InputError(f"predictions {path} has no rows; accepted: one row or more; {again}")
     problem = ""

@@ -26,13 +26,7 @@ from pretraining_gain.tell.results.evaluation import how_to_make
 from pretraining_gain.tell.results.stored import write_checksums
 
 #: What `costs.csv` takes from a record's cost; memory is that of the largest process.
-_COST: tuple[str, ...] = (
-    "train_images_seen",
-    "eval_images_seen",
-    "train_wall_time_s",
-    "eval_wall_time_s",
-    "device_time_s",
-)
+_COST: tuple[str, ...] = ("train_images_seen", "eval_images_seen", "train_wall_time_s", "eval_wall_time_s", "device_time_s")
 _COST += ("peak_memory_mb", "device_peak_memory_mb", "starts")
 _YES_OR_NO = {True: "yes", False: "no", None: ""}
 
@@ -57,9 +51,7 @@ def write_tables(study_name: str) -> Path:
         "runs": pd.DataFrame([_run_row(run, records) for run in runs]),
     }
     folder = results_root() / study.name
-    contents = {
-        f"{name}.csv": table.to_csv(index=False, lineterminator="\n").encode() for name, table in tables.items()
-    }
+    contents = {f"{name}.csv": table.to_csv(index=False, lineterminator="\n").encode() for name, table in tables.items()}
     for name, content in contents.items():
         write_atomically(folder / name, content)
     write_checksums(folder, contents)
@@ -111,6 +103,4 @@ def class_counts(found: Correctness) -> pd.DataFrame:
 
 
 if __name__ == "__main__":
-    sys.exit(
-        about_a_study("tell.results.tables", __doc__ or "", lambda study: print(write_tables(study)), default="toy")
-    )
+    sys.exit(about_a_study("tell.results.tables", __doc__ or "", lambda study: print(write_tables(study)), default="toy"))

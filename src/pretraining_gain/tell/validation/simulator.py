@@ -65,9 +65,7 @@ class Simulator:
         sizes, spread = np.bincount(self.index), self.liability
         if self.classes == "random":
             everywhere = [np.broadcast_to(value, len(sizes)) for value in self.top1.values()]
-            return ndtri(np.stack(everywhere)) * np.sqrt(
-                spread.within_class**2 + spread.class_**2 + spread.class_by_arm**2
-            )
+            return ndtri(np.stack(everywhere)) * np.sqrt(spread.within_class**2 + spread.class_**2 + spread.class_by_arm**2)
         shared, found = spread.class_ * _named_deviates("shared", len(sizes)), []
         for arm, top1 in self.top1.items():
             effects = shared + spread.class_by_arm * _named_deviates(arm, len(sizes))
