@@ -6,10 +6,10 @@ import csv
 import gzip
 import io
 import re
-import unicodedata
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
+from unicodedata import normalize
 
 import pandas as pd
 
@@ -40,7 +40,7 @@ def read_species(path: Path) -> pd.DataFrame:
     empty = table.index[table["folder"] == ""]
     if len(empty):
         raise InputError(f"{path}: row {empty[0] + 1} has no folder; accepted: the name of the folder with its photographs")
-    table["folder"] = table["folder"].map(composed)
+    table["folder"] = table["folder"].str.normalize("NFC")
     table["name"] = table["name"].where(table["name"] != "", table["folder"].map(readable))
     for column in ("folder", "name"):
         again = table.loc[table[column].duplicated(), column]
@@ -57,14 +57,9 @@ def read_species(path: Path) -> pd.DataFrame:
     return table.assign(taxon=taxa).rename(columns={"folder": "key"})
 
 
-def composed(text: str) -> str:
-    """Write accents as one character each: the file systems of some machines split them."""
-    return unicodedata.normalize("NFC", text)
-
-
 def readable(folder: str) -> str:
     """Turn the name of a folder into one to show: `001.Black_footed_Albatross` -> `Black footed Albatross`."""
-    words = re.sub(r"[_\s]+", " ", composed(folder)).strip()
+    words = re.sub(r"[_\s]+", " ", normalize("NFC", folder)).strip()
     return re.sub(r"^\d+[.\- ]*(?=\D)", "", words) or words
 
 
@@ -96,7 +91,7 @@ def place(text: str) -> dict[str, str] | None:
             return _facts(candidate.capitalize(), "")
     found = _english().get(_plain(name), set())
     if len(found) == 1:
-        return _facts(*found, how=f"{name!r} is an English name of it; ")
+        return _facts(next(iter(found)), f"{name!r} is an English name of it; ")
     genus = name.split()[0].capitalize()
     if re.fullmatch(r"[A-Z][a-z-]+( (sp\.?|spp\.?|[a-z-]+))?", name) and genus in _genera():
         row = taxa.loc[_genera()[genus]]

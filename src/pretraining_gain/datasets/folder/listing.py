@@ -7,12 +7,11 @@ import os
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from unicodedata import normalize
 
 import pandas as pd
 
-from pretraining_gain.compute.listing import SUFFIXES, image_files
 from pretraining_gain.errors import InputError
-from pretraining_gain.plan.species import composed
 from pretraining_gain.plan.tables import read_table
 
 FORMS = (
@@ -55,11 +54,13 @@ def list_photos(path: Path, root: Path | None = None) -> Listing:
 
     Lists once per process. Raises `InputError` for anything but one of `FORMS`.
     """
+    from pretraining_gain.compute.listing import SUFFIXES, image_files
+
     if path.suffix.lower() == ".csv" and path.is_file():
         return _from_manifest(path, root or path.parent)
     if not path.is_dir():
         raise InputError(f"path {path} {'is a file' if path.exists() else 'is missing'}; accepted: {FORMS}")
-    folders = {composed(one.name): one for one in _visible(path) if one.is_dir()}
+    folders = {normalize("NFC", one.name): one for one in _visible(path) if one.is_dir()}
     test, validation = ([name for name in names if name in folders] for names in (_TEST, _VALIDATION))
     left_out: dict[str, str] = {}
     if "train" in folders and (test or validation):
@@ -71,7 +72,7 @@ def list_photos(path: Path, root: Path | None = None) -> Listing:
     rows, unreadable = [], []
     for split, folder in parts:
         photos, others = _below(folder)
-        label = composed(folder.name)
+        label = normalize("NFC", folder.name)
         rows += [(one.relative_to(path).as_posix(), label, split, "", _bytes(one)) for one in photos]
         unreadable += [one.relative_to(path).as_posix() for one in others]
         if not photos:
@@ -89,6 +90,8 @@ def _visible(folder: Path) -> list[Path]:
 
 def _below(folder: Path) -> tuple[list[Path], list[Path]]:
     """Return photographs and other media anywhere below a folder, following links to folders once."""
+    from pretraining_gain.compute.listing import image_files
+
     photos: list[Path] = []
     others: list[Path] = []
     seen: set[str] = set()
@@ -116,6 +119,8 @@ def _bytes(path: Path) -> int:
 
 
 def _from_manifest(path: Path, root: Path) -> Listing:
+    from pretraining_gain.compute.listing import SUFFIXES
+
     table = read_table(path, ["file", "label"], spreadsheet=True)
     table = table.reindex(columns=["file", "label", "split", "group"], fill_value="")
     files = [_file_in(path, root, text, line) for line, text in enumerate(table["file"], 2)]
@@ -128,7 +133,7 @@ def _from_manifest(path: Path, root: Path) -> Listing:
     if len(wrong) or (splits == "").any() != (splits == "").all():
         found = f"has {wrong.iloc[0]!r}" if len(wrong) else f"is empty in {int((splits == '').sum())} of {len(splits)} lines"
         raise InputError(f"{path}: column 'split' {found}; accepted: {', '.join(SPLITS)}, in every line or in none")
-    table = table.assign(file=files, label=table["label"].map(composed), split=splits)
+    table = table.assign(file=files, label=table["label"].str.normalize("NFC"), split=splits)
     again = table.loc[table["file"].duplicated(keep=False)]
     if len(again):
         labels = again.loc[again["file"] == again["file"].iloc[0], "label"].unique()
@@ -156,6 +161,8 @@ def _file_in(manifest: Path, root: Path, text: str, line: int) -> str:
 
 
 def _checked(path: Path, root: Path, rows: list, unreadable: list[str], left_out: dict[str, str]) -> Listing:
+    from pretraining_gain.compute.listing import SUFFIXES
+
     photos = pd.DataFrame(sorted(rows), columns=["file", "label", "split", "group", "bytes"])
     labels = photos["label"].unique()
     if len(labels) < 2:

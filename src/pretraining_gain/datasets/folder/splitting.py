@@ -24,7 +24,6 @@ from pretraining_gain.compute.images.decoding import BROKEN, decode, read_file
 from pretraining_gain.compute.images.packs import n_workers
 from pretraining_gain.datasets import options_of
 from pretraining_gain.datasets.folder import listing_of
-from pretraining_gain.datasets.folder.listing import Listing
 from pretraining_gain.errors import InputError
 from pretraining_gain.paths import make_writable, prepared_root, write_atomically
 from pretraining_gain.plan.code import code_hash
@@ -38,6 +37,7 @@ ALIKE_BITS = 46
 _HASHED_PX = 64
 _LINKS = 20  # of each photograph, to its near-duplicates: enough to connect them, also where thousands are black
 _LISTED = 200  # pairs
+_BLOCK = 512  # photographs that are compared with all others at a time
 
 
 class Split(NamedTuple):
@@ -130,11 +130,14 @@ def near_duplicates(hashes: np.ndarray) -> np.ndarray:
     Lists at most the next 20 of each photograph, which connect all that are alike.
     """
     found = [np.empty((0, 3), np.int64)]
-    readable = hashes.any(axis=1)
-    for start in range(0, len(hashes), 512):
-        part = hashes[start : start + 512]
-        bits = sum(np.bitwise_count(part[:, None, i] ^ hashes[None, start:, i]).astype(np.int64) for i in range(4))
-        alike = (bits <= ALIKE_BITS) & np.triu(np.ones_like(bits, bool), 1) & readable[start:] & readable[start : start + 512, None]
+    readable = np.asarray(hashes.any(axis=1))
+    for start in range(0, len(hashes), _BLOCK):
+        block, others = hashes[start : start + _BLOCK], hashes[start:]
+        bits = np.zeros((len(block), len(others)), np.int64)
+        for word in range(hashes.shape[1]):
+            bits += np.bitwise_count(block[:, None, word] ^ others[None, :, word])
+        alike = (bits <= ALIKE_BITS) & np.triu(np.ones(bits.shape, bool), 1)
+        alike &= readable[start:] & readable[start : start + _BLOCK, None]
         alike &= alike.cumsum(axis=1) <= _LINKS
         rows, columns = np.nonzero(alike)
         found.append(np.stack([rows + start, columns + start, bits[rows, columns]], axis=1))
