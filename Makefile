@@ -1,5 +1,5 @@
 # make reproduce [STUDY=toy|mini|paper|file.yml] [PROFILE=local|slurm|folder in profiles] [JOBS=cores at most]
-# make check  make test   make book   make pdf   make lab   make plan   make data   make prepare   make bench [DEVICE=cpu|cuda]
+# make check  make test   make book   make pdf   make lab   make plan   make data   make prepare   make bench [DEVICE=cpu|cuda] [SHORT=1]
 STUDY ?= toy
 PYTHON ?= python3
 VENV ?= .venv
@@ -40,10 +40,8 @@ data: $(READY)
 prepare: $(READY)
 	$(BIN)/python -m pretraining_gain.prepare "$(STUDY)"
 
-# The others that ours is compared with are for this alone, so they are no part of the lock.
 bench: $(READY)
-	$(BIN)/python -m pip install -q --no-deps -r requirements-bench.txt
-	$(BIN)/python -m pretraining_gain.bench $(if $(DEVICE),--device "$(DEVICE)")
+	$(BIN)/python -m pretraining_gain.bench $(if $(DEVICE),--device "$(DEVICE)") $(if $(SHORT),--short)
 
 # One environment, made once from exact versions. torch comes for CPU or CUDA, whichever the machine's pip is set up for.
 $(READY): requirements.lock pyproject.toml
