@@ -79,7 +79,7 @@ def write_record(
         "skipped_images": data.skipped,
         "cost": _cost(data, history, machine, starts, evaluation or {}),
         "machine": machine.describe(),
-        "provenance": revision() | {"config_hash": run.plan.config_hash},
+        "provenance": revision(run.study) | {"config_hash": run.plan.config_hash},
         "history": history,
     }
     if evaluation:
@@ -117,7 +117,9 @@ def is_finished(run: Run) -> bool:
     Removes the checkpoint of a finished run, which a kill right after its end may have left.
     """
     outcome = run.predictions_path if run.downstream else run.weights_path
-    if not (run.record_path.exists() and outcome.exists()):
+    if missing := [path for path in (run.record_path, outcome) if not path.exists()]:
+        if len(missing) == 1:
+            print(f"{missing[0]} is missing: doing the run again, which replaces what is left of it", file=sys.stderr)
         return False
     try:
         if not run.downstream:
