@@ -25,7 +25,8 @@ from pretraining_gain.plan.taxonomy import load_class_table
 
 
 def test_datasets_are_the_modules():
-    assert dataset_names() == ["caltech101", "cifar10", "cub100", "imagenet1k", "inat2021", "tiny_imagenet", "toy"]
+    names = ["caltech101", "cifar10", "cub100", "folder", "imagenet1k", "inat2021", "tiny_imagenet", "toy"]
+    assert dataset_names() == names
 
 
 @pytest.fixture

@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from pretraining_gain.plan.representation import imagenet_birds, keep_keys_of
-from pretraining_gain.plan.taxonomy import SUPERCATEGORIES, load_class_table, table_names
+from pretraining_gain.plan.species import SUPERCATEGORIES
+from pretraining_gain.plan.taxonomy import load_class_table, table_names
 
 
 @pytest.mark.parametrize("name", table_names())
