@@ -124,10 +124,19 @@ def read_record(run: Run) -> Record:
 def is_finished(run: Run) -> bool:
     """Say whether the record exists and its weights or predictions are whole; report damaged ones on stderr.
 
+    Raises `InputError` for files that are there and cannot be read at the moment: nothing says that the run must be repeated.
     Removes the checkpoint of a finished run, which a kill right after its end may have left.
     """
     outcome = run.predictions_path if run.downstream else run.weights_path
-    if missing := [path for path in (run.record_path, outcome) if not path.exists()]:
+    missing = []
+    for path in (run.record_path, outcome):
+        try:
+            path.open("rb").close()
+        except FileNotFoundError:
+            missing.append(path)
+        except OSError as error:
+            raise InputError(f"{path} of a finished run cannot be read: {error.strerror}") from None
+    if missing:
         if len(missing) == 1:
             print(f"{missing[0]} is missing: doing the run again, which replaces what is left of it", file=sys.stderr)
         return False
