@@ -124,11 +124,17 @@ def read_record(run: Run) -> Record:
 def is_finished(run: Run) -> bool:
     """Say whether the record exists and its weights or predictions are whole; report damaged ones on stderr.
 
+    Raises `InputError` for files that are there and cannot be read at the moment: nothing says that the run must be repeated.
     Removes the checkpoint of a finished run, which a kill right after its end may have left.
     """
     outcome = run.predictions_path if run.downstream else run.weights_path
-    if not (run.record_path.exists() and outcome.exists()):
+    try:
+        for path in (run.record_path, outcome):
+            path.open("rb").close()
+    except FileNotFoundError:
         return False
+    except OSError as error:
+        raise InputError(f"{error.filename} of a finished run cannot be read: {error.strerror}") from None
     try:
         if not run.downstream:
             read_weights(run)
