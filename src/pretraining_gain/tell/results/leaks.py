@@ -20,13 +20,14 @@ def leak_lines(study_name: str) -> list[str]:
         path = results_of(study.name) / f"images-{target.name}.json"
         if path.exists():
             try:
-                lines += [f"{target.title}: {line}" for line in _lines(json.loads(path.read_text(encoding="utf-8")))]
+                lines += [f"{target.title}: {line}" for line in lines_of(json.loads(path.read_text(encoding="utf-8")))]
             except (OSError, ValueError, LookupError, TypeError) as error:
                 raise InputError(f"{path} is damaged ({error}); accepted: as its run wrote it, delete it and run again") from None
     return lines
 
 
-def _lines(found: dict[str, Any]) -> list[str]:
+def lines_of(found: dict[str, Any]) -> list[str]:
+    """Return sentences about one split, as a dataset's `findings` describe it."""
     n, leaking, groups = found["images"]["eval"], found["leaking_eval_images"], found["leaking_groups"]
     lines = []
     if leaking:
