@@ -15,13 +15,12 @@ from pretraining_gain.compute.checkpoints import checkpoint_of
 from pretraining_gain.compute.machine import Machine
 from pretraining_gain.compute.pipeline import ImageSet
 from pretraining_gain.compute.training import History
-from pretraining_gain.compute.weights import read_weights
+from pretraining_gain.compute.weights import ForeignWeights, read_weights
 from pretraining_gain.errors import InputError
 from pretraining_gain.paths import make_writable, write_atomically
 from pretraining_gain.plan import record
 from pretraining_gain.plan.record import Record
 from pretraining_gain.plan.runs import Run
-from pretraining_gain.plan.weights import sha256_of, weights_file
 from pretraining_gain.revision import revision
 
 _OUT_OF_MEMORY = "out of memory; give it more, or share the run among more devices (PRETRAINING_GAIN_DEVICES), then start it again"
@@ -71,7 +70,7 @@ def write_record(
         "stage": run.stage,
         "parameters": run.parameters(),
         "pretraining": f"{start.run_id}.{start.fingerprint}" if start else None,
-        "weights": {"file": weights_file(run.weights).name, "sha256": sha256_of(run.weights)} if run.weights else None,
+        "weights": run.start_facts,
         "source_class_ids": list(run.subset.class_ids),
         "recipe": run.recipe.model_dump(),
         "train_images": len(data),
@@ -114,16 +113,19 @@ def read_record(run: Run) -> Record:
 def is_finished(run: Run) -> bool:
     """Say whether the record exists and its weights or predictions are whole; report damaged ones on stderr.
 
-    Removes the checkpoint of a finished run, which a kill right after its end may have left.
+    Removes the checkpoint of a finished run, which a kill right after its end may have left. Raises `ForeignWeights` where
+    other weights are in the place of a pretraining's.
     """
     outcome = run.predictions_path if run.downstream else run.weights_path
-    if not (run.record_path.exists() and outcome.exists()):
-        return False
     try:
-        if not run.downstream:
+        if not run.downstream and outcome.exists():
             read_weights(run)
-        elif read_record(run)["sha256"]["predictions"] != hashlib.sha256(outcome.read_bytes()).hexdigest():
+        if not (run.record_path.exists() and outcome.exists()) or (run.keeps_network and not run.weights_path.exists()):
+            return False
+        if run.downstream and read_record(run)["sha256"]["predictions"] != hashlib.sha256(outcome.read_bytes()).hexdigest():
             raise InputError(f"predictions {outcome} are damaged (wrong checksum); run 02_finetune again")
+    except ForeignWeights:
+        raise
     except InputError as error:
         print(f"{error}: doing it now", file=sys.stderr)
         return False
