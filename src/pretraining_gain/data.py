@@ -99,7 +99,7 @@ def fetch_dataset(name: str) -> str:
     dataset = find_dataset(name)
     folder = data_root() / dataset.folder
     if not dataset.folder:
-        return "drawn in memory, nothing to fetch"
+        return "nothing to fetch"
     if dataset.download:
         return str(fetch(dataset.download, folder))
     if not folder.is_dir():

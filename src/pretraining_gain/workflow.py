@@ -64,7 +64,7 @@ def book_studies() -> list[str]:
 def needs_no_data(study_name: str) -> bool:
     """Tell whether all images of a study are drawn in memory, so that its runs can always be made."""
     try:
-        return not any(find_dataset(name).folder for name in load_study(study_name).datasets)
+        return not any(find_dataset(name).folder or find_dataset(name).complete for name in load_study(study_name).datasets)
     except InputError:  # its prepared class table is of other data; said when its own pages are made
         return False
 

@@ -11,7 +11,7 @@ from pretraining_gain.compute.images import load_images
 from pretraining_gain.compute.launch import launch
 from pretraining_gain.compute.machine import defer_sigterm, this_machine
 from pretraining_gain.compute.models import build_model, load_backbone
-from pretraining_gain.compute.records import is_finished, locked, read_record, write_record
+from pretraining_gain.compute.records import is_finished, locked, read_record, write_findings, write_record
 from pretraining_gain.compute.training import train_run
 from pretraining_gain.compute.weights import read_start, write_weights
 from pretraining_gain.errors import InputError
@@ -57,4 +57,5 @@ def _train_and_evaluate(run: Run) -> None:
             evaluation = {"images": held_out, "top1": predictions.top1}
             evaluation |= {"wall_time_s": time.perf_counter() - wall, "device_time_s": device_time_s}
             write_record(run, data, history, machine, checkpoint.starts, evaluation)
+            write_findings(run)
             checkpoint.remove()

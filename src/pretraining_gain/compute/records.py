@@ -16,6 +16,7 @@ from pretraining_gain.compute.machine import Machine
 from pretraining_gain.compute.pipeline import ImageSet
 from pretraining_gain.compute.training import History
 from pretraining_gain.compute.weights import ForeignWeights, read_weights
+from pretraining_gain.datasets import find_dataset
 from pretraining_gain.errors import InputError
 from pretraining_gain.paths import make_writable, write_atomically
 from pretraining_gain.plan import record
@@ -86,6 +87,15 @@ def write_record(
         content |= {"eval_images": len(held_out), "top1": evaluation["top1"], "eval_content_hash": held_out.content_hash()}
         content |= {"sha256": {"predictions": hashlib.sha256(run.predictions_path.read_bytes()).hexdigest()}}
     write_atomically(run.record_path, (json.dumps(content, indent=1) + "\n").encode())
+
+
+def write_findings(run: Run) -> None:
+    """Write what a dataset found about its split (leaks, near-duplicates) beside the results, where it looks for any."""
+    images = run.target.images
+    look = find_dataset(images.dataset).findings
+    if look:
+        content = json.dumps(look(images), indent=1, ensure_ascii=False) + "\n"
+        write_atomically(run.folder.parent / f"images-{run.downstream}.json", content.encode())
 
 
 def _cost(

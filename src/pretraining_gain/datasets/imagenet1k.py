@@ -58,7 +58,7 @@ def list_originals(images: Images, rows: pd.DataFrame, split: str) -> list[Origi
 
 
 def _in_folder(root: Path, folder: Path) -> Originals:
-    from pretraining_gain.compute.images.folder import image_files
+    from pretraining_gain.compute.listing import image_files
 
     return [(path.relative_to(root).as_posix(), path) for path in image_files(folder)]
 

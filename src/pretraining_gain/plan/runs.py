@@ -162,13 +162,14 @@ class Run(Parameters):
 
         Comments and docstrings do not count, nor do device and library versions (the record holds those).
         """
-        start = self.pretraining
+        start, dataset = self.pretraining, find_dataset(self.images.dataset)
         content = {
             "recipe": self.recipe.model_dump(),
             "backbone": [self.backbone, builder_of(self.backbone)],
             "seed": self.seed,
-            "images": self.images.model_dump(exclude={"n_classes", "options"}),
+            "images": self.images.model_dump(exclude={"n_classes", "options", "class_table"}),
             "options": options_of(self.images.dataset, self.images.options).model_dump(),
+            "files": dataset.checksum(self.images) if dataset.checksum else None,
             "classes": self._class_rows(),
             "code": code_hash(f"compute.{self.stage}", f"datasets.{self.images.dataset}", *own_modules(self.backbone)),
             "pretraining": start.fingerprint if start else None,

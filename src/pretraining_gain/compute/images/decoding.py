@@ -9,6 +9,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+import pi_heif
 import simplejpeg
 import torch
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
@@ -16,7 +17,7 @@ from torch.nn import functional as F
 
 #: Formats by content, whatever the name says: ImageNet has a PNG among its .JPEG. Pillow can read more, some through
 #: other programs (Ghostscript), which a file that claims to be a photograph should not start.
-FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP")
+FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "HEIF")
 #: Accepted sizes, read from the header. Smaller images are placeholders; larger ones take gigabytes to decode.
 SMALLEST_SIDE_PX, LARGEST_PX = 4, 100_000_000
 #: What Pillow raises for a file that is cut off, empty, far too large or no image. The second line is for damaged camera
@@ -24,6 +25,7 @@ SMALLEST_SIDE_PX, LARGEST_PX = 4, 100_000_000
 BROKEN = (OSError, SyntaxError, ValueError, Image.DecompressionBombError,
           struct.error, TypeError, ArithmeticError, LookupError, EOFError)  # fmt: skip
 ACCEPTED = f"{', '.join(FORMATS)} of {SMALLEST_SIDE_PX} pixels a side to {LARGEST_PX // 10**6} megapixels"
+pi_heif.register_heif_opener()  # photographs of telephones
 # Pillow warns from 89 megapixels on; the limit above stops shortly after.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 

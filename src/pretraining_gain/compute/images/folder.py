@@ -15,12 +15,11 @@ from typing import NamedTuple
 import numpy as np
 
 from pretraining_gain.compute.images.decoding import ACCEPTED, BROKEN, decode, read_file, why_broken
+from pretraining_gain.compute.listing import SUFFIXES, image_files
 from pretraining_gain.errors import InputError
 from pretraining_gain.paths import cache_root, make_writable, write_atomically
 from pretraining_gain.plan.code import code_hash
 from pretraining_gain.plan.parts import Images
-
-SUFFIXES = {".jpg", ".jpeg", ".png"}
 
 
 class Decoded(NamedTuple):
@@ -30,18 +29,6 @@ class Decoded(NamedTuple):
     image_ids: list[str]
     skipped: list[str]
     from_cache: bool
-
-
-def image_files(folder: Path) -> list[Path]:
-    """List files in `folder` with an image's suffix, sorted by name; none if there is no folder.
-
-    Raises `InputError` for a name that cannot be written into a table of results.
-    """
-    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES) if folder.is_dir() else []
-    for path in paths:
-        if not path.name.isprintable():  # line ends; bytes that are not UTF-8
-            raise InputError(f"image {path.name!r} in {folder} has an odd name; accepted: printable UTF-8, rename it")
-    return paths
 
 
 def list_images(folder: Path) -> list[Path]:

@@ -12,7 +12,7 @@ import pandas as pd
 
 from pretraining_gain.errors import InputError
 from pretraining_gain.plan.representation import imagenet_birds
-from pretraining_gain.plan.taxonomy import SUPERCATEGORIES
+from pretraining_gain.plan.species import SUPERCATEGORIES
 
 #: Animal classes of each supercategory in the official files, and their sum (paper, D.1).
 OFFICIAL_COUNTS = dict(zip(SUPERCATEGORIES, (170, 142, 153, 1486, 2526, 246, 169, 183, 313), strict=True))

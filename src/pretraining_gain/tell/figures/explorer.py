@@ -23,8 +23,8 @@ from pretraining_gain.plan.representation import (
     load_annotations,
 )
 from pretraining_gain.plan.runs import finetuning_runs
+from pretraining_gain.plan.species import TAXON_COLUMNS
 from pretraining_gain.plan.studies import load_study
-from pretraining_gain.plan.taxonomy import TAXON_COLUMNS
 from pretraining_gain.tell.figures.audit import VOTE_CUTS
 from pretraining_gain.tell.figures.declare import Html, Runs, figure, in_browser
 from pretraining_gain.tell.figures.taxa import REPRESENTATION_STYLES

@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 
 from pretraining_gain.plan.pools import FROM_SCRATCH, SCRATCH
 from pretraining_gain.plan.representation import NONE, SOME
-from pretraining_gain.plan.taxonomy import TAXON_COLUMNS
+from pretraining_gain.plan.species import TAXON_COLUMNS
 from pretraining_gain.tell.figures.declare import Runs, figure
 from pretraining_gain.tell.figures.style import BLUE, GREEN, LAYOUT, ORANGE, RULE, TOP1_HOVER, interval_bars
 

@@ -18,8 +18,9 @@ from pretraining_gain.plan.parts import Downstream
 from pretraining_gain.plan.pools import SCRATCH
 from pretraining_gain.plan.representation import correct_images, load_annotations, representation
 from pretraining_gain.plan.runs import finetuning_runs
+from pretraining_gain.plan.species import TAXON_COLUMNS
 from pretraining_gain.plan.studies import Study, check_name, load_study
-from pretraining_gain.plan.taxonomy import TAXON_COLUMNS, load_class_table
+from pretraining_gain.plan.taxonomy import load_class_table
 from pretraining_gain.tell.results.correctness import CorrectnessReader
 from pretraining_gain.tell.results.stored import read_results
 
