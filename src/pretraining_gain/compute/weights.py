@@ -18,7 +18,7 @@ from pretraining_gain.compute.models import download_weights
 from pretraining_gain.errors import InputError
 from pretraining_gain.paths import make_writable, write_atomically
 from pretraining_gain.plan.runs import Run
-from pretraining_gain.plan.weights import sha256_of, weights_file
+from pretraining_gain.plan.weights import weights_file
 
 #: Entries of a checkpoint that hold its weights, and prefixes of their names, as training scripts write them.
 _WRAPPINGS, _PREFIXES = ("state_dict", "model_state_dict", "model"), ("module.", "_orig_mod.", "model.")
@@ -63,8 +63,8 @@ def read_weights(run: Run) -> dict[str, Tensor]:
 def read_start(run: Run) -> tuple[dict[str, Tensor], str] | None:
     """Read the weights that a finetuning starts from, and say where they are; None from scratch."""
     if run.weights:
-        path, wanted = weights_file(run.weights), sha256_of(run.weights)
-        return read_published(path), f"{path} (SHA-256 {wanted[:12]})"
+        path = weights_file(run.weights)
+        return read_published(path), str(path)
     return (read_weights(run.pretraining), str(run.pretraining.weights_path)) if run.pretraining else None
 
 
