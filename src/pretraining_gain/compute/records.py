@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
@@ -123,21 +124,34 @@ def read_record(run: Run) -> Record:
 def is_finished(run: Run) -> bool:
     """Say whether the record exists and its weights or predictions are whole; report damaged ones on stderr.
 
-    Removes the checkpoint of a finished run, which a kill right after its end may have left. Raises `ForeignWeights` where
-    other weights are in the place of a pretraining's.
+    Raises `InputError` for files that are there and cannot be read at the moment: nothing says that the run must be repeated.
+    Raises `ForeignWeights` where other weights are in the place of a pretraining's. Removes the checkpoint of a finished
+    run, which a kill right after its end may have left.
     """
     outcome = run.predictions_path if run.downstream else run.weights_path
+    complete = all(map(_is_there, [run.record_path, outcome, *([run.weights_path] if run.keeps_network else [])]))
     try:
-        if not run.downstream and outcome.exists():
+        if not run.downstream and _is_there(outcome):
             read_weights(run)
-        if not (run.record_path.exists() and outcome.exists()) or (run.keeps_network and not run.weights_path.exists()):
-            return False
-        if run.downstream and read_record(run)["sha256"]["predictions"] != hashlib.sha256(outcome.read_bytes()).hexdigest():
-            raise InputError(f"predictions {outcome} are damaged (wrong checksum); run 02_finetune again")
+        if complete and run.downstream:
+            if read_record(run)["sha256"]["predictions"] != hashlib.sha256(outcome.read_bytes()).hexdigest():
+                raise InputError(f"predictions {outcome} are damaged (wrong checksum); run 02_finetune again")
     except ForeignWeights:
         raise
     except InputError as error:
         print(f"{error}: doing it now", file=sys.stderr)
         return False
-    checkpoint_of(run, 0).remove()
+    if complete:
+        checkpoint_of(run, 0).remove()
+    return complete
+
+
+def _is_there(path: Path) -> bool:
+    """Tell whether a file exists. Raises `InputError` for one that cannot be read."""
+    try:
+        path.open("rb").close()
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise InputError(f"{error.filename} of a finished run cannot be read: {error.strerror}") from None
     return True

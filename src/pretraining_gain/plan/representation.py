@@ -47,6 +47,18 @@ def representation(table: pd.DataFrame, correct: pd.Series | None = None, well: 
     return grade.where(named, NONE).rename("representation")
 
 
+def keep_keys_of(source: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
+    """Reduce `represented_by` to classes that the source has. A table may name those of several sources.
+
+    A study without a source keeps them all: its weights were trained on classes that it does not list.
+    """
+    if source.empty or "represented_by" not in table:
+        return table
+    keys = set(source["key"])
+    kept = table["represented_by"].map(lambda listed: ";".join(key for key in listed.split(";") if key in keys))
+    return table.assign(represented_by=kept)
+
+
 def best_represented(table: pd.DataFrame, correct: pd.Series) -> pd.Series:
     """Return, per class of a downstream table, the correct images of its best source class; 0 where no class names it."""
     return table["represented_by"].map(lambda keys: max(correct.get(key, 0) for key in keys.split(";")))
