@@ -141,7 +141,7 @@ def predict(card: Path, folder: Path, output: Path) -> list[str]:
 def _rows(network: Network, model: nn.Module, names: list[str], pixels: np.ndarray, device: str) -> Iterator[list[str]]:
     images = torch.from_numpy(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)))
     data = ImageSet(images, torch.zeros(len(names), dtype=torch.int64), names)
-    (_, batch), = evaluation_batches(data, network.recipe, device)
+    (_, batch), = evaluation_batches(data, network.recipe, device, _BATCH)
     shares, order = model(batch).float().softmax(1).topk(min(3, len(network.species)))
     for name, share, best in zip(names, shares[:, 0].tolist(), order.tolist(), strict=True):
         species = [network.species[label] for label in best]

@@ -131,11 +131,11 @@ def is_finished(run: Run) -> bool:
     outcome = run.predictions_path if run.downstream else run.weights_path
     complete = all(map(_is_there, [run.record_path, outcome, *([run.weights_path] if run.keeps_network else [])]))
     try:
-        if not run.downstream and _is_there(outcome):
-            read_weights(run)
-        if complete and run.downstream:
-            if read_record(run)["sha256"]["predictions"] != hashlib.sha256(outcome.read_bytes()).hexdigest():
-                raise InputError(f"predictions {outcome} are damaged (wrong checksum); run 02_finetune again")
+        if not run.downstream:
+            if _is_there(outcome):
+                read_weights(run)
+        elif complete and read_record(run)["sha256"]["predictions"] != hashlib.sha256(outcome.read_bytes()).hexdigest():
+            raise InputError(f"predictions {outcome} are damaged (wrong checksum); run 02_finetune again")
     except ForeignWeights:
         raise
     except InputError as error:
