@@ -29,7 +29,7 @@ class Evidence:
     def of(cls, view: View) -> Evidence:
         """Load the results, graded as `view` says. Raises `InputError` where some are missing."""
         study = load_study(view.study)
-        names = {study.downstream_in(claim.domain).name for claim in CLAIMS}
+        names = {study.downstream_in(domain).name for domain in study.domains}
         names |= {arm.downstream for claim in CLAIMS for arm in claim.arms(study)}
         grades: dict[str, Any] = {"vote_cut": view.vote_cut, "well_represented": view.well_represented}
         return cls(study, {name: replace(load_evaluation(view.study, name), **grades) for name in sorted(names)})
@@ -42,12 +42,12 @@ class Evidence:
     @property
     def out(self) -> Evaluation:
         """Results on the paper's out-of-domain target."""
-        return self.evaluations[self.study.downstream_in("out_of_domain").name]
+        return self.by_domain["out_of_domain"]
 
     @property
-    def inside(self) -> Evaluation:
-        """Results on the paper's in-domain target."""
-        return self.evaluations[self.study.downstream_in("in_domain").name]
+    def by_domain(self) -> dict[str, Evaluation]:
+        """Results on the paper's target of each domain that the study has."""
+        return {domain: self.evaluations[self.study.downstream_in(domain).name] for domain in self.study.domains}
 
     def contrast(self, weights: Mapping[Arm, float]) -> np.ndarray | None:
         """Return the weighted sum of arms (S, N), paired by image and seed; None where downstreams differ in images."""

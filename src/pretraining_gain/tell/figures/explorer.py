@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pretraining_gain.plan.pools import POOLS, SCRATCH
+from pretraining_gain.plan.pools import SCRATCH
 from pretraining_gain.plan.representation import (
     NONE,
     REPRESENTED,
@@ -116,7 +116,7 @@ def _arm(evaluation: Evaluation, arm: str, draws: int) -> dict[str, Any]:
 
     return {
         "arm": arm,
-        "label": POOLS[run["pool"]].title(run["k"]),
+        "label": evaluation.study.starts[run["pool"]].title(run["k"]),
         "design": evaluation.study.design(run["design"]).title if run["design"] else "",
         "seeds": sorted(set(evaluation.seeds_of[arm]) & set(evaluation.seeds_of[SCRATCH])),
         "net": np.rint(np.bincount(np.searchsorted(classes.index, labels), values.sum(axis=0))).astype(int).tolist(),

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 REPRESENTATION_STYLES = {
     "best": (BLUE, "circle"), SOME: (GREEN, "square"), NONE: (ORANGE, "diamond"), NOT_STATED: (FROM_SCRATCH.colour, "x")
 }  # fmt: skip
-_NEEDS = Runs(domains=("out_of_domain",), pools_of="1", designs="published", chosen=True)
+_NEEDS = Runs(domains=("out_of_domain",), chosen=True)
 
 
 @figure(key="figure_1", number="1", title="Pretraining gain of each species", notebook="10_taxa", needs=_NEEDS)

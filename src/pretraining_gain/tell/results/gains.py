@@ -170,7 +170,8 @@ def subset_numbers(results: StudyResults) -> Numbers:
         "n_seeds": len(results.out_of_domain.seeds),
         "animal_share": results.study.animal_share,
     }
-    for prefix, domain in (("out", "out_of_domain"), ("in", "in_domain")):
+    for domain in results.study.domains:
+        prefix = domain.split("_")[0]
         evaluation = results.evaluation(domain)
         numbers[f"{prefix}_n_images"] = len(evaluation.labels)
         numbers[f"{prefix}_n_species"] = len(evaluation.classes)
