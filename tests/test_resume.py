@@ -211,7 +211,7 @@ def test_a_lost_record_is_said_before_anything_is_replaced(results, small_study,
     run.record_path.unlink()
     pretrain(run)
     first = capsys.readouterr().err.splitlines()[0]
-    assert first == f"{run.record_path} is missing: doing the run again, which replaces what is left of it"
+    assert first == f"{run.record_path} is missing, though other files of the run are there: doing it again"
 
 
 @pytest.mark.parametrize("which", ["weights_path", "predictions_path"])

@@ -133,7 +133,7 @@ def is_finished(run: Run) -> bool:
     missing = [path for path in files if not _is_there(path)]
     complete = not missing
     if 0 < len(missing) < len(files):
-        print(f"{missing[0]} is missing: doing the run again, which replaces what is left of it", file=sys.stderr)
+        print(f"{missing[0]} is missing, though other files of the run are there: doing it again", file=sys.stderr)
     try:
         if not run.downstream:
             if _is_there(outcome):
