@@ -25,6 +25,7 @@ from pretraining_gain.tell.book.executed import Executed, find_executed, noteboo
 from pretraining_gain.tell.book.formats import format_number
 from pretraining_gain.tell.book.shown import PAGES, own_studies
 from pretraining_gain.tell.claims.ledger import Verdict, ledger_path, read_ledger
+from pretraining_gain.tell.figures.inert import markdown_text
 from pretraining_gain.tell.figures.registry import FIGURES, Figure
 
 logger = logging.getLogger(__name__)
@@ -57,7 +58,7 @@ class NumberRole(SphinxRole):
         except InputError as error:
             logger.warning("%s", error, location=self.get_location())
             text = "?"
-        return [nodes.inline(self.rawtext, text, classes=["pasted-text"])], []
+        return [nodes.inline(self.rawtext, text, classes=["pasted-text"], support_smartquotes=False)], []
 
 
 class VerdictRole(SphinxRole):
@@ -238,7 +239,7 @@ class Claims(BookDirective):
             rows.append([f"{study}: {links}", *_facts(verdict)])
         where = f"section {claim.section}" if claim.section[0].isdigit() else f"Appendix {claim.section}"
         before = f"Paper, {where}; [Figure {figure.number}](fig-{figure.number.lower()}). Estimated: {claim.estimand}."
-        text = "\n\n".join([before, _table(["study", *_FACTS], rows), f"Rule in *{main}*: {claim.rule}."])
+        text = "\n\n".join([before, _table(["study", *_FACTS], rows), f"Rule in *{main}*: {markdown_text(claim.rule)}."])
         return self.section(f"claim-{claim.claim.lower()}", title, text)
 
 
@@ -246,7 +247,7 @@ _FACTS = ["verdict", "effect, 95\u00a0% interval", "detectable", "evidence"]
 
 
 def _facts(verdict: Verdict) -> list[str]:
-    return [text.replace("-", "−") for text in (verdict.verdict, *verdict.words().values())]
+    return [markdown_text(text.replace("-", "−")) for text in (verdict.verdict, *verdict.words().values())]
 
 
 def _table(head: list[str], rows: list[list[str]]) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from pretraining_gain.paths import make_writable, results_of, write_atomically
+from pretraining_gain.plan.studies import study_names
 from pretraining_gain.tell.book.executed import EXECUTED, notebooks_of, read_executed, short_name
 from pretraining_gain.tell.figures.registry import FIGURES
 from pretraining_gain.workflow import book_studies
@@ -21,6 +22,13 @@ def own_studies(root: Path) -> list[str]:
     folders = sorted(path.name for path in (root / EXECUTED).glob("*/") if notebooks_of(root, path.name))
     shown = book_studies()
     return [name for name in folders if name not in shown and (results_of(name) / "runs.csv").exists()]
+
+
+def study_file(root: Path, study: str) -> str:
+    """Return what loads a study: its name, or the path of a reader's file, as its executed notebooks have it."""
+    if study in study_names():
+        return study
+    return str(read_executed(root, notebooks_of(root, study)[0]).parameters["study"])
 
 
 def write_contents(root: Path) -> Path:
@@ -73,5 +81,4 @@ def _study_page(root: Path, study: str) -> str:
                 title = FIGURES[key].title if key in FIGURES else key.replace("_", " ").capitalize()
                 lines.append(f"**{title}**\n\n```{{output}} {name}.{key}\n```\n")
     template = (root / "book" / "_templates" / "study.md").read_text(encoding="utf-8")
-    file = notebooks[0].parameters["study"]  # the path of the reader's file
-    return template.replace("$study", study).replace("$file", file).replace("$sections", "\n".join(lines))
+    return template.replace("$study", study).replace("$sections", "\n".join(lines))
