@@ -44,7 +44,7 @@ def compare(again: Path) -> str:
 
 
 def _facts(path: Path) -> dict[str, Any]:
-    """Return what is compared, by name: of a record, or what a notebook hands to chapters, without provenance lines and static pictures."""
+    """Return what is compared, by name: of a record, or what a notebook hands to chapters, less what may differ."""
     if path.suffix == ".json":
         record = read_record(path)
         facts = {name: record[name] for name in _COMPARED if name in record}
