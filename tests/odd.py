@@ -14,7 +14,7 @@ NAMES = [
     "<script>window.harmed = 1</script>", "<img src=x onerror='window.harmed = 2'>", "a \"quoted\" 'name'", "{{ harmed }}",
     "$$x^2$$", "$a$ and \\(b\\)", "**bold** _it_ `code`", "{n}`taxa.no_such points`", ":doc:`index`", "[link](http://example.org)",
     "\u202eright to left", "عصفور", "🦉 owl", "=1+1", "+cmd|'/C calc'!A0", "-2+3", "@SUM(A1)", "%{x} %{customdata[0]}",
-    "&lt;b&gt; &amp;", "|pipe| a\\b", "<b>bold</b><br>", "</script><script>window.harmed = 3</script>", "猫", "NA",
+    "&lt;b&gt; &amp;", "|pipe| a\\b", "<b>bold</b><br>", "</script><script>window.harmed = 3</script>", "猫", "null; --",
 ]  # fmt: skip
 TITLE = "A <script>window.harmed = 4</script> \"study\" of $$x$$ {{ y }} 🦉"
 

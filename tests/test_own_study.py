@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -30,8 +31,8 @@ def shown(book, browser) -> Watched:
 
 def test_its_page_begins_with_the_answer(book):
     first, second, third = [" ".join(part.text.split()) for part in soup(book).select("h1 ~ p")[:3]]
-    assert first.startswith("Use pretraining on all 24 classes: it raises top-1 over training from scratch by")
-    assert second.startswith("24 of 24 species gain")
+    assert "pretraining on all 24 classes" in first
+    assert re.match(r"\d+ of 24 species gain, \d+ of them clearly; 0 clearly lose\. ", second)
     assert third
 
 
@@ -49,21 +50,28 @@ def test_every_figure_of_its_page_is_drawn_without_an_error(shown):
 
 def test_no_name_does_anything(shown):
     assert shown.page.evaluate("window.harmed") is None
-    assert "mathjax" not in shown.page.content().lower()
+    assert shown.page.locator("script[src*=mathjax i]").count() == 0
 
 
 def test_every_name_stands_in_the_figures_as_it_is(shown):
-    """Point at each mark of Figure 1 and read what it says."""
-    page, seen = shown.page, ""
-    figure = page.locator(".gain-figure[data-key=figure_1] .js-plotly-plot")
+    """Point at each mark of Figure 1 and read what it says; plotly ignores what comes too soon after the last."""
+    figure = shown.page.locator(".gain-figure[data-key=figure_1] .js-plotly-plot")
     figure.scroll_into_view_if_needed()
-    said = """(plot, [curve, point]) => {
-      Plotly.Fx.hover(plot, [{curveNumber: curve, pointNumber: point}]);
-      return [...plot.querySelectorAll('.hovertext')].map((one) => one.textContent).join(" ");
+    said = """async (plot) => {
+      const texts = [];
+      const points = plot.data.flatMap((trace, curveNumber) => [...trace.x].map((_, pointNumber) => ({ curveNumber, pointNumber })));
+      for (const point of points) {
+        const last = texts.at(-1);
+        for (let text = last, tries = 0; text === last && tries < 500; tries++) {
+          Plotly.Fx.hover(plot, [point]);
+          text = plot.querySelector(".hovertext")?.textContent;
+          if (text !== last) texts.push(text);
+          else await new Promise((done) => setTimeout(done, 20));
+        }
+      }
+      return texts.join(" ");
     }"""
-    points = [(curve, at) for curve, n in enumerate(figure.evaluate("plot => plot.data.map((t) => t.x.length)")) for at in range(n)]
-    for point in points:
-        seen += figure.evaluate(said, list(point))
+    seen = figure.evaluate(said)
     assert [name for name in NAMES if name not in seen] == []
     assert "<i>&$$</i>" in " ".join(figure.locator(".xtick text").all_text_contents())
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from pathlib import Path
 from typing import cast
 from urllib.parse import urlencode
@@ -56,8 +55,7 @@ class SpeciesList(SphinxDirective):
             anchor = nodes.make_id(f"species-{study}-{key}")
             anchor = f"{anchor}-{len(items)}" if anchor in used else anchor  # of keys that differ in letters without ASCII form
             used.add(anchor)
-            # The search puts names into its page as HTML.
-            std.note_object("species", html.escape(f"{isolate(name)} ({study})"), anchor, location=self.get_location())
+            std.note_object("species", f"{isolate(name)} ({study})", anchor, location=self.get_location())
             shown: nodes.Element = nodes.strong("", isolate(name))
             if results.exists():
                 shown = nodes.reference("", isolate(name), refuri=up + explorer_link(study, target, name), internal=True)
