@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
@@ -19,8 +20,9 @@ from refusal import Damage, changed, cut, folder, instead, link_to, missing, ref
 
 from pretraining_gain import prepare
 from pretraining_gain.compute.images import load_images
-from pretraining_gain.compute.images.packs import load_packs, pack_path
+from pretraining_gain.compute.images.packs import check_pack, load_packs, pack_path, read_pack
 from pretraining_gain.compute.pipeline import ImageSet
+from pretraining_gain.errors import InputError
 from pretraining_gain.plan.studies import load_study
 from pretraining_gain.plan.taxonomy import load_class_table
 
@@ -40,12 +42,6 @@ def png_header(width: int, height: int) -> bytes:
     parts = {b"IHDR": struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0), b"IDAT": zlib.compress(b""), b"IEND": b""}
     chunks = [struct.pack(">I", len(d)) + kind + d + struct.pack(">I", zlib.crc32(kind + d)) for kind, d in parts.items()]
     return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
-
-
-def camera_data(tag: int, kind: int, value: bytes) -> bytes:
-    """A JPEG that is turned, as its EXIF says, and whose EXIF also has `tag` of a kind that it cannot be."""
-    entries = struct.pack("<HHHII", 2, 0x0112, 3, 1, 6) + struct.pack("<HHII", tag, kind, 1, 38) + bytes(4)
-    return encoded(picture(), "JPEG", exif=b"Exif\0\0II*\0\x08\0\0\0" + entries + value)
 
 
 def halved(path: Path) -> None:
@@ -77,8 +73,6 @@ BAD_FILES: dict[str, tuple[Damage, str]] = {
     "a smaller bomb": (whole(png_header(10_001, 10_000)), f"10001x10000 pixels; accepted: {ACCEPTED}"),
     "no width": (whole(png_header(0, 40)), REPAIR),
     "16 bits": (whole(encoded(Image.fromarray(np.full((32, 32), 40_000, np.uint16)), "PNG")), "accepted: 8 bits"),
-    "a width of one third": (whole(camera_data(0x0100, 5, struct.pack("<II", 1, 3))), REPAIR),
-    "a resolution that is no number": (whole(camera_data(0x011A, 12, struct.pack("<d", float("nan")))), REPAIR),
     "a folder": (folder, "is no file"),
     "a pipe": (instead(os.mkfifo), "is no file"),
     "a broken link": (link_to("/nowhere.png"), "a link that leads nowhere, to /nowhere.png"),
@@ -96,13 +90,15 @@ BAD_FOLDERS: dict[str, tuple[Damage, str]] = {
     "one image": (keep(1), "has 1 images, train_images_per_class is 3; accepted: 1 to 1"),
     "fewer than asked": (keep(2), "has 2 images, train_images_per_class is 3; accepted: 1 to 2"),
     "a name of two lines": (rename("0001.png", "00\n01.png"), "'00\\n01.png' in"),
-    "a name that is no UTF-8": (rename("0001.png", "\udcff.png"), "accepted: printable UTF-8"),
+    "a name that is no UTF-8": (rename("0001.png", "\udcff.png"), "accepted: UTF-8 on one line"),
 }  # fmt: skip
 #: What looks odd and means the same pictures.
 GOOD: dict[str, Damage] = {
     "PNG named jpg": rename("0001.png", "0001.jpg"),
     "loud suffix": rename("0001.png", "0001.PNG"),
+    "a narrow space in a name": rename("0001.png", "0001 at 9.41\u202fAM.png"),
     "other files beside": lambda folder: [(folder / name).write_text("x") for name in (".DS_Store", "readme.txt")],
+    "hidden files of macOS": lambda folder: [(folder / f"._{i:04d}.png").write_text("x") for i in range(4)],
     "a file of a store elsewhere": lambda folder: linked(folder / "0001.png", folder.parents[3] / "store"),
     "a folder elsewhere": lambda folder: linked(folder, folder.parents[3] / "store"),
     "the whole dataset elsewhere": lambda folder: linked(folder.parents[1], folder.parents[3] / "store"),
@@ -134,15 +130,49 @@ def load(**changes: object) -> ImageSet:
 
 
 @pytest.mark.parametrize(("damage", "said"), BAD_FILES.values(), ids=BAD_FILES)
-def test_a_bad_file_stops_with_its_path_or_is_listed(bird, tmp_path, damage, said):
+def test_a_bad_file_stops_with_its_path_or_is_replaced(bird, tmp_path, damage, said):
     damage(bird / "0001.png")
     with refused(f"image {bird / '0001.png'} cannot be decoded", said, REPAIR, unchanged=tmp_path):
         load()
     data = load(broken_images="skip")
     assert data.skipped == ["train/bird/0001.png"]
-    assert len(data) == 5
-    assert data.skipped[0] not in data.image_ids
+    assert data.image_ids[:3] == [f"train/bird/000{i}.png" for i in (0, 2, 3)]
     assert load(broken_images="skip").skipped == data.skipped  # from the cache, too
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EIO, errno.ESTALE])
+def test_a_file_that_cannot_be_read_now_stops_the_run_and_is_used_later(bird, tmp_path, monkeypatch, number):
+    read_bytes = Path.read_bytes
+
+    def failing(path: Path) -> bytes:
+        if path.name == "0001.png":
+            raise OSError(number, os.strerror(number))
+        return read_bytes(path)
+
+    with monkeypatch.context() as for_now:
+        for_now.setattr(Path, "read_bytes", failing)
+        said = f"image {bird / '0001.png'} cannot be read: {os.strerror(number)}"
+        with refused(said, "accepted", unchanged=tmp_path):
+            load(broken_images="skip")
+        with pytest.raises(InputError, match="cannot be read"):
+            prepare.encode(bird / "0001.png", 32)
+    data = load(broken_images="skip")
+    assert data.skipped == []
+
+
+def test_a_class_that_is_short_of_images_is_named(bird, capsys):
+    for name in ("0000.png", "0002.png"):
+        (bird / name).write_bytes(b"")
+    assert len(load(broken_images="skip")) == 5
+    assert capsys.readouterr().err == (
+        "cifar10: 1 of 2 classes have fewer than 3 images for train, 'bird' 2, as 2 broken ones are left out\n"
+    )
+
+
+def test_a_cache_that_cannot_be_written_does_not_stop_a_run(bird, tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("PRETRAINING_GAIN_CACHE", str(tmp_path / "file"))
+    assert len(load()) == 6
 
 
 def test_a_bomb_is_refused_before_it_is_decoded(bird):
@@ -259,10 +289,19 @@ def test_a_bad_pack_is_named(good_pack, tmp_path, damage, said):
 
 @pytest.mark.parametrize("wrong", sorted(BAD_PACKS.keys() - OF_PIXELS))
 def test_a_bad_pack_is_named_by_the_check_of_a_preparation(good_pack, tmp_path, wrong):
-    prepare.check_pack(good_pack)
+    check_pack(good_pack)
     BAD_PACKS[wrong][0](good_pack)
     with refused(f"pack {good_pack} is", "missing" if wrong == "missing" else DAMAGED, unchanged=tmp_path):
-        prepare.check_pack(good_pack)
+        check_pack(good_pack)
+
+
+def test_a_pack_that_cannot_be_read_now_is_not_called_damaged(good_pack, tmp_path, monkeypatch):
+    def failing(*_: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(zipfile, "ZipFile", failing)
+    with refused(f"pack {good_pack} cannot be read: {os.strerror(errno.EIO)}", unchanged=tmp_path):
+        read_pack(good_pack)
 
 
 def test_a_pack_without_images_is_a_class_without_images(good_pack, tmp_path):

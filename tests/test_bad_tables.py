@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import shutil
 from pathlib import Path
@@ -15,7 +16,7 @@ from refusal import Damage, cut, folder, in_json, link_to, missing, recoded, ref
 from pretraining_gain.compute.images import load_images
 from pretraining_gain.compute.models import build_model, load_backbone
 from pretraining_gain.compute.weights import read_weights, write_weights
-from pretraining_gain.datasets.inat2021.official import read_listing
+from pretraining_gain.datasets.inat2021.official import class_table, read_listing
 from pretraining_gain.plan.representation import annotations_path, load_annotations
 from pretraining_gain.plan.runs import Run
 from pretraining_gain.plan.studies import load_study
@@ -140,17 +141,17 @@ NOT_OURS = "is not an iNaturalist 2021 file"
 ODD_NAME = "accepted: train_mini/<folder>/<file>"
 BAD_LISTINGS: dict[str, tuple[Damage, str]] = {
     "missing": (missing, "is missing; it is published with iNaturalist 2021"),
-    "a folder": (folder, "cannot be read as JSON"),
-    "cut off": (cut(30), "cannot be read as JSON"),
-    "UTF-16": (recoded("utf-16"), "cannot be read as JSON"),
+    "a folder": (folder, "cannot be read: Is a directory"),
+    "cut off": (cut(30), f"{NOT_OURS}: Invalid JSON"),
+    "UTF-16": (recoded("utf-16"), f"{NOT_OURS}: Invalid JSON"),
     "a list": (whole(b"[1, 2]"), NOT_OURS),
     "a list of images in place of them": (in_json(lambda c: c.update(images=[[1]])), NOT_OURS),
-    "no family": (in_json(lambda c: c["categories"][0].pop("family")), f"{NOT_OURS}: lacking family"),
-    "no kingdom": (in_json(lambda c: c["categories"][0].pop("kingdom")), f"{NOT_OURS}: KeyError 'kingdom'"),
-    "no annotations": (in_json(lambda c: c.pop("annotations")), f"{NOT_OURS}: KeyError 'annotations'"),
-    "no file name": (in_json(lambda c: c["images"][0].pop("file_name")), f"{NOT_OURS}: lacking file_name"),
-    "an unknown image": (in_json(lambda c: c["annotations"][0].update(image_id=-5)), f"{NOT_OURS}: KeyError -5"),
-    "plants only": (in_json(lambda c: c.update(categories=c["categories"][-1:])), f"{NOT_OURS}: lacking categories of kingdom"),
+    "no family": (in_json(lambda c: c["categories"][0].pop("family")), f"{NOT_OURS}: field 'categories.0.family' is missing"),
+    "no kingdom": (in_json(lambda c: c["categories"][0].pop("kingdom")), f"{NOT_OURS}: field 'categories.0.kingdom' is missing"),
+    "no annotations": (in_json(lambda c: c.pop("annotations")), f"{NOT_OURS}: field 'annotations' is missing"),
+    "no file name": (in_json(lambda c: c["images"][0].pop("file_name")), f"{NOT_OURS}: field 'images.0.file_name' is missing"),
+    "an unknown image": (in_json(lambda c: c["annotations"][0].update(image_id=-5)), f"{NOT_OURS}: it has no image -5"),
+    "plants only": (in_json(lambda c: c.update(categories=c["categories"][-1:])), f"{NOT_OURS}: it has no categories of kingdom"),
     "an image twice": (in_json(lambda c: c["images"].append(c["images"][0])), "id 0 appears twice in 'images'; accepted: each"),
     "a file twice": (in_json(lambda c: c["images"][0].update(c["images"][1] | {"id": 0})), "appears twice in"),
     "an image of two classes": (in_json(lambda c: c["annotations"].append({"image_id": 0, "category_id": 1})), "image_id 0"),
@@ -158,7 +159,12 @@ BAD_LISTINGS: dict[str, tuple[Damage, str]] = {
     "a file elsewhere": (in_json(lambda c: c["images"][0].update(file_name="train_mini/../../x.jpg")), ODD_NAME),
     "an absolute file": (in_json(lambda c: c["images"][0].update(file_name="/etc/a/x.jpg")), ODD_NAME),
     "a file of another split": (in_json(lambda c: c["images"][0].update(file_name="val/a/x.jpg")), ODD_NAME),
-    "a name that is a number": (in_json(lambda c: c["images"][0].update(file_name=7)), ODD_NAME),
+    "a name that is a number": (in_json(lambda c: c["images"][0].update(file_name=7)), "images.0.file_name: Input should be a"),
+    "a name that is a list": (in_json(lambda c: c["images"][0].update(file_name=["a"])), "images.0.file_name: Input should be a"),
+    "a licence without id": (in_json(lambda c: c["licenses"][0].pop("id")), "field 'licenses.0.id' is missing"),
+    "a licence of another type": (in_json(lambda c: c["images"][0].update(license="1")), "images.0.license: Input should be a"),
+    "ids of mixed types": (in_json(lambda c: c["images"][1].update(id="1")), "images.1.id: Input should be a valid integer"),
+    "category ids as text": (in_json(lambda c: c["annotations"][0].update(category_id="0")), "annotations.0.category_id: Input"),
 }  # fmt: skip
 
 
@@ -176,6 +182,16 @@ def test_a_bad_official_json_is_named(inat, tmp_path, damage, said):
     damage(path)
     with refused(str(path), said, unchanged=tmp_path):
         read_listing(path)
+
+
+def test_a_listing_without_licences_and_a_species_without_a_common_name_are_read(inat, tmp_path):
+    path = tmp_path / "train_mini.json"
+    content = json.loads((inat / "train_mini.json").read_text()) | {"licenses": None}
+    for row, name in zip(content["categories"], ["NA", None, " "], strict=False):
+        row["common_name"] = name
+    path.write_text(json.dumps(content))
+    table = class_table(read_listing(path), len(content["categories"]) - 1)
+    assert table["name"].tolist()[:3] == table["taxon"].tolist()[:3]
 
 
 def written(model: torch.nn.Module) -> Damage:

@@ -23,13 +23,16 @@ _STAGES = ("compute.pretrain", "compute.finetune")
 _OUTSIDE = {"filelock", "IPython", "tqdm"}  # what modules outside the fingerprint may import beside Python's own
 #: Functions outside the fingerprint that hashed modules call: they check, look up, read and write, and compute no number.
 _CALLED = {
-    "paths": {"cache_root", "data_root", "prepared_root", "make_writable", "write_atomically"},
+    "paths": {"cache_root", "data_root", "prepared_root", "make_writable", "path_beside", "write_atomically"},
+    "errors": {"one_line"},
     "plan.code": {"code_hash"},
     "datasets": {"check_columns", "find_dataset", "options_of"},
     "plan.resources": {"whole_number"},
+    "plan.tables": {"read_table"},
     "plan.representation": {"imagenet_birds", "validation_classes"},
     "plan.taxonomy": {"load_class_table", "made_table_path"},
-    "compute.records": {"is_finished", "locked", "read_record", "write_record"},
+    "plan.weights": {"weights_file"},  # what is in the file is hashed
+    "compute.records": {"is_finished", "locked", "read_record", "write_findings", "write_record"},
 }
 
 
@@ -111,8 +114,8 @@ def fingerprints(copy: Path) -> list[str]:
         ("compute/pretrain.py", "len(rows), run.seed", "len(rows), run.seed + 1", "YYY Y"),
         ("compute/evaluation.py", "argmax(1)", "argmin(1)", " YYY "),
         ("compute/resnet10.py", "kernel_size=3", "kernel_size=5", "YYYY "),
-        ("datasets/caltech101.py", "sorted(chosen)", "sorted(set(chosen))", " Y   "),
-        ("metadata/caltech101_animals.csv", ",flamingo;flamingo_head,", ",flamingo,", " Y   "),
+        ("datasets/caltech101.py", "for i in order]", "for i in sorted(order)]", " Y   "),
+        ("metadata/caltech101_animals.csv", ",cougar_body;cougar_face,", ",cougar_body,", " Y   "),
         ("metadata/caltech101_animals.csv", ",Panthera pardus,", ",Panthera,", "     "),
         ("compute/training.py", "Build SGD with", "Make SGD with", "     "),
         ("compute/training.py", "# for dropout", "# dropout", "     "),

@@ -15,7 +15,14 @@ from pretraining_gain.compute.evaluation import evaluate
 from pretraining_gain.compute.finetune import finetune
 from pretraining_gain.compute.machine import this_machine
 from pretraining_gain.compute.models import build_model
-from pretraining_gain.compute.pipeline import ImageSet, augment, draw_crops, evaluation_batches, training_batches
+from pretraining_gain.compute.pipeline import (
+    ImageSet,
+    augment,
+    augment_by_image,
+    draw_crops,
+    evaluation_batches,
+    training_batches,
+)
 from pretraining_gain.compute.pretrain import pretrain
 from pretraining_gain.compute.training import lr_at, train
 from pretraining_gain.compute.weights import read_weights
@@ -77,13 +84,30 @@ def test_half_of_the_images_are_mirrored_or_none():
     assert all(image[0, 0, 0] < image[0, 0, -1] for image in plain)
 
 
-def test_a_crop_is_the_part_of_the_image_that_was_drawn():
+@pytest.mark.parametrize("way", [augment, augment_by_image])
+def test_a_crop_is_the_part_of_the_image_that_was_drawn(way):
     """The left upper quarter, and the right lower one mirrored, of an image of 8 pixels."""
-    image = torch.arange(64.0).view(1, 1, 8, 8).expand(2, 3, 8, 8).contiguous()
+    image = torch.arange(64).view(1, 1, 8, 8).expand(2, 3, 8, 8).to(torch.uint8)
     crops = torch.tensor([[[0.5, -0.5], [0.5, -0.5]], [[-0.5, 0.5], [0.5, 0.5]]])
-    left, right = augment(image, crops, 4)
+    left, right = way(image, crops, 4)
     assert torch.equal(left, image[0, :, :4, :4])
     assert torch.equal(right, image[1, :, 4:, 4:].flip(2))
+
+
+def test_large_images_are_augmented_alike_image_by_image_and_in_one_batch():
+    """On a CPU and on CUDA: on a smooth picture they differ by the rounding to pixels and bytes, a tenth of its contrast."""
+    recipe = RECIPE.model_copy(update={"image_size_px": 112, "resize_px": 128, "crop_scale_min": 0.08})
+    ramp = torch.arange(0, 256, 2, dtype=torch.uint8)
+    across, down = ramp.expand(128, 128), ramp[:, None].expand(128, 128)
+    images = torch.stack([across, down, across.flip(1)]).expand(40, -1, -1, -1)
+    crops = draw_crops(40, recipe, torch.Generator().manual_seed(0))
+    difference = (augment(images, crops, 112) - augment_by_image(images, crops, 112)).abs()
+    assert difference.mean() < 1.5
+    assert difference.max() < 6
+    large = ImageSet(images, torch.zeros(40, dtype=torch.int64), ["a"] * 40)
+    batch, _, _ = next(training_batches(large, recipe.model_copy(update={"batch_size": 40}), 0, 0))
+    assert (batch.dtype, batch.shape[2:]) == (torch.float32, (112, 112))
+    assert batch.is_contiguous(memory_format=torch.channels_last)
 
 
 def test_crops_keep_the_area_and_the_aspect_that_the_recipe_allows():
@@ -161,11 +185,11 @@ def test_evaluation_sees_the_central_crop_in_order():
     images = torch.zeros(5, 3, 40, 40, dtype=torch.uint8)
     images[:, :, 4:36, 4:36] = 255
     data = ImageSet(images, torch.arange(5), list("abcde"))
-    seen = list(evaluation_batches(data, RECIPE, batch_size=2))
+    seen = list(evaluation_batches(data, RECIPE, "cpu", 2))
     assert [(number, len(images)) for number, images in seen] == [(0, 2), (1, 2), (2, 1)]
     assert seen[0][1].shape == (2, 3, 32, 32)
     assert torch.all(seen[0][1] > 1)
-    assert [number for number, _ in evaluation_batches(data, RECIPE, batch_size=2, part=(1, 2))] == [1]
+    assert [number for number, _ in evaluation_batches(data, RECIPE, "cpu", 2, part=(1, 2))] == [1]
 
 
 def test_schedule_is_torchs_step_schedule():

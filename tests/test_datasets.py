@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import io
+import struct
+import zipfile
+from pathlib import Path
 from unittest.mock import Mock
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from official import put
 from PIL import Image, ImageOps
 
 from pretraining_gain.compute.images import decoding, load_images
 from pretraining_gain.compute.images import folder as image_folder
-from pretraining_gain.datasets import caltech101, dataset_names
+from pretraining_gain.datasets import caltech101, cub100, dataset_names, find_dataset, tiny_imagenet
+from pretraining_gain.errors import InputError
+from pretraining_gain.plan.parts import Images
 from pretraining_gain.plan.studies import load_study
 from pretraining_gain.plan.taxonomy import load_class_table
 
 
 def test_datasets_are_the_modules():
-    assert dataset_names() == ["caltech101", "cifar10", "imagenet1k", "inat2021", "toy"]
+    names = ["caltech101", "cifar10", "cub100", "folder", "imagenet1k", "inat2021", "tiny_imagenet", "toy"]
+    assert dataset_names() == names
 
 
 @pytest.fixture
@@ -48,8 +57,8 @@ def test_a_folder_is_read_in_order_and_up_to_the_limit(folder):
 
 
 def test_decoding_happens_once_and_again_when_a_file_changes(folder, monkeypatch):
-    decoder = Mock(wraps=image_folder.decode)
-    monkeypatch.setattr(image_folder, "decode", decoder)
+    decoder = Mock(wraps=image_folder.read_image)
+    monkeypatch.setattr(image_folder, "read_image", decoder)
     one, other = load(), load()
     assert decoder.call_count == 6
     assert one.content_hash() == other.content_hash()
@@ -77,12 +86,46 @@ def test_a_wide_picture_becomes_its_central_square_in_rgb(mode):
     assert pixels[:, 2:-2].min() > 220
 
 
-def test_a_turned_picture_becomes_upright():
-    half = np.zeros((32, 32, 3), dtype=np.uint8)
-    half[:16] = 255  # white above; stored turned by 90 degrees, as EXIF says
-    pixels = decoding.decode(jpeg(np.rot90(half), exif=TURNED), 16)
-    assert pixels[:6].min() > 200
-    assert pixels[-6:].max() < 55
+QUARTERS = np.kron(np.uint8([[0, 80], [160, 255]]), np.ones((24, 32), np.uint8))  # which side is up shows
+XMP = b'http://ns.adobe.com/xap/1.0/\0<x:xmpmeta><rdf:Description tiff:Orientation="%d"/></x:xmpmeta>'
+#: Other tags that cameras write wrongly: a width of one third, a resolution that is no number, a fraction of nothing.
+ODD_TAGS = [(0x0100, 5, struct.pack("<II", 1, 3)), (0x011A, 12, struct.pack("<d", float("nan"))), (0x011B, 5, bytes(8))]
+
+
+def exif(orientation: int, kind: int, odd: int | None) -> bytes:
+    """Camera data with the orientation as a number of `kind` (1, 3 or 4), and one odd tag."""
+    entries = [struct.pack("<HHI", 0x0112, kind, 1) + orientation.to_bytes(4, "little")]
+    value = b""
+    if odd is not None:
+        tag, of_kind, value = ODD_TAGS[odd]
+        entries.append(struct.pack("<HHII", tag, of_kind, 1, 10 + 2 * 12 + 4))
+    entries.sort()
+    return b"Exif\0\0II*\0\x08\0\0\0" + struct.pack("<H", len(entries)) + b"".join(entries) + bytes(4) + value
+
+
+def with_segments(content: bytes, segments: list[tuple[int, bytes]]) -> bytes:
+    """Insert segments (marker, data) behind the first two bytes of a JPEG."""
+    return content[:2] + b"".join(bytes([255, m]) + struct.pack(">H", len(d) + 2) + d for m, d in segments) + content[2:]
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.integers(0, 9), st.sampled_from([1, 3, 4]), st.none() | st.integers(0, 2), st.none() | st.integers(1, 8), st.randoms(),
+    st.lists(st.sampled_from([(0xE1, b"http://ns.adobe.com/xmp/extension/\0" + bytes(65_000)), (0xFE, b"Exif\0\0 of old"),
+                              (0xE2, b"ICC_PROFILE\0\1\1" + bytes(60_000)), (0xED, b"Photoshop 3.0\0")]), max_size=4),
+)  # fmt: skip
+def test_both_decoders_set_every_jpeg_upright_as_pillow_does(orientation, kind, odd, in_xmp, random, others):
+    """Exif in front of or behind any other segments, more than 64 kB of them too, and with other tags out of order."""
+    segments = [(0xE1, exif(orientation, kind, odd)), *others]
+    segments += [(0xE1, XMP % in_xmp)] if in_xmp else []
+    random.shuffle(segments)
+    plain = jpeg(QUARTERS, "L")
+    content = with_segments(plain, segments)
+    with Image.open(io.BytesIO(content)) as image:
+        stated = image.getexif().get(0x0112)
+    turned = Image.open(io.BytesIO(with_segments(plain, [(0xE1, exif(stated if isinstance(stated, int) else 1, 3, None))])))
+    wanted = np.asarray(ImageOps.fit(ImageOps.exif_transpose(turned).convert("RGB"), (16, 16)))
+    assert np.abs(decoding.decode(content, 16).astype(int) - wanted).mean() < 12
 
 
 @pytest.mark.parametrize("size_px", [8, 32, 64, 100, 256])
@@ -123,16 +166,89 @@ def test_a_jpeg_that_is_cut_off_is_an_error():
         decoding.decode(LEFT["cut"], 16)
 
 
-def test_caltechs_split_is_twenty_to_train_and_up_to_fifty_of_the_rest(photographs, tmp_path, monkeypatch):
-    monkeypatch.setenv("PRETRAINING_GAIN_CACHE", str(tmp_path))
-    images = load_study("mini").downstreams[0].images
+@pytest.mark.parametrize("broken", [[], ["cougar_face/image_0001.jpg"]])
+def test_caltechs_split_is_twenty_to_train_and_up_to_fifty_of_the_rest(tmp_path, monkeypatch, broken):
+    """A broken file is replaced by another one, and no file is on both sides or among the near-duplicates."""
+    monkeypatch.setenv("PRETRAINING_GAIN_DATA", str(tmp_path))
+    monkeypatch.setenv("PRETRAINING_GAIN_CACHE", str(tmp_path / "cache"))
     table = load_class_table("caltech101_animals")
-    for row in table[table["key"].isin(["cougar", "wild_cat", "leopard"])].to_dict("records"):
-        train, held_out = (caltech101.load_class(images, row, split, 32)[1] for split in ("train", "eval"))
-        total = sum(
-            len(list((photographs / "caltech-101/101_ObjectCategories" / name).iterdir()))
-            for name in row["folders"].split(";")
-        )
-        assert len(train) == 20
-        assert len(held_out) == min(50, total - 20)
-        assert not set(train) & set(held_out)
+    row = table[table["key"] == "cougar"].iloc[0].to_dict()
+    root = tmp_path / "caltech-101" / "101_ObjectCategories"
+    for name in [f"{folder}/image_{i:04d}.jpg" for folder in row["folders"].split(";") for i in range(1, 51)]:
+        put(root / name, b"" if name in broken else jpeg(GREY))
+    images = load_study("mini").downstreams[0].images.model_copy(update={"broken_images": "skip"})
+    (_, train, skipped, _), (_, held_out, others, _) = (
+        caltech101.load_class(images, row, split, 32) for split in ("train", "eval")
+    )
+    assert (len(train), len(held_out)) == (20, 50)
+    assert not set(train) & set(held_out)
+    assert not {*train, *held_out} & set(caltech101.near_duplicates(row["near_duplicates"]))
+    assert set(skipped + others) <= set(broken)
+
+
+def thumbnails(paths: list[Path]) -> np.ndarray:
+    """Return each picture and its mirror image as normalised grey values: (2, N, 24 × 24)."""
+    grey = np.stack([np.asarray(Image.open(path).convert("L").resize((24, 24), Image.Resampling.BOX), float) for path in paths])
+    both = np.stack([grey, grey[:, :, ::-1]]).reshape(2, len(paths), -1)
+    both -= both.mean(axis=2, keepdims=True)
+    return both / np.linalg.norm(both, axis=2, keepdims=True)
+
+
+def test_no_two_animals_of_caltech_are_nearly_the_same_picture(photographs):
+    root = photographs / "caltech-101" / "101_ObjectCategories"
+    for row in load_class_table("caltech101_animals").to_dict("records"):
+        left_out = {root / name for name in caltech101.near_duplicates(row["near_duplicates"])}
+        paths = [path for folder in row["folders"].split(";") for path in sorted((root / folder).iterdir())]
+        assert left_out <= set(paths)
+        plain, mirrored = thumbnails([path for path in paths if path not in left_out])
+        for other in (plain, mirrored):
+            assert np.triu(plain @ other.T, 1).max() < 0.92, row["key"]
+
+
+def test_tiny_imagenet_is_read_and_fetched_in_its_published_layout(tmp_path, monkeypatch):
+    monkeypatch.setenv("PRETRAINING_GAIN_DATA", str(tmp_path))
+    monkeypatch.setenv("PRETRAINING_GAIN_CACHE", str(tmp_path / "cache"))
+    files = {f"train/n01443537/images/n01443537_{i}.JPEG": jpeg(GREY) for i in range(3)}
+    files |= {f"val/images/val_{i}.JPEG": jpeg(GREY) for i in range(3)} | {"test/images/test_0.JPEG": jpeg(GREY)}
+    files["val/val_annotations.txt"] = b"val_2.JPEG\tn01443537\t0\nval_0.JPEG\tn1\t0\nval_1.JPEG\tn01443537\t0\n"
+    with zipfile.ZipFile(tmp_path / "made.zip", "w") as archive:
+        for name, content in files.items():
+            archive.writestr(f"tiny-imagenet-200/{name}", content)
+    folder = tmp_path / "tiny-imagenet-200"
+    folder.mkdir()
+    tiny_imagenet.unpack(tmp_path / "made.zip", folder)
+    assert not (folder / "test").exists()
+    images = load_study("mini").source.model_copy(update={"train_images_per_class": 2, "eval_images_per_class": 50})
+    train, held_out = (tiny_imagenet.load_class(images, {"key": "n01443537"}, split, 32)[1] for split in ("train", "eval"))
+    assert train == [f"train/n01443537/images/n01443537_{i}.JPEG" for i in range(2)]
+    assert held_out == ["val/images/val_2.JPEG", "val/images/val_1.JPEG"]
+    (folder / "val" / "val_annotations.txt").write_text("val_0.JPEG n01443537\n")
+    with pytest.raises(InputError, match=r"val_annotations.txt, line 1: 'val_0.JPEG n01443537'; accepted: file, wnid and box"):
+        tiny_imagenet.load_class(images, {"key": "n01443537"}, "eval", 32)
+
+
+def test_cub_trains_on_what_is_flagged_0(tmp_path, monkeypatch):
+    monkeypatch.setenv("PRETRAINING_GAIN_DATA", str(tmp_path))
+    monkeypatch.setenv("PRETRAINING_GAIN_CACHE", str(tmp_path / "cache"))
+    for i in range(4):
+        put(tmp_path / "cub-100" / "images" / "Gadwall" / f"{i}.jpg", jpeg(GREY))
+    put(tmp_path / "cub-100" / "images.txt", "".join(f"{i}, Gadwall/{i}.jpg\n" for i in range(4)).encode())
+    put(tmp_path / "cub-100" / "train_test_split.txt", b"0, 1\n1, 0\n2, 0\n3, 1\n")
+    images = load_study("mini").source.model_copy(update={"train_images_per_class": 2, "eval_images_per_class": 5})
+    train, held_out = (cub100.load_class(images, {"key": "Gadwall"}, split, 32)[1] for split in ("train", "eval"))
+    assert train == ["images/Gadwall/1.jpg", "images/Gadwall/2.jpg"]
+    assert held_out == ["images/Gadwall/0.jpg", "images/Gadwall/3.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("dataset", "table", "train", "held_out"), [("tiny_imagenet", "tiny_imagenet_animals", 500, 50), ("cub100", "cub100", 29, 15)]
+)
+def test_the_real_datasets_have_what_their_tables_list(photographs, tmp_path, monkeypatch, dataset, table, train, held_out):
+    if not (photographs / find_dataset(dataset).folder).is_dir():
+        pytest.skip(f"{dataset} is not here")
+    monkeypatch.setenv("PRETRAINING_GAIN_CACHE", str(tmp_path))
+    rows = load_class_table(table)[-2:]
+    images = Images(dataset=dataset, class_table=table, n_classes=len(load_class_table(table)), train_images_per_class=train,
+                    eval_images_per_class=50)  # fmt: skip
+    assert len(load_images(images, rows, "train", 32)) == 2 * train
+    assert len(load_images(images, rows, "eval", 32)) >= 2 * held_out

@@ -3,6 +3,7 @@ recorded, and the same step runs on the CPU."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -107,24 +108,31 @@ def test_sgd_is_one_fused_kernel_on_cuda_and_steps_the_same():
 
 def test_a_network_is_compiled_when_asked_for(monkeypatch):
     compiled = []
-    monkeypatch.setattr(torch.nn.Module, "compile", lambda self: compiled.append(type(self).__name__))
-    for asked in ("no", "yes"):
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda self, mode: compiled.append((type(self).__name__, mode)))
+    for asked in ("no", "yes", "graphs"):
         monkeypatch.setenv("PRETRAINING_GAIN_COMPILE", asked)
         model = build_model("resnet10_w16", 8, 0)
         this_machine().prepare(model, build_optimizer(model.parameters(), RECIPE, "cpu"))
-    assert compiled == ["SmallResNet"]
-    assert this_machine().describe()["compiled"] is True
+    assert compiled == [("SmallResNet", None), ("SmallResNet", "reduce-overhead")]
+    assert this_machine().describe()["compiled"] == "graphs"
+
+
+SWITCHES = (
+    (torch.backends.cudnn, "benchmark"), (torch.backends.cudnn, "allow_tf32"), (torch.backends.cuda.matmul, "allow_tf32"),
+)  # fmt: skip
 
 
 @pytest.fixture
-def gpu(monkeypatch) -> dict[str, Any]:
+def gpu(monkeypatch) -> Iterator[dict[str, Any]]:
     """Pretend that there is one GPU; return what is asked of accelerate."""
     asked: dict[str, Any] = {}
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     monkeypatch.setattr(machine, "Accelerator", lambda **given: asked.update(given))
-    monkeypatch.setattr(torch.backends.cudnn, "benchmark", False)
-    return asked
+    before = [getattr(*switch) for switch in SWITCHES]
+    yield asked
+    for (owner, name), value in zip(SWITCHES, before, strict=True):
+        setattr(owner, name, value)
 
 
 @pytest.mark.parametrize(("has_bf16", "precision", "mixed"), [(True, "bf16", "bf16"), (False, "fp32", "no")])
@@ -134,6 +142,16 @@ def test_a_gpu_is_used_with_the_precision_it_has(monkeypatch, gpu, has_bf16, pre
     assert (found.device, found.precision) == ("cuda", precision)
     assert gpu == {"cpu": False, "mixed_precision": mixed}
     assert torch.backends.cudnn.benchmark is True
+
+
+@pytest.mark.parametrize(("precision", "allowed"), [("tf32", True), ("fp32", False)])
+def test_a_gpu_rounds_products_to_tf32_only_if_asked(monkeypatch, gpu, precision, allowed):
+    """torch's own default rounds convolutions, not products of matrices."""
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: True)
+    monkeypatch.setenv("PRETRAINING_GAIN_PRECISION", precision)
+    assert this_machine().precision == precision
+    assert [getattr(*switch) for switch in SWITCHES[1:]] == [allowed] * 2
+    assert gpu["mixed_precision"] == "no"
 
 
 def test_more_gpus_than_there_are_is_refused(monkeypatch, gpu):
@@ -174,3 +192,16 @@ def test_a_set_in_memory_moves_to_a_gpu_that_has_room(monkeypatch, free_mb, move
     assert pictures.near("cpu") is pictures
     pictures.near("cuda")
     assert sent == (["cuda"] if moves else [])
+
+
+def test_settings_that_code_made_before_a_run_are_undone():
+    torch.set_default_dtype(torch.float64)
+    torch.set_default_device("meta")
+    torch.set_float32_matmul_precision("medium")
+    torch.use_deterministic_algorithms(False)
+    torch.set_flush_denormal(True)
+    this_machine()
+    made = torch.ones(2) * 1e-40
+    settings = (made.dtype, made.device.type, torch.get_float32_matmul_precision(), torch.are_deterministic_algorithms_enabled())
+    assert settings == (torch.float32, "cpu", "highest", True)
+    assert made.sum() > 0  # not flushed to zero

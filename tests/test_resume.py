@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
-import platform
 import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import psutil
@@ -26,7 +26,7 @@ from pretraining_gain.compute.pretrain import pretrain
 from pretraining_gain.compute.records import locked
 from pretraining_gain.compute.training import train
 from pretraining_gain.errors import TRY_AGAIN, InputError
-from pretraining_gain.paths import write_atomically
+from pretraining_gain.paths import temporary_beside, write_atomically
 from pretraining_gain.plan.runs import Run
 
 
@@ -193,15 +193,25 @@ def test_a_second_process_waits_and_does_not_do_the_run_again(results, small_stu
     assert seen[0]["cost"]["starts"] == 1
 
 
-def test_half_written_files_of_dead_processes_are_removed(tmp_path):
-    dead = subprocess.Popen([sys.executable, "-c", ""])
-    dead.wait()
-    start = f".table.csv.{platform.node()}."
-    names = [f"{start}{dead.pid}.tmp", f"{start}{os.getppid()}.tmp", f".table.csv.elsewhere.{dead.pid}.tmp"]
-    for name in names:
-        (tmp_path / name).touch()
-    write_atomically(tmp_path / "table.csv", b"new")
-    assert {path.name for path in tmp_path.iterdir()} == {"table.csv", *names[1:]}
+def test_half_written_files_are_removed_by_their_age_alone(tmp_path):
+    """A container that shares the folder may use the same process numbers, so they say nothing about a file."""
+    live, left = (temporary_beside(tmp_path / "table.csv") for _ in range(2))
+    for path, days in ((live, 6), (left, 8)):
+        path.touch()
+        os.utime(path, (time.time() - 24 * 3600 * days,) * 2)
+    write_atomically(tmp_path / ("t" * 240 + ".csv"), b"new")
+    assert {path.name for path in tmp_path.iterdir()} == {"t" * 240 + ".csv", live.name}
+    assert live != left
+
+
+def test_a_lost_record_is_said_before_anything_is_replaced(results, small_study, capsys):
+    run = Run(study=small_study, pool="animal", k=4)
+    pretrain(run)
+    assert "missing" not in capsys.readouterr().err
+    run.record_path.unlink()
+    pretrain(run)
+    first = capsys.readouterr().err.splitlines()[0]
+    assert first == f"{run.record_path} is missing, though other files of the run are there: doing it again"
 
 
 @pytest.mark.parametrize("which", ["weights_path", "predictions_path"])

@@ -12,15 +12,15 @@ from __future__ import annotations
 
 import glob
 import os
-import platform
 import re
+import secrets
+import time
 from contextlib import suppress
 from pathlib import Path
 
-import psutil
-
 from pretraining_gain.errors import InputError
 
+_LEFT_AFTER_S = 7 * 24 * 3600
 _INSTALLED_FROM = Path(__file__).resolve().parents[2]
 
 
@@ -115,13 +115,16 @@ def make_writable(folder: Path) -> Path:
 
 
 def temporary_beside(path: Path, ending: str = "tmp") -> Path:
-    """Return a hidden name beside `path` for this process to write to. Removes files that killed processes left."""
-    start = f".{path.name}.{platform.node()}."
-    for left in path.parent.glob(f"{glob.escape(start)}*.{ending}"):
-        process = left.name.removeprefix(start).removesuffix(f".{ending}")
-        if process.isdecimal() and not psutil.pid_exists(int(process)):
-            left.unlink(missing_ok=True)
-    return path.with_name(f"{start}{os.getpid()}.{ending}")
+    """Return a hidden name beside `path` for this process to write to. Removes files that killed processes left.
+
+    The name is random and short, so that processes of other machines and containers choose another, and it is never too
+    long. A file is left over when nobody wrote to it for a week: a process may wait, and its number says nothing elsewhere.
+    """
+    for left in path.parent.glob(f".writing-*.{glob.escape(ending)}"):
+        with suppress(OSError):  # removed by another process
+            if time.time() - left.stat().st_mtime > _LEFT_AFTER_S:
+                left.unlink()
+    return path.with_name(f".writing-{secrets.token_hex(8)}.{ending}")
 
 
 def write_atomically(path: Path, content: bytes, keep_as: Path | None = None) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
 import shutil
 import sys
 import time
@@ -31,14 +30,15 @@ from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from pretraining_gain.commands import CommandLine, answer, whole_number
-from pretraining_gain.compute.images.decoding import BROKEN, decode, read_file, why_broken
-from pretraining_gain.compute.images.packs import DAMAGED, INDEX, damaged, pack_path, read_pack
+from pretraining_gain.compute.images.decoding import BrokenImage, read_image
+from pretraining_gain.compute.images.packs import INDEX, allowed_cores, check_pack, pack_path, read_pack
 from pretraining_gain.datasets import Drawing, Preparation, find_dataset
 from pretraining_gain.errors import InputError
 from pretraining_gain.paths import make_writable, prepared_root, write_atomically
 from pretraining_gain.plan.parts import Images
 from pretraining_gain.plan.studies import Study, load_study
 from pretraining_gain.plan.taxonomy import load_class_table
+from pretraining_gain.tell.results.leaks import lines_of
 
 QUALITY = 95
 _SAMPLE = 24  # images to estimate from
@@ -101,9 +101,12 @@ def parts_of(study: Study) -> list[Part]:
 
 def prepare(study_name: str, workers: int, only_estimate: bool = False) -> None:
     """Make all packs of a study. Raises `InputError` for missing or broken data, a leak, or too small a disk."""
-    parts = parts_of(load_study(study_name))
+    study = load_study(study_name)
+    parts, splits = parts_of(study), [(images, look) for images in study.images if (look := find_dataset(images.dataset).findings)]
+    for images, look in splits:
+        print(f"{images.options.get('path', images.dataset)}: {' '.join(lines_of(look(images)))}")
     if not parts:
-        print(f"study {study_name!r} needs no preparation")
+        print(f"study {study_name!r} needs no {'other ' if splits else ''}preparation")
         return
     with _alone():
         for part in {part.images.dataset: part for part in parts}.values():
@@ -171,16 +174,16 @@ def _measure(paths: list[Path], size_px: int) -> tuple[float, float]:
     for path in paths[:: max(1, len(paths) // _SAMPLE)]:
         try:
             sizes.append(len(encode(path, size_px)[0]))
-        except BROKEN:
+        except BrokenImage:
             continue
     return (sum(sizes) / len(sizes), (time.perf_counter() - started) / len(sizes)) if sizes else (0.0, 0.0)
 
 
 def encode(path: Path, size_px: int) -> tuple[bytes, str]:
     """Return an image as the JPEG of a pack, and the SHA-256 of the original file."""
-    content = read_file(path)
-    square = np.ascontiguousarray(decode(content, size_px))
-    return simplejpeg.encode_jpeg(square, QUALITY, colorsubsampling="444"), hashlib.sha256(content).hexdigest()
+    square, content = read_image(path, size_px)
+    made = simplejpeg.encode_jpeg(np.ascontiguousarray(square), QUALITY, colorsubsampling="444")
+    return made, hashlib.sha256(content).hexdigest()
 
 
 def _draw(part: Part, drawing: Drawing, workers: int) -> None:
@@ -212,10 +215,10 @@ def make_pack(part: Part, paths: list[tuple[str, Path]], mark: dict[str, str], p
     def encoded(item: tuple[str, Path]) -> tuple[bytes, str] | None:
         try:
             return encode(item[1], part.size_px)
-        except BROKEN as error:
+        except BrokenImage as error:
             if part.images.broken_images == "skip":
                 return None
-            raise InputError(why_broken(item[1], error)) from None
+            raise InputError(error) from None
 
     buffer = io.BytesIO()
     listed: list[Any] = []
@@ -260,24 +263,10 @@ def check(study_name: str) -> None:
     print(f"{len(packs)} packs are whole")
 
 
-def check_pack(path: Path) -> None:
-    """Raise `InputError` for a pack that is missing or damaged, anywhere in it."""
-    if not path.exists():
-        raise InputError(f"pack {path} is missing")
-    read_pack(path)
-    try:
-        with zipfile.ZipFile(path) as pack:
-            first = pack.testzip()
-    except DAMAGED as error:
-        raise InputError(damaged(path, error)) from None
-    if first:
-        raise InputError(damaged(path, f"checksum of {first}"))
-
-
 def main(arguments: list[str] | None = None) -> int:
     parser = CommandLine("prepare", __doc__ or "")
     parser.add_argument("study", help="name in notebooks/studies/, or the path of a .yml file")
-    parser.add_argument("--workers", type=whole_number, default=os.cpu_count() or 1, help="threads; default: all cores")
+    parser.add_argument("--workers", type=whole_number, default=allowed_cores(), help="threads; default: all cores allowed")
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--estimate", action="store_true", help="print time and disk, and stop")
     what.add_argument("--check", action="store_true", help="compare the checksums of all packs, and stop")

@@ -29,8 +29,9 @@ from pretraining_gain.commands import CommandLine, answer
 from pretraining_gain.paths import make_writable, project_root, write_atomically
 from pretraining_gain.plan.pools import SCRATCH
 from pretraining_gain.plan.runs import Run, finetuning_runs, pretraining_runs
+from pretraining_gain.plan.species import SUPERCATEGORIES
 from pretraining_gain.plan.studies import load_study
-from pretraining_gain.plan.taxonomy import SUPERCATEGORIES, made_table_path
+from pretraining_gain.plan.taxonomy import made_table_path
 from pretraining_gain.revision import revision
 from pretraining_gain.tell.claims.ledger import Ledger
 from pretraining_gain.tell.figures.registry import FIGURES

@@ -59,8 +59,8 @@ class Checkpoint:
         self._previous.unlink(missing_ok=True)
 
     def _read(self, path: Path) -> dict[str, Any] | None:
+        whole = path.read_bytes()  # a disk that fails stops the run; the state is there
         try:
-            whole = path.read_bytes()
             content, digest = whole[:-_DIGEST_BYTES], whole[-_DIGEST_BYTES:]
             if hashlib.sha256(content).digest() != digest:
                 raise ValueError("wrong checksum")

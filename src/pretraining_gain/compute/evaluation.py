@@ -13,7 +13,7 @@ from accelerate.utils import gather_object
 from torch import nn
 
 from pretraining_gain.compute.machine import Machine
-from pretraining_gain.compute.pipeline import ImageSet, evaluation_batches
+from pretraining_gain.compute.pipeline import ImageSet, evaluation_batches, inference_batch_size
 from pretraining_gain.errors import Interrupted
 from pretraining_gain.paths import write_atomically
 from pretraining_gain.plan.recipes import Recipe
@@ -47,11 +47,11 @@ def evaluate(model: nn.Module, data: ImageSet, recipe: Recipe, machine: Machine)
     Raises `Interrupted` on SIGTERM.
     """
     model.eval()
-    parts: list[tuple[int, list[int]]] = []
-    for number, images in evaluation_batches(data.near(machine.device), recipe, machine.device, part=machine.part):
+    size, guesses = inference_batch_size(recipe.image_size_px, machine.device), {}
+    for number, images in evaluation_batches(data.near(machine.device), recipe, machine.device, size, machine.part):
         if machine.got_sigterm():
             raise Interrupted("stopped while evaluating; the training is kept")
         with machine.accelerator.autocast():
-            parts.append((number, model(images).argmax(1).tolist()))
-    guesses = [guess for _, part in sorted(gather_object(parts)) for guess in part]
-    return Predictions(data.image_ids, data.labels.tolist(), guesses)
+            guesses[number] = model(images).argmax(1)  # stays on the device, which need not wait for the next batch
+    shares = gather_object([(number, guess.tolist()) for number, guess in guesses.items()])
+    return Predictions(data.image_ids, data.labels.tolist(), [guess for _, part in sorted(shares) for guess in part])

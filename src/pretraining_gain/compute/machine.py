@@ -4,14 +4,14 @@
 |----------------------------------|-------------------------------|-------------------------------|
 | `PRETRAINING_GAIN_DEVICE`        | `auto`, `cpu`, `cuda`         | `auto`: CUDA if there is one  |
 | `PRETRAINING_GAIN_DEVICES`       | a whole number to 1024        | 1 (CPU processes: no BatchNorm) |
-| `PRETRAINING_GAIN_PRECISION`     | `auto`, `fp32`, `bf16`, `fp16`, `fp64` | `auto`: bf16 on CUDA, else fp32 |
-| `PRETRAINING_GAIN_COMPILE`       | `yes`, `no`                   | `no`: networks run as written |
+| `PRETRAINING_GAIN_PRECISION`     | `auto`, `fp32`, `tf32`, `bf16`, `fp16`, `fp64` | `auto`: bf16 on CUDA, else fp32 |
+| `PRETRAINING_GAIN_COMPILE`       | `yes`, `graphs`, `no`         | `no`: networks run as written |
 | `PRETRAINING_GAIN_THREADS`       | a whole number to 1024        | torch's own choice            |
 | `PRETRAINING_GAIN_CHECKPOINT_S`  | seconds that may be lost      | 60                            |
 
 Defaults follow measurements (`make bench`): channels_last everywhere; fused SGD, cuDNN's choice of kernels and bf16 on CUDA.
 On a CPU, fusing gains nothing. bf16 is refused on a CPU that only emulates it, where it is many times slower. Compiling takes
-a minute before the first step.
+a minute before the first step; `graphs` also replays each step as one CUDA graph. Neither is measured on CUDA, so both are off.
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ from pretraining_gain.errors import InputError
 from pretraining_gain.plan.resources import whole_number
 
 # fp64 is for checks: rounding is so small that one process and several end alike.
-_PRECISIONS = {"fp32": "no", "bf16": "bf16", "fp16": "fp16", "fp64": "no"}
+_PRECISIONS = {"fp32": "no", "tf32": "no", "bf16": "bf16", "fp16": "fp16", "fp64": "no"}
+_COMPILE_MODES = {"yes": None, "graphs": "reduce-overhead"}  # torch's names
 # Processes agree on a pause every so many batches, as asking stops the device for a moment.
 _BATCHES_BETWEEN_PAUSES = 10
 _sigterms: list[int] = []
@@ -53,7 +54,7 @@ class Machine:
     threads: int
     accelerator: Accelerator
     checkpoint_s: float = 60.0
-    compiles: bool = False
+    compiles: str = "no"
 
     @property
     def part(self) -> tuple[int, int]:
@@ -79,8 +80,8 @@ class Machine:
             from timm.layers import convert_sync_batchnorm  # torch's own drops the activation that timm adds
 
             model = convert_sync_batchnorm(model)
-        if self.compiles:
-            model.compile()
+        if self.compiles != "no":
+            model.compile(mode=_COMPILE_MODES[self.compiles])
         return self.accelerator.prepare(model, optimizer)
 
     def total(self, values: Sequence[float | Tensor]) -> list[float]:
@@ -119,7 +120,7 @@ class Machine:
         """Return what may change a number in its last digits, for the record."""
         name = torch.cuda.get_device_name() if self.device == "cuda" else platform.machine()
         settings: dict[str, str | int] = {"devices": self.part[1], "precision": self.precision}
-        settings |= {"threads": self.threads, "compiled": self.compiles}
+        settings |= {"threads": self.threads, "compiled": self.compiles != "no" and self.compiles}
         versions = {library: version(library) for library in ("torch", "torchvision", "timm", "accelerate")}
         return {"device": self.device, "name": name, **settings, "python": platform.python_version(), **versions}
 
@@ -129,8 +130,8 @@ def this_machine() -> Machine:
     device, precision, devices = _device(), _setting("PRECISION", "auto", *_PRECISIONS), n_devices()
     if precision == "auto":
         precision = "bf16" if device == "cuda" and torch.cuda.is_bf16_supported() else "fp32"
-    if precision == "fp16" and device == "cpu":
-        raise InputError("PRETRAINING_GAIN_PRECISION='fp16' needs a CUDA device; accepted here: auto, fp32, bf16, fp64")
+    if precision in ("fp16", "tf32") and device == "cpu":
+        raise InputError(f"PRETRAINING_GAIN_PRECISION={precision!r} needs a CUDA device; accepted here: auto, fp32, bf16, fp64")
     if precision == "bf16" and device == "cpu" and not cpu_has_bf16():
         raise InputError("PRETRAINING_GAIN_PRECISION='bf16': this CPU has no bf16 instructions; accepted here: auto, fp32, fp64")
     if device == "cuda" and devices > torch.cuda.device_count():
@@ -138,13 +139,20 @@ def this_machine() -> Machine:
     threads, checkpoint_s = whole_number("THREADS", 0), whole_number("CHECKPOINT_S", 60, 0, 10**9)
     if device == "cpu":
         torch.use_deterministic_algorithms(True)
+        # Otherwise torch fills each new tensor before it is written.
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = device == "cuda"
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
     torch.set_default_dtype(torch.float64 if precision == "fp64" else torch.float32)
+    # What else code that ran before in this process may have set, and what changes numbers.
+    torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
+    torch.set_default_device(None)
+    torch.set_flush_denormal(False)
     if threads or devices > 1:
         torch.set_num_threads(threads or max(1, torch.get_num_threads() // devices))
     os.environ.setdefault("OMP_NUM_THREADS", str(torch.get_num_threads()))  # else accelerate sets its own guess
     accelerator = Accelerator(cpu=device == "cpu", mixed_precision=_PRECISIONS[precision])
-    compiles = _setting("COMPILE", "no", "yes") == "yes"
+    compiles = _setting("COMPILE", "no", *_COMPILE_MODES)
     return Machine(device, precision, torch.get_num_threads(), accelerator, checkpoint_s, compiles)
 
 

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Protocol
 
 import numpy as np
@@ -18,9 +19,9 @@ from torch.nn import functional as F
 from pretraining_gain.plan.recipes import Recipe
 
 # Channel means and deviations of ImageNet in 0..255, the convention of torchvision's recipes [assumed].
-_MEAN = torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1) * 255
-_STD = torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1) * 255
+_MEAN, _STD = (0.485 * 255, 0.456 * 255, 0.406 * 255), (0.229 * 255, 0.224 * 255, 0.225 * 255)
 _WIDEST_ASPECT = 4 / 3
+_SMALL_PX = 64  # up to here one sampling per batch beats cropping byte by byte on a CPU, beyond it takes twice as long
 _PREFETCH = 2  # batches; more only take memory
 _SHARE_OF_DEVICE = 1 / 4  # of free CUDA memory: a set in memory that fits into it moves there
 Part = tuple[int, int]
@@ -109,13 +110,18 @@ def augmented_batches(
     """Yield this process's share of the images of each of `batches`, from number `first` on, augmented as in `epoch`."""
     wanted = [share(chosen, part) for chosen in batches[first:]]
     for number, pixels in enumerate(_fetched(data.images, wanted, device), first):
-        crops = draw_crops(len(batches[number]), recipe, _generator(seed, epoch, number))
-        floats = pixels.to(torch.get_default_dtype())
-        yield _normalised(augment(floats, share(crops, part), recipe.image_size_px))
+        crops = share(draw_crops(len(batches[number]), recipe, _generator(seed, epoch, number)), part)
+        by_image = device == "cpu" and pixels.shape[-1] > _SMALL_PX
+        yield _normalised((augment_by_image if by_image else augment)(pixels, crops, recipe.image_size_px))
+
+
+def inference_batch_size(image_size_px: int, device: str) -> int:
+    """Return how many images a network sees at once without gradients: 256, on a CPU as few as fit into its caches."""
+    return 256 if device == "cuda" else max(16, min(256, 2**18 // image_size_px**2 // 16 * 16))
 
 
 def evaluation_batches(
-    data: ImageSet, recipe: Recipe, device: str = "cpu", batch_size: int = 256, part: Part = (0, 1)
+    data: ImageSet, recipe: Recipe, device: str, batch_size: int, part: Part = (0, 1)
 ) -> Iterator[tuple[int, Tensor]]:
     """Yield all images in order, cropped to the central P pixels: the batch's number, and (B, 3, P, P) float channels_last.
 
@@ -127,14 +133,14 @@ def evaluation_batches(
     numbered = list(enumerate(torch.arange(len(data)).split(batch_size)))[rank::n_parts]
     pixels = _fetched(data.images, [positions for _, positions in numbered], device)
     for (number, _), found in zip(numbered, pixels, strict=True):
-        yield number, _normalised(found[:, :, window, window].to(torch.get_default_dtype()))
+        yield number, _normalised(found[:, :, window, window])
 
 
 def _fetched(images: Tensor | StoredImages, wanted: Sequence[Tensor], device: str) -> Iterator[Tensor]:
     """Yield the images at each of `wanted`, (B, 3, S, S) uint8 on the device. Prefetches two batches of stored images, so
     that a thread reads and decodes while the device works."""
     if isinstance(images, Tensor):
-        yield from (images[positions.to(images.device)].to(device, non_blocking=True) for positions in wanted)
+        yield from (images[positions.to(images.device, non_blocking=True)].to(device, non_blocking=True) for positions in wanted)
         return
 
     def read(positions: Tensor) -> Tensor:
@@ -179,7 +185,8 @@ def draw_crops(n: int, recipe: Recipe, generator: torch.Generator) -> Tensor:
 
 
 def augment(images: Tensor, crops: Tensor, size_px: int) -> Tensor:
-    """Crop, resize and mirror each image in one bilinear sampling: (B, 3, S, S) float -> (B, 3, P, P), 0..255."""
+    """Crop, resize and mirror all images in one bilinear sampling: (B, 3, S, S) -> (B, 3, P, P) float, 0..255."""
+    images = images.to(torch.get_default_dtype())
     crops = crops.to(images, non_blocking=True)
     centres = (2 * torch.arange(size_px, device=images.device, dtype=images.dtype) + 1) / size_px - 1
     across, down = (crops[:, :, :1] * centres + crops[:, :, 1:]).unbind(1)  # (B, P) each: where to look
@@ -188,6 +195,33 @@ def augment(images: Tensor, crops: Tensor, size_px: int) -> Tensor:
     return F.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
 
 
+def augment_by_image(images: Tensor, crops: Tensor, size_px: int) -> Tensor:
+    """Do as `augment` with one image after the other, antialiased: (B, 3, S, S) uint8 -> (B, 3, P, P) uint8.
+
+    Crops are rounded to whole pixels, as torchvision's are.
+    """
+    side_px = images.shape[-1]
+    extent = (crops[:, :, 0].abs() * side_px).round().clamp(1, side_px)
+    start = torch.minimum(((crops[:, :, 1] + 1) / 2 * side_px - extent / 2).round().clamp(min=0), side_px - extent)
+    windows = torch.cat([start, start + extent], 1).int().tolist()
+    found = images.new_empty(len(images), 3, size_px, size_px).to(memory_format=torch.channels_last)
+    for image, (left, top, right, bottom), mirrored, place in zip(images, windows, crops[:, 0, 0] < 0, found, strict=True):
+        window = image[None, :, top:bottom, left:right].contiguous(memory_format=torch.channels_last)
+        resized = F.interpolate(window, (size_px, size_px), mode="bilinear", antialias=True)[0]
+        place.copy_(resized.flip(2) if mirrored else resized)
+    return found
+
+
 def _normalised(images: Tensor) -> Tensor:
-    images.sub_(_MEAN.to(images)).div_(_STD.to(images))  # in place: each caller has just made them
-    return images.contiguous(memory_format=torch.channels_last)
+    """Subtract the channels' means and divide by their deviations: (B, 3, P, P), 0..255 -> float, channels_last."""
+    images = images.contiguous(memory_format=torch.channels_last)
+    mean, std = _mean_and_std(images.device, torch.get_default_dtype())
+    if images.dtype == torch.uint8:
+        return torch.addcmul(-mean / std, images, 1 / std)
+    return images.sub_(mean).div_(std)  # in place: `augment` has just made them
+
+
+@cache  # a copy to a CUDA device waits for all work before it
+def _mean_and_std(device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    mean, std = (torch.tensor(values, device=device, dtype=dtype).view(1, 3, 1, 1) for values in (_MEAN, _STD))
+    return mean, std

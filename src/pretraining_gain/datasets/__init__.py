@@ -80,9 +80,11 @@ class Dataset:
     Either `load_class(images, row, split, size_px)` returns the images of the class in one row of the class table:
     (N, S, S, 3) uint8 with S = size_px, N ids, the broken files left out, and whether they came from the cache (None:
     not decoded). Or `load_set(images, rows, split, size_px)` returns an `ImageSet` of all rows.
-    `folder` is below the data root, empty for images drawn in memory. `credit` names source and licence;
+    `folder` is below the data root, empty where there is nothing to fetch. `credit` names source and licence;
     `credit_image(image_id)` replaces it where each image has its own. `columns` are class-table columns that it needs.
-    `makes_table` is the class table that its preparation writes.
+    `makes_table` is the class table that its preparation writes. `complete(given, study_file)` fills in what a study file may
+    leave out of `images`; `checksum(images)` identifies the files, where it follows from no option; `findings(images)` says
+    what a reader should know of the split, as JSON beside the results.
     """
 
     credit: str
@@ -97,6 +99,9 @@ class Dataset:
     makes_table: str = ""
     credit_image: Callable[[str], str] | None = None
     describe_evaluation: Callable[[Images], str] = _own_split
+    complete: Callable[[dict[str, Any], Path], dict[str, Any]] | None = None
+    checksum: Callable[[Images], str] | None = None
+    findings: Callable[[Images], dict[str, Any]] | None = None
 
 
 def dataset_names() -> list[str]:

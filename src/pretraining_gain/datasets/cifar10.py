@@ -21,15 +21,11 @@ if TYPE_CHECKING:
 def load_class(images: Images, row: dict[str, Any], split: str, size_px: int) -> Decoded:
     """Load the first `train_images_per_class` of the class's training folder, or up to `eval_images_per_class` of its
     test folder."""
-    from pretraining_gain.compute.images.folder import check_enough, list_images, load_files
+    from pretraining_gain.compute.images.folder import list_images, load_part
 
     root = data_root() / "cifar-10"
-    folder = root / ("train" if split == "train" else "test") / row["key"]
-    paths, limit = list_images(folder), images.eval_images_per_class
-    if split == "train":
-        check_enough(paths, images, str(folder))
-        limit = images.train_images_per_class
-    return load_files(paths[:limit], root, size_px, images.broken_images)
+    paths = list_images(root / ("train" if split == "train" else "test") / row["key"])
+    return load_part(images, row["key"], paths, split, root, size_px)
 
 
 def unpack(archive: Path, folder: Path) -> None:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
-from pretraining_gain.datasets import check_columns, options_of
+from pretraining_gain.datasets import check_columns, dataset_names, find_dataset, options_of
 from pretraining_gain.errors import Given
+from pretraining_gain.paths import path_beside
 from pretraining_gain.plan.backbones import known_backbone
 from pretraining_gain.plan.pools import POOLS, SCRATCH, PoolName, Seed
 from pretraining_gain.plan.recipes import Recipe, RecipeChoice
-from pretraining_gain.plan.taxonomy import has_class_table, load_class_table, made_tables
+from pretraining_gain.plan.taxonomy import has_class_table, is_own_table, load_class_table, made_tables
 from pretraining_gain.plan.weights import check_weights
 
 
@@ -59,6 +61,19 @@ class Images(Given):
     split_seed: Seed = 0
     broken_images: Literal["stop", "skip"] = "stop"
     options: dict[str, Any] = Field(default={})
+
+    @model_validator(mode="before")
+    @classmethod
+    def _complete(cls, given: Any, info: ValidationInfo) -> Any:
+        """Resolve the path of a class table, and let the dataset fill in what it can count."""
+        if not (isinstance(given, dict) and isinstance(given.get("options", {}), dict)):
+            return given
+        study_file, table = info.context or Path.cwd() / "study.yml", given.get("class_table")
+        if isinstance(table, str) and is_own_table(table):
+            given = given | {"class_table": str(path_beside(study_file, table))}
+        name = given.get("dataset")
+        complete = find_dataset(name).complete if name in dataset_names() else None
+        return complete(given, study_file) if complete else given
 
     @model_validator(mode="after")
     def _dataset_and_table_agree(self) -> Images:

@@ -51,7 +51,7 @@ class Run(Parameters):
     def _canonical(cls, values: dict[str, Any]) -> dict[str, Any]:
         """Check against the study and write equal runs equally: `random` with all classes is `all`, k=0 is spelt out."""
         given, values = values, _DEFAULTS | values
-        of_its_type = all(type(values[name]) is type(default) for name, default in _DEFAULTS.items())
+        of_its_type = all(type(values[name]) is type(default) for name, default in _DEFAULTS.items() if name != "k")
         if "study" not in given or not of_its_type or values["seed"] < 0:
             return {name: value for name, value in given.items() if value != ""}  # the fields say what they take
         study = load_study(values["study"])
@@ -77,7 +77,7 @@ class Run(Parameters):
     def finetuning(cls, parameters: Mapping[str, Any]) -> Run:
         """Build a finetuning from a notebook's `globals()`; an empty `downstream` means the study's first."""
         given = dict(parameters)
-        if given.get("downstream") == "" and isinstance(given.get("study"), str):
+        if not given.get("downstream") and isinstance(given.get("study"), str):
             given["downstream"] = load_study(given["study"]).downstreams[0].name
         return cls.from_parameters(given)
 
@@ -113,6 +113,16 @@ class Run(Parameters):
     def weights(self) -> str:
         """The published weights that a finetuning starts from: a file or a name (see `plan.weights`); empty if there are none."""
         return self.plan.weights.get(self.pool, "")
+
+    @property
+    def keeps_network(self) -> bool:
+        """Say whether a finetuning keeps its weights, beside its predictions."""
+        return bool(self.downstream) and self.plan.keep_networks
+
+    @property
+    def start_facts(self) -> dict[str, str] | None:
+        """File name and SHA-256 of the published weights that a finetuning starts from; None without such weights."""
+        return {"file": weights_file(self.weights).name, "sha256": sha256_of(self.weights)} if self.weights else None
 
     @property
     def pretraining(self) -> Run | None:
@@ -152,13 +162,14 @@ class Run(Parameters):
 
         Comments and docstrings do not count, nor do device and library versions (the record holds those).
         """
-        start = self.pretraining
+        start, dataset = self.pretraining, find_dataset(self.images.dataset)
         content = {
             "recipe": self.recipe.model_dump(),
             "backbone": [self.backbone, builder_of(self.backbone)],
             "seed": self.seed,
-            "images": self.images.model_dump(exclude={"n_classes", "options"}),
+            "images": self.images.model_dump(exclude={"n_classes", "options", "class_table"}),
             "options": options_of(self.images.dataset, self.images.options).model_dump(),
+            "files": dataset.checksum(self.images) if dataset.checksum else None,
             "classes": self._class_rows(),
             "code": code_hash(f"compute.{self.stage}", f"datasets.{self.images.dataset}", *own_modules(self.backbone)),
             "pretraining": start.fingerprint if start else None,
@@ -204,7 +215,7 @@ class Run(Parameters):
             "backbone": self.backbone,
             "design": self.plan.design(self.design).title if self.design else "",
             "pretraining classes": ", ".join(classes) if len(classes) <= 24 else f"{len(classes)} classes",
-            "weights": f"{weights_file(self.weights).name}, SHA-256 {sha256_of(self.weights)}" if self.weights else "",
+            "weights": ", SHA-256 ".join(self.start_facts.values()) if self.start_facts else "",
             "downstream": self.target.title if self.downstream else "",
             "recipe": ", ".join(f"{name} {value}" for name, value in self.recipe.model_dump().items()),
             "fingerprint": self.fingerprint,
@@ -224,20 +235,20 @@ _DEFAULTS: dict[str, Any] = {
 }  # fmt: skip
 
 
-def _canonical_arm(study: Study, pool: str, k: int, finetuning: bool) -> tuple[str, int]:
+def _canonical_arm(study: Study, pool: str, k: Any, finetuning: bool) -> tuple[str, int]:
     pool = pool or (study.main_start if finetuning else "all")
     study.known_start(pool) if finetuning else known_pool(pool)
     if pool not in POOLS:
         if k != WHOLE_POOL:
-            raise InputError(f"k={k} with pool {pool!r}, which has no pretraining; accepted: 0")
+            raise InputError(f"k={k!r} with pool {pool!r}, which has no pretraining; accepted: 0")
         return pool, k
     table = load_class_table(study.pretraining[0].class_table)
     fewest, size = POOLS[pool].sizes(table)
-    k = k or size
-    if not fewest <= k <= size:
+    k = size if type(k) is int and k == WHOLE_POOL else k
+    if type(k) is not int or not fewest <= k <= size:
         accepted_k = f"0 or {size}" if fewest == size else f"1 to {size} (0: all of them)"
         raise InputError(
-            f"k={k} is not possible for pool {pool!r} of study {study.name!r}; accepted: {accepted_k}"
+            f"k={k!r} is not possible for pool {pool!r} of study {study.name!r}; accepted: {accepted_k}"
         )
     return ("all", k) if k == len(table) else (pool, k)
 

@@ -11,16 +11,14 @@ import pandas as pd
 from pretraining_gain.datasets import dataset_names, find_dataset
 from pretraining_gain.errors import InputError
 from pretraining_gain.paths import prepared_root
+from pretraining_gain.plan.species import read_species
 from pretraining_gain.plan.tables import read_table, whole_numbers
 
 REQUIRED_COLUMNS = ["class_id", "key", "name", "animal"]
-TAXON_COLUMNS = ["supercategory", "order", "family"]
 #: Folders with class tables; the package's own first.
 TABLE_FOLDERS = [Path(str(files("pretraining_gain") / "metadata"))]
 #: Tables of the package that are about classes but do not list a dataset's classes.
 NOT_CLASSES = ("imagenet_birds",)
-SUPERCATEGORIES = ("Amphibians", "Animalia", "Arachnids", "Birds", "Insects", "Mammals", "Mollusks", "Ray-finned Fishes",
-                   "Reptiles")  # fmt: skip
 
 
 def table_names() -> list[str]:
@@ -42,7 +40,7 @@ def has_class_table(name: str) -> bool:
 
 def class_table_path(name: str) -> Path:
     """Return where a class table is, or where the preparation would write it."""
-    return _packaged(name) or made_table_path(name)
+    return Path(name) if is_own_table(name) else _packaged(name) or made_table_path(name)
 
 
 def made_table_path(name: str) -> Path:
@@ -51,8 +49,8 @@ def made_table_path(name: str) -> Path:
 
 
 def load_class_table(name: str | None) -> pd.DataFrame:
-    """Load a class table of this package, or one made by the preparation: one row per class, sorted by `class_id`
-    (contiguous from 0).
+    """Load a class table of this package, one made by the preparation, or a reader's own from its path (see
+    `plan.species`): one row per class, sorted by `class_id` (contiguous from 0).
 
     Columns: `class_id` int, `key` str (unique: folder, wnid or slug), `name` str, `animal` bool, and what else the
     table states (all str). Callers share one copy: do not change it. Raises `InputError` for an unknown or broken table.
@@ -68,8 +66,18 @@ def rows_deciding_images(name: str, columns: tuple[str, ...]) -> list[dict[str, 
     return _rows_deciding_images(*_table_file(name), columns)
 
 
+def is_own_table(name: str) -> bool:
+    """Tell whether a study names a table of its author by its path, and none of the package."""
+    return name.endswith(".csv")
+
+
 def _table_file(name: str) -> tuple[Path, int]:
     """Return the path of a table, and the time of its last change (0 for a table of the package)."""
+    if is_own_table(name):
+        path = Path(name)
+        if not path.is_file():
+            raise InputError(f"class table {path} is missing; accepted: the path of a CSV file, relative to the study file")
+        return path, path.stat().st_mtime_ns
     packaged = _packaged(name)
     if packaged:
         return packaged, 0
@@ -93,7 +101,8 @@ def _rows_deciding_images(path: Path, mtime_ns: int, columns: tuple[str, ...]) -
 
 @cache
 def _read_table(path: Path, _mtime_ns: int) -> pd.DataFrame:
-    table = read_table(path, REQUIRED_COLUMNS)
+    known = path.parent in TABLE_FOLDERS or path.parent == made_table_path("").parent
+    table = read_table(path, REQUIRED_COLUMNS) if known else read_species(path)
     wrong = table.loc[~table["animal"].isin(["true", "false"]), "animal"]
     if len(wrong):
         raise InputError(f"{path}: column 'animal' has {wrong.iloc[0]!r}; accepted: true, false")

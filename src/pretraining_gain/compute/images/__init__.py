@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pandas as pd
 import torch
@@ -15,7 +17,8 @@ from pretraining_gain.plan.parts import Images
 def load_images(images: Images, rows: pd.DataFrame, split: Split, size_px: int) -> ImageSet:
     """Load the `split` of the classes in `rows`, label i for the i-th row, as squares of `size_px` pixels.
 
-    Raises `InputError` for missing or broken images, and for a class that has none.
+    Names on stderr a class that has fewer images than asked for because some are broken. Raises `InputError` for missing or
+    broken images, and for a class that has none.
     """
     dataset = find_dataset(images.dataset)
     check_columns(images.dataset, images.class_table, rows.columns)
@@ -30,6 +33,11 @@ def load_images(images: Images, rows: pd.DataFrame, split: Split, size_px: int) 
         from_cache = None if None in cached else all(cached)
         data = ImageSet(torch.from_numpy(np.ascontiguousarray(pixels)), torch.from_numpy(labels), ids, skipped, from_cache)
     counts = np.bincount(data.labels.numpy(), minlength=len(rows))
+    wanted = images.train_images_per_class if split == "train" else images.eval_images_per_class
+    if data.skipped and counts.min() < wanted:
+        few = f"{(counts < wanted).sum()} of {len(rows)} classes have fewer than {wanted} images for {split}"
+        first = f"{rows['key'].iloc[int(counts.argmin())]!r} {counts.min()}"
+        print(f"{images.dataset}: {few}, {first}, as {len(data.skipped)} broken ones are left out", file=sys.stderr)
     if not counts.all():
         key = rows["key"].iloc[int(counts.argmin())]
         where = f"class {key!r} of dataset {images.dataset}"

@@ -9,12 +9,13 @@ import hashlib
 import io
 import os
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from pretraining_gain.compute.images.decoding import ACCEPTED, BROKEN, decode, read_file, why_broken
+from pretraining_gain.compute.images.decoding import ACCEPTED, BrokenImage, read_image
 from pretraining_gain.compute.listing import SUFFIXES, image_files
 from pretraining_gain.errors import InputError
 from pretraining_gain.paths import cache_root, make_writable, write_atomically
@@ -47,22 +48,30 @@ def list_images(folder: Path) -> list[Path]:
     )
 
 
-def check_enough(paths: list[Path], images: Images, where: str) -> None:
-    """Raise `InputError` if a class has fewer images than the study trains on: its folder is incomplete."""
-    n = images.train_images_per_class
-    if len(paths) < n:
-        raise InputError(f"{where} has {len(paths)} images, train_images_per_class is {n}; accepted: 1 to {len(paths)}")
+def load_part(images: Images, key: str, paths: list[Path], split: str, root: Path, size_px: int) -> Decoded:
+    """Decode the first `paths` of class `key`: as many as the study trains on, or at most as many as it evaluates on.
 
-
-def load_files(paths: list[Path], root: Path, size_px: int, broken_images: str) -> Decoded:
-    """Decode `paths` to (N, S, S, 3) uint8, or read them from the cache if these very files were decoded before.
-
-    Ids are paths below `root`. A file that cannot be decoded stops with its path, or, when `broken_images` is
-    `skip`, is left out and listed.
+    Raises `InputError` if a class has fewer images than the study trains on: its folder is incomplete.
     """
+    n = images.train_images_per_class
+    if split == "train" and len(paths) < n:
+        where = f"class {key!r} in {paths[0].parent if paths else root}"
+        raise InputError(f"{where} has {len(paths)} images, train_images_per_class is {n}; accepted: 1 to {len(paths)}")
+    return load_files(paths, root, size_px, images.broken_images, n if split == "train" else images.eval_images_per_class)
+
+
+def load_files(paths: list[Path], root: Path, size_px: int, broken_images: str, wanted: int | None = None) -> Decoded:
+    """Decode the first `wanted` of `paths` (default: all) to (N, S, S, 3) uint8, or read them from the cache if these
+    very files were decoded before.
+
+    Ids are paths below `root`. A file that cannot be decoded stops with its path, or, when `broken_images` is `skip`,
+    is listed and replaced by the next that can.
+    """
+    wanted = len(paths) if wanted is None else wanted
     ids = [path.relative_to(root).as_posix() for path in paths]
-    listing = [f"{name} {_state(path)}" for name, path in zip(ids, paths, strict=True)]
-    how = [str(size_px), broken_images, code_hash("compute.images.decoding")]
+    read = list(zip(ids, paths, strict=True))[: None if broken_images == "skip" else wanted]
+    listing = [f"{name} {_state(path)}" for name, path in read]
+    how = [str(size_px), str(wanted), broken_images, code_hash("compute.images.decoding")]
     key = hashlib.sha256("\n".join([*listing, *how]).encode(errors="surrogateescape")).hexdigest()[:24]
     cached = cache_root() / "decoded" / f"{key}.npz"
     try:
@@ -70,11 +79,12 @@ def load_files(paths: list[Path], root: Path, size_px: int, broken_images: str) 
             return Decoded(stored["pixels"], stored["ids"].tolist(), stored["skipped"].tolist(), True)
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):  # missing or damaged: decode again
         pass
-    decoded = _decode_all(paths, ids, size_px, broken_images)
+    decoded = _decode(read, size_px, broken_images, wanted)
     buffer = io.BytesIO()
     skipped = np.array(decoded.skipped, dtype=str)
     np.savez(buffer, pixels=decoded.pixels, ids=np.array(decoded.image_ids, dtype=str), skipped=skipped)
-    write_atomically(make_writable(cached.parent) / cached.name, buffer.getvalue())
+    with suppress(InputError):  # a cache that cannot be written costs time, no more
+        write_atomically(make_writable(cached.parent) / cached.name, buffer.getvalue())
     return decoded
 
 
@@ -87,16 +97,20 @@ def _state(path: Path) -> str:
     return f"{state.st_size} {state.st_mtime_ns}"
 
 
-def _decode_all(paths: list[Path], ids: list[str], size_px: int, broken_images: str) -> Decoded:
-    pixels, kept, skipped = [], [], []
-    for path, name in zip(paths, ids, strict=True):
+def _decode(files: list[tuple[str, Path]], size_px: int, broken_images: str, wanted: int) -> Decoded:
+    pixels: list[np.ndarray] = []
+    kept: list[str] = []
+    skipped: list[str] = []
+    for name, path in files:
+        if len(kept) == wanted:
+            break
         try:
-            pixels.append(decode(read_file(path), size_px))
+            pixels.append(read_image(path, size_px)[0])
             kept.append(name)
-        except BROKEN as error:
+        except BrokenImage as error:
             if broken_images != "skip":
-                raise InputError(why_broken(path, error)) from None
+                raise InputError(error) from None
             skipped.append(name)
-    if paths and not kept:
-        raise InputError(f"no image in {paths[0].parent} can be decoded, first {paths[0].name}; accepted: {ACCEPTED}")
+    if skipped and not kept:
+        raise InputError(f"no image in {files[0][1].parent} can be decoded, first {files[0][1].name}; accepted: {ACCEPTED}")
     return Decoded(np.array(pixels, dtype=np.uint8).reshape(-1, size_px, size_px, 3), kept, skipped, False)

@@ -38,13 +38,17 @@ def pack_path(dataset: str, part_name: str, size_px: int, key: str) -> Path:
     return prepared_root() / dataset / f"{size_px}px" / part_name / f"{key}.zip"
 
 
+def allowed_cores() -> int:
+    """Return the number of cores that this process may use, which `taskset` and cluster managers limit."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def n_workers() -> int:
     """Return the number of decoding threads: one per core that this process may use, shared within its run.
 
     Decoding releases Python's lock and is no arithmetic, so torch's number of threads does not limit it.
     """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+    return max(1, allowed_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
 
 
 @dataclass(frozen=True)
@@ -133,7 +137,28 @@ def read_pack(path: Path) -> tuple[dict[str, Any], np.ndarray]:
                 raise ValueError("the index has no list of skipped images")
             return index, np.array(places, dtype=np.int64).reshape(-1, 3)
     except DAMAGED as error:
-        raise InputError(damaged(path, f"{type(error).__name__} {error}")) from None
+        raise _unusable(path, error) from None
+
+
+def check_pack(path: Path) -> None:
+    """Compare all checksums of a pack. Raises `InputError` if it is missing or damaged, anywhere in it."""
+    if not path.exists():
+        raise InputError(f"pack {path} is missing")
+    read_pack(path)
+    try:
+        with zipfile.ZipFile(path) as pack:
+            first = pack.testzip()
+    except DAMAGED as error:
+        raise _unusable(path, error) from None
+    if first:
+        raise InputError(damaged(path, f"checksum of {first}"))
+
+
+def _unusable(path: Path, error: Exception) -> InputError:
+    """Tell a damaged pack, which must be made again, from one that cannot be read at the moment."""
+    if isinstance(error, OSError) and error.errno and path.is_file():
+        return InputError(f"pack {path} cannot be read: {error.strerror}")
+    return InputError(damaged(path, f"{type(error).__name__} {error}"))
 
 
 def damaged(path: Path, error: object) -> str:

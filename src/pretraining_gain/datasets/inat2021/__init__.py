@@ -156,7 +156,7 @@ def make_manifest(
     if not path.exists():
         known, root = training_hashes(), data_root() / "inat2021"
 
-        def leaks(some: list[dict[str, Any]]) -> list[bool]:
+        def leaks(some: list[official.Photo]) -> list[bool]:
             return [sha256 in known for sha256 in each(_sha256, [root / image["file_name"] for image in some])]
 
         wanted = (images.eval_images_per_class, images.split_seed)
@@ -175,8 +175,11 @@ def credit_image(image_id: str) -> str:
     listing = _listing(split)
     number = next(category["id"] for category in listing.categories if category["image_dir_name"] == folder)
     row = next(image for image in listing.images[number] if image["file_name"] == image_id)
-    licence = listing.licences.get(row["license"], {}) if "license" in row else {}
-    return ", ".join(filter(None, [f"© {row.get('rights_holder', '')}", licence.get("name"), licence.get("url")]))
+    licence, holder = row.get("license"), row.get("rights_holder")
+    parts = [f"© {holder}" if holder else None]
+    if licence is not None and licence in listing.licences:
+        parts += [listing.licences[licence].get("name"), listing.licences[licence].get("url")]
+    return ", ".join(filter(None, parts)) or DATASET.credit
 
 
 def _listing(split: str) -> official.Listing:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from pretraining_gain.datasets.inat2021.official import Listing
+from pretraining_gain.datasets.inat2021.official import Listing, Photo
 from pretraining_gain.errors import InputError
 
 
@@ -27,7 +27,7 @@ def draw_manifest(
     mini: Listing,
     per_class: int,
     seed: int,
-    leaks: Callable[[list[dict[str, Any]]], list[bool]],
+    leaks: Callable[[list[Photo]], list[bool]],
     on_class: Callable[[], object] = lambda: None,
 ) -> dict[str, Any]:
     """Draw up to `per_class` images of each class from `train`, none of which is in `mini`.
@@ -75,14 +75,14 @@ def read_manifest(path: Path, per_class: int, seed: int) -> dict[str, Any]:
     return found
 
 
-def verify_manifest(manifest: dict[str, Any], path: Path, train: Listing, mini: Listing) -> dict[int, list[dict]]:
+def verify_manifest(manifest: dict[str, Any], path: Path, train: Listing, mini: Listing) -> dict[int, list[Photo]]:
     """Check a manifest, read from `path`, against the official files; return the images of each category id.
 
     Raises `InputError` when it names images that train does not have in that class, or an image of train_mini (by id
     or by file).
     """
     in_mini = _ids_and_files(mini)
-    chosen: dict[int, list[dict]] = {}
+    chosen: dict[int, list[Photo]] = {}
     for number, ids in manifest["images"].items():
         there = {image["id"]: image for image in train.images.get(int(number), [])}
         foreign = [i for i in ids if i not in there]

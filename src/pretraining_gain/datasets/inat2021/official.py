@@ -2,25 +2,68 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired
 
 import pandas as pd
+from pydantic import ConfigDict, TypeAdapter
+from typing_extensions import TypedDict
 
-from pretraining_gain.errors import InputError
+from pretraining_gain.errors import InputError, one_line
 from pretraining_gain.plan.representation import imagenet_birds
-from pretraining_gain.plan.taxonomy import SUPERCATEGORIES
+from pretraining_gain.plan.species import SUPERCATEGORIES
 
 #: Animal classes of each supercategory in the official files, and their sum (paper, D.1).
 OFFICIAL_COUNTS = dict(zip(SUPERCATEGORIES, (170, 142, 153, 1486, 2526, 246, 169, 183, 313), strict=True))
 N_ANIMAL_CLASSES = sum(OFFICIAL_COUNTS.values())
 PUBLISHED = "it is published with iNaturalist 2021 (visipedia/inat_comp)"
-_IMAGE_FIELDS = ("id", "file_name")
-_KEPT_FIELDS = (*_IMAGE_FIELDS, "license", "rights_holder")
-_CATEGORY_FIELDS = ("id", "name", "supercategory", "kingdom", "order", "family", "image_dir_name")
+#: What other programs write for a common name that is not known.
+_NO_NAME = ("", "NA", "N/A", "None", "nan")
+
+
+class _Row(TypedDict):
+    __pydantic_config__ = ConfigDict(strict=True)  # type: ignore[misc]
+
+
+class Photo(_Row):
+    id: int
+    file_name: str
+    license: NotRequired[int | None]
+    rights_holder: NotRequired[str | None]
+
+
+class _Category(_Row):
+    id: int
+    name: str
+    common_name: NotRequired[str | None]
+    supercategory: str
+    kingdom: str
+    order: str
+    family: str
+    image_dir_name: str
+
+
+class _Note(_Row):
+    image_id: int
+    category_id: int
+
+
+class _Licence(_Row):
+    id: int
+    name: NotRequired[str | None]
+    url: NotRequired[str | None]
+
+
+class _Content(_Row):
+    """What is read of an official JSON; place, date and size of an image are dropped on the way (train has 2.7 million)."""
+
+    categories: list[_Category]
+    images: list[Photo]
+    annotations: list[_Note]
+    licenses: NotRequired[list[_Licence] | None]
 
 
 @dataclass(frozen=True)
@@ -28,48 +71,41 @@ class Listing:
     """One official JSON: its categories, and the images of each category (dicts with id, file_name, license …) by id."""
 
     path: Path
-    categories: list[dict[str, Any]]
-    images: dict[int, list[dict[str, Any]]]
-    licences: dict[int, dict[str, Any]]
+    categories: list[_Category]
+    images: dict[int, list[Photo]]
+    licences: dict[int, _Licence]
 
 
 def read_listing(path: Path) -> Listing:
-    """Read the animals of an official JSON. Raises `InputError` naming the file and what it lacks."""
+    """Read the animals of an official JSON. Raises `InputError` naming the file, and the field that does not fit."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"), object_hook=_kept)
+        text = path.read_bytes()
     except FileNotFoundError:
         raise InputError(f"{path} is missing; {PUBLISHED}") from None
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read as JSON: {' '.join(str(error).split())}") from None
-    images: dict[int, list[dict[str, Any]]] = defaultdict(list)
-    try:
-        animals = {row["id"]: row for row in content["categories"] if row["kingdom"] == "Animalia"}
-        by_id = {row["id"]: row for row in content["images"]}
-        for note in content["annotations"]:
-            if note["category_id"] in animals:
-                images[note["category_id"]].append(by_id[note["image_id"]])
-        incomplete = [field for field in _CATEGORY_FIELDS if any(field not in row for row in animals.values())]
-        incomplete += [field for field in _IMAGE_FIELDS if any(field not in row for row in content["images"])]
-    except (KeyError, TypeError) as error:
-        raise InputError(f"{path} is not an iNaturalist 2021 file: {type(error).__name__} {error}") from None
-    if incomplete or not animals:
-        lacking = ", ".join(incomplete) or "categories of kingdom Animalia"
-        raise InputError(f"{path} is not an iNaturalist 2021 file: lacking {lacking}")
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from None
+    with one_line(f"{path} is not an iNaturalist 2021 file"):
+        content = TypeAdapter(_Content).validate_json(text)
+    animals = {row["id"]: row for row in content["categories"] if row["kingdom"] == "Animalia"}
+    if not animals:
+        raise InputError(f"{path} is not an iNaturalist 2021 file: it has no categories of kingdom Animalia")
     _check_unique(path, content)
+    by_id = {row["id"]: row for row in content["images"]}
+    images: dict[int, list[Photo]] = defaultdict(list)
+    for note in content["annotations"]:
+        if note["category_id"] in animals:
+            if note["image_id"] not in by_id:
+                raise InputError(f"{path} is not an iNaturalist 2021 file: it has no image {note['image_id']}")
+            images[note["category_id"]].append(by_id[note["image_id"]])
     for rows in images.values():
         rows.sort(key=lambda row: row["id"])
         for row in rows:
             _check_file_name(path, row["file_name"])
-    licences = {row["id"]: row for row in content.get("licenses", [])}
+    licences = {row["id"]: row for row in content.get("licenses") or []}
     return Listing(path, sorted(animals.values(), key=lambda row: row["id"]), dict(images), licences)
 
 
-def _kept(row: dict[str, Any]) -> dict[str, Any]:
-    """Drop place, date and size of an image while reading: train.json has 2.7 million."""
-    return {name: row[name] for name in _KEPT_FIELDS if name in row} if "file_name" in row else row
-
-
-def _check_unique(path: Path, content: dict[str, Any]) -> None:
+def _check_unique(path: Path, content: Mapping[str, Any]) -> None:
     """Raise `InputError` for an image that counts twice, and for an id with two meanings."""
     for part, field in (("categories", "id"), ("images", "id"), ("images", "file_name"), ("annotations", "image_id")):
         seen: set[Any] = set()
@@ -79,10 +115,10 @@ def _check_unique(path: Path, content: dict[str, Any]) -> None:
             seen.add(row[field])
 
 
-def _check_file_name(path: Path, name: object) -> None:
+def _check_file_name(path: Path, name: str) -> None:
     """Raise `InputError` for a file name that does not lead to an image beside the JSON."""
-    parts = name.split("/") if isinstance(name, str) else []
-    if len(parts) != 3 or parts[0] != path.stem or not parts[1].strip(".") or not parts[2].strip("."):
+    parts = name.split("/")
+    if len(parts) != 3 or parts[0] != path.stem or not parts[1].strip(".") or not parts[2].strip(".") or "\0" in name:
         raise InputError(f"{path}: file_name {name!r}; accepted: {path.stem}/<folder>/<file>")
 
 
@@ -104,11 +140,12 @@ def class_table(listing: Listing, n_classes: int) -> pd.DataFrame:
         raise InputError(f"{listing.path}: classes per supercategory differ from the published ones: {wrong}")
     named_by = imagenet_birds().groupby("species")["wnid"].agg(lambda wnids: ";".join(sorted(set(wnids))))
     common = table.get("common_name", pd.Series("", index=table.index)).fillna("")
+    named = ~common.str.strip().isin(_NO_NAME)
     return pd.DataFrame(
         {
             "class_id": range(len(table)),
             "key": table["image_dir_name"],
-            "name": common.where(common != "", table["name"]),
+            "name": common.where(named, table["name"]),
             "animal": "true",
             "supercategory": table["supercategory"],
             "order": table["order"],

@@ -208,6 +208,20 @@ class EachStudy(BookDirective):
         return [self.section(f"{page}-{study}", f"Study {study}", content) for study, content in texts.items()]
 
 
+class WhereKnown(BookDirective):
+    """{where-known} NOTEBOOK.KEY: the content where the notebook hands over KEY; elsewhere the option `else`."""
+
+    required_arguments = 1
+    has_content = True
+    option_spec: ClassVar = {"else": directives.unchanged}
+
+    def make(self) -> list[nodes.Node]:
+        notebook, _, key = self.arguments[0].partition(".")
+        known = key in executed_for(self.env, notebook, studies_here(self.env)[0]).values
+        text = "\n".join(self.content) if known else self.options.get("else", "")
+        return self.parse(text, nodes.container()).children
+
+
 class Claims(BookDirective):
     """{claims}: every claim with its verdict in the studies of the page; where there are several, a section per claim."""
 
@@ -261,6 +275,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_role("n", NumberRole())
     app.add_role("verdict", VerdictRole())
     made = {"study": Study, "each-study": EachStudy, "output": Output, "figure-of": FigureOf, "claims": Claims}
+    made["where-known"] = WhereKnown
     for name, directive in made.items():
         app.add_directive(name, directive)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

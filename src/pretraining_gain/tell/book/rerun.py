@@ -81,7 +81,7 @@ def settings_of(machine: Mapping[str, Any]) -> dict[str, Any]:
     """Return the variables that make a run compute as on the machine of a record."""
     settings = {name.upper(): machine[name] for name in ("device", "precision", "threads")}
     settings |= {"DEVICES": machine["devices"]} if machine["devices"] > 1 else {}
-    settings |= {"COMPILE": "yes"} if machine["compiled"] else {}
+    settings |= {"COMPILE": machine["compiled"]} if machine["compiled"] else {}
     return {f"{_VARIABLE}{name}": value for name, value in settings.items()}
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pretraining_gain.plan.taxonomy import TAXON_COLUMNS
+from pretraining_gain.plan.species import TAXON_COLUMNS
 from pretraining_gain.tell.claims.declarations import CLAIMS, KINDS, Arm, Part
 from pretraining_gain.tell.claims.evidence import Evidence, evaluate, species_of
 from pretraining_gain.tell.claims.ledger import verdict_on

@@ -21,9 +21,10 @@ def isolate(text: str) -> str:
     return f"\u2068{text}\u2069" if _TURNS.search(text) else text
 
 
-def plotly_text(text: object) -> str:
-    """Escape a name for a plotly figure: axis labels, legends, hover texts, titles."""
-    return isolate(str(text)).translate(_PLOTLY)
+def plotly_text(text: object, at_most: int = 1000) -> str:
+    """Escape a name for a plotly figure (axis labels, legends, hover texts, titles), cut to `at_most` characters."""
+    name = str(text)
+    return isolate(name if len(name) <= at_most else f"{name[: at_most - 1].rstrip()}…").translate(_PLOTLY)
 
 
 def script_json(content: Any) -> str:

@@ -16,10 +16,11 @@ from pretraining_gain.paths import results_of
 from pretraining_gain.plan.parameters import Parameters, plain_parameters
 from pretraining_gain.plan.parts import Downstream
 from pretraining_gain.plan.pools import SCRATCH
-from pretraining_gain.plan.representation import correct_images, load_annotations, representation
+from pretraining_gain.plan.representation import correct_images, keep_keys_of, load_annotations, representation
 from pretraining_gain.plan.runs import finetuning_runs
+from pretraining_gain.plan.species import NOT_STATED, TAXON_COLUMNS
 from pretraining_gain.plan.studies import Study, check_name, load_study
-from pretraining_gain.plan.taxonomy import TAXON_COLUMNS, load_class_table
+from pretraining_gain.plan.taxonomy import load_class_table
 from pretraining_gain.tell.results.correctness import CorrectnessReader
 from pretraining_gain.tell.results.stored import read_results
 
@@ -84,9 +85,9 @@ class Evaluation:
 
     @cached_property
     def classes(self) -> pd.DataFrame:
-        """The class table indexed by class_id, only classes that have evaluation images."""
-        table = load_class_table(self.downstream.images.class_table).set_index("class_id")
-        return table.loc[np.unique(self.labels)]
+        """The class table indexed by class_id, only classes that have evaluation images; `represented_by` names source classes."""
+        table = keep_keys_of(self.study.source_classes, load_class_table(self.downstream.images.class_table))
+        return table.set_index("class_id").loc[np.unique(self.labels)]
 
     @cached_property
     def species(self) -> pd.DataFrame:
@@ -98,7 +99,7 @@ class Evaluation:
         correct = correct_images(load_annotations(), self.vote_cut) if annotated else None
         graded = representation(self.classes, correct, self.well_represented)
         columns = ["name", "representation", *TAXON_COLUMNS]
-        return self.classes.assign(representation=graded).reindex(columns=columns, fill_value="not stated")
+        return self.classes.assign(representation=graded).reindex(columns=columns, fill_value=NOT_STATED)
 
 
 class View(Parameters):

@@ -12,8 +12,9 @@ from sphinx.domains.std import StandardDomain
 from sphinx.util.docutils import SphinxDirective
 
 from pretraining_gain.paths import results_of
+from pretraining_gain.plan.species import TAXON_COLUMNS
 from pretraining_gain.plan.studies import load_study
-from pretraining_gain.plan.taxonomy import TAXON_COLUMNS, has_class_table, load_class_table
+from pretraining_gain.plan.taxonomy import has_class_table, load_class_table
 from pretraining_gain.tell.book.shown import study_file
 from pretraining_gain.tell.figures.inert import isolate
 

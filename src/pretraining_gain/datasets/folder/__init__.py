@@ -1,0 +1,147 @@
+"""A reader's own photographs: `dataset: folder` with `path:`, a folder of classes, given splits, or a CSV manifest.
+
+A study file may leave out `class_table`, `n_classes` and the numbers of images per class: they follow from the folder.
+Without splits, one is drawn (see `splitting`): seeded, stratified, near-duplicates and groups on one side.
+"""
+
+from __future__ import annotations
+
+import zlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import pandas as pd
+from pydantic import Field
+
+from pretraining_gain.datasets import Dataset, Options, options_of
+from pretraining_gain.datasets.folder.listing import FORMS, Listing, counts, first, list_photos
+from pretraining_gain.errors import InputError
+from pretraining_gain.paths import make_writable, path_beside, prepared_root, write_atomically
+from pretraining_gain.plan.taxonomy import load_class_table
+
+if TYPE_CHECKING:
+    from pretraining_gain.compute.images.folder import Decoded
+    from pretraining_gain.plan.parts import Images
+
+_COUNTED = ("n_classes", "train_images_per_class", "eval_images_per_class")
+
+
+class FolderOptions(Options):
+    """Where the photographs lie does not count for a fingerprint, their names and sizes do."""
+
+    path: str = Field(min_length=1, exclude=True, description=f"relative to the study file, or with ~ and $VARIABLES: {FORMS}")
+    root: str = Field(default="", exclude=True, description="the folder below which a manifest's files lie; default: its own")
+    eval_share: float = Field(default=0.3, gt=0, lt=1, description="share to evaluate on where there are no splits, 0 to 1")
+    least_images: int = Field(default=10, ge=2, description="photographs that a class must have, from 2 on")
+    few_images: Literal["stop", "leave_out"] = Field(
+        default="stop", description="stop, or leave_out: what happens to classes with fewer than least_images"
+    )
+
+
+def complete(given: dict[str, Any], study_file: Path) -> dict[str, Any]:
+    """Resolve the paths of a study file's `images` and count what it leaves out.
+
+    Without photographs, e.g. where only results are read, counts in the study file are taken as they are. Raises
+    `InputError` for classes without photographs, or with too few.
+    """
+    options = options_of("folder", given.get("options", {}))
+    path = path_beside(study_file, options.path)
+    root = path_beside(study_file, options.root) if options.root else None
+    places = {"path": str(path)} | ({"root": str(root)} if root else {})
+    given = given | {"options": given["options"] | places}
+    if not path.exists() and all(given.get(name) for name in ("class_table", *_COUNTED)):
+        return given
+    listing = list_photos(path, root)
+    if listing.unreadable and given.get("broken_images") != "skip":
+        raise InputError(
+            f"{path} has {len(listing.unreadable)} files of formats that cannot be read here, such as {listing.unreadable[0]}; "
+            "accepted: convert or remove them, or set broken_images: skip in the study file"
+        )
+    table = load_class_table(given["class_table"]) if given.get("class_table") else None
+    found = _enough(counts(listing), table, given.get("class_table", ""), path, options)
+    if table is None or len(found) < len(table):
+        given["class_table"] = _write_table(listing, table, found.index.tolist())
+    held_out = found["eval"] if listing.has_splits else (options.eval_share * found["all"]).round().clip(lower=1)
+    numbers = (len(found), int((found["all"] - held_out).max()), int(held_out.max()))
+    return dict(zip(_COUNTED, numbers, strict=True)) | given
+
+
+def _enough(found: pd.DataFrame, table: pd.DataFrame | None, name: str, path: Path, options: FolderOptions) -> pd.DataFrame:
+    """Return the counts of the classes to use, of those in the table if there is one."""
+    if table is not None:
+        lacking = [key for key in table["key"] if key not in found.index]
+        if lacking:
+            raise InputError(
+                f"class table {name} has {len(lacking)} of {len(table)} folders without photographs in {path}: "
+                f"{first(lacking)}; accepted: {first(found.index.tolist())}"
+            )
+        found = found.loc[table["key"]]
+    few = found["all"] < options.least_images
+    few |= (found[["train", "eval"]].sum(axis=1) > 0) & (found[["train", "eval"]].min(axis=1) == 0)
+    if few.any() and options.few_images == "stop":
+        listed = [f"{label} ({row['all']})" for label, row in found[few].iterrows()]
+        raise InputError(
+            f"{path}: {len(listed)} of {len(found)} classes have fewer than least_images={options.least_images} photographs, or "
+            f"none in one split: {first(listed)}; accepted: few_images: leave_out, or a class table without them"
+        )
+    if (~few).sum() < 2:
+        raise InputError(f"{path}: {(~few).sum()} classes have {options.least_images} photographs; accepted: two classes or more")
+    return found[~few]
+
+
+def _write_table(listing: Listing, table: pd.DataFrame | None, labels: list[str]) -> str:
+    """Write the class table of the classes that are used beside their split; return its path."""
+    rows = pd.DataFrame({"folder": labels}) if table is None else table[table["key"].isin(labels)].drop(columns="class_id")
+    if table is not None:
+        rows = rows.assign(animal=rows["animal"].map({True: "true", False: "false"}))
+        rows["represented_by"] = rows["represented_by"].replace("", "none")
+    content = rows.to_csv(index=False, lineterminator="\n").encode()
+    path = prepared_root() / "folder" / f"classes-{listing.checksum[:12]}-{zlib.crc32(content):08x}.csv"
+    if not path.exists():
+        write_atomically(make_writable(path.parent) / path.name, content)
+    return str(path)
+
+
+def listing_of(images: Images) -> Listing:
+    """List the photographs of a study's `images`. Raises `InputError` if they are missing."""
+    options = options_of("folder", images.options)
+    return list_photos(Path(options.path), Path(options.root) if options.root else None)
+
+
+def load_class(images: Images, row: dict[str, Any], split: str, size_px: int) -> Decoded:
+    """Load the photographs of a class in one split, a seeded sample where the study wants fewer.
+
+    Randomness: (split_seed, label) only, so all runs of a study share one evaluation set.
+    """
+    from pretraining_gain.compute.images.folder import load_files
+    from pretraining_gain.datasets.folder.splitting import split_of
+
+    photos, root = split_of(images).photos, listing_of(images).root
+    files = photos.loc[(photos["label"] == row["key"]) & (photos["split"] == split), "file"].tolist()
+    limit = images.train_images_per_class if split == "train" else images.eval_images_per_class
+    order = np.random.default_rng([images.split_seed, zlib.crc32(row["key"].encode())]).permutation(len(files))
+    return load_files([root / files[i] for i in sorted(order[:limit])], root, size_px, images.broken_images)
+
+
+def findings(images: Images) -> dict[str, Any]:
+    """Return what the split found: leaks between training and evaluation, near-duplicates, and what was left out."""
+    from pretraining_gain.datasets.folder.splitting import split_of
+
+    return split_of(images).findings
+
+
+def describe_evaluation(images: Images) -> str:
+    share = f"{options_of('folder', images.options).eval_share:.0%} of the reader's own photographs"
+    return f"its own evaluation split, or {share}, drawn per class with near-duplicates and groups on one side"
+
+
+DATASET = Dataset(
+    credit="the reader's own photographs",
+    load_class=load_class,
+    options=FolderOptions,
+    complete=complete,
+    checksum=lambda images: listing_of(images).checksum,
+    findings=findings,
+    describe_evaluation=describe_evaluation,
+)

@@ -1,0 +1,208 @@
+"""Split a reader's photographs into training and evaluation, and look for photographs that are on both sides.
+
+A split that the reader gives is kept, and its leaks are listed. A drawn one keeps near-duplicates and groups (a camera, a
+place, an observer) on one side. Either is written once to `prepared/folder/`, with what was found.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import imagehash
+import numpy as np
+import pandas as pd
+from PIL import Image
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from tqdm import tqdm
+
+from pretraining_gain.compute.images.decoding import BROKEN, decode, read_file
+from pretraining_gain.compute.images.packs import n_workers
+from pretraining_gain.datasets import options_of
+from pretraining_gain.datasets.folder import listing_of
+from pretraining_gain.errors import InputError
+from pretraining_gain.paths import make_writable, prepared_root, write_atomically
+from pretraining_gain.plan.code import code_hash
+from pretraining_gain.plan.parts import Images
+from pretraining_gain.plan.tables import read_table
+from pretraining_gain.plan.taxonomy import load_class_table
+
+#: Bits of 256 in which the perceptual hashes of one photograph's copies differ at most. Of CUB-100's 17 million pairs, the
+#: four up to 46 bits show one photograph, and from 50 bits on they show two.
+ALIKE_BITS = 46
+_HASHED_PX = 64
+_LINKS = 20  # of each photograph, to its near-duplicates: enough to connect them, also where thousands are black
+_LISTED = 200  # pairs
+_BLOCK = 512  # photographs that are compared with all others at a time
+
+
+class Split(NamedTuple):
+    """Photographs with file, label, split (train or eval) and group, and what was found on the way."""
+
+    photos: pd.DataFrame
+    findings: dict[str, Any]
+
+
+def split_of(images: Images) -> Split:
+    """Return the split of a study's images: read, or made and written. Raises `InputError` where no split is possible."""
+    options = options_of("folder", images.options).model_dump()
+    labels = load_class_table(images.class_table)["key"].tolist()
+    decides = [listing_of(images).checksum, *labels, options, images.split_seed, images.broken_images]
+    key = hashlib.sha256(json.dumps([*decides, code_hash("datasets.folder.splitting")]).encode()).hexdigest()[:16]
+    folder = prepared_root() / "folder" / key
+    if folder not in _READ:
+        _READ[folder] = _read(folder) or _write(folder, _make(images, labels))
+    return _READ[folder]
+
+
+_READ: dict[Path, Split] = {}
+
+
+def _read(folder: Path) -> Split | None:
+    """Read a split; None if it was not made yet, or is damaged."""
+    table = folder / "split.csv"
+    try:
+        findings = json.loads((folder / "findings.json").read_text(encoding="utf-8"))
+        if hashlib.sha256(table.read_bytes()).hexdigest() == findings["sha256"]:
+            return Split(read_table(table, ["file", "label", "split"]), findings)
+    except (OSError, ValueError, LookupError, TypeError):
+        pass
+    return None
+
+
+def _write(folder: Path, split: Split) -> Split:
+    content = split.photos.to_csv(index=False, lineterminator="\n").encode()
+    findings = split.findings | {"sha256": hashlib.sha256(content).hexdigest()}
+    write_atomically(make_writable(folder) / "split.csv", content)
+    write_atomically(folder / "findings.json", (json.dumps(findings, indent=1, ensure_ascii=False) + "\n").encode())
+    return Split(split.photos, findings)
+
+
+def _make(images: Images, labels: list[str]) -> Split:
+    listing, options = listing_of(images), options_of("folder", images.options)
+    used = listing.photos["label"].isin(labels)
+    photos = listing.photos.loc[used, ["file", "label", "split", "group"]].reset_index(drop=True)
+    hashes, contents = hash_photos([listing.root / file for file in photos["file"]])
+    contradicting = _in_two_classes(photos, contents)
+    if len(contradicting) and images.broken_images == "stop":
+        one, other = contradicting[["file", "label"]].to_numpy().tolist()[:2]
+        raise InputError(
+            f"{one[0]} in class {one[1]!r} and {other[0]} in class {other[1]!r} are the same image ({len(contradicting)} such "
+            "files); accepted: each image in one class, remove it, or set broken_images: skip in the study file"
+        )
+    photos, hashes = photos.drop(contradicting.index).reset_index(drop=True), np.delete(hashes, contradicting.index, axis=0)
+    pairs = near_duplicates(hashes)
+    if not listing.has_splits:
+        unit = linked(len(photos), pairs, photos["group"])
+        photos["split"] = draw(photos["label"], unit, options.eval_share, images.split_seed)
+    unused = sorted({*listing.photos["label"]} - {*labels})
+    left_out = listing.left_out | dict.fromkeys(unused, "not in the class table, or too few photographs")
+    more = {"in_two_classes": contradicting["file"].tolist(), "unreadable_formats": listing.unreadable, "left_out": left_out}
+    given = "as given" if listing.has_splits else "drawn"
+    return Split(photos, {"split": given} | leaks(photos, pairs) | more)
+
+
+def hash_photos(paths: list[Path]) -> tuple[np.ndarray, np.ndarray]:
+    """Return perceptual hashes (N, 4) uint64 and SHA-256 of the contents (N,); both 0 and empty for unreadable files."""
+
+    def one(path: Path) -> tuple[np.ndarray, str]:
+        try:
+            content = read_file(path)
+            picture = Image.fromarray(decode(content, _HASHED_PX))
+            bits = imagehash.phash(picture, hash_size=16).hash
+            return np.packbits(bits.ravel()).view(np.uint64), hashlib.sha256(content).hexdigest()
+        except BROKEN:  # loading says what is wrong with it, or skips it
+            return np.zeros(4, np.uint64), ""
+
+    with ThreadPoolExecutor(n_workers()) as pool:
+        bar = tqdm(pool.map(one, paths), total=len(paths), desc="looking for near-duplicates", unit="image", mininterval=2)
+        hashes, contents = zip(*bar, strict=True)
+    return np.stack(hashes), np.array(contents)
+
+
+def near_duplicates(hashes: np.ndarray) -> np.ndarray:
+    """Return pairs of near-duplicates (P, 3) int64: two positions, the first smaller, and the bits in which they differ.
+
+    Lists at most the next 20 of each photograph, which connect all that are alike.
+    """
+    found = [np.empty((0, 3), np.int64)]
+    readable = np.asarray(hashes.any(axis=1))
+    for start in range(0, len(hashes), _BLOCK):
+        block, others = hashes[start : start + _BLOCK], hashes[start:]
+        bits = np.zeros((len(block), len(others)), np.int64)
+        for word in range(hashes.shape[1]):
+            bits += np.bitwise_count(block[:, None, word] ^ others[None, :, word])
+        alike = (bits <= ALIKE_BITS) & np.triu(np.ones(bits.shape, bool), 1)
+        alike &= readable[start:] & readable[start : start + _BLOCK, None]
+        alike &= alike.cumsum(axis=1) <= _LINKS
+        rows, columns = np.nonzero(alike)
+        found.append(np.stack([rows + start, columns + start, bits[rows, columns]], axis=1))
+    return np.concatenate(found)
+
+
+def linked(n: int, pairs: np.ndarray, groups: pd.Series) -> np.ndarray:
+    """Return the unit of each of n photographs (n,) int: near-duplicates and members of a group are one."""
+    members = groups[groups != ""].groupby(groups).indices if (groups != "").any() else {}
+    positions = np.flatnonzero(groups != "")
+    chains = [np.stack([positions[own][:-1], positions[own][1:]], axis=1) for own in members.values()]
+    edges = np.concatenate([pairs[:, :2], *chains]).astype(np.int64)
+    return connected_components(coo_array((np.ones(len(edges)), edges.T), (n, n)), directed=False)[1]
+
+
+def draw(labels: pd.Series, unit: np.ndarray, share: float, seed: int) -> np.ndarray:
+    """Draw `train` or `eval` per photograph, whole units at a time, so that each class comes near its `share`.
+
+    Large units go first, in seeded order within a size; each goes where it brings its classes nearer to their share. Raises
+    `InputError` for a class whose photographs are all one unit.
+    """
+    codes, names = pd.factorize(labels)
+    table = coo_array((np.ones(len(unit)), (unit, codes))).toarray()  # units × classes
+    size = table.sum(axis=0)
+    want, have = np.clip(np.round(share * size), 1, None), np.zeros(len(names))
+    order = np.random.default_rng([seed]).permutation(len(table))
+    order = order[np.argsort(-table[order].sum(axis=1), kind="stable")]
+    held_out = np.zeros(len(table), bool)
+    for one in order:
+        n = table[one]
+        nearer = (((have + n - want) ** 2 - (have - want) ** 2) / want**2).sum() < 0
+        held_out[one] = nearer and bool((have + n < size)[n > 0].all())
+        have += n * held_out[one]
+    for code in np.flatnonzero(have == 0):  # units too large for any share: the smallest that leaves something to train on
+        able = [one for one in order if table[one, code] and (have + table[one] < size)[table[one] > 0].all()]
+        if not able:
+            raise InputError(
+                f"class {names[code]!r}: its {int(size[code])} photographs are one group, or near-duplicates of each other, so "
+                "they cannot be split; accepted: a class table without it, more photographs, or finer groups"
+            )
+        chosen = min(able, key=lambda one: table[one].sum())
+        held_out[chosen] = True
+        have += table[chosen]
+    return np.where(held_out[unit], "eval", "train")
+
+
+def _in_two_classes(photos: pd.DataFrame, contents: np.ndarray) -> pd.DataFrame:
+    """Return the photographs whose very content is in another class, too, copies side by side."""
+    known = photos.assign(content=contents)[contents != ""]
+    n_labels = known.groupby("content")["label"].transform("nunique")
+    return known[n_labels > 1].sort_values("content", kind="stable")
+
+
+def leaks(photos: pd.DataFrame, pairs: np.ndarray) -> dict[str, Any]:
+    """Count near-duplicates and groups, and those on both sides of the split; list pairs, leaking ones first."""
+    split, file = photos["split"].to_numpy(), photos["file"].to_numpy()
+    across = split[pairs[:, 0]] != split[pairs[:, 1]]
+    grouped = photos[photos["group"] != ""].groupby("group")["split"].nunique()
+    listed = pairs[np.argsort(~across, kind="stable")][:_LISTED]
+    return {
+        "images": {name: int((split == name).sum()) for name in ("train", "eval")},
+        "near_duplicate_pairs": len(pairs),
+        "leaking_pairs": int(across.sum()),
+        "leaking_eval_images": int((split[np.unique(pairs[across, :2])] == "eval").sum()),
+        "pairs": [[file[one], file[other], int(bits)] for one, other, bits in listed],
+        "groups": len(grouped),
+        "leaking_groups": grouped.index[grouped > 1].tolist(),
+    }

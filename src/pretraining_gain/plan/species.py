@@ -1,0 +1,133 @@
+"""Read a reader's own table of species, and find the place of a species in the tree of life by its name."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import re
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from unicodedata import normalize
+
+import pandas as pd
+
+from pretraining_gain.errors import InputError
+from pretraining_gain.plan.tables import read_table
+
+TAXON_COLUMNS = ["supercategory", "order", "family"]
+SUPERCATEGORIES = ("Amphibians", "Animalia", "Arachnids", "Birds", "Insects", "Mammals", "Mollusks", "Ray-finned Fishes",
+                   "Reptiles")  # fmt: skip
+NOT_STATED = "not stated"
+#: Columns of a species table; all but the first may be missing or empty.
+SPECIES_COLUMNS = ("folder", "name", "scientific_name", *TAXON_COLUMNS, "represented_by", "note")
+#: What `represented_by` says where no source class names the species; empty means that nobody looked.
+NO_CLASS = "none"
+_SCIENTIFIC = re.compile(r"[A-Z][a-z-]+ ×?[a-z-]{2,}(?: (?!(?:de|den|der|von|van|et|ex|in|and|auct)\b)[a-z-]{3,}(?![\w.]))?")
+
+
+def read_species(path: Path) -> pd.DataFrame:
+    """Read a species table with the columns of a class table, one row per class in the order of its lines.
+
+    Only `folder` is required (`key` in a table that was a class table). `represented_by`: keys of source classes, `;` between
+    them, or `none`. An empty cell becomes `not stated`. `taxon` is the scientific name without its author. Raises `InputError`.
+    """
+    table = read_table(path, [], spreadsheet=True).rename(columns={"key": "folder"})
+    if "folder" not in table:
+        raise InputError(f"{path}: column 'folder' is missing; accepted: {', '.join(SPECIES_COLUMNS)}, all but the first optional")
+    table = table.reindex(columns=[*table.columns, *(name for name in SPECIES_COLUMNS if name not in table)], fill_value="")
+    empty = table.index[table["folder"] == ""]
+    if len(empty):
+        raise InputError(f"{path}: row {empty[0] + 1} has no folder; accepted: the name of the folder with its photographs")
+    table["folder"] = table["folder"].str.normalize("NFC")
+    table["name"] = table["name"].where(table["name"] != "", table["folder"].map(readable))
+    for column in ("folder", "name"):
+        again = table.loc[table[column].duplicated(), column]
+        if len(again):
+            raise InputError(f"{path}: {column} {again.iloc[0]!r} appears twice; accepted: each {column} once")
+    for column in [*TAXON_COLUMNS, "represented_by"]:
+        table[column] = table[column].where(table[column] != "", NOT_STATED)
+    table["represented_by"] = table["represented_by"].replace(NO_CLASS, "")
+    if "animal" not in table:
+        animal = table["supercategory"].isin([*SUPERCATEGORIES, NOT_STATED])
+        table["animal"] = animal.map({True: "true", False: "false"})
+    table["class_id"] = [str(number) for number in range(len(table))]
+    taxa = table["scientific_name"].map(without_author)
+    return table.assign(taxon=taxa).rename(columns={"folder": "key"})
+
+
+def readable(folder: str) -> str:
+    """Turn the name of a folder into one to show: `001.Black_footed_Albatross` -> `Black footed Albatross`."""
+    words = re.sub(r"[_\s]+", " ", normalize("NFC", folder)).strip()
+    return re.sub(r"^\d+[.\- ]*(?=\D)", "", words) or words
+
+
+def without_author(name: str) -> str:
+    """Cut the author off a scientific name: `Parus major Linnaeus, 1758` -> `Parus major`. A subspecies keeps three words."""
+    found = _SCIENTIFIC.match(" ".join(name.split()))
+    return found[0] if found else name
+
+
+@cache
+def load_taxa() -> pd.DataFrame:
+    """Load the packaged taxa, indexed by scientific name: english (`;` between names), supercategory, order, family, source."""
+    content = gzip.decompress((files("pretraining_gain") / "metadata" / "taxa.csv.gz").read_bytes()).decode()
+    rows = list(csv.DictReader(io.StringIO(content)))
+    return pd.DataFrame(rows, dtype=str).set_index("scientific_name")
+
+
+def place(text: str) -> dict[str, str] | None:
+    """Find a species by the name of its folder: its scientific_name, supercategory, order, family, and a note on how.
+
+    Looks for a scientific name, also at the end of a longer name (`03111_Animalia_…_Aves_…_Parus_major`), then for an English
+    one, then for the genus alone, which settles the family but not the species, then for a word such as `ant`. None for a
+    name that it does not know, or that several species have.
+    """
+    taxa, name = load_taxa(), readable(text)
+    tail = " ".join(name.split()[-2:])
+    for candidate in (" ".join(without_author(name).split()[:2]), tail):
+        if candidate.capitalize() in taxa.index:
+            return _facts(candidate.capitalize(), "")
+    found = _english().get(_plain(name), set())
+    if len(found) == 1:
+        return _facts(next(iter(found)), f"{name!r} is an English name of it; ")
+    genus = name.split()[0].capitalize()
+    if re.fullmatch(r"[A-Z][a-z-]+( (sp\.?|spp\.?|[a-z-]+))?", name) and genus in _genera():
+        row = taxa.loc[_genera()[genus]]
+        known = {column: row[column] for column in TAXON_COLUMNS}
+        return {"scientific_name": name, **known, "note": f"order and family of the genus {genus}; {row['source']}"}
+    return _animal_words().get(_plain(name))
+
+
+def _facts(species: str, how: str) -> dict[str, str]:
+    row = load_taxa().loc[species]
+    return {"scientific_name": species, **row[TAXON_COLUMNS].to_dict(), "note": f"{how}{row['source']}"}
+
+
+def _plain(name: str) -> str:
+    """Reduce an English name to what spellings share: no case, hyphens or genitive."""
+    return " ".join(re.sub(r"['’]s?\b", "", name.casefold()).replace("-", " ").split())
+
+
+@cache
+def _english() -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for species, names in load_taxa()["english"].items():
+        for name in filter(None, names.split(";")):
+            found.setdefault(_plain(name), set()).add(str(species))
+    return found
+
+
+@cache
+def _genera() -> dict[str, str]:
+    """Genus -> one of its species; no genus of the table has two families."""
+    return {str(species).split()[0]: str(species) for species in load_taxa().index}
+
+
+@cache
+def _animal_words() -> dict[str, dict[str, str]]:
+    """English words for groups of animals -> their taxa, as the class table of Caltech-101 states them with its authorities."""
+    table = read_table(Path(str(files("pretraining_gain") / "metadata" / "caltech101_animals.csv")), ["key", *TAXON_COLUMNS])
+    table = table.assign(scientific_name=table["taxon"], note="stands for a group, " + table["rank"] + "; " + table["source"])
+    return table.set_index(table["key"].map(_plain))[["scientific_name", *TAXON_COLUMNS, "note"]].to_dict("index")
