@@ -90,7 +90,7 @@ def _represented(values: np.ndarray, labels: np.ndarray, species: pd.DataFrame, 
     shares = np.array([len(first), len(second)]) / len(species)
 
     def error(seeds: int, n_species: float, photographs: float) -> tuple[float, float]:
-        return statistics.difference_error(parts, seeds, *(n_species * shares), photographs)
+        return statistics.difference_error(parts, seeds, n_species * shares[0], n_species * shares[1], photographs)
 
     asked = f"To see whether represented species gain {_plain(margin)} more than others"
     said = f"Whether species that the source represents gain more, we cannot tell ({size})"

@@ -18,7 +18,7 @@ import plotly.graph_objects as go
 WIDTH_PX, DPI = 760, 130  # the width as on screen, drawn finer
 _MARKS = {"circle": "o", "square": "s", "diamond": "D", "triangle-up": "^", "x": "X", "cross": "P", "line-ns": "|"}
 _DASHES = {"dash": "--", "dot": ":", "dashdot": "-.", "longdash": (0, (8, 3)), "longdashdot": (0, (8, 3, 2, 3))}
-_STYLE = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.color": "#e2e2e2",
+_STYLE: Any = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.color": "#e2e2e2",
           "axes.axisbelow": True, "text.parse_math": False, "font.family": "DejaVu Sans", "legend.frameon": False}  # fmt: skip
 
 
@@ -49,7 +49,7 @@ def draw_static(figure: go.Figure, mark: str = "") -> bytes:
 
 def _axes(drawn: Any, layout: dict[str, Any]) -> dict[str, Any]:
     """Return matplotlib's axes by the number of plotly's y axis, each with its title, scale and format."""
-    found = {}
+    found: dict[str, Any] = {}
     for name in sorted(key for key in layout if re.fullmatch(r"yaxis\d*", key)) or ["yaxis"]:
         number, y = name.removeprefix("yaxis") or "1", layout.get(name, {})
         if over := y.get("overlaying"):

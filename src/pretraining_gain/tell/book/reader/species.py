@@ -51,7 +51,8 @@ class SpeciesList(SphinxDirective):
         results = results_of(study) / "runs.csv"
         self.env.note_dependency(str(results))
         up = "../" * (self.env.docname.count("/") - 1)  # the explorer is in the folder of the chapters
-        items, used, std = [], set[str](), cast(StandardDomain, self.env.get_domain("std"))
+        items: list[nodes.Node] = []
+        used, std = set[str](), cast(StandardDomain, self.env.get_domain("std"))
         for key, name, target, what in species_of(study_file(Path(self.env.srcdir), study)).itertuples(index=False):
             anchor = nodes.make_id(f"species-{study}-{key}")
             anchor = f"{anchor}-{len(items)}" if anchor in used else anchor  # of keys that differ in letters without ASCII form
