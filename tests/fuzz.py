@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import hashlib
 import io
 import json
 import tempfile
@@ -110,6 +111,11 @@ def _as_json(content: object) -> bytes:
     return json.dumps(content).encode()
 
 
+def _signed(content: bytes) -> bytes:
+    """Add the checksum that a whole checkpoint has."""
+    return content + hashlib.sha256(content).digest()
+
+
 def open_image(path: Path) -> None:
     try:
         assert read_image(path, 16)[0].shape == (16, 16, 3)
@@ -156,7 +162,7 @@ DOORS: dict[str, tuple[str, Callable[[Path], None], st.SearchStrategy[bytes]]] =
     "iNaturalist files": ("train.json", open_listing, altered(_listing()).map(_as_json) | mutated(_as_json(_listing()))),
     "packs": ("k.zip", open_pack, mutated(_pack()) | altered(
         {"images": [["00000.jpg", "a/0.jpg", "0" * 64]], "skipped": []}).map(_pack)),
-    "checkpoints": ("state.pt", open_checkpoint, mutated(_state())),
+    "checkpoints": ("state.pt", open_checkpoint, mutated(_state()) | mutated(_state()[:-32]).map(_signed)),
     "records": ("record.json", lambda path: read_record(path)["run_id"], mutated(_as_json({"run_id": "a", "cost": {"starts": 1}}))),
 }  # fmt: skip
 
