@@ -1,5 +1,5 @@
 # make reproduce [STUDY=toy|mini|paper|file.yml] [PROFILE=local|slurm|folder in profiles] [JOBS=cores at most]
-# make check  make test   make book   make pdf   make lab   make plan   make data   make prepare   make bench [DEVICE=cpu|cuda]
+# make check  make test   make book   make pdf   make lab   make plan   make study   make data   make prepare   make bench [DEVICE=cpu|cuda]
 STUDY ?= toy
 PYTHON ?= python3
 VENV ?= .venv
@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 SNAKEMAKE := $(BIN)/python -m snakemake --profile "profiles/$(PROFILE)" $(if $(JOBS),--cores "$(JOBS)") --quiet rules host reason
 
-.PHONY: reproduce check test book pdf lab plan data prepare bench lock browser
+.PHONY: reproduce check test book pdf lab plan study data prepare bench lock browser
 .DEFAULT_GOAL := reproduce
 
 reproduce: $(READY)
@@ -33,6 +33,10 @@ lab: $(READY)
 
 plan: $(READY)
 	$(BIN)/python -m pretraining_gain.plan "$(STUDY)"
+
+# make study NAME=my_birds IMAGES=~/photos [WEIGHTS=file or name]: writes my_birds.yml and my_birds_species.csv.
+study: $(READY)
+	$(BIN)/python -m pretraining_gain.new_study "$(NAME)" "$(IMAGES)" $(if $(WEIGHTS),--weights "$(WEIGHTS)") $(if $(ROOT),--root "$(ROOT)")
 
 data: $(READY)
 	$(BIN)/python -m pretraining_gain.data "$(STUDY)"

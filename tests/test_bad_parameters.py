@@ -32,7 +32,7 @@ from pretraining_gain.tell.validation.anchors import AnchorView
 from pretraining_gain.tell.validation.tables import ControlTables
 
 NAN, INF, LONG = float("nan"), float("inf"), 2**63
-STUDIES = "accepted: anchors, mini, paper, toy, or the path of a .yml file"
+STUDIES = "accepted: anchors, mini, paper, paper_short, paper_weights, toy, or the path of a .yml file"
 #: What reads parameters, and good ones that a row changes.
 GOOD: dict[str, tuple[Callable[[dict[str, Any]], object], dict[str, Any]]] = {
     "run": (Run.from_parameters, {"study": "mini"}),

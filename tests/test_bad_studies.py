@@ -28,7 +28,7 @@ WHOLE["designs"] = [
 WHOLE["source"] |= {"split_seed": 0, "broken_images": "stop"}
 WHOLE["downstreams"][0]["images"] |= {"split_seed": 0, "broken_images": "stop"}
 WHOLE["downstreams"][0]["pools"] = ["all", "scratch"]
-WHOLE["weights"] = {"published": "ResNet50_Weights.IMAGENET1K_V1"}
+WHOLE |= {"weights": {"published": "ResNet50_Weights.IMAGENET1K_V1"}, "keep_networks": False}
 
 
 def place_of(study: Any, path: str) -> Any:
@@ -83,7 +83,7 @@ FIELDS = dict(fields(Study))
 def test_the_whole_study_is_accepted_and_has_every_field(tmp_path):
     (tmp_path / "own.yml").write_text(json.dumps(WHOLE))
     assert load_study(str(tmp_path / "own.yml")).title == WHOLE["title"]
-    assert len(FIELDS) == 51
+    assert len(FIELDS) == 52
     assert {"source.split_seed", "designs.0.subsets", "downstreams.0.recipe.based_on"} < FIELDS.keys()
 
 
@@ -106,7 +106,7 @@ OTHERS: list[tuple[Any, tuple[str, ...]]] = [
     ({"a": {"deep": "mapping"}}, ()),
     ("a text of no use", ("title", "device", "throughput.source")),
     (1.5, ("per_s",)),
-    (True, ()),
+    (True, ("keep_networks",)),
 ]
 
 

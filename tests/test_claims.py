@@ -85,10 +85,10 @@ def planted(evidence: Evidence, gains: dict[str, float], frozen_loss: float = 0.
     """The same images and arms, but with these accuracies: 1/0 by the same uniform draws, so that arms are paired."""
     rng, planted = np.random.default_rng(0), {}
     target = evidence.out.downstream
-    for name in (target.name, evidence.inside.downstream.name, evidence.study.finetuned_the_other_way(target).name):
+    for name in (target.name, evidence.by_domain["in_domain"].downstream.name, evidence.study.finetuned_the_other_way(target).name):
         one = evidence.evaluations[name]
         draws = rng.random((3, len(one.labels))) + rng.normal(0, 0.002, (3, 1))
-        loss = frozen_loss if one.downstream.name not in (target.name, evidence.inside.downstream.name) else 0.0
+        loss = frozen_loss if one.downstream.name not in (target.name, evidence.by_domain["in_domain"].downstream.name) else 0.0
         correct = {arm: draws < 0.3 + gains.get(arm, 0.0) - loss for arm in one.correct if len(one.seeds_of[arm]) == 3}
         planted[name] = replace(one, correct=correct)
     return replace(evidence, evaluations=planted)
@@ -155,7 +155,7 @@ def test_designs_have_their_curves_beside_the_papers(mini):
     images = curves[curves["panel"] == "matched_images"].set_index(["way", "pool", "k"])
     assert len(images) == 2 * 4
     assert images["mean"].between(0, 1).all()
-    assert len(freezing_by_domain("mini", [mini.out, mini.inside])) == 2 * 2 * 2
+    assert len(freezing_by_domain("mini", [mini.out, mini.by_domain["in_domain"]])) == 2 * 2 * 2
 
 
 def test_representation_by_chance_is_each_species_against_itself(mini):

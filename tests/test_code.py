@@ -31,6 +31,7 @@ _CALLED = {
     "plan.tables": {"read_table"},
     "plan.representation": {"imagenet_birds", "validation_classes"},
     "plan.taxonomy": {"load_class_table", "made_table_path"},
+    "plan.weights": {"weights_file"},  # what is in the file is hashed
     "compute.records": {"is_finished", "locked", "read_record", "write_findings", "write_record"},
 }
 

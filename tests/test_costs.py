@@ -112,7 +112,7 @@ def test_the_plan_says_beforehand_what_sharing_will_save():
     assert table.at["all", "images as run"] == plan.at["all", "images_seen"]
 
 
-@pytest.mark.parametrize("study", ["toy", "mini", "paper"])
+@pytest.mark.parametrize("study", ["toy", "mini", "paper", "paper_short", "paper_weights"])
 def test_what_figures_add_is_every_run_once(study):
     plan = Plan.of(study)
     added = [run for runs in figures_as_run(plan).values() for run in runs]

@@ -15,6 +15,7 @@ from pretraining_gain.plan.costs import Plan, device_hours
 from pretraining_gain.plan.recipes import ASSUMED, CHOSEN, PAPER, PAPER_RECIPES, Recipe, RecipeChoice
 from pretraining_gain.plan.runs import Run, finetuning_runs, pretraining_runs
 from pretraining_gain.plan.studies import load_study, study_names
+from pretraining_gain.tell.figures.registry import FIGURES
 from pretraining_gain.tell.software.price import figure_table
 
 #: Code that ends with 1 if torch or the room that needs it was imported.
@@ -47,12 +48,13 @@ def test_every_recipe_value_says_where_it_comes_from():
 
 
 def test_all_studies_list_their_runs():
-    assert study_names() == ["anchors", "mini", "paper", "toy"]
+    assert study_names() == ["anchors", "mini", "paper", "paper_short", "paper_weights", "toy"]
     for name in study_names():
         runs = Plan.of(name).runs()
         assert len({run.run_id for run in runs if run.downstream}) == len([r for r in runs if r.downstream])
-        assert len({run.record_path for run in runs}) == len(runs)
-        assert all(run.run_id in str(run.record_path) for run in runs)
+        here = [run for run in runs if not run.weights]  # the names of others need the file's checksum
+        assert len({run.record_path for run in here}) == len(here)
+        assert all(run.run_id in str(run.record_path) for run in here)
         assert Plan.of(name).numbers()["device_hours"] > 0
 
 
@@ -105,6 +107,15 @@ def test_the_command_prints_runs_price_and_disk_of_every_study(study, capsys):
     main(study)
     said = capsys.readouterr().out
     assert [text for text in ("-s0-", "hours_on_1", "hours_on_8", "GB", " runs, ") if text not in said] == []
+
+
+def test_shorter_studies_of_the_paper_cost_a_part_of_it():
+    plans = {name: Plan.of(name) for name in ("paper", "paper_short", "paper_weights")}
+    hours = {name: plan.numbers()["device_hours"] for name, plan in plans.items()}
+    assert hours["paper_short"] / hours["paper"] == pytest.approx(0.2, abs=0.01)
+    assert hours["paper_weights"] == pytest.approx(11, abs=0.5)
+    assert {name for name, figure in FIGURES.items() if figure.runs(plans["paper_weights"])} >= {"figure_1", "figure_2"}
+    assert not FIGURES["figure_3"].runs(plans["paper_weights"])
 
 
 def test_the_plan_of_paper_states_its_price_by_figure_and_its_disk():

@@ -185,7 +185,7 @@ def test_results_elsewhere_leave_the_committed_ones_to_be_read(results, simulate
         ({"arm": "animals"}, "arm 'animals' is not in study 'mini'; accepted: animal-k2"),
         ({"draws": 0}, "draws"),
         ({"drawss": 5}, "drawss"),
-        ({"study": "NA"}, "accepted: anchors, mini, paper, toy"),
+        ({"study": "NA"}, "accepted: anchors, mini, paper, paper_short, paper_weights, toy"),
     ],
 )
 def test_a_wrong_view_is_named(given, said):

@@ -24,6 +24,7 @@ from pretraining_gain.errors import InputError
 from pretraining_gain.paths import data_root, make_writable
 from pretraining_gain.plan.representation import ANNOTATIONS_DOWNLOAD, annotations_path
 from pretraining_gain.plan.studies import load_study
+from pretraining_gain.plan.weights import is_published, sha256_of
 
 _BLOCK = 1 << 14  # bytes; a cut connection loses at most one block
 #: What unpacking raises for a member that is missing, cut off, or damaged.
@@ -115,6 +116,10 @@ def main(name: str) -> None:
         print(f"annotations: {fetch_annotations()}")
     for dataset in study.datasets:
         print(f"{dataset}: {fetch_dataset(dataset)}")
+    for weights in filter(is_published, study.weights.values()):
+        from pretraining_gain.compute.weights import fetch_published
+
+        print(f"{weights}: {fetch_published(weights)}, SHA-256 {sha256_of(weights)}")
 
 
 if __name__ == "__main__":

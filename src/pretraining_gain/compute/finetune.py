@@ -13,7 +13,7 @@ from pretraining_gain.compute.machine import defer_sigterm, this_machine
 from pretraining_gain.compute.models import build_model, load_backbone
 from pretraining_gain.compute.records import is_finished, locked, read_record, write_findings, write_record
 from pretraining_gain.compute.training import train_run
-from pretraining_gain.compute.weights import read_weights
+from pretraining_gain.compute.weights import read_start, write_weights
 from pretraining_gain.errors import InputError
 from pretraining_gain.plan.runs import Run
 from pretraining_gain.plan.taxonomy import load_class_table
@@ -40,11 +40,11 @@ def _train_and_evaluate(run: Run) -> None:
     with defer_sigterm():
         machine = this_machine()
         rows = load_class_table(images.class_table)
+        model = build_model(run.backbone, len(rows), run.seed, run.recipe.image_size_px)
+        if start := read_start(run):
+            load_backbone(model, *start)
         data = load_images(images, rows, "train", run.recipe.resize_px)
         held_out = load_images(images, rows, "eval", run.recipe.resize_px)
-        model = build_model(run.backbone, len(rows), run.seed, run.recipe.image_size_px)
-        if run.pretraining:
-            load_backbone(model, read_weights(run.pretraining), str(run.pretraining.weights_path))
         checkpoint = checkpoint_of(run, machine.checkpoint_s)
         model, history = train_run(run, model, data, machine, checkpoint)
         wall, device = time.perf_counter(), machine.device_seconds()
@@ -52,6 +52,8 @@ def _train_and_evaluate(run: Run) -> None:
         (device_time_s,) = machine.total([machine.device_seconds() - device])
         if machine.is_main:
             predictions.write(run.predictions_path)
+            if run.keeps_network:
+                write_weights(run, model)
             evaluation = {"images": held_out, "top1": predictions.top1}
             evaluation |= {"wall_time_s": time.perf_counter() - wall, "device_time_s": device_time_s}
             write_record(run, data, history, machine, checkpoint.starts, evaluation)

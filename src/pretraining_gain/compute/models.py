@@ -19,6 +19,9 @@ from pretraining_gain.plan.backbones import BACKBONES, Backbone
 
 _HEAD_SEED = 2**31  # added to a run's seed
 _USUAL_SIZE_PX = 224
+#: Backbones that weights which do not fit are compared with.
+_USUAL = (*BACKBONES, "resnet34", "resnet101", "wide_resnet50_2", "densenet121", "convnext_tiny", "efficientnet_b0",
+          "mobilenet_v3_large", "swin_t", "vit_b_16", "vit_small_patch16_224", "vit_base_patch16_224")  # fmt: skip
 _RESNET50_FLOPS_PER_PIXEL = 163_000  # forward, at 224 px; a multiplication and an addition are two
 
 
@@ -63,14 +66,40 @@ def features_of(model: nn.Module, images: Tensor) -> Tensor:
 
 
 def load_backbone(model: nn.Module, weights: Mapping[str, Tensor], where: str) -> None:
-    """Copy pretrained `weights` into `model`, except the head. Raises `InputError` naming `where` on any other mismatch."""
-    head = f"{head_of(model)[0]}."
-    kept = {name: tensor for name, tensor in weights.items() if not name.startswith(head)}
-    own = {name: tensor for name, tensor in model.state_dict().items() if not name.startswith(head)}
-    wrong = sorted(set(kept) ^ set(own)) or sorted(n for n in own if own[n].shape != kept[n].shape)
+    """Copy pretrained `weights` into `model`, except the head.
+
+    Raises `InputError` on any other mismatch, naming `where`, the first mismatch and the backbones that would fit.
+    """
+    wrong = _mismatch(model, weights)
     if wrong:
-        raise InputError(f"{where}: weights are of another backbone; first mismatch: {wrong[0]}")
-    model.load_state_dict(kept, strict=False)
+        fitting = fitting_backbones(weights)
+        fit = f"they fit {', '.join(fitting)}" if fitting else f"they fit none of {', '.join(_USUAL)} either"
+        raise InputError(f"{where}: weights are of another backbone; first mismatch: {wrong}; {fit}")
+    head = head_of(model)[0]
+    model.load_state_dict({name: tensor for name, tensor in weights.items() if not name.startswith(f"{head}.")}, strict=False)
+
+
+def fitting_backbones(weights: Mapping[str, Tensor]) -> list[str]:
+    """Return the usual backbones that weights fit, whatever their head."""
+    return [name for name in _USUAL if not _mismatch(_construct(name, None, "meta"), weights)]
+
+
+def _mismatch(model: nn.Module, weights: Mapping[str, Tensor]) -> str:
+    """Name the first tensor outside the head that `model` and `weights` do not share; empty if they fit.
+
+    Counters of batches, which old files lack and training does not use, may be missing.
+    """
+    head = f"{head_of(model)[0]}."
+    shapes = [
+        {name: tuple(tensor.shape) for name, tensor in state.items() if not name.startswith(head)}
+        for state in (model.state_dict(), weights)
+    ]
+    for name in dict.fromkeys(name for one in shapes for name in one):
+        own, given = (one.get(name) for one in shapes)
+        if own != given and not (given is None and name.endswith("num_batches_tracked")):
+            says = ["absent" if shape is None else "×".join(map(str, shape)) or "a number" for shape in (given, own)]
+            return f"{name} is {says[0]} in the file, {says[1]} in the network"
+    return ""
 
 
 def freeze_backbone(model: nn.Module) -> None:
@@ -87,6 +116,22 @@ def library_of(name: str) -> Literal["torchvision", "timm"] | None:
     if name in torchvision.models.list_models(module=torchvision.models):
         return "torchvision"
     return "timm" if timm.is_model(name) else None
+
+
+def download_weights(name: str) -> tuple[dict[str, Tensor], str, str]:
+    """Download published weights by their name in torchvision or timm; return the state dict, its source and its licence.
+
+    Raises what the libraries raise for an unknown name or a failed download.
+    """
+    import timm
+    import torchvision
+
+    if "_Weights." in name:
+        entry = torchvision.models.get_weight(name)
+        return dict(entry.get_state_dict(check_hash=True, progress=True)), entry.url, "BSD-3-Clause"
+    model = timm.create_model(name, pretrained=True)
+    about: dict[str, Any] = model.pretrained_cfg  # type: ignore[assignment]
+    return model.state_dict(), str(about.get("hf_hub_id") or about.get("url", "")), about.get("license") or "not stated"
 
 
 def measure(name: str) -> Backbone:
@@ -114,7 +159,7 @@ def measure(name: str) -> Backbone:
     return Backbone(name, "", cost, kept_bytes / pixels / 1000, n_features, weights / 1e6)
 
 
-def _construct(name: str, image_size_px: int | None) -> Any:
+def _construct(name: str, image_size_px: int | None, device: str = "cpu") -> Any:
     """Call the builder of a backbone, and check that the network takes the images. Same randomness as its builder."""
     if name in BACKBONES:
         module, _, function = BACKBONES[name].builder.partition(":")
@@ -128,7 +173,8 @@ def _construct(name: str, image_size_px: int | None) -> Any:
     options = {"image_size": image_size_px, "img_size": image_size_px, "aux_logits": False, "init_weights": True}
     taken = inspect.signature(get_type_hints(build).get("return", build)).parameters
     try:
-        model = build(**{key: value for key, value in options.items() if key in taken and value is not None})
+        with torch.device(device):
+            model = build(**{key: value for key, value in options.items() if key in taken and value is not None})
         if image_size_px:
             with torch.no_grad():
                 features_of(model.eval(), torch.zeros(2, 3, image_size_px, image_size_px))

@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
@@ -15,14 +16,13 @@ from pretraining_gain.compute.checkpoints import checkpoint_of
 from pretraining_gain.compute.machine import Machine
 from pretraining_gain.compute.pipeline import ImageSet
 from pretraining_gain.compute.training import History
-from pretraining_gain.compute.weights import read_weights
+from pretraining_gain.compute.weights import ForeignWeights, read_weights
 from pretraining_gain.datasets import find_dataset
 from pretraining_gain.errors import InputError
 from pretraining_gain.paths import make_writable, write_atomically
 from pretraining_gain.plan import record
 from pretraining_gain.plan.record import Record
 from pretraining_gain.plan.runs import Run
-from pretraining_gain.plan.weights import sha256_of, weights_file
 from pretraining_gain.revision import revision
 
 _OUT_OF_MEMORY = "out of memory; give it more, or share the run among more devices (PRETRAINING_GAIN_DEVICES), then start it again"
@@ -72,7 +72,7 @@ def write_record(
         "stage": run.stage,
         "parameters": run.parameters(),
         "pretraining": f"{start.run_id}.{start.fingerprint}" if start else None,
-        "weights": {"file": weights_file(run.weights).name, "sha256": sha256_of(run.weights)} if run.weights else None,
+        "weights": run.start_facts,
         "source_class_ids": list(run.subset.class_ids),
         "recipe": run.recipe.model_dump(),
         "train_images": len(data),
@@ -125,23 +125,33 @@ def is_finished(run: Run) -> bool:
     """Say whether the record exists and its weights or predictions are whole; report damaged ones on stderr.
 
     Raises `InputError` for files that are there and cannot be read at the moment: nothing says that the run must be repeated.
-    Removes the checkpoint of a finished run, which a kill right after its end may have left.
+    Raises `ForeignWeights` where other weights are in the place of a pretraining's. Removes the checkpoint of a finished
+    run, which a kill right after its end may have left.
     """
     outcome = run.predictions_path if run.downstream else run.weights_path
+    complete = all(map(_is_there, [run.record_path, outcome, *([run.weights_path] if run.keeps_network else [])]))
     try:
-        for path in (run.record_path, outcome):
-            path.open("rb").close()
+        if not run.downstream:
+            if _is_there(outcome):
+                read_weights(run)
+        elif complete and read_record(run)["sha256"]["predictions"] != hashlib.sha256(outcome.read_bytes()).hexdigest():
+            raise InputError(f"predictions {outcome} are damaged (wrong checksum); run 02_finetune again")
+    except ForeignWeights:
+        raise
+    except InputError as error:
+        print(f"{error}: doing it now", file=sys.stderr)
+        return False
+    if complete:
+        checkpoint_of(run, 0).remove()
+    return complete
+
+
+def _is_there(path: Path) -> bool:
+    """Tell whether a file exists. Raises `InputError` for one that cannot be read."""
+    try:
+        path.open("rb").close()
     except FileNotFoundError:
         return False
     except OSError as error:
         raise InputError(f"{error.filename} of a finished run cannot be read: {error.strerror}") from None
-    try:
-        if not run.downstream:
-            read_weights(run)
-        elif read_record(run)["sha256"]["predictions"] != hashlib.sha256(outcome.read_bytes()).hexdigest():
-            raise InputError(f"predictions {outcome} are damaged (wrong checksum); run 02_finetune again")
-    except InputError as error:
-        print(f"{error}: doing it now", file=sys.stderr)
-        return False
-    checkpoint_of(run, 0).remove()
     return True

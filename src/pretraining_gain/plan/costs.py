@@ -66,6 +66,8 @@ class Plan:
         weights = find_backbone(self.study.backbone).weights_mb / 1000
         runs = self.runs()
         kept = {f"prepared {name}, {split}": size for (name, split), size in sets.items() if size}
+        if self.study.keep_networks:
+            kept["networks of all finetunings"] = weights * sum(run.stage == "finetune" for run in runs)
         kept["weights of all pretrainings"] = weights * sum(run.stage == "pretrain" for run in runs)
         kept["checkpoint of one run (gone when it ends)"] = 2 * weights
         return pd.DataFrame({"GB": kept | {"all": sum(kept.values())}}).rename_axis("disk")

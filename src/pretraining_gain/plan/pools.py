@@ -71,7 +71,7 @@ _POOLS = (
     Pool("animal", "animal classes", "#0072B2", "circle", 1, lambda table: table["animal"], figures=("3", "4", "6")),
     Pool("non_animal", "non-animal classes", "#D55E00", "square", 2, lambda table: ~table["animal"], figures=("3", "4")),
     Pool("random", "random classes", "#009E73", "diamond", 3, _any_class, figures=("3", "4", "6")),
-    Pool("all", "all classes", "#CC79A7", "star", 0, _any_class, "whole", figures=("1", "2", "3", "4", "6"),
+    Pool("all", "all classes", "#CC79A7", "star", 0, _any_class, "whole", figures=("3", "4", "6"),
          counted="all {k} classes"),
     # Not the paper's: chance decides which animals are in, so which target species the source represents.
     Pool("half_animal", "non-animals and half of the animals", "#56B4E9", "triangle-up", 4, lambda table: table["animal"], "half",
@@ -80,7 +80,7 @@ _POOLS = (
 POOLS: dict[str, Pool] = {pool.name: pool for pool in _POOLS}
 FROM_SCRATCH = Pool(
     SCRATCH, "from scratch", "#767676", "x", -1, lambda table: ~_any_class(table), dash="dash",
-    figures=("1", "2", "3", "4"), counted="from scratch",
+    figures=("3", "4"), counted="from scratch",
 )  # fmt: skip
 
 
@@ -92,7 +92,7 @@ def starts(weights: Iterable[str] = ()) -> dict[str, Pool]:
     """Return everything that finetuning can start from, in the order of the figures: the pools, a study's weights, scratch."""
     looks = zip(weights, cycle(_LOOKS))
     named = {
-        name: Pool(name, f"weights {name}", colour, marker, -1, FROM_SCRATCH.draws, figures=("1", "2"), counted=f"weights {name}")
+        name: Pool(name, f"weights {name}", colour, marker, -1, FROM_SCRATCH.draws, counted=f"weights {name}")
         for name, (colour, marker) in looks
     }
     return POOLS | named | {SCRATCH: FROM_SCRATCH}

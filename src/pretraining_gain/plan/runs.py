@@ -77,7 +77,7 @@ class Run(Parameters):
     def finetuning(cls, parameters: Mapping[str, Any]) -> Run:
         """Build a finetuning from a notebook's `globals()`; an empty `downstream` means the study's first."""
         given = dict(parameters)
-        if given.get("downstream") == "" and isinstance(given.get("study"), str):
+        if not given.get("downstream") and isinstance(given.get("study"), str):
             given["downstream"] = load_study(given["study"]).downstreams[0].name
         return cls.from_parameters(given)
 
@@ -113,6 +113,16 @@ class Run(Parameters):
     def weights(self) -> str:
         """The published weights that a finetuning starts from: a file or a name (see `plan.weights`); empty if there are none."""
         return self.plan.weights.get(self.pool, "")
+
+    @property
+    def keeps_network(self) -> bool:
+        """Say whether a finetuning keeps its weights, beside its predictions."""
+        return bool(self.downstream) and self.plan.keep_networks
+
+    @property
+    def start_facts(self) -> dict[str, str] | None:
+        """File name and SHA-256 of the published weights that a finetuning starts from; None without such weights."""
+        return {"file": weights_file(self.weights).name, "sha256": sha256_of(self.weights)} if self.weights else None
 
     @property
     def pretraining(self) -> Run | None:
@@ -205,7 +215,7 @@ class Run(Parameters):
             "backbone": self.backbone,
             "design": self.plan.design(self.design).title if self.design else "",
             "pretraining classes": ", ".join(classes) if len(classes) <= 24 else f"{len(classes)} classes",
-            "weights": f"{weights_file(self.weights).name}, SHA-256 {sha256_of(self.weights)}" if self.weights else "",
+            "weights": ", SHA-256 ".join(self.start_facts.values()) if self.start_facts else "",
             "downstream": self.target.title if self.downstream else "",
             "recipe": ", ".join(f"{name} {value}" for name, value in self.recipe.model_dump().items()),
             "fingerprint": self.fingerprint,

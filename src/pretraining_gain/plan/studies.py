@@ -27,7 +27,7 @@ from pretraining_gain.plan.parts import (
     Weights,
     named_once,
 )
-from pretraining_gain.plan.pools import POOLS, Pool, starts
+from pretraining_gain.plan.pools import POOLS, SCRATCH, Pool, starts
 from pretraining_gain.plan.recipes import RecipeChoice
 from pretraining_gain.plan.record import read_record
 from pretraining_gain.plan.taxonomy import REQUIRED_COLUMNS, load_class_table
@@ -51,6 +51,7 @@ class Study(Given):
     designs: Annotated[list[Design], AfterValidator(named_once)] = Field(default=[])
     throughput: Throughput
     margin: float = Field(default=0.03, gt=0, lt=1, description="differences in top-1 below it count as none [assumed]")
+    keep_networks: bool = Field(default=False, description="keep the weights of each finetuning, and a card of the best start's")
     representation: Literal["named", "annotated"] = Field(
         default="named",
         description="named: a source class names the species; annotated: how many of its images are correct (Figure 1)",
@@ -151,9 +152,20 @@ class Study(Given):
         return "all" if "all" in self.arms or not self.weights else next(iter(self.weights))
 
     @property
+    def all_classes(self) -> str:
+        """Name of the arm that pretrains on all source classes."""
+        return f"all-k{len(self.source_classes)}"
+
+    @property
     def everything(self) -> str:
         """Name of the arm of `main_start`."""
-        return f"all-k{len(self.source_classes)}" if self.main_start == "all" else self.main_start
+        return self.all_classes if self.main_start == "all" else self.main_start
+
+    def arms_on(self, target: Downstream) -> set[str]:
+        """Return the names of the arms of the paper's design that are finetuned on a target, scratch included."""
+        arms = {pool: [f"{pool}-k{k}" for k in ks] for pool, ks in self.arms.items()}
+        arms |= {name: [name] for name in (*self.weights, SCRATCH)}
+        return {name for pool, names in arms.items() if target.takes(pool) for name in names}
 
     @property
     def animal_share(self) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from functools import cache
 from pathlib import Path
@@ -46,6 +47,15 @@ def sha256_of(text: str) -> str:
     except OSError as error:
         how = "fetch them with `make data STUDY=…`" if is_published(text) else f"accepted: {_FORMS}"
         raise InputError(f"weights {path} cannot be read ({error.strerror}); {how}") from None
+
+
+def licence_of(text: str) -> str:
+    """Return the licence of published weights as `make data` noted it; of other files it is not known."""
+    if not is_published(text):
+        return "not stated in the file"
+    with open(weights_file(text), "rb") as file:
+        header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+    return str(json.loads(header["__metadata__"]["about"])["licence"])
 
 
 @cache

@@ -15,7 +15,6 @@ from myst_nb import glue
 
 from pretraining_gain.errors import InputError
 from pretraining_gain.plan.costs import Plan, device_hours
-from pretraining_gain.plan.studies import load_study
 from pretraining_gain.tell.figures.declare import Figure, Html, declared_in
 from pretraining_gain.tell.results.provenance import Provenance
 
@@ -64,8 +63,9 @@ def show_figures(module: ModuleType, source: Any, study: str = "", downstream: s
     """
     for figure in declared_in(module):
         origin = Provenance.of_figure(figure, study, source, downstream, arm)
-        title = f"{figure.title}, study {load_study(study).name}" if figure.of_a_study else figure.title
-        paste_figure(figure.key, figure.draw(source), title, origin)
+        plan = Plan.of(study) if figure.of_a_study else None
+        title = f"{figure.title}, study {plan.study.name}" if plan else figure.title
+        paste_figure(figure.key, figure.drawn(source, plan, downstream, arm), title, origin)
 
 
 def show_not_run(study: str, figures: Iterable[Figure]) -> None:

@@ -96,8 +96,11 @@ class Claim:
     domain: str = "out_of_domain"
 
     def parts(self, study: Study) -> list[Part]:
-        """Return the parts that the study's arms allow; none where it lacks the arms."""
-        return list(self.build(study, study.downstream_in(self.domain).name)) if self.domain in study.domains else []
+        """Return the parts whose arms and target the study has."""
+        if self.domain not in study.domains:
+            return []
+        there = {Arm(target.name, arm) for target in study.downstreams for arm in study.arms_on(target)}
+        return [part for part in self.build(study, study.downstream_in(self.domain).name) if there.issuperset(part.weights)]
 
     def arms(self, study: Study) -> set[Arm]:
         """Return the arms whose results the claim compares."""
@@ -146,8 +149,8 @@ def supercategory_is_no_matter(study: Study, target: str) -> Iterator[Part]:
 def all_classes_are_best(study: Study, target: str) -> Iterator[Part]:
     arms = [f"{pool}-k{k}" for pool in sorted(study.arms) for k in study.arms[pool]]
     for arm in [SCRATCH, *arms]:
-        if arm != study.everything:
-            yield _difference(target, study.everything, arm)
+        if arm != study.all_classes:
+            yield _difference(target, study.all_classes, arm)
 
 
 def irrelevant_sets_beat_scratch(study: Study, target: str) -> Iterator[Part]:
@@ -198,7 +201,7 @@ def scaled_random_coincides(study: Study, target: str) -> Iterator[Part]:
 def scaled_gaps(study: Study, target: str) -> dict[int, dict[Arm, float]]:
     """Return, for each animal k, the weights of the random curve at k expected animal classes, minus animal-k (Appendix F)."""
     share, everything = study.animal_share, len(study.source_classes)
-    arms = {k * share: f"random-k{k}" for k in study.arms.get("random", [])} | {everything * share: study.everything}
+    arms = {k * share: f"random-k{k}" for k in study.arms.get("random", [])} | {everything * share: study.all_classes}
     at = np.array(sorted(arms))
     gaps = {}
     for k in study.arms.get("animal", []):
@@ -215,7 +218,7 @@ def scaled_gaps(study: Study, target: str) -> dict[int, dict[Arm, float]]:
 
 def gain_is_not_saturated(study: Study, target: str) -> Iterator[Part]:
     if ks := study.arms.get("random"):
-        yield _difference(target, study.everything, f"random-k{max(ks)}")
+        yield _difference(target, study.all_classes, f"random-k{max(ks)}")
 
 
 def freezing_hurts(study: Study, target: str) -> Iterator[Part]:

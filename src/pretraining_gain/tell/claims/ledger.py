@@ -134,9 +134,11 @@ class Ledger(_Record):
                 planned.append(Verdict.of(claim, verdict=NOT_RUN, rule="not run here", detectable=detectable))
             return cls(**facts, paired_factors={}, verdicts=planned)
         evidence = Evidence.of(view)
-        targets = {"out": evidence.out.correct, "in": evidence.inside.correct}
+        targets = {domain.split("_")[0]: one.correct for domain, one in evidence.by_domain.items()}
         factors = {
-            name: statistics.paired_factor(arms[study.everything], arms[SCRATCH]) for name, arms in targets.items()
+            name: statistics.paired_factor(arms[study.everything], arms[SCRATCH])
+            for name, arms in targets.items()
+            if study.everything in arms
         }
         return cls(**facts, paired_factors=factors, verdicts=[judge(claim, evidence) for claim in CLAIMS])
 
@@ -214,6 +216,8 @@ def _rule(verdict: str, test: PartOutcome, n_parts: int, p_against: float) -> st
 def expected_detectable(claim: Claim, study: Study, measured: Evidence) -> float | None:
     """Return the largest effect (or margin), over the claim's parts, that the design resolves with probability 0.8, with
     the variance components that the same comparisons have in `measured`; None where those are unknown."""
+    if claim.domain not in study.domains:
+        return None
     images = study.downstream_in(claim.domain).images
     sizes = len(study.seeds), images.n_classes, images.eval_images_per_class
     found = []

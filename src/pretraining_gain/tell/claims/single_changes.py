@@ -20,7 +20,7 @@ def single_changes(study_name: str) -> pd.DataFrame:
     rows = []
     for words, by_domain in _changes(evidence):
         found = []
-        for claim in CLAIMS:
+        for claim in (claim for claim in CLAIMS if claim.domain in by_domain):
             after = _verdict(Settings(study=study_name, claim=claim.id, **by_domain[claim.domain]))
             if after != before[claim.id]:
                 found.append(f"{claim.id}: {before[claim.id]} → {after}")
@@ -37,7 +37,7 @@ def _verdict(settings: Settings) -> str:
 
 def _changes(evidence: Evidence) -> Iterator[tuple[str, dict[str, dict[str, Any]]]]:
     """Yield each change in words, and the settings that make it for a claim about a target of each domain."""
-    study, targets = evidence.study, {"out_of_domain": evidence.out, "in_domain": evidence.inside}
+    study, targets = evidence.study, evidence.by_domain
     for word, factor in (("halved", 0.5), ("doubled", 2)):
         yield f"margin {word}", {key: {"margin": study.margin * factor} for key in targets}
     for seed in study.seeds if len(study.seeds) > 1 else []:

@@ -33,8 +33,8 @@ class Runs:
     those whose declaration names the figure number `pools_of`.
     `designs`: `published`: the paper's design only; `compared`: each design that has two arms or more, and the published
     arms of the same pools and sizes; `all`. `both_ways`: also the target with the same images that is finetuned the
-    other way. `largest_shared_k`: of `animal` and `non_animal`, only the largest size that both have. `chosen`: the
-    notebook's parameters `downstream` and `arm` take the place of `domains` and of all pools but scratch.
+    other way. `largest_shared_k`: of `animal` and `non_animal`, only the largest size that both have. `chosen`: scratch
+    and `Study.everything`; the notebook's parameters `downstream` and `arm` take the place of `domains` and the latter.
     """
 
     domains: tuple[str, ...] = ()
@@ -46,16 +46,27 @@ class Runs:
     chosen: bool = False
 
     def finetunings(self, study: Study, name: str, downstream: str = "", arm: str = "") -> list[Run]:
-        """Return the finetunings in the study's order; `downstream` and `arm` count where `chosen` is set."""
+        """Return the finetunings in the study's order; none where the study lacks a domain, or every start to compare.
+
+        `downstream` and `arm` count where `chosen` is set.
+        """
+        runs = self._of_targets(study, name, downstream) if set(self.domains) <= set(study.domains) else []
+        runs = self._of_arms(study, runs, arm)
+        return runs if any(run.pool != SCRATCH for run in runs) else []
+
+    def _of_targets(self, study: Study, name: str, downstream: str) -> list[Run]:
         targets = [study.downstream_in(domain) for domain in self.domains] or list(study.downstreams)
         if self.both_ways:
             pairs = [(target, study.finetuned_the_other_way(target)) for target in targets]
             targets = [one for target, other in pairs if other for one in (target, other)]
         names = [downstream] if self.chosen and downstream else [target.name for target in targets]
-        runs = [run for run in finetuning_runs(study, name) if run.downstream in names]
-        if self.chosen and arm:
-            return [run for run in runs if run.arm in (arm, SCRATCH)]
-        if pools := self.pools or shown_in(self.pools_of):
+        return [run for run in finetuning_runs(study, name) if run.downstream in names]
+
+    def _of_arms(self, study: Study, runs: list[Run], arm: str) -> list[Run]:
+        if self.chosen:
+            return [run for run in runs if run.arm in (arm or study.everything, SCRATCH)]
+        own = [study.main_start if pool == "all" else pool for pool in self.pools]
+        if pools := own or shown_in(self.pools_of):
             runs = [run for run in runs if run.pool in pools]
         if self.designs == "published":
             runs = [run for run in runs if not run.design]
@@ -125,6 +136,12 @@ class Figure:
             return plan.runs()
         finetunings = self.needs.finetunings(plan.study, plan.name, downstream, arm)
         return [*dict.fromkeys(run.pretraining for run in finetunings if run.pretraining), *finetunings]
+
+    def drawn(self, source: Any, plan: Plan | None, downstream: str = "", arm: str = "") -> go.Figure | Html | str:
+        """Draw the figure, or say that the study, whose `plan` this is, has nothing to draw."""
+        if plan and isinstance(self.needs, Runs) and not self.runs(plan, downstream, arm):
+            return f"Study {plan.study.name} has no runs for this comparison."
+        return self.draw(source)
 
 
 #: Every figure declared so far, by its key. `registry` imports all modules that declare figures.

@@ -41,8 +41,8 @@ class StudyResults:
 
     @property
     def arms_by_target(self) -> dict[str, pd.DataFrame]:
-        """Title of each of the paper's two targets -> its table of arms."""
-        return {self.evaluation(one).downstream.title: self.arms(one) for one in ("out_of_domain", "in_domain")}
+        """Title of the paper's target of each domain -> its table of arms."""
+        return {self.evaluation(one).downstream.title: self.arms(one) for one in self.study.domains}
 
     @cached_property
     def species(self) -> pd.DataFrame:
@@ -66,9 +66,9 @@ class StudyResults:
     @cached_property
     def freezing(self) -> pd.DataFrame:
         """Both targets finetuned both ways (see `freezing_by_domain`)."""
-        return freezing_by_domain(self.view.study, [self.out_of_domain, self.evaluation("in_domain")])
+        return freezing_by_domain(self.view.study, [self.evaluation(one) for one in self.study.domains])
 
     @cached_property
     def assigned(self) -> dict[str, tuple[pd.DataFrame, Estimate]]:
         """Effect of representation assigned by chance (see `assigned_effects`)."""
-        return assigned_effects([self.out_of_domain, self.evaluation("in_domain")])
+        return assigned_effects([self.evaluation(one) for one in self.study.domains])

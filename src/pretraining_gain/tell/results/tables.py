@@ -21,6 +21,7 @@ from pretraining_gain.paths import results_root, write_atomically
 from pretraining_gain.plan.record import read_record
 from pretraining_gain.plan.runs import Run, finetuning_runs, pretraining_runs
 from pretraining_gain.plan.studies import check_name
+from pretraining_gain.tell.results.card import write_card
 from pretraining_gain.tell.results.correctness import Correctness, CorrectnessReader
 from pretraining_gain.tell.results.evaluation import how_to_make
 from pretraining_gain.tell.results.stored import write_checksums
@@ -55,6 +56,8 @@ def write_tables(study_name: str) -> Path:
     for name, content in contents.items():
         write_atomically(folder / name, content)
     write_checksums(folder, contents)
+    if study.keep_networks:
+        write_card(study_name)
     return folder
 
 

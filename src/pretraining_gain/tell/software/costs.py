@@ -15,7 +15,6 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from pretraining_gain.plan.costs import Plan
-from pretraining_gain.plan.parts import DOMAINS
 from pretraining_gain.plan.pools import starts
 from pretraining_gain.plan.runs import Run
 from pretraining_gain.tell.claims.declarations import CLAIMS
@@ -74,8 +73,8 @@ class Costs:
         study = self.plan.study
         pretrainings = self.runs.loc[self.runs["pretraining"] != "", "pretraining"]
         needed = _ids(run for runs in figure_runs(self.plan).values() for run in runs)
-        targets = [study.downstream_in(domain).name for domain in DOMAINS] if "random" in study.arms else []
-        random_end = self._comparing({(target, study.everything) for target in targets})["run_id"]
+        targets = [study.downstream_in(domain).name for domain in study.domains] if "random" in study.arms else []
+        random_end = self._comparing({(target, study.all_classes) for target in targets})["run_id"]
         scratch = _ids(further_scratch(self.plan))
         again = [pretrainings[pretrainings.duplicated()], needed[needed.duplicated()], random_end, scratch]
         by_id = self.runs.set_index("run_id", drop=False)

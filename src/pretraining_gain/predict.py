@@ -1,0 +1,170 @@
+"""Name the species on photographs with a network of a study: `python -m pretraining_gain.predict CARD FOLDER [--output CSV]`
+
+CARD is the `network.md` of a study with `keep_networks: true`. Columns of the CSV: file (below FOLDER), species, probability,
+second, third, network. The same command goes on where a former one was stopped. Photographs that cannot be read are listed.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import nn
+from tqdm import tqdm
+
+from pretraining_gain.commands import CommandLine, answer
+from pretraining_gain.compute.images.decoding import BROKEN, decode, read_file
+from pretraining_gain.compute.images.folder import image_files
+from pretraining_gain.compute.machine import this_machine
+from pretraining_gain.compute.models import build_model
+from pretraining_gain.compute.pipeline import ImageSet, evaluation_batches
+from pretraining_gain.compute.weights import read_published
+from pretraining_gain.errors import Given, InputError, one_line
+from pretraining_gain.paths import make_writable, whole_path
+from pretraining_gain.plan.recipes import Recipe, RecipeChoice
+from pretraining_gain.plan.yamlfile import parse_yaml
+
+_COLUMNS = ["file", "species", "probability", "second", "third", "network"]
+_BATCH = 64
+_PYTHON_MB = 900  # interpreter, torch and decoding
+
+
+class Network(Given):
+    """The part of a card that describes the network; `weights` is a path beside the card."""
+
+    weights: str
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    backbone: str
+    image_size_px: int
+    resize_px: int
+    species: Annotated[list[str], Field(min_length=2)]
+
+    @classmethod
+    def of(cls, card: Path) -> Network:
+        """Read a card. Raises `InputError` for a file that is none."""
+        accepted = "accepted: the network.md of a study with `keep_networks: true`"
+        try:
+            content = parse_yaml(card.read_text(encoding="utf-8").split("---\n")[1])
+        except (OSError, IndexError, UnicodeDecodeError) as error:
+            raise InputError(f"card {card} cannot be read ({error}); {accepted}") from None
+        if not isinstance(content, dict) or not isinstance(content.get("network"), dict):
+            raise InputError(f"card {card} describes no network; {accepted}")
+        with one_line(f"card {card}"):
+            return cls(**content["network"])
+
+    @property
+    def recipe(self) -> Recipe:
+        """A recipe whose sizes are the network's."""
+        sizes = {"image_size_px": self.image_size_px, "resize_px": self.resize_px}
+        return RecipeChoice(based_on="pretrain", changes=sizes).resolve()
+
+    def load(self, card: Path) -> nn.Module:
+        """Build the network with its weights. Raises `InputError` where they are not those of the card."""
+        path = card.parent / self.weights
+        weights = read_published(path)
+        if hashlib.sha256(path.read_bytes()).hexdigest() != self.sha256:
+            raise InputError(f"weights {path} are not those of card {card}; accepted: the file that the study wrote beside it")
+        model = build_model(self.backbone, len(self.species), 0, self.image_size_px)
+        model.load_state_dict(weights)
+        return model.eval()
+
+
+@dataclass
+class Table:
+    """The CSV that predictions are added to, batch by batch."""
+
+    path: Path
+    network: str
+
+    def done(self) -> set[str]:
+        """Return the files that it has already, without a last line that was cut off. Raises `InputError` for another table."""
+        if not self.path.exists():
+            return set()
+        text = self.path.read_bytes()
+        self.path.write_bytes(text[: text.rfind(b"\n") + 1])
+        with open(self.path, encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+        if any(list(row) != _COLUMNS or row["network"] != self.network for row in rows):
+            raise InputError(f"{self.path} has other predictions; accepted: those of the same network, or another --output")
+        return {row["file"] for row in rows}
+
+    def add(self, rows: list[list[str]]) -> None:
+        """Write rows, and the header first in an empty table."""
+        with open(self.path, "a", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerows(([] if file.tell() else [_COLUMNS]) + rows)
+
+
+def predict(card: Path, folder: Path, output: Path) -> list[str]:
+    """Add a row to `output` for each photograph below `folder` that it lacks; return those that cannot be read, with reasons.
+
+    Raises `InputError` for a card, weights, folder or table that cannot be used.
+    """
+    network = Network.of(card)
+    table = Table(make_writable(output.parent) / output.name, network.sha256[:12])
+    files = [path for place in sorted([folder, *folder.rglob("*/")]) for path in image_files(place)]
+    if not files:
+        raise InputError(f"folder {folder} has no photographs; accepted: a folder with JPEG or PNG files, also in subfolders")
+    done = table.done()
+    left = [path for path in files if path.relative_to(folder).as_posix() not in done]
+    model, machine = network.load(card), this_machine()
+    megabytes = _PYTHON_MB + (sum(w.nbytes for w in model.parameters()) + _BATCH * 60 * network.resize_px**2) / 1e6
+    size = len(files) * (60 + 3 * max(map(len, network.species))) / 1e6
+    print(f"{len(left):,} of {len(files):,} photographs to do, about {megabytes:,.0f} MB of memory and {size:.1f} MB for {output}")
+    model, unreadable = model.to(machine.device), []
+    with tqdm(total=len(left), unit="photograph") as bar:
+        for start in range(0, len(left), _BATCH):
+            batch = left[start : start + _BATCH]
+            names, pixels = [], []
+            for path in batch:
+                name = path.relative_to(folder).as_posix()
+                try:
+                    pixels.append(decode(read_file(path), network.resize_px))
+                    names.append(name)
+                except BROKEN as error:
+                    unreadable.append(f"{name}: {' '.join(str(error).split())}")
+            if names:
+                table.add(list(_rows(network, model, names, np.stack(pixels), machine.device)))
+            bar.update(len(batch))
+    return unreadable
+
+
+@torch.inference_mode()
+def _rows(network: Network, model: nn.Module, names: list[str], pixels: np.ndarray, device: str) -> Iterator[list[str]]:
+    images = torch.from_numpy(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)))
+    data = ImageSet(images, torch.zeros(len(names), dtype=torch.int64), names)
+    (_, batch), = evaluation_batches(data, network.recipe, device, _BATCH)
+    shares, order = model(batch).float().softmax(1).topk(min(3, len(network.species)))
+    for name, share, best in zip(names, shares[:, 0].tolist(), order.tolist(), strict=True):
+        species = [network.species[label] for label in best]
+        yield [name, species[0], f"{share:.4f}", *[*species[1:], "", ""][:2], network.sha256[:12]]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return its exit status."""
+    parser = CommandLine("predict", __doc__ or "")
+    parser.add_argument("card", help="network.md in the results of a study with keep_networks")
+    parser.add_argument("folder", help="photographs, also in subfolders")
+    parser.add_argument("--output", default="", help="CSV to write, or to go on with (default: species.csv here)")
+    given: Any = parser.parse_args(arguments)
+
+    def work() -> None:
+        output = whole_path(given.output or "species.csv")
+        unreadable = predict(whole_path(given.card), whole_path(given.folder), output)
+        for line in unreadable:
+            print(f"not readable: {line}", file=sys.stderr)
+        print(f"wrote {output}; {len(unreadable)} photographs could not be read")
+
+    return answer("predict", work)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
