@@ -36,6 +36,7 @@ from pretraining_gain.revision import revision
 
 _ODD = st.none() | st.booleans() | st.integers(-3, 2**70) | st.floats() | st.text(max_size=9) | st.just([1]) | st.just({"a": 1})
 _TABLE = b"class_id,key,name,animal,grey\n0,emu,emu,true,40\n1,newt,newt,false,90\n"
+_RECORD = {"run_id": "a", "cost": {"starts": 1}}
 _PARTS = [b"\0", b"\xff\xd9", b"\xff\xe1\0\2", b"\xff\xff", b",", b'"']
 
 
@@ -163,7 +164,8 @@ DOORS: dict[str, tuple[str, Callable[[Path], None], st.SearchStrategy[bytes]]] =
     "packs": ("k.zip", open_pack, mutated(_pack()) | altered(
         {"images": [["00000.jpg", "a/0.jpg", "0" * 64]], "skipped": []}).map(_pack)),
     "checkpoints": ("state.pt", open_checkpoint, mutated(_state()) | mutated(_state()[:-32]).map(_signed)),
-    "records": ("record.json", lambda path: read_record(path)["run_id"], mutated(_as_json({"run_id": "a", "cost": {"starts": 1}}))),
+    "records": ("record.json", lambda path: read_record(path)["cost"]["starts"], altered(_RECORD).map(_as_json) | mutated(
+        _as_json(_RECORD))),
 }  # fmt: skip
 
 

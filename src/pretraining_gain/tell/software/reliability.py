@@ -36,8 +36,8 @@ def kills_table(ordered_by: str) -> pd.DataFrame:
 
 def fuzz_table() -> pd.DataFrame:
     """Count the inputs that fuzzing tried, one row per kind of file: opened, and refused in one line."""
-    table = pd.DataFrame.from_dict(load("fuzz")["doors"], orient="index").rename(columns={"results": "opened", "refusals": "refused"})
-    return table[["opened", "refused"]].rename_axis("fuzzed").reset_index()
+    table = pd.DataFrame.from_dict(load("fuzz")["doors"], orient="index")[["results", "refusals"]]
+    return table.set_axis(["opened", "refused"], axis="columns").rename_axis("fuzzed").reset_index()
 
 
 def slurm_table() -> pd.DataFrame:
