@@ -27,7 +27,8 @@ from PIL import Image
 from pretraining_gain.compute.checkpoints import Checkpoint
 from pretraining_gain.compute.images.decoding import BrokenImage, read_image
 from pretraining_gain.compute.images.packs import check_pack, load_packs, pack_path
-from pretraining_gain.datasets.inat2021.official import class_table, read_listing
+from pretraining_gain.datasets.inat2021.manifest import checksum, read_manifest, verify_manifest
+from pretraining_gain.datasets.inat2021.official import Listing, class_table, read_listing
 from pretraining_gain.errors import InputError
 from pretraining_gain.paths import write_atomically
 from pretraining_gain.plan.record import read_record
@@ -134,6 +135,20 @@ def open_listing(path: Path) -> None:
     class_table(listing, len(listing.categories))
 
 
+_MANIFEST = {"dataset": "inat2021", "drawn_from": "train.json", "without": "train_mini.json", "seed": 0, "images_per_class": 1,
+             "short": {}, "images": {"0": [7]}}  # fmt: skip
+
+
+def _manifest(images: object) -> bytes:
+    """Return a manifest of these images, with the right checksum."""
+    return _as_json(_MANIFEST | {"images": images, "checksum": checksum(images)})
+
+
+def open_manifest(path: Path) -> None:
+    photo, other = _listing()["images"][0], Listing(path, [], {}, {})
+    verify_manifest(read_manifest(path, 1, 0), path, Listing(path, _listing()["categories"], {0: [photo]}, {}), other)
+
+
 def open_pack(path: Path) -> None:
     with patch("pretraining_gain.compute.images.packs.prepared_root", return_value=path.parent):
         place = pack_path("d", "p", 32, "k")
@@ -161,6 +176,8 @@ DOORS: dict[str, tuple[str, Callable[[Path], None], st.SearchStrategy[bytes]]] =
         _image("GIF"), _image("BMP"), _image("WEBP"))),
     "class tables": ("table.csv", open_table, mutated(_TABLE, _TABLE.decode().encode("utf-16"))),
     "iNaturalist files": ("train.json", open_listing, altered(_listing()).map(_as_json) | mutated(_as_json(_listing()))),
+    "evaluation manifests": ("m.json", open_manifest, altered({"0": [7]}).map(_manifest) | altered(
+        _MANIFEST | {"checksum": checksum(_MANIFEST["images"])}).map(_as_json)),
     "packs": ("k.zip", open_pack, mutated(_pack()) | altered(
         {"images": [["00000.jpg", "a/0.jpg", "0" * 64]], "skipped": []}).map(_pack)),
     "checkpoints": ("state.pt", open_checkpoint, mutated(_state()) | mutated(_state()[:-32]).map(_signed)),
