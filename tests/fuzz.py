@@ -181,7 +181,7 @@ DOORS: dict[str, tuple[str, Callable[[Path], None], st.SearchStrategy[bytes]]] =
     "packs": ("k.zip", open_pack, mutated(_pack()) | altered(
         {"images": [["00000.jpg", "a/0.jpg", "0" * 64]], "skipped": []}).map(_pack)),
     "checkpoints": ("state.pt", open_checkpoint, mutated(_state()) | mutated(_state()[:-32]).map(_signed)),
-    "records": ("record.json", lambda path: read_record(path)["cost"]["starts"], altered(_RECORD).map(_as_json) | mutated(
+    "records": ("record.json", lambda path: read_record(path)["run_id"], altered(_RECORD).map(_as_json) | mutated(
         _as_json(_RECORD))),
 }  # fmt: skip
 
