@@ -6,7 +6,12 @@ VENV ?= .venv
 PROFILE = local
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-SNAKEMAKE := $(BIN)/python -m snakemake --profile "profiles/$(PROFILE)" $(if $(JOBS),--cores "$(JOBS)") --quiet rules host reason
+# Snakemake keeps a cache in HOME; where that cannot be written, here.
+ifneq ($(shell mkdir -p "$${XDG_CACHE_HOME:-$$HOME/.cache}" 2>/dev/null; test -w "$${XDG_CACHE_HOME:-$$HOME/.cache}" && echo yes),yes)
+export XDG_CACHE_HOME := $(CURDIR)/.snakemake
+endif
+SNAKEMAKE := @test -w . || { echo "make: cannot write to $(CURDIR); accepted: a copy that you can write to" >&2; exit 1; }; \
+  $(BIN)/python -m snakemake --profile "profiles/$(PROFILE)" $(if $(JOBS),--cores "$(JOBS)") --quiet rules host reason
 
 .PHONY: reproduce check test book pdf lab plan study data prepare bench lock browser
 .DEFAULT_GOAL := reproduce

@@ -51,7 +51,7 @@ class Run(Parameters):
     def _canonical(cls, values: dict[str, Any]) -> dict[str, Any]:
         """Check against the study and write equal runs equally: `random` with all classes is `all`, k=0 is spelt out."""
         given, values = values, _DEFAULTS | values
-        of_its_type = all(type(values[name]) is type(default) for name, default in _DEFAULTS.items())
+        of_its_type = all(type(values[name]) is type(default) for name, default in _DEFAULTS.items() if name != "k")
         if "study" not in given or not of_its_type or values["seed"] < 0:
             return {name: value for name, value in given.items() if value != ""}  # the fields say what they take
         study = load_study(values["study"])
@@ -235,20 +235,20 @@ _DEFAULTS: dict[str, Any] = {
 }  # fmt: skip
 
 
-def _canonical_arm(study: Study, pool: str, k: int, finetuning: bool) -> tuple[str, int]:
+def _canonical_arm(study: Study, pool: str, k: Any, finetuning: bool) -> tuple[str, int]:
     pool = pool or (study.main_start if finetuning else "all")
     study.known_start(pool) if finetuning else known_pool(pool)
     if pool not in POOLS:
         if k != WHOLE_POOL:
-            raise InputError(f"k={k} with pool {pool!r}, which has no pretraining; accepted: 0")
+            raise InputError(f"k={k!r} with pool {pool!r}, which has no pretraining; accepted: 0")
         return pool, k
     table = load_class_table(study.pretraining[0].class_table)
     fewest, size = POOLS[pool].sizes(table)
-    k = k or size
-    if not fewest <= k <= size:
+    k = size if type(k) is int and k == WHOLE_POOL else k
+    if type(k) is not int or not fewest <= k <= size:
         accepted_k = f"0 or {size}" if fewest == size else f"1 to {size} (0: all of them)"
         raise InputError(
-            f"k={k} is not possible for pool {pool!r} of study {study.name!r}; accepted: {accepted_k}"
+            f"k={k!r} is not possible for pool {pool!r} of study {study.name!r}; accepted: {accepted_k}"
         )
     return ("all", k) if k == len(table) else (pool, k)
 
