@@ -59,12 +59,12 @@ def check_environment() -> None:
 def _data_mb(run: Run, on_gpu: bool, devices: int) -> float:
     """Estimate the memory of images and network in one process, in MB."""
     recipe, images, network = run.recipe, run.images, find_backbone(run.backbone)
-    classes = images.n_classes if run.downstream else run.k
-    n_images = classes * (images.train_images_per_class + (images.eval_images_per_class if run.downstream else 0))
+    trained = images.planned("train") if run.downstream else run.k * images.train_images_per_class
+    n_images = trained + (images.planned("eval") if run.downstream else 0)
     held = n_images * (_INDEX_BYTES if find_dataset(images.dataset).preparation else 3 * recipe.resize_px**2)
     batch_pixels = recipe.batch_size / devices * recipe.resize_px**2
     activations = 0 if on_gpu else batch_pixels * network.kept_kb_per_pixel * 1000
-    n_views = classes * images.train_images_per_class * min(recipe.frozen_views, recipe.epochs)
+    n_views = trained * min(recipe.frozen_views, recipe.epochs)
     held += 2 * n_views * 4 * network.n_features
     return (held + batch_pixels * _BYTES_OF_BATCH_PIXEL + activations) / 1e6 + _COPIES_OF_WEIGHTS * network.weights_mb
 
