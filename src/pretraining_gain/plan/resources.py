@@ -23,7 +23,7 @@ _PYTHON_MB = {"cpu": 1500, "gpu": 6000}  # interpreter, torch, the notebook and 
 _COPIES_OF_WEIGHTS = 7
 _BYTES_OF_BATCH_PIXEL = 3 * (3 * 1 + 4 + 4 + 4)  # three channels: as stored, prefetched twice; as float, cropped, normalised
 _INDEX_BYTES = 300  # of an image that stays on disk: its id, place and checksum
-_CORES_PER_GPU = 4  # decoding 2,500 JPEGs of 256 px per second takes about one (`make bench`)
+_DECODING_CORES = 4  # per GPU, for images on disk: decoding 2,500 JPEGs of 256 px per second takes one or two (`make bench`)
 
 
 @dataclass(frozen=True)
@@ -40,13 +40,14 @@ def resources_of(run: Run, attempt: int = 1) -> Resources:
     """Return what `run` asks for in its `attempt`-th start, from 1. A study priced on GPUs asks for GPUs."""
     devices = whole_number("DEVICES", 1)
     on_gpu = "cpu" not in run.plan.throughput.device.lower()
+    gpu_cores = _DECODING_CORES if find_dataset(run.images.dataset).preparation else 1
     minutes = _FLOOR_MIN + _SAFETY * 60 * device_hours(run) / devices
     memory = devices * (_PYTHON_MB["gpu" if on_gpu else "cpu"] + _SAFETY * _data_mb(run, on_gpu, devices))
     return Resources(
         runtime_min=attempt * math.ceil(minutes),
         mem_mb=attempt * math.ceil(memory / 500) * 500,
         gpu=devices if on_gpu else 0,
-        cores=devices * (_CORES_PER_GPU if on_gpu else whole_number("THREADS", 1)),
+        cores=devices * (gpu_cores if on_gpu else whole_number("THREADS", 1)),
     )
 
 
