@@ -1,14 +1,19 @@
 # make reproduce [STUDY=toy|mini|paper|file.yml] [PROFILE=local|slurm|folder in profiles] [JOBS=cores at most]
-# make check  make test   make book   make pdf   make lab   make plan   make data   make prepare   make bench [DEVICE=cpu|cuda]
+# make check  make test   make book   make pdf   make lab   make plan   make study   make data   make prepare   make bench [DEVICE=cpu|cuda]
 STUDY ?= toy
 PYTHON ?= python3
 VENV ?= .venv
 PROFILE = local
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-SNAKEMAKE := $(BIN)/python -m snakemake --profile "profiles/$(PROFILE)" $(if $(JOBS),--cores "$(JOBS)") --quiet rules host reason
+# Snakemake keeps a cache in HOME; where that cannot be written, here.
+ifneq ($(shell mkdir -p "$${XDG_CACHE_HOME:-$$HOME/.cache}" 2>/dev/null; test -w "$${XDG_CACHE_HOME:-$$HOME/.cache}" && echo yes),yes)
+export XDG_CACHE_HOME := $(CURDIR)/.snakemake
+endif
+SNAKEMAKE := @test -w . || { echo "make: cannot write to $(CURDIR); accepted: a copy that you can write to" >&2; exit 1; }; \
+  $(BIN)/python -m snakemake --profile "profiles/$(PROFILE)" $(if $(JOBS),--cores "$(JOBS)") --quiet rules host reason
 
-.PHONY: reproduce check test book pdf lab plan data prepare bench lock browser
+.PHONY: reproduce check test book pdf lab plan study data prepare bench lock browser
 .DEFAULT_GOAL := reproduce
 
 reproduce: $(READY)
@@ -33,6 +38,10 @@ lab: $(READY)
 
 plan: $(READY)
 	$(BIN)/python -m pretraining_gain.plan "$(STUDY)"
+
+# make study NAME=my_birds IMAGES=~/photos [WEIGHTS=file or name]: writes my_birds.yml and my_birds_species.csv.
+study: $(READY)
+	$(BIN)/python -m pretraining_gain.new_study "$(NAME)" "$(IMAGES)" $(if $(WEIGHTS),--weights "$(WEIGHTS)") $(if $(ROOT),--root "$(ROOT)")
 
 data: $(READY)
 	$(BIN)/python -m pretraining_gain.data "$(STUDY)"

@@ -23,7 +23,8 @@ try:
     CONTROLS = [name for name in BOOK if graph.needs_no_data(name)]
     NAME = config.get("study", CONTROLS[0])
     STUDY = check_name(NAME)
-    RESULTS = make_writable(results_root())
+    RESULTS = graph.relative(make_writable(results_root()))
+    make_writable(Path("book", "executed"))
     check_environment()
 except InputError as error:
     sys.exit(f"snakemake: {error}")
@@ -35,7 +36,7 @@ RUNS = {f"{run.plan.name}/{run.stage}/{path.stem}": run for run, path in RECORDS
 # Runs side by side fill a machine better than threads inside a run, as long as there are enough of them.
 THREADS = max(1, (workflow.resource_settings.cores or 1) // sum(run.plan.name == STUDY.name for run in RECORDS))
 os.environ.setdefault("PRETRAINING_GAIN_THREADS", str(THREADS))
-PYTHON = shlex.quote(sys.executable)
+PYTHON = shlex.quote(sys.executable).replace("{", "{{").replace("}", "}}")  # as snakemake formats commands
 EXECUTE = f"exec {PYTHON} -m pretraining_gain.execute"  # `exec`: a shell in between would die of SIGTERM before a run is saved
 TELL = "src/pretraining_gain/tell"
 
@@ -57,19 +58,19 @@ def asks(stage, what):
 
 def record_of_pretraining(wildcards):
     start = RUNS[f"{wildcards.study}/finetune/{wildcards.run}"].pretraining
-    return ancient(str(RECORDS[start])) if start else []
+    return ancient(graph.relative(RECORDS[start])) if start else []
 
 
 @cache
 def outcomes(study_name):
     runs = finetuning_runs(*MADE[study_name])
-    return [str(path) for run in runs for path in (RECORDS[run], run.predictions_path)]
+    return [graph.relative(path) for run in runs for path in (RECORDS[run], run.predictions_path)]
 
 
 def tables_of(study_name):
-    folder = RESULTS if study_name in MADE else results_of(study_name).parent
+    folder = results_root() if study_name in MADE else results_of(study_name).parent
     path = Path(folder, study_name, "runs.csv")
-    return [str(path)] if study_name in MADE or path.exists() else []
+    return [graph.relative(path)] if study_name in MADE or path.exists() else []
 
 
 def named(wildcards):

@@ -53,8 +53,8 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
     ("run", {"pool": "scratch", "k": 2, "downstream": "cifar10_animals"}, "k=2 with pool 'scratch'"),
     ("run", {"pool": "animal", "k": 7}, "k=7 is not possible for pool 'animal' of study 'mini'; accepted: 1 to 6"),
     ("run", {"k": -1}, "k=-1 is not possible"),
-    ("run", {"k": "4"}, "k: Input should be a valid integer (got '4')"),
-    ("run", {"k": True}, "k: Input should be a valid integer (got True)"),
+    ("run", {"k": "4"}, "k='4' is not possible for pool 'all' of study 'mini'; accepted: 0 or 10"),
+    ("run", {"k": True}, "k=True is not possible for pool 'all' of study 'mini'; accepted: 0 or 10"),
     ("run", {"k": LONG * 4}, "is not possible"),
     ("run", {"seed": -1}, "seed: Input should be greater than or equal to 0 (got -1)"),
     ("run", {"seed": "one", "design": "assigned"}, "seed: Input should be a valid integer (got 'one')"),
@@ -100,13 +100,15 @@ def test_a_study_must_be_named(results, tmp_path, what):
         read({name: value for name, value in good.items() if name != "study"})
 
 
-FINETUNE = str(ROOT / "notebooks" / "02_finetune.ipynb")
+FINETUNE, PLAYGROUND = (str(ROOT / "notebooks" / f"{name}.ipynb") for name in ("02_finetune", "90_playground"))
 #: Notebook, output (below a folder of its own) and the rest of the command line; what is said.
 BAD_EXECUTIONS: dict[str, tuple[str, str, list[str], str]] = {
     "unknown": (FINETUNE, "o.ipynb", ["-p", "sede", "3"], "unknown parameter 'sede'; accepted: study, downstream, pool, k, design"),
-    "a word for a number": (FINETUNE, "o.ipynb", ["-p", "k", "four"], "k='four' is not of type int; accepted: int"),
+    "a word for a number": (FINETUNE, "o.ipynb", ["-p", "k", "four"], "accepted: int (how many classes of the pool; 0: all"),
     "a fraction": (FINETUNE, "o.ipynb", ["-p", "k", "4.5"], "k=4.5 is not of type int"),
-    "a truth": (FINETUNE, "o.ipynb", ["-p", "k", "yes"], "k=True is not of type int"),
+    "a truth": (FINETUNE, "o.ipynb", ["-p", "k", "yes"], "k='yes' is not of type int"),
+    "an octal of YAML 1.1": (FINETUNE, "o.ipynb", ["-p", "seed", "1:30"], "seed='1:30' is not of type int"),
+    "perhaps": (PLAYGROUND, "o.ipynb", ["-p", "train_now", "maybe"], "accepted: true or false"),
     "a list": (FINETUNE, "o.ipynb", ["-p", "pool", "[all]"], "pool=['all'] is not of type str"),
     "an open bracket": (FINETUNE, "o.ipynb", ["-p", "k", "["], "parameter k='[' cannot be read"),
     "an object": (FINETUNE, "o.ipynb", ["-p", "k", "!!python/none x"], "parameter k='!!python/none x' cannot be read"),

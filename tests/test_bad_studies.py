@@ -194,7 +194,7 @@ BAD_RECIPES: list[tuple[dict[str, Any], str]] = [
     ({"lr_step_epochs": 0}, "lr_step_epochs: Input should be greater than 0"),
     ({"momentum": 1}, "momentum: Input should be less than 1"),
     ({"weight_decay": -1}, "weight_decay: Input should be greater than or equal to 0"),
-    ({"weight_decay": "1e-4"}, "weight_decay: Input should be a valid number (got '1e-4')"),  # YAML 1.1 wants 1.0e-4
+    ({"weight_decay": "1e-4"}, "weight_decay: Input should be a valid number (got '1e-4')"),
     ({"freeze_backbone": 1}, "freeze_backbone: Input should be a valid boolean"),
     ({"frozen_batchnorm": "frozen"}, "frozen_batchnorm: Input should be 'eval' or 'train'"),
     ({"frozen_views": -1}, "frozen_views: Input should be greater than or equal to 0"),
@@ -222,3 +222,14 @@ def test_a_bad_recipe_is_named_with_its_place(tmp_path, changes, said):
 
 def test_every_field_of_a_recipe_is_among_the_bad_ones():
     assert {name for changes, _ in BAD_RECIPES for name in changes} - {"epoch"} == set(Recipe.model_fields)
+
+
+def test_numbers_are_those_of_yaml_1_2(tmp_path):
+    """YAML 1.1 reads 010 as eight, 1:30 as ninety, and 1e-3 as a text."""
+    text = (ROOT / "notebooks" / "studies" / "toy.yml").read_text()
+    path = tmp_path / "own.yml"
+    path.write_text(text.replace("seeds: [0, 1, 2]", "seeds: [010]").replace("lr: 0.03", "lr: 3e-2"))
+    study = load_study(str(path))
+    assert study.seeds == [10]
+    assert study.downstreams[0].recipe.resolve().lr == 0.03
+    refuse(tmp_path, text.replace("seeds: [0, 1, 2]", "seeds: [1:30]"), "seeds", "valid integer (got '1:30')")

@@ -192,3 +192,16 @@ def test_a_set_in_memory_moves_to_a_gpu_that_has_room(monkeypatch, free_mb, move
     assert pictures.near("cpu") is pictures
     pictures.near("cuda")
     assert sent == (["cuda"] if moves else [])
+
+
+def test_settings_that_code_made_before_a_run_are_undone():
+    torch.set_default_dtype(torch.float64)
+    torch.set_default_device("meta")
+    torch.set_float32_matmul_precision("medium")
+    torch.use_deterministic_algorithms(False)
+    torch.set_flush_denormal(True)
+    this_machine()
+    made = torch.ones(2) * 1e-40
+    settings = (made.dtype, made.device.type, torch.get_float32_matmul_precision(), torch.are_deterministic_algorithms_enabled())
+    assert settings == (torch.float32, "cpu", "highest", True)
+    assert made.sum() > 0  # not flushed to zero

@@ -204,6 +204,16 @@ def test_half_written_files_are_removed_by_their_age_alone(tmp_path):
     assert live != left
 
 
+def test_a_lost_record_is_said_before_anything_is_replaced(results, small_study, capsys):
+    run = Run(study=small_study, pool="animal", k=4)
+    pretrain(run)
+    assert "missing" not in capsys.readouterr().err
+    run.record_path.unlink()
+    pretrain(run)
+    first = capsys.readouterr().err.splitlines()[0]
+    assert first == f"{run.record_path} is missing, though other files of the run are there: doing it again"
+
+
 @pytest.mark.parametrize("which", ["weights_path", "predictions_path"])
 def test_a_damaged_result_is_made_again_the_same(results, small_study, capsys, which):
     run = Run(study=small_study, pool="animal", k=4, downstream="field")

@@ -38,12 +38,12 @@ class Checkout:
         environment |= {"PYTHONPATH": str(self.root / "src")}
         done = subprocess.run(command, cwd=self.root, env=environment, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr[-3000:]
-        outputs = r"^ +output: (?:book/executed/|\S*/results/)(\S+?)(?:\.ipynb|,|$)"
+        outputs = r"^ +output: (?:book/executed|results)/(\S+?)(?:\.ipynb|,|$)"
         return set(re.findall(outputs, done.stdout + done.stderr, re.MULTILINE))
 
-    def settle(self) -> None:
+    def settle(self, planned: set[str]) -> None:
         """Write an empty file, newer than its inputs, for each output that is missing or out of date."""
-        for name in self.plan():
+        for name in planned:
             path = self.root / "book" / "executed" / f"{name}.ipynb"
             if not name.endswith(".csv"):
                 path.parent.mkdir(parents=True, exist_ok=True)
@@ -54,14 +54,13 @@ class Checkout:
             path.touch()
 
     def after(self, path: str, old: str, new: str) -> set[str]:
-        """Change a file of the package and return what is planned."""
+        """Change a file of the package for good and return what is planned; after that, everything is up to date again."""
         file = self.root / "src" / "pretraining_gain" / path
         text = file.read_text()
         assert old in text
         file.write_text(text.replace(old, new))
         planned = self.plan()
-        file.write_text(text)
-        self.settle()
+        self.settle(planned)
         return planned
 
 
@@ -73,7 +72,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
         copy = Checkout(root)
         simulate_results("toy")
         write_tables("toy")
-    copy.settle()
+    copy.settle(copy.plan())
     yield copy
 
 

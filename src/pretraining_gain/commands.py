@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import codecs
+import io
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -10,11 +12,26 @@ from typing import NoReturn
 
 from pretraining_gain.errors import TRY_AGAIN, InputError, Interrupted
 
+#: What a terminal that knows only ASCII, latin-1 or cp1252 shows instead.
+_PLAIN = {"−": "-", "–": "-", "→": "->", "×": "x", "·": "*", "…": "...", "≥": ">=", "≤": "<=", "≈": "~"}
+
+
+def _plainly(error: UnicodeError) -> tuple[str, int]:
+    """Spell out the characters that a terminal cannot show."""
+    assert isinstance(error, UnicodeEncodeError)
+    return "".join(_PLAIN.get(character, "?") for character in error.object[error.start : error.end]), error.end
+
+
+codecs.register_error("plainly", _plainly)
+
 
 class CommandLine(argparse.ArgumentParser):
     """The argument parser that all commands share. A mistake is one line that ends with what is accepted."""
 
     def __init__(self, module: str, about: str) -> None:
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="plainly")
         super().__init__(prog=f"python -m pretraining_gain.{module}", description=about.split("\n")[0], allow_abbrev=False)
 
     def error(self, message: str) -> NoReturn:

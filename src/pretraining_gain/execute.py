@@ -1,55 +1,85 @@
 """Run a notebook strictly, with papermill.
 
-python -m pretraining_gain.execute NOTEBOOK OUTPUT [-p NAME VALUE]... [--and OUTPUT [-p NAME VALUE]...]...
+python -m pretraining_gain.execute NOTEBOOK OUTPUT [-p NAME VALUE]...
 
-`--and` runs the same notebook again, in the same kernel, which saves the three seconds that a short run takes to import torch.
-
-Papermill itself ignores unknown parameters, does not check types, and leaves a failed notebook under the name of a result.
-Here each of these stops with one line. The result appears under its name only when it is complete, and the notebook of a
-failed run stays beside it as `….FAILED.ipynb`.
+Papermill itself ignores unknown parameters, does not check types, takes the first kernel named python3 that it finds, and
+leaves a failed notebook under the name of a result. Here a mistake stops with one line. The kernel is this interpreter with
+this package. The result appears under its name only when it is complete, and the notebook of a failed run stays beside it as
+`….FAILED.ipynb`.
 """
 
 from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import tempfile
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import papermill
 import psutil
+from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
 from jupyter_core.utils import run_sync
 from nbformat import ValidationError
 from papermill.exceptions import PapermillException, PapermillExecutionError
-from traitlets import CaselessStrEnum, default
 
 from pretraining_gain.commands import CommandLine, answer
 from pretraining_gain.errors import InputError, Interrupted
 from pretraining_gain.paths import make_writable, temporary_beside
+from pretraining_gain.plan.code import PACKAGE
 from pretraining_gain.plan.yamlfile import parse_yaml
 
-#: Seconds to wait for a cell's output after it ended: on a busy machine, the default of 4 s is too short.
-_LONGEST_OUTPUT_S = 600
-_LONGEST_RESET_S = 600  # for clearing variables takes milliseconds, unless the kernel is dead
+#: Seconds to wait for a kernel's start, and for a cell's output after it ended: papermill's 60 and 4 are short for a busy machine.
+_LONGEST_WAIT_S = 600
+_LONGEST_SOCKET_FOLDER = 80  # the system's limit for a socket is 107 bytes, on some 103
+_LONGEST_NAME = 180  # in bytes; file systems take 255, and a temporary name adds the machine's
 _TYPES = {"str": str, "int": int, "float": (int, float), "bool": bool, "list": list, "dict": dict}
+#: Start a kernel that reads no configuration and runs no start-up file, whoever installed it: they can change numbers.
+_KERNEL = """
+import sys
+sys.path.insert(0, {package!r})
+from ipykernel.kernelapp import IPKernelApp
+class Isolated(IPKernelApp):
+    def load_config_file(self, *_, **__): pass
+    def _run_startup_files(self): pass
+Isolated.launch_instance(ignore_cwd=True)
+"""
 
 
-class _LocalKernel(AsyncKernelManager):
-    """Talk to the kernel through files of this user instead of open network ports, for shared machines."""
+class _Kernel(AsyncKernelManager):
+    """Start this interpreter with this package, isolated from the user's settings; talk to it through files in `folder`."""
 
-    transport = CaselessStrEnum(["tcp", "ipc"], default_value="tcp" if os.name == "nt" else "ipc")
+    def __init__(self, folder: Path) -> None:
+        transport, ip = ("tcp", "127.0.0.1") if os.name == "nt" else ("ipc", str(folder / "s"))
+        super().__init__(kernel_name="python3", transport=transport, ip=ip, connection_file=str(folder / "connection.json"))
+        self._folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
 
-    @default("ip")
-    def _socket_name(self) -> str:
-        """Name the sockets as no other kernel does, since several runs share a machine."""
-        return "127.0.0.1" if self.transport == "tcp" else str(Path(tempfile.gettempdir(), f"kernel-{uuid.uuid4().hex}"))
+    @property
+    def kernel_spec(self) -> KernelSpec:
+        start = _KERNEL.format(package=str(PACKAGE.parent))
+        command = [sys.executable, "-I", "-c", start, "-f", "{connection_file}"]  # -I: no PYTHONPATH, no user's packages
+        return KernelSpec(argv=command, language="python", env={"IPYTHONDIR": str(self._folder), "PYTHONSTARTUP": ""})
+
+    async def start_kernel(self, **options: Any) -> None:  # type: ignore[override]
+        with open(self._folder / "said", "wb") as said:
+            await super().start_kernel(stdout=said, stderr=said, **options)
+        self._process = getattr(self.provisioner, "process", None)
+
+    def cause_of_death(self) -> str:
+        """Return the signal that ended the kernel, or its exit code and the last line that it wrote."""
+        code = self._process.wait() if self._process else None
+        if code is not None and code < 0:
+            memory = ", as the system does when memory runs out" if -code == signal.SIGKILL else ""
+            return f"ended by {signal.Signals(-code).name}{memory}"
+        lines = (self._folder / "said").read_text(errors="replace").split("\n")
+        last = next((f": {line.strip()}" for line in reversed(lines) if line.strip()), "")
+        return f"exit code {code}{last}"
 
 
 def read_parameters(given: list[tuple[str, str]]) -> dict[str, Any]:
@@ -72,20 +102,21 @@ def check_parameters(notebook: Path, parameters: dict[str, Any]) -> None:
     try:
         if notebook.suffix != ".ipynb":
             raise ValueError("its name does not end in .ipynb")
-        declared = papermill.inspect_notebook(str(notebook))
+        declared = papermill.inspect_notebook(_literal(notebook))
     except (PapermillException, ValidationError, OSError, ValueError, LookupError, AttributeError, TypeError) as error:
         raise InputError(f"{notebook} is no notebook ({error}); accepted: a .ipynb file") from None
     for name, value in parameters.items():
         if name not in declared:
             raise InputError(f"{notebook.name}: unknown parameter {name!r}; accepted: {', '.join(declared)}")
-        wanted = declared[name]["inferred_type_name"]
+        wanted, meaning = declared[name]["inferred_type_name"], declared[name]["help"]
         fits = isinstance(value, _TYPES.get(wanted, object))  # type: ignore[arg-type]
         if not fits or (isinstance(value, bool) and wanted != "bool"):
-            raise InputError(f"{notebook.name}: parameter {name}={value!r} is not of type {wanted}; accepted: {wanted}")
+            accepted = f"{'true or false' if wanted == 'bool' else wanted}{f' ({meaning})' if meaning else ''}"
+            raise InputError(f"{notebook.name}: parameter {name}={value!r} is not of type {wanted}; accepted: {accepted}")
 
 
-def execute(notebook: Path, output: Path, parameters: dict[str, Any], kernel: _LocalKernel | None = None) -> None:
-    """Run `notebook` with `parameters` into `output`, in a `kernel` that outlives it or in one of its own.
+def execute(notebook: Path, output: Path, parameters: dict[str, Any]) -> None:
+    """Run `notebook` with `parameters` into `output`.
 
     Raises `InputError` with the last line of an error, and `Interrupted` when a SIGTERM stopped the run; `output` is then as
     it was before.
@@ -93,55 +124,54 @@ def execute(notebook: Path, output: Path, parameters: dict[str, Any], kernel: _L
     check_parameters(notebook, parameters)
     if output.suffix != ".ipynb" or output.is_dir() or output.resolve() == notebook.resolve():
         raise InputError(f"{output} cannot be the result of {notebook}; accepted: the path of another .ipynb file")
+    if len(os.fsencode(output.name)) > _LONGEST_NAME:
+        raise InputError(f"{output.name[:40]}… is too long a name; accepted: up to {_LONGEST_NAME} bytes")
     make_writable(output.parent)
     partial, failed = temporary_beside(output, "partial.ipynb"), output.with_name(f"{output.stem}.FAILED.ipynb")
-    options: dict[str, Any] = {"progress_bar": False, "kernel_name": "python3", "kernel_manager_class": _LocalKernel}
-    options |= {"iopub_timeout": _LONGEST_OUTPUT_S}
-    try:
-        with _sigterm_for_kernel() as sigterms:
-            papermill.execute_notebook(str(notebook), str(partial), parameters, **options, km=kernel)
-        os.replace(partial, output)
-        failed.unlink(missing_ok=True)
-    except PapermillExecutionError as error:
-        last = (error.evalue.strip().splitlines() or [""])[-1]
-        if error.ename == Interrupted.__name__:
-            raise Interrupted(last) from None
-        os.replace(partial, failed)
-        reason = last if error.ename == InputError.__name__ else f"{error.ename}: {last}"
-        raise InputError(f"{reason} [notebook kept as {failed}]") from None
-    except (PapermillException, OSError) as error:
-        raise InputError(f"{notebook.name}: {' '.join(str(error).split())}") from None
-    except RuntimeError as error:  # a kernel that dies, also while it starts
-        if "died" not in str(error):
-            raise
-        if sigterms:
-            raise Interrupted("stopped outside of training") from None
-        raise InputError(f"{notebook.name}: the kernel died, most often out of memory (see the system's log)") from None
-    finally:
-        partial.unlink(missing_ok=True)
+    options = {"start_timeout": _LONGEST_WAIT_S, "iopub_timeout": _LONGEST_WAIT_S, "progress_bar": False, "kernel_name": "python3"}
+    with _folder_for_sockets() as folder, _sigterm_for_kernel() as sigterms:
+        kernel = _Kernel(folder)
+        try:
+            papermill.execute_notebook(_literal(notebook), _literal(partial), parameters, **options, km=kernel)
+            os.replace(partial, output)
+            failed.unlink(missing_ok=True)
+        except PapermillExecutionError as error:
+            last = (error.evalue.strip().splitlines() or [""])[-1]
+            if error.ename == Interrupted.__name__:
+                raise Interrupted(last) from None
+            os.replace(partial, failed)
+            reason = last if error.ename == InputError.__name__ else f"{error.ename}: {last}"
+            raise InputError(f"{reason} [notebook kept as {failed}]") from None
+        except (PapermillException, OSError) as error:
+            raise InputError(f"{notebook.name}: {' '.join(str(error).split())}") from None
+        except RuntimeError as error:  # a kernel that dies, also while it starts
+            if "died" not in str(error):
+                raise
+            if sigterms:
+                raise Interrupted("stopped outside of training") from None
+            raise InputError(f"{notebook.name}: the kernel died, {kernel.cause_of_death()}") from None
+        finally:
+            partial.unlink(missing_ok=True)
+            if kernel.has_kernel:
+                run_sync(kernel.shutdown_kernel)(now=True)
+            run_sync(kernel.cleanup_resources)()
 
 
-def execute_each(notebook: Path, runs: list[tuple[Path, dict[str, Any]]]) -> None:
-    """Run `notebook` once per (output, parameters), one after the other in one kernel, whose variables are cleared between.
+def _literal(path: Path) -> str:
+    """Keep papermill from filling in `{parameters}` in a path."""
+    return str(path).replace("{", "{{").replace("}", "}}")
 
-    Raises as `execute` does, at the first run that fails; the outputs before it are complete.
-    """
-    for _, parameters in runs:
-        check_parameters(notebook, parameters)
-    if len(runs) == 1:
-        return execute(notebook, *runs[0])
-    kernel = _LocalKernel(kernel_name="python3")
-    try:
-        for output, parameters in runs:
-            execute(notebook, output, parameters, kernel)
-            client = kernel.blocking_client()
-            client.start_channels()
-            client.execute("get_ipython().reset()", store_history=False, reply=True, timeout=_LONGEST_RESET_S)
-            client.stop_channels()
-    finally:
-        if kernel.has_kernel:
-            run_sync(kernel.shutdown_kernel)(now=True)
-        run_sync(kernel.cleanup_resources)()
+
+@contextmanager
+def _folder_for_sockets() -> Iterator[Path]:
+    """Make a folder of this user alone, with a path short enough for sockets, and remove it at the end."""
+    places = [tempfile.gettempdir(), os.environ.get("XDG_RUNTIME_DIR", ""), "/tmp", "/var/tmp", "/dev/shm"]
+    short = [place for place in places if place and (os.name == "nt" or len(os.fsencode(place)) <= _LONGEST_SOCKET_FOLDER)]
+    usable = next((place for place in short if os.access(place, os.W_OK)), None)
+    if usable is None:
+        raise InputError(f"no folder for sockets; accepted: TMPDIR of at most {_LONGEST_SOCKET_FOLDER} bytes that can be written")
+    with tempfile.TemporaryDirectory(prefix="kernel-", dir=usable, ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
 
 
 @contextmanager
@@ -167,15 +197,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("notebook", type=Path)
     parser.add_argument("output", type=Path)
     parser.add_argument("-p", "--parameter", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"))
-    words = sys.argv[1:] if arguments is None else arguments
-    breaks = [number for number, word in enumerate(words) if word == "--and"]
-    parts = [words[start + 1 : end] for start, end in pairwise([-1, *breaks, len(words)])]
-    given = [parser.parse_args(part if part is parts[0] else [parts[0][0], *part]) for part in parts]
-
-    def work() -> None:
-        execute_each(given[0].notebook, [(one.output, read_parameters(one.parameter)) for one in given])
-
-    return answer(given[0].notebook.stem, work)
+    given = parser.parse_args(arguments)
+    return answer(given.notebook.stem, lambda: execute(given.notebook, given.output, read_parameters(given.parameter)))
 
 
 if __name__ == "__main__":

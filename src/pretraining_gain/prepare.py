@@ -38,6 +38,7 @@ from pretraining_gain.paths import make_writable, prepared_root, write_atomicall
 from pretraining_gain.plan.parts import Images
 from pretraining_gain.plan.studies import Study, load_study
 from pretraining_gain.plan.taxonomy import load_class_table
+from pretraining_gain.tell.results.leaks import lines_of
 
 QUALITY = 95
 _SAMPLE = 24  # images to estimate from
@@ -100,9 +101,12 @@ def parts_of(study: Study) -> list[Part]:
 
 def prepare(study_name: str, workers: int, only_estimate: bool = False) -> None:
     """Make all packs of a study. Raises `InputError` for missing or broken data, a leak, or too small a disk."""
-    parts = parts_of(load_study(study_name))
+    study = load_study(study_name)
+    parts, splits = parts_of(study), [(images, look) for images in study.images if (look := find_dataset(images.dataset).findings)]
+    for images, look in splits:
+        print(f"{images.options.get('path', images.dataset)}: {' '.join(lines_of(look(images)))}")
     if not parts:
-        print(f"study {study_name!r} needs no preparation")
+        print(f"study {study_name!r} needs no {'other ' if splits else ''}preparation")
         return
     with _alone():
         for part in {part.images.dataset: part for part in parts}.values():

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from functools import cache
+from pathlib import Path
 from typing import TypedDict
 
 from pretraining_gain.paths import project_root
@@ -13,21 +15,37 @@ _DECISIVE = ("src", "notebooks", "book", "Snakefile", "requirements.lock")
 
 
 class Revision(TypedDict):
-    """`commit`: 40 hex digits, or `unknown` outside a git checkout; `changed`: whether tracked code differs from it."""
+    """`commit`: 40 hex digits, or `unknown` outside a git checkout; `changed`: whether the code differs from it."""
 
     commit: str
     changed: bool
 
 
 @cache
-def revision() -> Revision:
+def revision(study: str = "") -> Revision:
+    """Return the commit of this checkout, never that of a repository around it.
+
+    New files below `src` count as a change, and so does the file of `study`, a name or a path, that is not committed.
+    """
+    root = project_root()
     try:
-        commit = _git("rev-parse", "HEAD")
-        return {"commit": commit, "changed": bool(_git("status", "--porcelain", "-uno", "--", *_DECISIVE))}
+        if Path(_git(root, "rev-parse", "--show-toplevel")).resolve() != root.resolve():
+            return {"commit": "unknown", "changed": False}
+        commit = _git(root, "rev-parse", "HEAD")
+        changed = _git(root, "status", "--porcelain", "-uno", "--", *_DECISIVE) + _git(root, "status", "--porcelain", "src")
+        if study.endswith((".yml", ".yaml")):
+            file = Path(root, Path(study).expanduser()).resolve()
+            inside = file.is_relative_to(root.resolve())
+            changed += _git(root, "status", "--porcelain", "--ignored", str(file)) if inside else "outside of the checkout"
+        elif study:
+            changed += _git(root, "status", "--porcelain", f"notebooks/studies/{study}.yml")
+        return {"commit": commit, "changed": bool(changed)}
     except (OSError, subprocess.CalledProcessError):
         return {"commit": "unknown", "changed": False}
 
 
-def _git(*arguments: str) -> str:
+def _git(root: Path, *arguments: str) -> str:
+    """Ask git about `root`, whatever repository the environment names."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     command = ["git", "--no-optional-locks", *arguments]
-    return subprocess.run(command, cwd=project_root(), capture_output=True, text=True, check=True).stdout.strip()
+    return subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=True).stdout.strip()

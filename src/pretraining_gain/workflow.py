@@ -55,6 +55,14 @@ def template_of(page: str, study_name: str, made: bool) -> str:
     return page if has_results or _NEEDS_NO_RESULTS in _notebooks()[page][1] else NOT_RUN
 
 
+def relative(path: Path) -> str:
+    """Name a file from the checkout. Raises `InputError` for braces, which are wildcards to snakemake and cannot be escaped."""
+    name = str(path.relative_to(project_root()) if path.is_relative_to(project_root()) else path)
+    if {"{", "}"} & set(name):
+        raise InputError(f"PRETRAINING_GAIN_RESULTS: {name} has braces in its path; accepted: a folder without")
+    return name
+
+
 def book_studies() -> list[str]:
     """Return the names of the studies that the chapters show, from `_config.yml`."""
     config = yaml.safe_load((project_root() / "_config.yml").read_text(encoding="utf-8"))

@@ -144,6 +144,10 @@ def this_machine() -> Machine:
     torch.backends.cudnn.benchmark = device == "cuda"
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
     torch.set_default_dtype(torch.float64 if precision == "fp64" else torch.float32)
+    # What else code that ran before in this process may have set, and what changes numbers.
+    torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
+    torch.set_default_device(None)
+    torch.set_flush_denormal(False)
     if threads or devices > 1:
         torch.set_num_threads(threads or max(1, torch.get_num_threads() // devices))
     os.environ.setdefault("OMP_NUM_THREADS", str(torch.get_num_threads()))  # else accelerate sets its own guess

@@ -72,11 +72,16 @@ def load_backbone(model: nn.Module, weights: Mapping[str, Tensor], where: str) -
     """
     wrong = _mismatch(model, weights)
     if wrong:
-        fitting = [name for name in _USUAL if not _mismatch(_construct(name, None, "meta"), weights)]
+        fitting = fitting_backbones(weights)
         fit = f"they fit {', '.join(fitting)}" if fitting else f"they fit none of {', '.join(_USUAL)} either"
         raise InputError(f"{where}: weights are of another backbone; first mismatch: {wrong}; {fit}")
     head = head_of(model)[0]
     model.load_state_dict({name: tensor for name, tensor in weights.items() if not name.startswith(f"{head}.")}, strict=False)
+
+
+def fitting_backbones(weights: Mapping[str, Tensor]) -> list[str]:
+    """Return the usual backbones that weights fit, whatever their head."""
+    return [name for name in _USUAL if not _mismatch(_construct(name, None, "meta"), weights)]
 
 
 def _mismatch(model: nn.Module, weights: Mapping[str, Tensor]) -> str:

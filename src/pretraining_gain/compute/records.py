@@ -80,7 +80,7 @@ def write_record(
         "skipped_images": data.skipped,
         "cost": _cost(data, history, machine, starts, evaluation or {}),
         "machine": machine.describe(),
-        "provenance": revision() | {"config_hash": run.plan.config_hash},
+        "provenance": revision(run.study) | {"config_hash": run.plan.config_hash},
         "history": history,
     }
     if evaluation:
@@ -129,7 +129,11 @@ def is_finished(run: Run) -> bool:
     run, which a kill right after its end may have left.
     """
     outcome = run.predictions_path if run.downstream else run.weights_path
-    complete = all(map(_is_there, [run.record_path, outcome, *([run.weights_path] if run.keeps_network else [])]))
+    files = [run.record_path, outcome, *([run.weights_path] if run.keeps_network else [])]
+    missing = [path for path in files if not _is_there(path)]
+    complete = not missing
+    if 0 < len(missing) < len(files):
+        print(f"{missing[0]} is missing, though other files of the run are there: doing it again", file=sys.stderr)
     try:
         if not run.downstream:
             if _is_there(outcome):

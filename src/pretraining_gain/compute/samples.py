@@ -19,7 +19,7 @@ from pretraining_gain.paths import public
 from pretraining_gain.plan.parameters import Parameters
 from pretraining_gain.plan.parts import Images
 from pretraining_gain.plan.pools import Seed
-from pretraining_gain.plan.representation import keep_keys_of
+from pretraining_gain.plan.representation import is_named, keep_keys_of
 from pretraining_gain.plan.studies import Study, load_study
 from pretraining_gain.plan.taxonomy import load_class_table
 
@@ -62,7 +62,7 @@ class SampleView(Parameters):
         table = keep_keys_of(study.source_classes, load_class_table(target.images.class_table or ""))
         source_images, source_recipe = study.pretraining
         source = study.source_classes.set_index("key", drop=False)
-        table = table.assign(source_key=table["represented_by"].str.split(";").str[0])
+        table = table[is_named(table)].assign(source_key=lambda named: named["represented_by"].str.split(";").str[0])
         shared = table[table["source_key"].isin(source.index)]
         order = np.random.default_rng(self.seed).permutation(len(shared))
         # one species per source class, or the source would show the same images again

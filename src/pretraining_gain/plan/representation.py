@@ -17,6 +17,7 @@ import pandas as pd
 from pretraining_gain.datasets import Download
 from pretraining_gain.errors import InputError
 from pretraining_gain.paths import data_root
+from pretraining_gain.plan.species import NOT_STATED
 from pretraining_gain.plan.tables import read_table, whole_numbers
 from pretraining_gain.plan.taxonomy import load_class_table
 
@@ -38,13 +39,24 @@ def representation(table: pd.DataFrame, correct: pd.Series | None = None, well: 
 
     Without `correct`: `in the source` where a source class's meaning includes the species, else `none`. With `correct`
     (source class key -> number of correct images): a species that no class names is `none`, one of whose classes has at
-    least `well` correct images is `well represented (…+)`, any other is `some`.
+    least `well` correct images is `well represented (…+)`, any other is `some`. A species of which the table says nothing
+    is `not stated`.
     """
-    named = table["represented_by"] != ""
+    if "represented_by" not in table:
+        return pd.Series(NOT_STATED, index=table.index, name="representation")
     if correct is None:
-        return named.map({True: REPRESENTED, False: NONE}).rename("representation")
-    grade = (best_represented(table, correct) >= well).map({True: well_represented(well), False: SOME})
-    return grade.where(named, NONE).rename("representation")
+        grade = pd.Series(REPRESENTED, index=table.index)
+    else:
+        grade = (best_represented(table, correct) >= well).map({True: well_represented(well), False: SOME})
+    grade = grade.mask(table["represented_by"] == "", NONE).mask(table["represented_by"] == NOT_STATED, NOT_STATED)
+    return grade.rename("representation")
+
+
+def is_named(table: pd.DataFrame) -> pd.Series:
+    """Mark the classes of a downstream table that a source class names."""
+    if "represented_by" not in table:
+        return pd.Series(False, index=table.index)
+    return ~table["represented_by"].isin(["", NOT_STATED])
 
 
 def keep_keys_of(source: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
@@ -54,7 +66,7 @@ def keep_keys_of(source: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
     """
     if source.empty or "represented_by" not in table:
         return table
-    keys = set(source["key"])
+    keys = {*source["key"], NOT_STATED}
     kept = table["represented_by"].map(lambda listed: ";".join(key for key in listed.split(";") if key in keys))
     return table.assign(represented_by=kept)
 

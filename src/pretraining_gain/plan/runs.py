@@ -21,7 +21,7 @@ from pretraining_gain.plan.parts import BackboneName, Design, Downstream, Images
 from pretraining_gain.plan.pools import POOLS, SCRATCH, ClassSubset, Seed, known_pool, sample_classes
 from pretraining_gain.plan.recipes import SIZES_PX, Recipe
 from pretraining_gain.plan.studies import Study, load_study
-from pretraining_gain.plan.taxonomy import has_class_table, load_class_table, rows_deciding_images
+from pretraining_gain.plan.taxonomy import has_class_table, rows_deciding_images
 from pretraining_gain.plan.weights import sha256_of, weights_file
 
 WHOLE_POOL = 0
@@ -52,7 +52,7 @@ class Run(Parameters):
         """Check against the study and write equal runs equally: `random` with all classes is `all`, k=0 is spelt out."""
         defaults = {name: field.default for name, field in cls.model_fields.items()} | {"study": ""}
         given, values = values, defaults | values
-        of_its_type = all(type(values[name]) is type(default) for name, default in defaults.items())
+        of_its_type = all(type(values[name]) is type(default) for name, default in defaults.items() if name != "k")
         if "study" not in given or not of_its_type or values["seed"] < 0:
             return {name: value for name, value in given.items() if value != ""}  # the fields say what they take
         study = load_study(values["study"])
@@ -234,21 +234,19 @@ class Run(Parameters):
         return {name: value for name, value in self.model_dump().items() if value or name in always}
 
 
-def _canonical_arm(study: Study, pool: str, k: int, finetuning: bool) -> tuple[str, int]:
+def _canonical_arm(study: Study, pool: str, k: Any, finetuning: bool) -> tuple[str, int]:
     pool = pool or (study.main_start if finetuning else "all")
     study.known_start(pool) if finetuning else known_pool(pool)
     if pool not in POOLS:
         if k != WHOLE_POOL:
-            raise InputError(f"k={k} with pool {pool!r}, which has no pretraining; accepted: 0")
+            raise InputError(f"k={k!r} with pool {pool!r}, which has no pretraining; accepted: 0")
         return pool, k
-    table = load_class_table(study.pretraining[0].class_table)
+    _, table = study.pretraining, study.source_classes  # raises for a study without a source
     fewest, size = POOLS[pool].sizes(table)
-    k = k or size
-    if not fewest <= k <= size:
+    k = size if type(k) is int and k == WHOLE_POOL else k
+    if type(k) is not int or not fewest <= k <= size:
         accepted_k = f"0 or {size}" if fewest == size else f"1 to {size} (0: all of them)"
-        raise InputError(
-            f"k={k} is not possible for pool {pool!r} of study {study.name!r}; accepted: {accepted_k}"
-        )
+        raise InputError(f"k={k!r} is not possible for pool {pool!r} of study {study.name!r}; accepted: {accepted_k}")
     return ("all", k) if k == len(table) else (pool, k)
 
 

@@ -1,29 +1,15 @@
-"""Read YAML strictly: a field that appears twice is an error."""
+"""Read YAML 1.2 strictly: `010` is ten, `1e-3` a number, `yes` a word, and a field that appears twice is an error."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-import yaml
+from ruamel.yaml import YAML, YAMLError
+from ruamel.yaml.constructor import DuplicateKeyError
+from ruamel.yaml.error import MarkedYAMLError
 
 from pretraining_gain.errors import InputError
-
-
-class _Loader(yaml.SafeLoader):
-    """Load plain values only. Fields are checked before merged ones (`<<`) come in."""
-
-    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
-        node = super().compose_mapping_node(anchor)
-        lines: dict[tuple[str, str], int] = {}
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode):
-                name = (key.tag, key.value)
-                if name in lines:
-                    problem = f"{key.value!r} appears twice, first on line {lines[name]}; accepted: each field once"
-                    raise yaml.MarkedYAMLError(problem=problem, problem_mark=key.start_mark)
-                lines[name] = key.start_mark.line + 1
-        return node
 
 
 def read_yaml(path: Path) -> Any:
@@ -40,13 +26,15 @@ def read_yaml(path: Path) -> Any:
 
 
 def parse_yaml(text: str) -> Any:
-    """Parse YAML. Raises `InputError` with line and reason."""
+    """Parse YAML into plain values. Raises `InputError` with line and reason."""
     try:
-        return yaml.load(text, _Loader)
-    except yaml.MarkedYAMLError as error:
+        return YAML(typ="safe", pure=True).load(text)
+    except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         reason = f"line {mark.line + 1}: {error.problem or error.context}" if mark else str(error)
-    except (yaml.YAMLError, ValueError) as error:  # a date such as 2026-13-45 is a ValueError
+        if isinstance(error, DuplicateKeyError):
+            reason = f"{reason.partition(' with value')[0]}; accepted: each field once"
+    except (YAMLError, ValueError, TypeError) as error:  # a date such as 2026-13-45 is a ValueError
         reason = str(error)
     except RecursionError:
         reason = "nested too deeply"

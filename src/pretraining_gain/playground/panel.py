@@ -49,6 +49,8 @@ class Playground:
         """Build the panel from a notebook's `globals()`. Raise `InputError` for an impossible choice."""
         given = plain_parameters(parameters, [*Choice.model_fields, "train_now"])
         train_now = given.pop("train_now", False)
+        if not isinstance(train_now, bool):
+            raise InputError(f"train_now={train_now!r}; accepted: True or False")
         return cls(Choice(**given), train_now)
 
     def train(self) -> None:

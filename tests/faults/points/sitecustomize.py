@@ -8,6 +8,7 @@ import importlib.abc
 import importlib.util
 import os
 import signal
+import subprocess
 import sys
 from collections import Counter
 
@@ -77,6 +78,14 @@ class _Pipeline(importlib.abc.MetaPathFinder):
         return spec
 
 
+def _popen(self, command, *given, _real=subprocess.Popen.__init__, **named):
+    """Load this file into kernels, too, which ignore PYTHONPATH."""
+    if isinstance(command, list) and "-c" in command and "ipykernel" in (code := command[command.index("-c") + 1]):
+        command = [f"import runpy; runpy.run_path({__file__!r})\n{code}" if part == code else part for part in command]
+    _real(self, command, *given, **named)
+
+
 if _KIND:
+    subprocess.Popen.__init__ = _popen
     os.fsync, os.replace = _fsync, _replace
     sys.meta_path.insert(0, _Pipeline())

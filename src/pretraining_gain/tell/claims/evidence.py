@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from pretraining_gain.plan.species import NOT_STATED
 from pretraining_gain.plan.studies import Study, load_study
 from pretraining_gain.tell import statistics
-from pretraining_gain.tell.claims.declarations import CLAIMS, EQUAL, GREATER, SHARE, SPREAD, Arm, Claim, Part
+from pretraining_gain.tell.claims.declarations import CLAIMS, EQUAL, GREATER, GROUPS, SHARE, SPREAD, Arm, Claim, Part
 from pretraining_gain.tell.results.evaluation import Evaluation, View, load_evaluation
 from pretraining_gain.tell.results.gains import figure1_species
 from pretraining_gain.tell.statistics import Estimate, GroupSpread
@@ -106,9 +107,8 @@ def evaluate_part(part: Part, evidence: Evidence) -> Outcome | None:
         return None
     evaluation = evidence.evaluations[part.downstream]
     labels, species = evaluation.labels, species_of(part, evaluation)
-    if part.figure1_only:
-        images = np.isin(labels, species.index)
-        values, labels = values[:, images], labels[images]
+    images = np.isin(labels, species.index)
+    values, labels = values[:, images], labels[images]
     estimate: Estimate | GroupSpread | None = None
     if part.kind == SHARE:
         estimate = statistics.estimate_share_positive(values, labels) if len(species) else None
@@ -126,8 +126,9 @@ def evaluate_part(part: Part, evidence: Evidence) -> Outcome | None:
 
 
 def species_of(part: Part, evaluation: Evaluation) -> pd.DataFrame:
-    """Return the species that a part is about, as `Evaluation.species` has them."""
-    return figure1_species(evaluation.species, evaluation) if part.figure1_only else evaluation.species
+    """Return the species that a part is about, as `Evaluation.species` has them: of compared groups, those whose is stated."""
+    species = figure1_species(evaluation.species, evaluation) if part.figure1_only else evaluation.species
+    return species[species[part.column] != NOT_STATED] if part.kind in (GROUPS, SPREAD) else species
 
 
 def outcome_of(part: Part, estimate: Estimate | GroupSpread, values: np.ndarray, labels: np.ndarray) -> Outcome:

@@ -20,6 +20,7 @@ from pretraining_gain.plan.representation import (
     SOME,
     best_represented,
     correct_images,
+    is_named,
     load_annotations,
 )
 from pretraining_gain.plan.runs import finetuning_runs
@@ -58,7 +59,7 @@ def explorer_tables(view: View) -> dict[str, Any]:
         "cut": min(VOTE_CUTS, key=lambda label: abs(VOTE_CUTS[label] - view.vote_cut)),  # the nearest on offer
         "cuts": list(VOTE_CUTS),
         "words": {"best": REPRESENTED, "some": SOME, "none": NONE},
-        "styles": dict(zip(("best", "some", "none"), REPRESENTATION_STYLES.values(), strict=True)),
+        "styles": dict(zip(("best", "some", "none"), list(REPRESENTATION_STYLES.values())[:3], strict=True)),
         "targets": [target_table(load_evaluation(view.study, one.name), view) for one in study.downstreams],
     }
 
@@ -71,7 +72,7 @@ def target_table(evaluation: Evaluation, view: View) -> dict[str, Any]:
     species, for the species that `named` marks 1, in their order. Arms follow the study, that of all source classes first.
     """
     study, classes = evaluation.study, evaluation.classes
-    named = classes["represented_by"] != ""
+    named = is_named(classes)
     planned = dict.fromkeys(run.arm for run in finetuning_runs(study, view.study))
     arms = [arm for arm in planned if arm in evaluation.correct and arm != SCRATCH]
     arms.sort(key=lambda arm: arm != study.everything)

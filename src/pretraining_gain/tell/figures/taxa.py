@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 
 from pretraining_gain.plan.pools import FROM_SCRATCH, SCRATCH
 from pretraining_gain.plan.representation import NONE, SOME
-from pretraining_gain.plan.species import TAXON_COLUMNS
+from pretraining_gain.plan.species import NOT_STATED, TAXON_COLUMNS
 from pretraining_gain.tell.figures.declare import Runs, figure
 from pretraining_gain.tell.figures.style import BLUE, GREEN, LAYOUT, ORANGE, RULE, TOP1_HOVER, interval_bars
 
@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from pretraining_gain.tell.results.study import StudyResults
 
 #: Colour and marker by representation in the source, best first. `best` stands for whatever the study calls it.
-REPRESENTATION_STYLES = {"best": (BLUE, "circle"), SOME: (GREEN, "square"), NONE: (ORANGE, "diamond")}
+REPRESENTATION_STYLES = {
+    "best": (BLUE, "circle"), SOME: (GREEN, "square"), NONE: (ORANGE, "diamond"), NOT_STATED: (FROM_SCRATCH.colour, "x")
+}  # fmt: skip
 _NEEDS = Runs(domains=("out_of_domain",), chosen=True)
 
 
@@ -25,9 +27,11 @@ _NEEDS = Runs(domains=("out_of_domain",), chosen=True)
 def figure_1(results: StudyResults) -> go.Figure:
     """Draw the gain of each species, in points, coloured by representation; a menu groups by family, order or supercategory.
 
-    Groups stand in the order of their mean gain; bars are 95 % intervals.
+    Offers the levels that the class table states; without any, each species stands alone. Groups stand in the order of their
+    mean gain; bars are 95 % intervals.
     """
     species, known = results.figure1_species, list(REPRESENTATION_STYLES)
+    levels = [column for column in reversed(TAXON_COLUMNS) if (species[column] != NOT_STATED).any()] or ["name"]
     present = sorted(set(species["representation"]), key=lambda name: known.index(name) if name in known else 0)
     parts = {name: species[species["representation"] == name] for name in present}
     drawn = go.Figure()
@@ -35,10 +39,10 @@ def figure_1(results: StudyResults) -> go.Figure:
         colour, symbol = REPRESENTATION_STYLES.get(name, REPRESENTATION_STYLES["best"])
         drawn.add_trace(
             go.Scatter(
-                x=part["family"].map(_short), y=100 * part["mean"], name=name, mode="markers",
+                x=part[levels[0]].map(_short), y=100 * part["mean"], name=name, mode="markers",
                 marker={"color": colour, "symbol": symbol, "size": 9},
                 error_y=interval_bars(part, scale=100, thickness=1),
-                customdata=part[["name", "family", "n_images"]].assign(low=100 * part["low"], high=100 * part["high"]),
+                customdata=part[["name", levels[0], "n_images"]].assign(low=100 * part["low"], high=100 * part["high"]),
                 hovertemplate="<b>%{customdata[0]}</b> (%{customdata[1]})<br>gain %{y:+.1f} points, interval "
                 "%{customdata[3]:+.1f} to %{customdata[4]:+.1f}<br>%{customdata[2]} images; representation: "
                 f"{name}<extra></extra>",
@@ -46,15 +50,15 @@ def figure_1(results: StudyResults) -> go.Figure:
         )
     drawn.add_hline(y=0, line=RULE)
     buttons = []
-    for column in reversed(TAXON_COLUMNS):
+    for column in levels:
         xs = [part[column].map(_short).tolist() for part in parts.values()]
         axis = {"xaxis.title.text": column, "xaxis.categoryarray": _by_gain(species, column)}
         buttons.append({"label": f"by {column}", "method": "update", "args": [{"x": xs}, axis]})
     drawn.update_layout(
         **LAYOUT | {"height": 560},
         updatemenus=[{"buttons": buttons, "x": 1, "xanchor": "right", "y": 1.15, "yanchor": "top"}],
-        xaxis={"categoryorder": "array", "categoryarray": _by_gain(species, "family"), "tickangle": -50, "dtick": 1,
-               "tickfont": {"size": 11}, "title": "family", "automargin": True},
+        xaxis={"categoryorder": "array", "categoryarray": _by_gain(species, levels[0]), "tickangle": -50, "dtick": 1,
+               "tickfont": {"size": 11}, "title": levels[0], "automargin": True},
         yaxis={"title": "pretraining gain in top-1, points", "tickformat": "+.0f"},
     )  # fmt: skip
     return drawn

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from pretraining_gain.plan.pools import POOLS, SCRATCH, sample_classes
+from pretraining_gain.plan.representation import is_named
 from pretraining_gain.plan.runs import design_runs
 from pretraining_gain.tell.results.evaluation import Evaluation, load_evaluation
 from pretraining_gain.tell.results.gains import with_interval
@@ -80,7 +81,7 @@ def assigned_effect(evaluation: Evaluation) -> tuple[pd.DataFrame, Estimate] | N
         return None
     arm, pool, k = runs.iloc[0][["arm", "pool", "k"]]
     seeds = evaluation.seeds_of[arm]
-    named = evaluation.classes.loc[evaluation.classes["represented_by"] != "", "represented_by"]
+    named = evaluation.classes[is_named(evaluation.classes)].get("represented_by", pd.Series(dtype=str))
     chosen = np.isin(evaluation.labels, named.index)
     labels, correct = evaluation.labels[chosen], evaluation.correct[arm][:, chosen].astype(float)
     source = evaluation.study.source_classes

@@ -18,7 +18,7 @@ from pretraining_gain.plan.parts import Downstream
 from pretraining_gain.plan.pools import SCRATCH
 from pretraining_gain.plan.representation import correct_images, keep_keys_of, load_annotations, representation
 from pretraining_gain.plan.runs import finetuning_runs
-from pretraining_gain.plan.species import TAXON_COLUMNS
+from pretraining_gain.plan.species import NOT_STATED, TAXON_COLUMNS
 from pretraining_gain.plan.studies import Study, check_name, load_study
 from pretraining_gain.plan.taxonomy import load_class_table
 from pretraining_gain.tell.results.correctness import CorrectnessReader
@@ -99,7 +99,7 @@ class Evaluation:
         correct = correct_images(load_annotations(), self.vote_cut) if annotated else None
         graded = representation(self.classes, correct, self.well_represented)
         columns = ["name", "representation", *TAXON_COLUMNS]
-        return self.classes.assign(representation=graded).reindex(columns=columns, fill_value="not stated")
+        return self.classes.assign(representation=graded).reindex(columns=columns, fill_value=NOT_STATED)
 
 
 class View(Parameters):

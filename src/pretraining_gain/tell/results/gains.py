@@ -20,6 +20,7 @@ from pretraining_gain.plan.representation import (
     load_annotations,
     well_represented,
 )
+from pretraining_gain.plan.species import NOT_STATED
 from pretraining_gain.tell.results.evaluation import Evaluation
 from pretraining_gain.tell.statistics import Estimate, bootstrap_means, estimate_correlation
 
@@ -124,7 +125,7 @@ def taxa_numbers(results: StudyResults) -> Numbers:
         "n_seeds": len(evaluation.seeds),
         "n_species": len(species),
         "n_images": len(evaluation.labels),
-        "n_families": species["family"].nunique(),
+        "n_families": species.loc[species["family"] != NOT_STATED, "family"].nunique(),
         "n_helped": int((species["mean"] > 0).sum()),
         "share_helped": float((species["mean"] > 0).mean()),
         "n_clearly_helped": int((species["low"] > 0).sum()),
