@@ -44,8 +44,8 @@ SLOW = (
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark tests by what they need, so that `make check` can leave them out: fixtures, slow modules, commands of their own."""
     for item in items:
-        for name in {"book", "browser"} & set(getattr(item, "fixturenames", ())):
-            item.add_marker(name)
+        for name in {"project", "browser"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker(name.replace("project", "book"))
         if item.path.stem in SLOW or "subprocess" in item.function.__code__.co_names:
             item.add_marker("slow")
 
@@ -186,14 +186,41 @@ def change_study(path: str, changes: dict[str, str]) -> None:
 
 
 @pytest.fixture(scope="session")
-def book() -> Path:
-    """Bring the toy study and the book of this checkout up to date, as `make reproduce` does; return the folder of the pages."""
-    environment = {name: value for name, value in os.environ.items() if name != "PRETRAINING_GAIN_RESULTS"}
-    done = subprocess.run(
-        [sys.executable, "-m", "snakemake", "--cores", "2"], cwd=ROOT, env=environment, capture_output=True, text=True
-    )
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Bring the toy study and the executed notebooks of this checkout up to date; build the book of a copy that has one more study.
+
+    That study, of `odd`, has simulated results and names that nothing may read as code. Returns the copy.
+    """
+    from odd import write_odd_study
+
+    copy = tmp_path_factory.mktemp("project") / "copy"
+    _snakemake(ROOT, ROOT / "src", "--omit-from", "book")
+    ignored = shutil.ignore_patterns("_build", ".git", ".venv", ".snakemake", "runs", "data", "cache", "again", "*.safetensors")
+    shutil.copytree(ROOT, copy, ignore=ignored)
+    study = write_odd_study(copy.parent, copy / "src" / "pretraining_gain" / "metadata")
+    simulate = f"from conftest import simulate_results; simulate_results({str(study)!r})"
+    paths = os.pathsep.join([str(copy / "src"), str(copy / "tests")])
+    done = subprocess.run([sys.executable, "-c", simulate], cwd=copy, env=_environment(paths), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    _snakemake(copy, copy / "src", "--config", f"study={study}")
+    return copy
+
+
+def _environment(paths: Path | str) -> dict[str, str]:
+    own = {name: value for name, value in os.environ.items() if name != "PRETRAINING_GAIN_RESULTS"}
+    return own | {"PYTHONPATH": str(paths)}
+
+
+def _snakemake(folder: Path, source: Path, *arguments: str) -> None:
+    command = [sys.executable, "-m", "snakemake", "--cores", "2", *arguments]
+    done = subprocess.run(command, cwd=folder, env=_environment(source), capture_output=True, text=True)
     assert done.returncode == 0, (done.stdout + done.stderr)[-5000:]
-    return ROOT / "_build" / "html"
+
+
+@pytest.fixture(scope="session")
+def book(project: Path) -> Path:
+    """Return the folder of the built pages, of this checkout's book and one more study."""
+    return project / "_build" / "html"
 
 
 @pytest.fixture(scope="session")

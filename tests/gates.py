@@ -153,7 +153,7 @@ def without_alternative(path: Path) -> list[str]:
     soup = BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser")
     found = [f"img without alternative: {str(one)[:120]}" for one in soup.select("article img") if not _says(one.get("alt"))]
     found += [f"figure without alternative: {one.get('data-key')}" for one in soup.select(".gain-figure")
-              if not _says(one.get("aria-label")) or not one.select_one("noscript")]  # fmt: skip
+              if not _says(one.get("aria-label")) or not one.select_one("img.static")]  # fmt: skip
     drawings = [one for one in soup.select("svg") if not one.find_parent("svg") and one.get("aria-hidden") != "true"]
     named = [one for one in drawings if _says(one.get("aria-label")) or one.find("title", recursive=False)]
     return found + [f"svg without alternative: {str(one)[:120]}" for one in drawings if one not in named]

@@ -227,15 +227,16 @@ def test_tiny_imagenet_is_read_and_fetched_in_its_published_layout(tmp_path, mon
         tiny_imagenet.load_class(images, {"key": "n01443537"}, "eval", 32)
 
 
-def test_cub_trains_on_what_is_flagged_0(tmp_path, monkeypatch):
+def test_cub_trains_on_what_is_flagged_0_and_leaves_near_duplicates_out(tmp_path, monkeypatch):
     monkeypatch.setenv("PRETRAINING_GAIN_DATA", str(tmp_path))
     monkeypatch.setenv("PRETRAINING_GAIN_CACHE", str(tmp_path / "cache"))
-    for i in range(4):
+    row = {"key": "Gadwall", "near_duplicates": "4.jpg"}
+    for i in range(5):
         put(tmp_path / "cub-100" / "images" / "Gadwall" / f"{i}.jpg", jpeg(GREY))
-    put(tmp_path / "cub-100" / "images.txt", "".join(f"{i}, Gadwall/{i}.jpg\n" for i in range(4)).encode())
-    put(tmp_path / "cub-100" / "train_test_split.txt", b"0, 1\n1, 0\n2, 0\n3, 1\n")
+    put(tmp_path / "cub-100" / "images.txt", "".join(f"{i}, Gadwall/{i}.jpg\n" for i in range(5)).encode())
+    put(tmp_path / "cub-100" / "train_test_split.txt", b"0, 1\n1, 0\n2, 0\n3, 1\n4, 1\n")
     images = load_study("mini").source.model_copy(update={"train_images_per_class": 2, "eval_images_per_class": 5})
-    train, held_out = (cub100.load_class(images, {"key": "Gadwall"}, split, 32)[1] for split in ("train", "eval"))
+    train, held_out = (cub100.load_class(images, row, split, 32)[1] for split in ("train", "eval"))
     assert train == ["images/Gadwall/1.jpg", "images/Gadwall/2.jpg"]
     assert held_out == ["images/Gadwall/0.jpg", "images/Gadwall/3.jpg"]
 

@@ -213,6 +213,13 @@ def test_each_study_has_a_section_and_that_of_a_readers_own_leads_to_its_page(pr
     assert texts == wanted
 
 
+def test_what_is_not_known_is_left_out(project):
+    text = "`````{{where-known}} taxa.{0}\n:else: It is absent.\n\nGain {{n}}`taxa.gain points`.\n`````"
+    page, said = render(project, text.format("gain") + "\n\n" + text.format("no_such"))
+    assert [one.text.replace("\u00a0", " ") for one in page.find_all("p")][:2] == ["Gain +12.0 points.", "It is absent."]
+    assert said == ""
+
+
 def test_claims_have_an_overview_and_a_section_each(project):
     page, said = render(project, "```{claims}\n```")
     assert [cell.text for cell in page.select_one("table").select("th")] == ["claim", "mini", "toy", "paper"]

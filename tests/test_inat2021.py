@@ -48,7 +48,7 @@ def listings(inat) -> tuple[official.Listing, official.Listing]:
     return train, mini
 
 
-def draw(train: official.Listing, mini: official.Listing, seed: int = 0) -> dict:
+def draw(train: official.Listing, mini: official.Listing, seed: int = 0) -> manifests.Manifest:
     """Draw three images per class, none of which has the content of a training image."""
     return manifests.draw_manifest(train, mini, 3, seed, lambda some: [False] * len(some))
 
@@ -146,13 +146,13 @@ def test_a_file_equal_to_a_training_image_is_not_drawn_and_the_short_class_is_re
 
 def test_the_draw_is_a_function_of_the_seed(listings):
     assert draw(*listings) == draw(*listings)
-    assert draw(*listings)["images"] != draw(*listings, seed=1)["images"]
+    assert draw(*listings).images != draw(*listings, seed=1).images
 
 
 def test_classes_with_too_few_images_left_are_listed(listings):
     train, mini = listings
     fewer = {number: rows[:5] for number, rows in train.images.items()}
-    assert list(draw(replace(train, images=fewer), mini)["short"].values()) == [1] * 12
+    assert list(draw(replace(train, images=fewer), mini).short.values()) == [1] * 12
 
 
 def change_manifest(target: Images, change: dict[str, object], sign: bool = True) -> None:
@@ -171,7 +171,8 @@ WRONG_MANIFESTS: dict[str, tuple[Damage, str]] = {
     "another seed": (in_json(lambda manifest: manifest.update(seed=1)), "seed is 1; the study says 0"),
     "another number": (in_json(lambda manifest: manifest.update(images_per_class=50)), "images_per_class is 50; the study says 3"),
     "changed": (in_json(lambda manifest: manifest["images"].update(WITH_A_TRAINING_IMAGE)), "was changed after it was drawn"),
-    "cut off": (lambda path: path.write_text(path.read_text()[:100]), "cannot be read: JSONDecodeError"),
+    "a class that is no number": (in_json(lambda manifest: manifest["images"].update(x=[1])), "cannot be read: images.x"),
+    "cut off": (lambda path: path.write_text(path.read_text()[:100]), "cannot be read: Invalid JSON"),
     "missing": (missing, "is missing"),
 }
 
@@ -220,9 +221,10 @@ def test_a_training_image_whose_ids_differ_between_the_files_is_found_by_file(li
     train, mini = listings
     renumbered = {n: [image | {"id": image["id"] + 10_000_000} for image in rows] for n, rows in mini.images.items()}
     other = replace(mini, images=renumbered)
-    assert all(int(i) % 100 >= 4 for ids in draw(train, other)["images"].values() for i in ids)
+    assert all(int(i) % 100 >= 4 for ids in draw(train, other).images.values() for i in ids)
     with pytest.raises(InputError, match="first 400"):
-        manifests.verify_manifest({"images": WITH_A_TRAINING_IMAGE}, Path("m.json"), train, other)
+        planted = draw(train, mini).model_copy(update={"images": WITH_A_TRAINING_IMAGE})
+        manifests.verify_manifest(planted, Path("m.json"), train, other)
 
 
 def test_the_official_val_can_be_evaluated_on_instead(inat, tmp_path, capsys):

@@ -1,83 +1,122 @@
-"""A reader's own study, in a file outside the project: its part of the book, without a change of any chapter or list."""
+"""A reader's own study, in a file outside the project, with names that hold markup: its part of the book, unharmed and inert."""
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
-import sys
+import csv
+import io
+import json
+import re
 from pathlib import Path
 
 import pytest
 from bs4 import BeautifulSoup
-from conftest import ROOT, Watched, simulate_results
+from conftest import Watched
+from odd import NAMES, STUDY
 
-IGNORED = shutil.ignore_patterns("work", ".git", ".venv", ".snakemake", "runs", "data", "cache", "again", "*.safetensors")
-CHANGES = {
-    "name: toy\n": "name: mine\n",
-    "seeds: [0, 1, 2]": "seeds: [3, 4]",
-    "  animal: [4, 12]\n  non_animal: [4, 12]\n  random: [12]\n": "  animal: [4]\n  non_animal: [4]\n  random: [12]\n",
-}
+PAGE = f"book/studies/{STUDY}"
+
+
+def soup(book: Path, page: str = PAGE) -> BeautifulSoup:
+    return BeautifulSoup((book / f"{page}.html").read_text(encoding="utf-8"), "html.parser")
 
 
 @pytest.fixture(scope="module")
-def own_book(book: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The pages that `make reproduce STUDY=mine.yml` builds in a copy of the project; the runs of `mine` are simulated."""
-    folder = tmp_path_factory.mktemp("own")
-    text = (ROOT / "notebooks" / "studies" / "toy.yml").read_text()
-    for old, new in CHANGES.items():
-        assert old in text, old
-        text = text.replace(old, new)
-    (folder / "mine.yml").write_text(text)
-    copy = folder / "project"
-    shutil.copytree(ROOT, copy, ignore=IGNORED)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PRETRAINING_GAIN_RESULTS", str(copy / "results"))
-        simulate_results(str(folder / "mine.yml"))
-    environment = {name: value for name, value in os.environ.items() if name != "PRETRAINING_GAIN_RESULTS"}
-    environment |= {"PYTHONPATH": str(copy / "src")}
-    command = [sys.executable, "-m", "snakemake", "--cores", "2", "--config", f"study={folder / 'mine.yml'}"]
-    done = subprocess.run(command, cwd=copy, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, (done.stdout + done.stderr)[-5000:]
-    return copy / "_build" / "html"
-
-
-@pytest.mark.browser
-def test_all_its_figures_are_drawn(own_book, browser):
+def shown(book, browser) -> Watched:
+    """Open the page of the study with all of its figures drawn."""
     watched = Watched(browser)
-    watched.open(own_book / "book" / "studies" / "mine.html")
-    assert len(watched.draw_all()) >= 6
-
-
-@pytest.mark.browser
-def test_its_page_opens_without_an_error(own_book, browser):
-    watched = Watched(browser)
-    watched.open(own_book / "book" / "studies" / "mine.html")
+    watched.open(book / f"{PAGE}.html")
     watched.draw_all()
+    return watched
+
+
+def test_its_page_begins_with_the_answer(book):
+    first, second, third = [" ".join(part.text.split()) for part in soup(book).select("h1 ~ p")[:3]]
+    assert "pretraining on all 24 classes" in first
+    assert re.match(r"\d+ of 24 species gain, \d+ of them clearly; 0 clearly lose\. ", second)
+    assert third
+
+
+def test_its_page_has_every_part_that_it_has_results_for(book):
+    titles = [heading.text.rstrip("#\n") for heading in soup(book).select("article h2")]
+    wanted = {"Species and families", "Every species", "Training", "Confusions", "Claims", "What the runs cost", "Re-run it"}
+    assert wanted <= set(titles)
+    assert "One thing changed" in titles  # it finetunes one target both ways
+
+
+def test_every_figure_of_its_page_is_drawn_without_an_error(shown):
+    assert shown.page.locator(".gain-figure[data-drawn]").count() >= 6
+    assert shown.complaints == []
+
+
+def test_no_name_does_anything(shown):
+    assert shown.page.evaluate("window.harmed") is None
+    assert shown.page.locator("script[src*=mathjax i]").count() == 0
+
+
+def test_every_name_stands_in_the_figures_as_it_is(shown):
+    """Point at each mark of Figure 1 and read what it says; plotly ignores what comes too soon after the last."""
+    figure = shown.page.locator(".gain-figure[data-key=figure_1] .js-plotly-plot")
+    figure.scroll_into_view_if_needed()
+    said = """async (plot) => {
+      const texts = [];
+      const points = plot.data.flatMap((trace, curveNumber) =>
+        [...trace.x.keys()].map((pointNumber) => ({ curveNumber, pointNumber })));
+      for (const point of points) {
+        const last = texts.at(-1);
+        for (let text = last, tries = 0; text === last && tries < 500; tries++) {
+          Plotly.Fx.hover(plot, [point]);
+          text = plot.querySelector(".hovertext")?.textContent;
+          if (text !== last) texts.push(text);
+          else await new Promise((done) => setTimeout(done, 20));
+        }
+      }
+      return texts.join(" ");
+    }"""
+    seen = figure.evaluate(said)
+    assert [name for name in NAMES if name not in seen] == []
+    assert "<i>&$$</i>" in " ".join(figure.locator(".xtick text").all_text_contents())
+
+
+def test_every_name_stands_in_the_explorer_and_its_table(book, browser):
+    watched = Watched(browser)
+    page = watched.open(book / "book" / "explorer.html")
+    page.locator(".explorer[data-drawn]").wait_for()
+    page.locator("select[name=study]").select_option(STUDY)
+    page.wait_for_function(f"document.querySelector('.explorer-facts').textContent.startsWith('Study {STUDY}')")
+    assert sorted(page.locator(".explorer tbody th[title]").all_text_contents()) == sorted(NAMES)
+    with page.expect_download() as found:
+        page.get_by_role("button", name="as CSV").click()
+    rows = list(csv.DictReader(io.StringIO(Path(found.value.path()).read_text(encoding="utf-8"))))
+    assert {row["species"].removeprefix("'") for row in rows} == set(NAMES)
+    assert not [row["species"] for row in rows if row["species"][0] in "=+-@"]
+    assert all(float(row["gain"]) for row in rows)
+    assert page.evaluate("window.harmed") is None
     assert watched.complaints == []
 
 
-def test_its_page_has_its_claims_costs_and_numbers(own_book):
-    page = BeautifulSoup((own_book / "book" / "studies" / "mine.html").read_text(encoding="utf-8"), "html.parser")
-    titles = [heading.text.rstrip("#\n") for heading in page.select("article h2")]
-    assert {"Claims", "What the runs cost", "Re-run it", "Species"} <= set(titles)
+def test_every_name_stands_in_the_text_of_its_page_as_it_is(book):
+    text = soup(book).get_text().replace("\u2068", "").replace("\u2069", "")
+    assert [name for name in NAMES if name not in text] == []
 
 
-def test_every_page_lists_it_beside_its_executed_notebooks(own_book):
-    page = BeautifulSoup((own_book / "book" / "index.html").read_text(encoding="utf-8"), "html.parser")
-    links = [link["href"] for link in page.select("nav a[href*='mine']")]
-    assert {"studies/mine.html", "executed/mine/10_taxa.html", "executed/mine/13_claims.html"} <= set(links)
+def test_its_names_are_in_the_search_and_do_nothing_there(book, browser):
+    watched = Watched(browser)
+    page = watched.page
+    page.goto((book / "search.html").as_uri() + "?q=onerror")
+    page.locator("#search-results a", has_text=NAMES[1]).first.wait_for()
+    assert page.evaluate("window.harmed") is None
+    assert watched.complaints == []
 
 
-def test_every_link_on_its_page_leads_somewhere(own_book):
-    path = own_book / "book" / "studies" / "mine.html"
-    page = BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser")
-    links = [link["href"] for link in page.select("article a[href]") if "://" not in link["href"]]
-    assert [link for link in links if not leads_somewhere(path, link)] == []
+def test_the_data_of_its_figures_hold_its_names(book):
+    found = [json.loads(path.read_text(encoding="utf-8")) for path in (book / "_static" / "provenance").glob("*mine-figure_1.json")]
+    assert [one["parameters"]["study"].endswith("mine's study.yml") for one in found] == [True]
 
 
-def leads_somewhere(page: Path, link: str) -> bool:
-    """Tell whether the file and the place in it that `link` names exist."""
-    address, _, anchor = link.partition("#")
-    target = (page.parent / address.partition("?")[0]).resolve() if address else page
-    return target.exists() and (not anchor or f'id="{anchor}"' in target.read_text(encoding="utf-8"))
+def test_every_page_lists_it_beside_its_executed_notebooks(book):
+    links = [link["href"] for link in soup(book, "book/index").select(f"nav a[href*='{STUDY}']")]
+    assert {f"studies/{STUDY}.html", f"executed/{STUDY}/10_taxa.html", f"executed/{STUDY}/13_claims.html"} <= set(links)
+
+
+def test_the_page_of_commands_has_its_runs(book):
+    assert STUDY in [link.text for link in soup(book, "book/rerun").select(".rerun-plain a")]

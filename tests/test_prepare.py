@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -45,12 +46,13 @@ def training_set(study: str):
     return load_images(load_study(study).downstreams[0].images, load_class_table("inat2021_animals"), "train", 36)
 
 
-def test_an_estimate_makes_no_pack(study, tmp_path, capsys):
-    assert prepare.main([study, "--estimate", "--workers", "2"]) == 0
+def test_an_estimate_makes_no_pack_and_counts_the_cores_that_are_allowed(study, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0}, raising=False)
+    assert prepare.main([study, "--estimate"]) == 0
     said = capsys.readouterr().out
     assert "inat2021_animals train at 36 px: 12 classes, 48 images, about" in said
     assert "inat2021_animals eval at 36 px: 12 classes, 36 images, about" in said
-    assert re.search(r"in all about [\d.]+kB of the [\d.]+[GT]B free in .*, and [\d:]+ \(h:min:s\) with 2 worker", said)
+    assert re.search(r"in all about [\d.]+kB of the [\d.]+[GT]B free in .*, and [\d:]+ \(h:min:s\) with 1 worker", said)
     assert not packs(tmp_path)
 
 

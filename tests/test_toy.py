@@ -41,15 +41,6 @@ def test_a_picture_depends_on_class_index_and_seed_only(options):
     assert not any(np.array_equal(alone, pictures(row, range(i, i + 1), seed, **options)) for row, i, seed in others)
 
 
-def test_species_differ_in_what_is_drawn_and_families_share_a_body():
-    drawn = [column for column in TARGET if column.startswith("draw_")]
-    assert not TARGET.duplicated(drawn).any()
-    assert (TARGET.groupby("supercategory")["draw_body"].nunique() == 1).all()
-    assert (TARGET.groupby("family")[["draw_body", "draw_girth", "draw_head"]].nunique() == 1).all(axis=None)
-    assert sorted(TARGET["draw_pattern"]) == sorted(MARBLES)
-    assert not set(SOURCE.loc[~SOURCE["animal"], "draw_pattern"]) & set(MARBLES)
-
-
 def test_half_of_each_family_is_in_the_source_drawn_as_in_the_target():
     named = TARGET[TARGET["represented_by"] != ""]
     assert (named.groupby("family").size() == 2).all()
@@ -129,12 +120,6 @@ def test_a_picture_changes_smoothly_with_the_gap_and_ever_further():
     assert np.all(np.diff(far) > 0)
 
 
-def test_without_options_every_image_shows_the_species_itself():
-    body, girth, head, pattern = (ROWS[0][f"draw_{what}"] for what in ("body", "girth", "head", "pattern"))
-    own = toy.Look(body, float(girth), float(head), pattern)
-    assert set(looks(ROWS[0])) == set(looks(ROWS[0], shares="species", strength=1)) == {own}
-
-
 def _pattern_shares(row, **options):
     counts = Counter(look.pattern for look in looks(row, **options))
     return np.array([counts[marble] for marble in MARBLES]) / len(MANY)
@@ -187,12 +172,6 @@ def test_a_bare_ground_is_the_same_whatever_the_class_would_show():
     corners = np.s_[:, :3, :3]
     assert np.array_equal(bare[corners], other[corners])
     assert bare.std(axis=(1, 2)).mean() < other.std(axis=(1, 2)).mean() / 2
-
-
-@pytest.mark.parametrize(("shares", "strength"), [("species", 0), ("family", 0), ("generic", 1)])
-def test_artefacts_keep_their_look(shares, strength):
-    row = SOURCE[~SOURCE["animal"]].to_dict("records")[0]
-    assert set(looks(row, SOURCE, shares=shares, strength=strength)) == {looks(row, SOURCE)[0]}
 
 
 @pytest.mark.parametrize(

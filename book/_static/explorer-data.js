@@ -85,8 +85,10 @@ window.gainData = (() => {
   const csvOf = (tables, target, arm, rows, { well, cut }) => {
     const levels = Object.keys(target.levels);
     const graded = tables.graded === "annotated" ? ["correct_images", "threshold", "vote_cut"] : [];
+    // A text that a spreadsheet would take for a formula begins with an apostrophe, as it is typed there.
     const cell = (value) => {
-      const text = value === null || Number.isNaN(value) ? "" : String(value);
+      const formula = typeof value === "string" && /^[=+\-@\t\r]/.test(value);
+      const text = value === null || Number.isNaN(value) ? "" : `${formula ? "'" : ""}${value}`;
       return /[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
     };
     const head = ["study", "target", "pretraining", "seeds", "draws", "class_id", "species", ...levels, "representation",

@@ -2,6 +2,7 @@
 window.gainPlot = (() => {
   "use strict";
   const { GRADES, wordOf } = window.gainData;
+  const { plain } = window.gainBook;
   const MANY = 400; // species beyond which only groups show intervals
   const NAMED = 6; // so many found species are named in the chart
   const points = (value) => (Number.isNaN(value) ? "not known" : `${value < 0 ? "−" : "+"}${Math.abs(100 * value).toFixed(1)}`);
@@ -21,10 +22,10 @@ window.gainPlot = (() => {
     const mine = marks.filter((mark) => mark.row.grade === grade);
     const rows = mine.map((mark) => mark.row);
     const hover = ({ row, at }) => {
-      const taxon = row.taxon && row.taxon !== row.species ? ` (${row.taxon})` : "";
-      const group = view.columns[at].name === row.species ? "" : `${view.columns[at].name}<br>`;
+      const taxon = row.taxon && row.taxon !== row.species ? ` (${plain(row.taxon)})` : "";
+      const group = view.columns[at].name === row.species ? "" : `${plain(view.columns[at].name)}<br>`;
       const correct = row.correct === null || !view.target.named[row.i] ? "" : `, ${row.correct} correct images`;
-      return `<b>${row.species}</b>${taxon}<br>${group}gain ${points(row.mean)} points, ${interval(row)}<br>` +
+      return `<b>${plain(row.species)}</b>${taxon}<br>${group}gain ${points(row.mean)} points, ${interval(row)}<br>` +
         `${row.images} images, ${view.arm.seeds.length} seeds; ${word}${correct}`;
     };
     const opacity = view.found ? rows.map((row) => (view.found.has(row.i) ? 1 : 0.12)) : 0.9;
@@ -40,7 +41,7 @@ window.gainPlot = (() => {
     const at = groups.map((one) => one.at);
     return {
       type: "scatter", mode: "markers", name: "mean of a group", x: at, customdata: at, y: groups.map((one) => 100 * one.mean),
-      hoverinfo: "text", hovertext: groups.map((one) => `<b>${one.name}</b>: ${one.rows.length} species<br>` +
+      hoverinfo: "text", hovertext: groups.map((one) => `<b>${plain(one.name)}</b>: ${one.rows.length} species<br>` +
         `mean gain ${points(one.mean)} points, ${interval(one)}<br>${view.arm.seeds.length} seeds`),
       marker: { symbol: "line-ew-open", size: 18, color: ink, line: { color: ink, width: 3 } },
       error_y: { ...bars(groups, { thickness: 2, color: ink }), visible: view.intervals },
@@ -49,7 +50,7 @@ window.gainPlot = (() => {
 
   const ticks = (columns, width) => {
     const step = Math.ceil(columns.length / Math.max(6, Math.floor(width / 18)));
-    const shown = columns.map((column, at) => [at, short(column.name, width < 520 ? 16 : 24)]).filter(([at]) => at % step === 0);
+    const shown = columns.map((column, at) => [at, plain(short(column.name, width < 520 ? 16 : 24))]).filter(([at]) => at % step === 0);
     return { tickvals: shown.map(([at]) => at), ticktext: shown.map(([, name]) => name) };
   };
 
@@ -70,13 +71,13 @@ window.gainPlot = (() => {
       height: 520, margin: { l: width < 520 ? 50 : 60, r: 8, t: 10, b: 60 }, hovermode: "closest", dragmode: false,
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { color: ink, size: width < 520 ? 12 : 14 },
       legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0, traceorder: "reversed" },
-      xaxis: { ...axis, ...ticks(view.columns, width), title: { text: view.title }, tickangle: -50, tickfont: { size: 11 },
+      xaxis: { ...axis, ...ticks(view.columns, width), title: { text: plain(view.title) }, tickangle: -50, tickfont: { size: 11 },
         range: [-0.6, view.columns.length - 0.4], zeroline: false, showgrid: false },
       yaxis: { ...axis, title: { text: "pretraining gain in top-1, points" }, tickformat: "+.0f", zerolinewidth: 1 },
       shapes: view.cursor === null ? [] : [{ type: "rect", xref: "x", yref: "paper", x0: view.cursor - 0.5, x1: view.cursor + 0.5,
         y0: 0, y1: 1, layer: "below", fillcolor: rgba(ink, 0.12), line: { color: ink, width: 1 } }],
       annotations: found.length > NAMED ? [] : found.map(({ row, x }, place) => ({
-        x, y: 100 * row.mean, text: short(row.species, 24), showarrow: true, arrowcolor: ink, arrowwidth: 1, ax: 0,
+        x, y: 100 * row.mean, text: plain(short(row.species, 24)), showarrow: true, arrowcolor: ink, arrowwidth: 1, ax: 0,
         ay: -28 - 16 * (place % 3), font: { size: 12, color: ink } })),
     };
     await Plotly.react(canvas, traces, layout, { responsive: true, displaylogo: false, displayModeBar: false });

@@ -107,7 +107,7 @@
   const build = () => {
     const pick = (name, act) => (ui[name] = element("select", { name, onchange: (event) => act(event.target.value) }));
     const onEnter = (event) => { if (event.key === "Enter") { event.preventDefault(); openFound(); } };
-    ui.search = element("input", { type: "search", name: "species", placeholder: "e.g. owl", autocomplete: "off",
+    ui.search = element("input", { type: "search", name: "species", autocomplete: "off",
       oninput: (event) => search(event.target.value), onkeydown: onEnter });
     ui.intervals = element("input", { type: "checkbox", name: "intervals", onchange: (event) => change({ intervals: event.target.checked }) });
     ui.well = element("input", { type: "range", name: "well", min: 0, max: 50, step: 1, oninput: (event) => change({ well: Number(event.target.value) }) });
@@ -153,6 +153,7 @@
     ui.group.replaceChildren(option(`all ${PLURAL[level]}`, "", !zoomed()),
       ...groups.map(({ name, rows }) => option(`${name} (${rows.length})`, name, name === zoomed()?.name)));
     ui.graded.hidden = tables().graded !== "annotated";
+    ui.search.placeholder = `e.g. ${target().species[0]}`;
     ui.well.value = state.well;
     ui.wellShown.textContent = count(state.well, "correct image");
     ui.cut.replaceChildren(...tables().cuts.map((cut) => option(cut, cut, cut === state.cut)));

@@ -1,5 +1,5 @@
 // Draws the book's figures. A page holds each as inert JSON in <div class="gain-figure">. plotly.min.js is loaded only where
-// there are figures; each is drawn when it comes into view, and follows the page's light or dark theme. A layout with
+// there are figures; each is drawn when it comes into view, in place of its static picture, and follows the page's theme. A layout with
 // `meta.axes` gets a switch of its horizontal axis. Other applications of a page get their own scripts.
 (() => {
   "use strict";
@@ -35,6 +35,10 @@
     made.append(...children);
     return made;
   };
+
+  // A name for a plotly figure, as `plotly_text` of Python: plotly's tags, its formulas and marks of direction stay text.
+  const TURNS = /[\u200e\u200f\u202a-\u202e\u2066-\u2069\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]/;
+  const plain = (name) => (TURNS.test(name) ? `\u2068${name}\u2069` : name).replace(/[&<>$%]/g, (sign) => `&#${sign.charCodeAt(0)};`);
 
   // Offer a text as a file to download.
   const save = (download, type, text) => {
@@ -130,26 +134,13 @@
     await follow(canvas);
     const axes = figure.layout.meta?.axes;
     if (axes) canvas.before(axisSwitch(canvas, axes, narrow));
-    holder.dataset.drawn = "true";
+    holder.dataset.drawn = "true"; // book.css then hides the static picture
     document.dispatchEvent(new Event("gain-drawn"));
   };
 
-  // Each figure is drawn once, whoever asks for it, until what was drawn is taken away again.
+  // Each figure is drawn once, whoever asks for it.
   const begun = new WeakMap();
-  const drawOnce = (holder) => {
-    if (!begun.has(holder)) begun.set(holder, draw(holder));
-    return begun.get(holder);
-  };
-  let watch = () => {};
-  const undraw = async (holder) => {
-    delete holder.dataset.drawn; // at once, so that nothing more is asked of what goes
-    await begun.get(holder);
-    begun.delete(holder);
-    window.Plotly.purge(holder.querySelector(".js-plotly-plot"));
-    holder.querySelectorAll(":scope > div, :scope > fieldset").forEach((made) => made.remove());
-    delete holder.dataset.drawn;
-    watch(holder);
-  };
+  const drawOnce = (holder) => begun.get(holder) ?? begun.set(holder, draw(holder)).get(holder);
 
   const loadInTurn = async (names) => {
     for (const name of names) await load(`${name}.js`); // each builds on the last
@@ -161,20 +152,19 @@
     ".lead-steps": ["lead"],
   };
 
-  window.gainBook = { INK, GRID, theme, load, loadPlotly, element, save, draw: drawOnce, undraw };
+  window.gainBook = { INK, GRID, theme, load, loadPlotly, element, plain, save, draw: drawOnce };
   const start = () => {
     for (const [part, names] of Object.entries(SCRIPTS)) if (document.querySelector(part)) loadInTurn(names);
     const holders = [...document.querySelectorAll(".gain-figure")];
     if (!holders.length) return;
     const paper = window.matchMedia("print");
     const seen = new IntersectionObserver((entries) => {
-      for (const { target } of paper.matches ? [] : entries.filter((one) => one.isIntersecting)) { // on paper, print.js draws
+      for (const { target } of paper.matches ? [] : entries.filter((one) => one.isIntersecting)) { // paper keeps the static pictures
         seen.unobserve(target);
         drawOnce(target);
       }
     }, { rootMargin: "400px" });
-    watch = (holder) => ["unobserve", "observe"].forEach((act) => seen[act](holder)); // looked at again
-    holders.forEach(watch);
+    holders.forEach((holder) => seen.observe(holder));
     new MutationObserver(() => {
       document.querySelectorAll(".gain-figure[data-drawn] .js-plotly-plot").forEach(follow);
     }).observe(document.documentElement, { attributes: true, attributeFilter: ["data-theme"] });

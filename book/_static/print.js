@@ -1,6 +1,5 @@
-// Prepares a page for print: draws every figure on white, no wider than the paper, and opens folded parts; undoes it afterwards.
-// print.css does the rest. A browser does not wait for scripts that a page loads while printing, so desktop pages with figures load
-// plotly in advance.
+// Prepares a page for print: figures on white, no wider than the paper, folded parts open; undoes it afterwards. print.css does the
+// rest. A figure that was never in view is printed as its static picture.
 (() => {
   "use strict";
   const PAPER_PX = 672; // between the margins of print.css, on A4
@@ -25,9 +24,7 @@
     if (putBack || root.classList.contains("whole-book")) return;
     const { theme } = root.dataset;
     const folded = all("details:not([open])");
-    const undrawn = all(".gain-figure:not([data-drawn])");
     putBack = () => {
-      undrawn.forEach(window.gainBook.undraw); // they are as wide as the paper, and may be in a closed tab
       root.classList.remove("printing");
       root.dataset.theme = theme;
       all("table").forEach((table) => (table.style.zoom = ""));
@@ -37,7 +34,6 @@
     root.dataset.theme = "light";
     folded.forEach((one) => (one.open = true));
     fit();
-    Promise.all(undrawn.map(window.gainBook.draw)).then(fit);
   };
   const end = () => {
     putBack?.();
@@ -71,8 +67,4 @@
   window.addEventListener("beforeprint", begin);
   window.addEventListener("afterprint", end);
   window.matchMedia("print").addEventListener("change", ({ matches }) => (matches ? begin() : end()));
-  window.addEventListener("load", () => {
-    if (window.innerWidth < 900 || !document.querySelector(".gain-figure")) return;
-    (window.requestIdleCallback || setTimeout)(() => window.gainBook.loadPlotly());
-  });
 })();

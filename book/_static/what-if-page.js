@@ -49,7 +49,7 @@
     return { settings, wrong };
   };
 
-  const quoted = (text) => (/^[\w.-]+$/.test(text) ? text : `"${text.replace(/["\\$`]/g, "\\$&")}"`);
+  const quoted = (text) => (/^[\w.-]+$/.test(text) ? text : `'${text.replace(/'/g, `'"'"'`)}'`);
   const commandOf = (settings) => {
     const words = [`--study ${settings.study}`, `--claim ${settings.claim}`];
     for (const name of ["margin", "threshold"]) if (settings[name] !== null) words.push(`--${name}=${settings[name]}`);

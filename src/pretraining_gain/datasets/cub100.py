@@ -24,14 +24,18 @@ _FLAGS = {"train": "0", "eval": "1"}
 
 
 def load_class(images: Images, row: dict[str, Any], split: str, size_px: int) -> Decoded:
-    """Load up to `train_images_per_class` or `eval_images_per_class` images of a species from the published split."""
+    """Load `train_images_per_class`, or up to `eval_images_per_class`, images of a species from the published split.
+
+    Files in `near_duplicates` are left out.
+    """
     from pretraining_gain.compute.images.folder import load_part
 
     root = data_root() / "cub-100"
     listed = _numbered(root / "images.txt")
     flags = _numbered(root / "train_test_split.txt")
     names = [name for number, name in listed.items() if flags.get(number) == _FLAGS[split]]
-    paths = [root / "images" / name for name in names if name.split("/")[0] == row["key"]]
+    left_out = {f"{row['key']}/{file}" for file in row["near_duplicates"].split(";")}
+    paths = [root / "images" / name for name in names if name.split("/")[0] == row["key"] and name not in left_out]
     return load_part(images, row["key"], paths, split, root, size_px)
 
 
@@ -57,5 +61,6 @@ DATASET = Dataset(
     credit="CUB-200-2011 (Wah, Branson, Welinder, Perona & Belongie 2011), 100 species, non-commercial research and education",
     folder="cub-100",
     load_class=load_class,
+    columns=("near_duplicates",),
     on_request="CUB-100 is the folder ex03/task2/bird_dataset of github.com/serizba/vision, commit 16a8a47",
 )

@@ -36,6 +36,7 @@ _TURNS = dict(enumerate(
      Image.Transpose.ROTATE_270, Image.Transpose.TRANSVERSE, Image.Transpose.ROTATE_90), start=2))  # fmt: skip
 # Pillow warns from 89 megapixels on; the limit above stops shortly after.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.TiffImagePlugin")  # camera data that do not matter
 
 
 class BrokenImage(Exception):

@@ -121,7 +121,7 @@ def load_class(images: Images, row: dict[str, Any], split: str, size_px: int) ->
     files = photos.loc[(photos["label"] == row["key"]) & (photos["split"] == split), "file"].tolist()
     limit = images.train_images_per_class if split == "train" else images.eval_images_per_class
     order = np.random.default_rng([images.split_seed, zlib.crc32(row["key"].encode())]).permutation(len(files))
-    return load_files([root / files[i] for i in sorted(order[:limit])], root, size_px, images.broken_images)
+    return load_files([root / files[i] for i in order], root, size_px, images.broken_images, limit)
 
 
 def findings(images: Images) -> dict[str, Any]:

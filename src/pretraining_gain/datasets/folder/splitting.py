@@ -20,7 +20,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from tqdm import tqdm
 
-from pretraining_gain.compute.images.decoding import BROKEN, decode, read_file
+from pretraining_gain.compute.images.decoding import BrokenImage, read_image
 from pretraining_gain.compute.images.packs import n_workers
 from pretraining_gain.datasets import options_of
 from pretraining_gain.datasets.folder import listing_of
@@ -107,15 +107,14 @@ def _make(images: Images, labels: list[str]) -> Split:
 
 
 def hash_photos(paths: list[Path]) -> tuple[np.ndarray, np.ndarray]:
-    """Return perceptual hashes (N, 4) uint64 and SHA-256 of the contents (N,); both 0 and empty for unreadable files."""
+    """Return perceptual hashes (N, 4) uint64 and SHA-256 of the contents (N,); both 0 and empty for broken files."""
 
     def one(path: Path) -> tuple[np.ndarray, str]:
         try:
-            content = read_file(path)
-            picture = Image.fromarray(decode(content, _HASHED_PX))
-            bits = imagehash.phash(picture, hash_size=16).hash
+            square, content = read_image(path, _HASHED_PX)
+            bits = imagehash.phash(Image.fromarray(square), hash_size=16).hash
             return np.packbits(bits.ravel()).view(np.uint64), hashlib.sha256(content).hexdigest()
-        except BROKEN:  # loading says what is wrong with it, or skips it
+        except BrokenImage:  # loading says what is wrong with it, or skips it
             return np.zeros(4, np.uint64), ""
 
     with ThreadPoolExecutor(n_workers()) as pool:

@@ -8,7 +8,6 @@ official val, which has 10 images per class.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -138,7 +137,7 @@ def manifest_path(images: Images) -> Path:
 
 
 def manifest_checksum(images: Images) -> str:
-    return _read_manifest(images)["checksum"]
+    return _read_manifest(images).checksum
 
 
 def make_manifest(
@@ -161,11 +160,11 @@ def make_manifest(
 
         wanted = (images.eval_images_per_class, images.split_seed)
         drawn = manifest.draw_manifest(_listing("train"), _listing("train_mini"), *wanted, leaks, on_class)
-        write_atomically(make_writable(path.parent) / path.name, (json.dumps(drawn) + "\n").encode())
-    return _read_manifest(images)["short"]
+        write_atomically(make_writable(path.parent) / path.name, (drawn.model_dump_json() + "\n").encode())
+    return _read_manifest(images).short
 
 
-def _read_manifest(images: Images) -> dict[str, Any]:
+def _read_manifest(images: Images) -> manifest.Manifest:
     return manifest.read_manifest(manifest_path(images), images.eval_images_per_class, images.split_seed)
 
 

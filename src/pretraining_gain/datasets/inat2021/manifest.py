@@ -9,12 +9,26 @@ import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
 import numpy as np
+from pydantic import Field
 
 from pretraining_gain.datasets.inat2021.official import Listing, Photo
-from pretraining_gain.errors import InputError
+from pretraining_gain.errors import Given, InputError, one_line
+
+
+class Manifest(Given):
+    """An evaluation set: `images` are the ids per category id, and `short` the images of classes that have too few."""
+
+    dataset: str
+    drawn_from: str
+    without: str
+    seed: int
+    images_per_class: int
+    checksum: str
+    short: dict[str, int]
+    images: dict[Annotated[str, Field(pattern=r"^\d{1,18}$")], list[int]]
 
 
 def file_key(image_id: str) -> str:
@@ -29,7 +43,7 @@ def draw_manifest(
     seed: int,
     leaks: Callable[[list[Photo]], list[bool]],
     on_class: Callable[[], object] = lambda: None,
-) -> dict[str, Any]:
+) -> Manifest:
     """Draw up to `per_class` images of each class from `train`, none of which is in `mini`.
 
     Images of mini are left out by id and by file; `leaks(images)` says which equal one of them in content. Randomness:
@@ -52,30 +66,31 @@ def draw_manifest(
         if len(taken) < per_class:
             short[category["image_dir_name"]] = len(taken)
         on_class()
-    facts: dict[str, Any] = {"dataset": "inat2021", "drawn_from": train.path.name, "without": mini.path.name}
-    facts |= {"seed": seed, "images_per_class": per_class, "checksum": checksum(chosen)}
-    return facts | {"short": short, "images": chosen}
+    return Manifest(
+        dataset="inat2021", drawn_from=train.path.name, without=mini.path.name, seed=seed, images_per_class=per_class,
+        checksum=checksum(chosen), short=short, images=chosen,
+    )  # fmt: skip
 
 
-def read_manifest(path: Path, per_class: int, seed: int) -> dict[str, Any]:
+def read_manifest(path: Path, per_class: int, seed: int) -> Manifest:
     """Read a manifest. Raises `InputError` when it is missing, damaged, changed, or drawn with another seed or number."""
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-        found = {name: manifest[name] for name in ("seed", "images_per_class", "images", "checksum", "short")}
+        text = path.read_bytes()
     except FileNotFoundError:
         raise InputError(f"evaluation manifest {path} is missing; the preparation draws it") from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"evaluation manifest {path} cannot be read: {type(error).__name__} {reason}") from None
+    except OSError as error:
+        raise InputError(f"evaluation manifest {path} cannot be read: {error.strerror}") from None
+    with one_line(f"evaluation manifest {path} cannot be read"):
+        found = Manifest.model_validate_json(text)
     for name, wanted in {"seed": seed, "images_per_class": per_class}.items():
-        if found[name] != wanted:
-            raise InputError(f"evaluation manifest {path}: {name} is {found[name]}; the study says {wanted}")
-    if found["checksum"] != checksum(found["images"]):
+        if getattr(found, name) != wanted:
+            raise InputError(f"evaluation manifest {path}: {name} is {getattr(found, name)}; the study says {wanted}")
+    if found.checksum != checksum(found.images):
         raise InputError(f"evaluation manifest {path} was changed after it was drawn: its checksum differs")
     return found
 
 
-def verify_manifest(manifest: dict[str, Any], path: Path, train: Listing, mini: Listing) -> dict[int, list[Photo]]:
+def verify_manifest(manifest: Manifest, path: Path, train: Listing, mini: Listing) -> dict[int, list[Photo]]:
     """Check a manifest, read from `path`, against the official files; return the images of each category id.
 
     Raises `InputError` when it names images that train does not have in that class, or an image of train_mini (by id
@@ -83,7 +98,7 @@ def verify_manifest(manifest: dict[str, Any], path: Path, train: Listing, mini: 
     """
     in_mini = _ids_and_files(mini)
     chosen: dict[int, list[Photo]] = {}
-    for number, ids in manifest["images"].items():
+    for number, ids in manifest.images.items():
         there = {image["id"]: image for image in train.images.get(int(number), [])}
         foreign = [i for i in ids if i not in there]
         if foreign:

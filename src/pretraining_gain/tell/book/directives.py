@@ -25,6 +25,7 @@ from pretraining_gain.tell.book.executed import Executed, find_executed, noteboo
 from pretraining_gain.tell.book.formats import format_number
 from pretraining_gain.tell.book.shown import PAGES, own_studies
 from pretraining_gain.tell.claims.ledger import Verdict, ledger_path, read_ledger
+from pretraining_gain.tell.figures.inert import markdown_text
 from pretraining_gain.tell.figures.registry import FIGURES, Figure
 
 logger = logging.getLogger(__name__)
@@ -57,7 +58,7 @@ class NumberRole(SphinxRole):
         except InputError as error:
             logger.warning("%s", error, location=self.get_location())
             text = "?"
-        return [nodes.inline(self.rawtext, text, classes=["pasted-text"])], []
+        return [nodes.inline(self.rawtext, text, classes=["pasted-text"], support_smartquotes=False)], []
 
 
 class VerdictRole(SphinxRole):
@@ -207,6 +208,20 @@ class EachStudy(BookDirective):
         return [self.section(f"{page}-{study}", f"Study {study}", content) for study, content in texts.items()]
 
 
+class WhereKnown(BookDirective):
+    """{where-known} NOTEBOOK.KEY: the content where the notebook hands over KEY; elsewhere the option `else`."""
+
+    required_arguments = 1
+    has_content = True
+    option_spec: ClassVar = {"else": directives.unchanged}
+
+    def make(self) -> list[nodes.Node]:
+        notebook, _, key = self.arguments[0].partition(".")
+        known = key in executed_for(self.env, notebook, studies_here(self.env)[0]).values
+        text = "\n".join(self.content) if known else self.options.get("else", "")
+        return self.parse(text, nodes.container()).children
+
+
 class Claims(BookDirective):
     """{claims}: every claim with its verdict in the studies of the page; where there are several, a section per claim."""
 
@@ -238,7 +253,7 @@ class Claims(BookDirective):
             rows.append([f"{study}: {links}", *_facts(verdict)])
         where = f"section {claim.section}" if claim.section[0].isdigit() else f"Appendix {claim.section}"
         before = f"Paper, {where}; [Figure {figure.number}](fig-{figure.number.lower()}). Estimated: {claim.estimand}."
-        text = "\n\n".join([before, _table(["study", *_FACTS], rows), f"Rule in *{main}*: {claim.rule}."])
+        text = "\n\n".join([before, _table(["study", *_FACTS], rows), f"Rule in *{main}*: {markdown_text(claim.rule)}."])
         return self.section(f"claim-{claim.claim.lower()}", title, text)
 
 
@@ -246,7 +261,7 @@ _FACTS = ["verdict", "effect, 95\u00a0% interval", "detectable", "evidence"]
 
 
 def _facts(verdict: Verdict) -> list[str]:
-    return [text.replace("-", "−") for text in (verdict.verdict, *verdict.words().values())]
+    return [markdown_text(text.replace("-", "−")) for text in (verdict.verdict, *verdict.words().values())]
 
 
 def _table(head: list[str], rows: list[list[str]]) -> str:
@@ -260,6 +275,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_role("n", NumberRole())
     app.add_role("verdict", VerdictRole())
     made = {"study": Study, "each-study": EachStudy, "output": Output, "figure-of": FigureOf, "claims": Claims}
+    made["where-known"] = WhereKnown
     for name, directive in made.items():
         app.add_directive(name, directive)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -28,10 +28,13 @@ def format_number(value: Callable[[str], Any], key: str, form: str) -> str:
     except (TypeError, ValueError):
         accepted = "a number, not negative if unsigned"
         raise InputError(f"{key} is {value(key)!r}, which format {form!r} cannot show; accepted: {accepted}") from None
+    return f"{text} ({LEVEL} {ends(low, high)})" if extent == "interval" else f"{text} ({ends(low, high)})"
+
+
+def ends(low: str, high: str) -> str:
+    """Join the formatted ends of an interval, without units, and with signs only where one is negative."""
     low, high = (end.partition("\u00a0")[0] for end in (low, high))
-    if not low.startswith("−"):
-        low, high = low.removeprefix("+"), high.removeprefix("+")
-    return f"{text} ({LEVEL} {low} to {high})" if extent == "interval" else f"{text} ({low} to {high})"
+    return f"{low} to {high}" if low.startswith("−") else f"{low.removeprefix('+')} to {high.removeprefix('+')}"
 
 
 def points(value: float) -> str:

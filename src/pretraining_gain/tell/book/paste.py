@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import html
 import json
 from collections.abc import Iterable
@@ -16,6 +17,8 @@ from myst_nb import glue
 from pretraining_gain.errors import InputError
 from pretraining_gain.plan.costs import Plan, device_hours
 from pretraining_gain.tell.figures.declare import Figure, Html, declared_in
+from pretraining_gain.tell.figures.inert import script_json
+from pretraining_gain.tell.figures.static import draw_static
 from pretraining_gain.tell.results.provenance import Provenance
 
 
@@ -36,10 +39,11 @@ class Shown:
 def paste_figure(key: str, figure: go.Figure | Html | str, description: str, provenance: Provenance) -> None:
     """Show `figure` here and make it available to chapters as `key`; `description` is its text alternative.
 
-    A text in place of a figure says why there is none. A plotly figure has a MIME form for JupyterLab, and for the book its
-    JSON in an inert element. `figures.js` loads the one local plotly.js only on pages that have such elements, draws what
-    comes into view, and follows the page's light or dark theme.
+    A text in place of a figure says why there is none. A plotly figure has three forms: a MIME form for JupyterLab; for the
+    book its JSON in an inert element, which `figures.js` draws when it comes into view; and a static picture, which readers
+    see until then, without JavaScript, and in other viewers of notebooks.
     """
+    more: dict[str, Any] = {}
     if isinstance(figure, str):
         note = f'<div class="not-run"><p>{html.escape(figure)}</p></div>'
         forms: dict[str, Any] = {"text/html": note, "text/plain": figure}
@@ -47,13 +51,14 @@ def paste_figure(key: str, figure: go.Figure | Html | str, description: str, pro
         forms = {"text/html": figure.html, "text/plain": figure.text}
     else:
         content, text = figure.to_json(), html.escape(description, quote=True)
-        inert = content.replace("<", "\\u003c")
+        picture = base64.b64encode(draw_static(figure)).decode()
         drawn = f'<div class="gain-figure" data-key="{key}" role="figure" aria-label="{text}">'
-        drawn += f'<script type="application/json">{inert}</script><noscript>{text}</noscript></div>'
-        forms = {"application/vnd.plotly.v1+json": json.loads(content), "text/html": drawn, "text/plain": description}
-    shown = Shown(key, provenance, forms)
-    glue(key, shown, display=False)
-    display(shown)
+        drawn += f'<script type="application/json">{script_json(content)}</script>'
+        drawn += f'<img class="static" alt="{text}" src="data:image/png;base64,{picture}"></div>'
+        forms = {"text/html": drawn, "text/plain": description}
+        more = {"application/vnd.plotly.v1+json": json.loads(content), "image/png": picture}
+    glue(key, Shown(key, provenance, forms), display=False)
+    display(Shown(key, provenance, forms | more))
 
 
 def show_figures(module: ModuleType, source: Any, study: str = "", downstream: str = "", arm: str = "") -> None:

@@ -31,6 +31,7 @@ from pretraining_gain.tell.book.rerun import (
     settings_of,
     was_run,
 )
+from pretraining_gain.tell.book.shown import own_studies, study_file
 from pretraining_gain.tell.figures.registry import FIGURES
 
 FOLDER = "_static/rerun"
@@ -111,13 +112,14 @@ class RerunFigures(BookDirective):
 
 
 class RerunRuns(BookDirective):
-    """{rerun-runs} [STUDY …]: a table of the runs of these studies, else of the project's, with a box for a chosen command."""
-
-    optional_arguments = 99
+    """{rerun-runs}: a table of the runs of the page's study, else of all studies, with a box for a chosen command."""
 
     def make(self) -> list[nodes.Node]:
-        given = self.arguments or [*dict.fromkeys([*studies_here(self.env), *study_names()])]
-        studies = {load_study(one).name: one for one in given}
+        root, shown = Path(self.env.srcdir), studies_here(self.env)
+        if len(shown) > 1:
+            shown = [*dict.fromkeys([*shown, *study_names(), *own_studies(root)])]
+        studies = {study: study_file(root, study) for study in shown}
+        given = list(studies.values())
         for study in filter(was_run, given):
             self.env.note_dependency(str(results_of(load_study(study).name) / "costs.csv"))
         first = next(run for study in given for run in repeatable_runs(study) if run.run.downstream)

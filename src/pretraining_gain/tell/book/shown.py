@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from pretraining_gain.paths import make_writable, results_of, write_atomically
+from pretraining_gain.plan.studies import study_names
 from pretraining_gain.tell.book.executed import EXECUTED, notebooks_of, read_executed, short_name
 from pretraining_gain.tell.figures.registry import FIGURES
 from pretraining_gain.workflow import book_studies
 
 #: Pages that the build writes, one per study of a reader.
 PAGES = "book/studies"
+_BLOCK = re.compile(r"^```\{(figure-of|output)\} (\S+)\n(?:.*\n)*?```\n", flags=re.MULTILINE)
+_LEFT_OUT = "\0"
 
 
 def own_studies(root: Path) -> list[str]:
@@ -21,6 +25,13 @@ def own_studies(root: Path) -> list[str]:
     folders = sorted(path.name for path in (root / EXECUTED).glob("*/") if notebooks_of(root, path.name))
     shown = book_studies()
     return [name for name in folders if name not in shown and (results_of(name) / "runs.csv").exists()]
+
+
+def study_file(root: Path, study: str) -> str:
+    """Return what loads a study: its name, or the path of a reader's file, as its executed notebooks have it."""
+    if study in study_names():
+        return study
+    return str(read_executed(root, notebooks_of(root, study)[0]).parameters["study"])
 
 
 def write_contents(root: Path) -> Path:
@@ -57,21 +68,20 @@ def _write_changed(path: Path, text: str) -> None:
 
 
 def _study_page(root: Path, study: str) -> str:
-    """Write the page of one study from the template: what each notebook hands over, those with figures first."""
-    notebooks = [read_executed(root, path) for path in notebooks_of(root, study)]
-    numbered = {key for key, one in FIGURES.items() if one.number}
-    lines = []
-    for notebook in sorted(notebooks, key=lambda one: numbered.isdisjoint(one.shown)):
-        name = short_name(notebook.path)
-        if not notebook.shown or name == "claims":  # the template has the claims
-            continue
-        lines += [f"## {notebook.title}\n", f"From the [executed notebook](/{notebook.page}.ipynb).\n"]
-        for key in notebook.shown:
-            if key in numbered:
-                lines.append(f"```{{figure-of}} {key}\n```\n")
-            else:
-                title = FIGURES[key].title if key in FIGURES else key.replace("_", " ").capitalize()
-                lines.append(f"**{title}**\n\n```{{output}} {name}.{key}\n```\n")
-    template = (root / "book" / "_templates" / "study.md").read_text(encoding="utf-8")
-    file = notebooks[0].parameters["study"]  # the path of the reader's file
-    return template.replace("$study", study).replace("$file", file).replace("$sections", "\n".join(lines))
+    """Write the page of one study from the template, less the figures and tables that the study has not.
+
+    A section of the template that has nothing else goes with them.
+    """
+    notebooks = {short_name(path): read_executed(root, path) for path in notebooks_of(root, study)}
+
+    def kept(block: re.Match[str]) -> str:
+        notebook, _, key = block[2].rpartition(".")
+        name = notebook or short_name(Path(FIGURES[key].notebook))
+        return block[0] if name in notebooks and notebooks[name].has_figure(key) else _LEFT_OUT
+
+    text = _BLOCK.sub(kept, (root / "book" / "_templates" / "study.md").read_text(encoding="utf-8"))
+    first, *sections = re.split(r"^(?=## )", text, flags=re.MULTILINE)
+    sections = [one.replace(_LEFT_OUT, "") for one in sections if _LEFT_OUT not in one or "```{" in one]
+    warnings = str(notebooks["taxa"].values.get("answer_warnings", ""))
+    noted = ":::{warning}\n{n}`taxa.answer_warnings text`\n:::" if warnings else ""
+    return "".join([first, *sections]).replace("$study", study).replace("$warnings", noted)

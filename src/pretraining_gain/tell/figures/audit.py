@@ -21,7 +21,6 @@ from pretraining_gain.plan.taxonomy import load_class_table
 from pretraining_gain.tell.figures.declare import Files, figure
 from pretraining_gain.tell.figures.style import BLUE, DOTTED_RULE, GREEN, GREY, LAYOUT, ORANGE, YELLOW
 
-UNKNOWN = "(not known here)"
 #: Vote cuts as the reader meets them: label -> what `correct_images` takes.
 VOTE_CUTS = {
     "any vote (−1 or more)": -2.0,
@@ -95,7 +94,7 @@ class Audit:
         return rows.reset_index().set_index("imagenet_class_id").rename_axis("class")
 
     def numbers(self) -> dict[str, str]:
-        """Return what the chapter states, as texts; `(not known here)` where the annotation file is missing."""
+        """Return what the chapter states, as texts; where the annotation file is missing, only what rests on class tables."""
         table, species = load_class_table("imagenet1k"), imagenet_birds()
         extinct = table.loc[table["status"] == "extinct", ["name", "class_id"]].to_records(index=False)
         counts = self.classes()["classes"]
@@ -120,9 +119,7 @@ class Audit:
     def _annotated(self) -> dict[str, Any]:
         """Return the numbers that rest on the annotation file."""
         if self.annotations is None:
-            keys = ["n_images", "n_bird_classes", "n_bird_images", "n_well", "wrong", *_SHARES, *_FORTY_AT,
-                    "worst", "worst_name", "worst_count", "worst_species"]  # fmt: skip
-            return dict.fromkeys(keys, UNKNOWN) | {"annotations": self.missing}
+            return {"annotations": self.missing}
         images, worst = self.annotations, self.birds().head(WORST)
         birds = images[images["category"] == "Bird"]
         return {

@@ -9,6 +9,7 @@ import plotly.graph_objects as go
 
 from pretraining_gain.plan.pools import POOLS, SCRATCH
 from pretraining_gain.tell.figures.declare import Runs, figure
+from pretraining_gain.tell.figures.inert import plotly_text
 from pretraining_gain.tell.figures.style import BLUE, ORANGE, TOP1_HOVER, interval_bars, panels
 from pretraining_gain.tell.figures.subsets import published, random_with_all
 
@@ -65,7 +66,7 @@ def figure_freezing(results: StudyResults) -> go.Figure | str:
             x=part["domain"].str.replace(" domain", "<br>domain"), y=100 * part["mean"], name=way, legendgroup=way,
             showlegend=quantity == quantities[0], mode="lines+markers", line={"color": colour, "dash": "dot"},
             marker={"color": colour, "symbol": symbol, "size": 11}, error_y=interval_bars(part, scale=100),
-            customdata=part[["target", "n_seeds"]].assign(low=100 * part["low"], high=100 * part["high"]),
+            customdata=part[["target", "n_seeds"]].map(plotly_text).assign(low=100 * part["low"], high=100 * part["high"]),
             hovertemplate=f"<b>%{{customdata[0]}}, {way}</b><br>%{{y:+.1f}} points, interval %{{customdata[2]:+.1f}} to "
             "%{customdata[3]:+.1f}<br>%{customdata[1]} seeds<extra></extra>",
         )
@@ -81,11 +82,12 @@ def figure_assigned(results: StudyResults) -> go.Figure | str:
     """Draw the effect on each species of having its class in the source, one panel per domain."""
     if not results.assigned:
         return results.absent
-    drawn = panels(list(results.assigned), 50, 1.02, y_title="top-1 with its class − without, points", horizontal_spacing=0.12)
+    titles = [plotly_text(title, 40) for title in results.assigned]
+    drawn = panels(titles, 50, 1.02, y_title="top-1 with its class − without, points", horizontal_spacing=0.12)
     for column, (table, _) in enumerate(results.assigned.values(), start=1):
         bars = go.Bar(
-            x=table["name"], y=100 * table["mean"], marker={"color": BLUE},
-            customdata=table[["n_images", "supercategory"]],
+            x=table["name"].map(plotly_text), y=100 * table["mean"], marker={"color": BLUE},
+            customdata=table[["n_images", "supercategory"]].map(plotly_text),
             hovertemplate="<b>%{x}</b> (%{customdata[1]}): %{y:+.1f} points with its class in the source<br>"
             "%{customdata[0]} images<extra></extra>",
         )
@@ -100,7 +102,7 @@ def figure_assigned(results: StudyResults) -> go.Figure | str:
 def figure_realised(results: StudyResults) -> go.Figure:
     """Draw Figure 6 at the animal classes that each subset really has (mean over seeds), beside the expected number."""
     arms = results.arms_by_target
-    drawn = panels(list(arms), 80, 1.1, y_title="top-1", horizontal_spacing=0.12)
+    drawn = panels([plotly_text(title, 40) for title in arms], 80, 1.1, y_title="top-1", horizontal_spacing=0.12)
     for column, table in enumerate(arms.values(), start=1):
         for pool, part in random_with_all(published(table, "6")).groupby("pool"):
             label = POOLS[pool].label

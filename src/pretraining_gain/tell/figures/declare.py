@@ -5,7 +5,6 @@ Price, re-run command, provenance line, "not run" page and the book's figure dir
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from html import escape
@@ -17,6 +16,7 @@ from pretraining_gain.errors import InputError
 from pretraining_gain.plan.pools import SCRATCH, shown_in
 from pretraining_gain.plan.runs import Run, finetuning_runs
 from pretraining_gain.plan.studies import Study
+from pretraining_gain.tell.figures.inert import script_json
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -179,10 +179,10 @@ def in_browser(kind: str, key: str, tables: dict[str, Any], plain: pd.DataFrame,
 
     `kind` is the class that the script looks for. A browser without JavaScript shows `description` and the table `plain`.
     """
-    inert = json.dumps(tables, separators=(",", ":"), ensure_ascii=False).replace("<", "\\u003c")
     rows = plain.to_html(border=0, index=False, float_format="{:,.1f}".format)
     return Html(
         f'<div class="{kind}" data-key="{key}" data-study="{escape(tables["study"])}">'
-        f'<script type="application/json">{inert}</script><noscript><p>{escape(description)}</p>{rows}</noscript></div>',
+        f'<script type="application/json">{script_json(tables)}</script>'
+        f"<noscript><p>{escape(description)}</p>{rows}</noscript></div>",
         description,
     )

@@ -17,6 +17,7 @@ from pretraining_gain.tell.figures import (  # noqa: F401
     samples,
     subsets,
     taxa,
+    training,
     what_if,
 )
 from pretraining_gain.tell.figures.declare import DECLARED, Figure, Files, Html, Runs, StudyFile, figure

@@ -13,6 +13,7 @@ import plotly.graph_objects as go
 
 from pretraining_gain.plan.pools import SCRATCH, Pool, shown_in, starts
 from pretraining_gain.tell.figures.declare import Runs, figure
+from pretraining_gain.tell.figures.inert import plotly_text
 from pretraining_gain.tell.figures.style import LAYOUT, TOP1_HOVER, interval_bars, panels
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def subset_curves(arms: pd.DataFrame, number: str = "3") -> go.Figure:
 def figure_6(results: StudyResults) -> go.Figure:
     """Draw Figure 6 of the paper: each curve at its expected number of animal classes, one panel per target."""
     arms, curves = results.arms_by_target, []
-    drawn = panels(list(arms), 80, 1.1, y_title="top-1", horizontal_spacing=0.12)
+    drawn = panels([plotly_text(title, 40) for title in arms], 80, 1.1, y_title="top-1", horizontal_spacing=0.12)
     for column, table in enumerate(arms.values(), start=1):
         panel = _curves(random_with_all(published(table, "6")), FIGURE_6_AXES)
         for trace, _ in panel:

@@ -11,6 +11,7 @@ from pretraining_gain.plan.pools import FROM_SCRATCH, SCRATCH
 from pretraining_gain.plan.representation import NONE, SOME
 from pretraining_gain.plan.species import NOT_STATED, TAXON_COLUMNS
 from pretraining_gain.tell.figures.declare import Runs, figure
+from pretraining_gain.tell.figures.inert import plotly_text
 from pretraining_gain.tell.figures.style import BLUE, GREEN, LAYOUT, ORANGE, RULE, TOP1_HOVER, interval_bars
 
 if TYPE_CHECKING:
@@ -42,7 +43,9 @@ def figure_1(results: StudyResults) -> go.Figure:
                 x=part[levels[0]].map(_short), y=100 * part["mean"], name=name, mode="markers",
                 marker={"color": colour, "symbol": symbol, "size": 9},
                 error_y=interval_bars(part, scale=100, thickness=1),
-                customdata=part[["name", levels[0], "n_images"]].assign(low=100 * part["low"], high=100 * part["high"]),
+                customdata=part[["name", levels[0]]].map(plotly_text).assign(
+                    n=part["n_images"], low=100 * part["low"], high=100 * part["high"]
+                ),
                 hovertemplate="<b>%{customdata[0]}</b> (%{customdata[1]})<br>gain %{y:+.1f} points, interval "
                 "%{customdata[3]:+.1f} to %{customdata[4]:+.1f}<br>%{customdata[2]} images; representation: "
                 f"{name}<extra></extra>",
@@ -70,7 +73,7 @@ def _by_gain(species: pd.DataFrame, column: str) -> list[str]:
 
 def _short(taxon: str) -> str:
     """Cut a taxon to 24 characters for an axis; the hover text shows it in full."""
-    return taxon if len(taxon) <= 24 else f"{taxon[:23].rstrip()}…"
+    return plotly_text(taxon, 24)
 
 
 @figure(
@@ -85,7 +88,7 @@ def figure_2(results: StudyResults) -> go.Figure:
         part = groups[groups["quantity"] == quantity].set_index("group").loc[order].reset_index()
         drawn.add_trace(
             go.Bar(
-                x=part["group"], y=part["mean"], name=label, marker={"color": colour}, error_y=interval_bars(part),
+                x=part["group"].map(_short), y=part["mean"], name=label, marker={"color": colour}, error_y=interval_bars(part),
                 customdata=part[["low", "high", "n_classes", "n_images"]],
                 hovertemplate=f"<b>%{{x}}</b>, {label}<br>{TOP1_HOVER}"
                 "<br>%{customdata[2]} species, %{customdata[3]} images<extra></extra>",

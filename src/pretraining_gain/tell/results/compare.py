@@ -22,7 +22,8 @@ from pretraining_gain.plan.record import read_record
 #: Folder of the first of each kind, by file ending.
 _FIRST = {".json": "results", ".ipynb": "book/executed"}
 _COMPARED = ("fingerprint", "recipe", "source_class_ids", "train_content_hash", "eval_content_hash", "top1", "sha256")
-_PROVENANCE = re.compile(r'<p class="provenance">.*?</p>', flags=re.DOTALL)
+#: What may differ: when and by which code a figure was drawn, and its static form, whose pixels depend on library versions.
+_APART = re.compile(r'<p class="provenance">.*?</p>|<img class="static"[^>]*>', flags=re.DOTALL)
 
 
 def compare(again: Path) -> str:
@@ -43,7 +44,7 @@ def compare(again: Path) -> str:
 
 
 def _facts(path: Path) -> dict[str, Any]:
-    """Return what is compared, by name: of a record, or what a notebook hands to chapters, without provenance lines."""
+    """Return what is compared, by name: of a record, or what a notebook hands to chapters, less what may differ."""
     if path.suffix == ".json":
         record = read_record(path)
         facts = {name: record[name] for name in _COMPARED if name in record}
@@ -58,7 +59,7 @@ def _facts(path: Path) -> dict[str, Any]:
     for output in (output for cell in cells for output in cell.get("outputs", [])):
         if pasted := output.get("metadata", {}).get("scrapbook"):
             forms = output["data"].items()
-            facts[pasted["name"]] = {kind: _PROVENANCE.sub("", form) if isinstance(form, str) else form for kind, form in forms}
+            facts[pasted["name"]] = {kind: _APART.sub("", form) if isinstance(form, str) else form for kind, form in forms}
     return facts
 
 

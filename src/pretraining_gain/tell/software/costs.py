@@ -18,6 +18,7 @@ from pretraining_gain.plan.costs import Plan
 from pretraining_gain.plan.pools import starts
 from pretraining_gain.plan.runs import Run
 from pretraining_gain.tell.claims.declarations import CLAIMS
+from pretraining_gain.tell.figures.inert import plotly_text
 from pretraining_gain.tell.figures.style import LAYOUT
 from pretraining_gain.tell.results.evaluation import load_costs
 from pretraining_gain.tell.software.price import ALONE, AS_RUN, figure_runs, figures_as_run, further_scratch
@@ -107,7 +108,7 @@ class Costs:
         hover += "%{customdata[3]:,.1f} s, device time %{customdata[4]:,.1f} s, %{customdata[5]:,.0f} MB<extra></extra>"
         for part, style in zip(parts, cycle(starts().values())):
             title, details = (
-                self._title(part["downstream"].iloc[0]),
+                plotly_text(self._title(part["downstream"].iloc[0])),
                 ["run_id", "train_images_seen", "eval_images_seen"],
             )
             look = {"color": style.colour, "symbol": style.marker, "size": 8, "opacity": 0.75}

@@ -11,7 +11,8 @@ from pretraining_gain.errors import InputError
 from pretraining_gain.paths import results_of
 
 #: Campaign -> the arguments of `python` that run it.
-CAMPAIGNS = {"kills": "-m tests.faults", "workflow": "-m tests.faults --workflow", "slurm": "tests/slurm.py"}
+CAMPAIGNS = {"kills": "-m tests.faults", "workflow": "-m tests.faults --workflow", "slurm": "tests/slurm.py",
+             "fuzz": "-m tests.fuzz"}  # fmt: skip
 
 
 def load(campaign: str) -> dict[str, Any]:
@@ -31,6 +32,12 @@ def kills_table(ordered_by: str) -> pd.DataFrame:
     if ordered_by not in table:
         raise InputError(f"ordered_by={ordered_by!r}; accepted: {', '.join(table)}")
     return table.sort_values(ordered_by)
+
+
+def fuzz_table() -> pd.DataFrame:
+    """Count the inputs that fuzzing tried, one row per kind of file: opened, and refused in one line."""
+    table = pd.DataFrame.from_dict(load("fuzz")["doors"], orient="index")[["results", "refusals"]]
+    return table.set_axis(["opened", "refused"], axis="columns").rename_axis("fuzzed").reset_index()
 
 
 def slurm_table() -> pd.DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import cast
 from urllib.parse import urlencode
 
@@ -14,6 +15,8 @@ from pretraining_gain.paths import results_of
 from pretraining_gain.plan.species import TAXON_COLUMNS
 from pretraining_gain.plan.studies import load_study
 from pretraining_gain.plan.taxonomy import has_class_table, load_class_table
+from pretraining_gain.tell.book.shown import study_file
+from pretraining_gain.tell.figures.inert import isolate
 
 
 def species_of(study_name: str) -> pd.DataFrame:
@@ -44,17 +47,21 @@ class SpeciesList(SphinxDirective):
     required_arguments = 1
 
     def run(self) -> list[nodes.Node]:
-        study = load_study(self.arguments[0]).name
+        study = self.arguments[0]
         results = results_of(study) / "runs.csv"
         self.env.note_dependency(str(results))
         up = "../" * (self.env.docname.count("/") - 1)  # the explorer is in the folder of the chapters
-        items, std = [], cast(StandardDomain, self.env.get_domain("std"))
-        for key, name, target, what in species_of(self.arguments[0]).itertuples(index=False):
+        items: list[nodes.Node] = []
+        used, std = set[str](), cast(StandardDomain, self.env.get_domain("std"))
+        for key, name, target, what in species_of(study_file(Path(self.env.srcdir), study)).itertuples(index=False):
             anchor = nodes.make_id(f"species-{study}-{key}")
-            std.note_object("species", f"{name} ({study})", anchor, location=self.get_location())
-            shown: nodes.Node = nodes.strong("", name)
+            anchor = f"{anchor}-{len(items)}" if anchor in used else anchor  # of keys that differ in letters without ASCII form
+            used.add(anchor)
+            std.note_object("species", f"{isolate(name)} ({study})", anchor, location=self.get_location())
+            shown: nodes.Element = nodes.strong("", isolate(name))
             if results.exists():
-                shown = nodes.reference("", name, refuri=up + explorer_link(study, target, name), internal=True)
-            about = nodes.inline("", f" {what}" if what else "", classes=["species-taxa"])
+                shown = nodes.reference("", isolate(name), refuri=up + explorer_link(study, target, name), internal=True)
+            shown["support_smartquotes"] = False
+            about = nodes.inline("", f" {isolate(what)}" if what else "", classes=["species-taxa"], support_smartquotes=False)
             items.append(nodes.list_item("", nodes.paragraph("", "", shown, about), ids=[anchor]))
         return [nodes.bullet_list("", *items, classes=["species-list"])]

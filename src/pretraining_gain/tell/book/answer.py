@@ -1,0 +1,157 @@
+"""Answer *would pretraining help on my species?* in three sentences; the page of a study shows the rules.
+
+The first says what pretraining gains, the second who gains, the third what cannot be told and which study could.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from pretraining_gain.paths import results_of
+from pretraining_gain.plan.pools import POOLS
+from pretraining_gain.plan.representation import NONE
+from pretraining_gain.tell import statistics
+from pretraining_gain.tell.book.formats import LEVEL, ends, percent, points
+
+if TYPE_CHECKING:
+    from pretraining_gain.tell.results.study import StudyResults
+
+FEW_SPECIES = 20
+LARGEST = 64  # times the present size; what needs more is out of reach
+_LEVEL = 0.05
+#: What a larger study may have more of, in the order of the sizes that a planned error takes.
+_MORE = ("seeds", "species", "evaluation photographs per species")
+
+
+def answer(results: StudyResults, numbers: dict[str, Any]) -> dict[str, str]:
+    """Return `answer_gain`, `answer_who`, `answer_limits` and `answer_warnings` (may be empty), each as text.
+
+    `numbers` as from `taxa_numbers`: gain and counts are those that the figures show.
+    """
+    evaluation, margin = results.out_of_domain, results.study.margin
+    values, labels, species = evaluation.difference(results.view.arm), evaluation.labels, evaluation.species
+    represented, one = _represented(values, labels, species, margin)
+    families, other = _families(values, labels, species["family"], margin)
+    limits = [text for text in (_open_gain(values, labels, numbers, margin), one, other) if text]
+    clear = f"{numbers['n_clearly_helped']} of them clearly; {numbers['n_clearly_hurt']} clearly lose"
+    return {
+        "answer_gain": _gain(results, numbers),
+        "answer_who": f"{numbers['n_helped']} of {numbers['n_species']} species gain, {clear}. {represented}. {families}.",
+        "answer_limits": " ".join(limits) or "This study left none of these questions open.",
+        "answer_warnings": " ".join(_warnings(results, numbers)),
+    }
+
+
+def _gain(results: StudyResults, numbers: dict[str, Any]) -> str:
+    runs = results.out_of_domain.runs
+    start = runs[runs["arm"] == results.view.arm].iloc[0]
+    name = f"pretraining on {POOLS[start['pool']].title(start['k'])}"
+    low, high = numbers["gain_low"], numbers["gain_high"]
+    interval = f"{LEVEL} {ends(points(low), points(high))}"
+    reached = f"from {percent(numbers['top1_scratch'])} to {percent(numbers['top1_pretrained'])}"
+    by = f"{points(abs(numbers['gain'])).removeprefix('+')} ({interval}), {reached}"
+    if low > 0:
+        return f"Use {name}: it raises top-1 over training from scratch by {by}."
+    if high < 0:
+        return f"Train from scratch: {name} lowers top-1 by {by}."
+    return f"We cannot tell whether {name} helps: top-1 changes by {points(numbers['gain'])} ({interval}), {reached}."
+
+
+def _open_gain(values: np.ndarray, labels: np.ndarray, numbers: dict[str, Any], margin: float) -> str:
+    if not numbers["gain_low"] <= 0 <= numbers["gain_high"]:
+        return ""
+    parts, sizes = statistics.components(values, labels), _sizes(values, labels)
+
+    def error(seeds: int, species: float, photographs: float) -> tuple[float, float]:
+        return statistics.design_error(parts, seeds, species, photographs, classes="fixed")
+
+    return _enlarged(f"To see a gain of {_plain(margin)}", error, sizes, margin, _MORE[::2])
+
+
+def _represented(values: np.ndarray, labels: np.ndarray, species: pd.DataFrame, margin: float) -> tuple[str, str]:
+    """Say whether represented species gain more, and what it would take to tell."""
+    without = species["representation"] == NONE
+    first, second = set(species.index[~without]), set(species.index[without])
+    if min(len(first), len(second)) < 2:
+        return "Whether represented species gain more cannot be tested: fewer than two are represented, or not", ""
+    found = statistics.estimate_difference(values, labels, first, second)
+    low, high = found.interval()
+    size = f"{points(found.mean)}, {LEVEL} {ends(points(low), points(high))}"
+    if found.p_different < _LEVEL:
+        return f"Species that the source represents gain {'more' if found.mean > 0 else 'less'} than others ({size})", ""
+    if found.p_equivalent(margin) < _LEVEL:
+        return f"Species that the source represents gain as much as others, within {_plain(margin)} ({size})", ""
+    parts, sizes = statistics.components(values, labels), _sizes(values, labels)
+    shares = np.array([len(first), len(second)]) / len(species)
+
+    def error(seeds: int, n_species: float, photographs: float) -> tuple[float, float]:
+        return statistics.difference_error(parts, seeds, n_species * shares[0], n_species * shares[1], photographs)
+
+    asked = f"To see whether represented species gain {_plain(margin)} more than others"
+    said = f"Whether species that the source represents gain more, we cannot tell ({size})"
+    return said, _enlarged(asked, error, sizes, margin)
+
+
+def _families(values: np.ndarray, labels: np.ndarray, family: pd.Series, margin: float) -> tuple[str, str]:
+    """Say whether families differ, and what it would take to tell."""
+    if not 1 < family.nunique() < len(family):
+        return "Whether families differ cannot be tested: no two species share one, or all do", ""
+    found = statistics.group_spread(values, labels, family, margin)
+    size = f"standard deviation between families {_plain(found.sd)}"
+    if found.p_different < _LEVEL:
+        return f"Families differ ({size})", ""
+    if found.p_equivalent < _LEVEL:
+        return f"Families differ by less than {_plain(margin)} ({size})", ""
+    times = (found.smallest_margin / margin) ** 2
+    asked = f"To see whether families differ by {_plain(margin)}, the study would need about"
+    more = f"{np.ceil(times * len(family)):,.0f} species" if times <= LARGEST else f"more than {LARGEST} times as many species"
+    return f"Whether families differ, we cannot tell ({size})", f"{asked} {more}."
+
+
+def _enlarged(
+    asked: str, error: Callable[..., tuple[float, float]], sizes: dict[str, float], effect: float, more: tuple[str, ...] = _MORE
+) -> str:
+    """Say how large each part of the study, taken alone, must be to find an effect with probability 0.8."""
+    found = []
+    for name in more:
+        for times in np.geomspace(1, LARGEST, 73)[1:]:
+            larger = sizes | {name: float(np.ceil(sizes[name] * times))}
+            seeds, species, photographs = (larger[one] for one in _MORE)
+            if statistics.smallest_detectable(*error(int(seeds), species, photographs)) <= effect:
+                found.append(f"{larger[name]:,.0f} {name}")
+                break
+    if not found:
+        return f"{asked}, more of several kinds would be needed: {LARGEST} times as many {' or '.join(more)} alone do not suffice."
+    return f"{asked}, the study would need about {' or '.join(found)}."
+
+
+def _sizes(values: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    n_species = len(np.unique(labels))
+    return dict(zip(_MORE, (len(values), n_species, len(labels) / n_species), strict=True))
+
+
+def _plain(size: float) -> str:
+    return points(size).removeprefix("+")
+
+
+def _warnings(results: StudyResults, numbers: dict[str, Any]) -> list[str]:
+    """Warn of one seed, of few species, and of evaluation images that the training has seen."""
+    found = []
+    if numbers["n_seeds"] == 1:
+        found.append("One seed: the intervals do not cover chance in training. Use at least three.")
+    if numbers["n_species"] < FEW_SPECIES:
+        found.append(f"{numbers['n_species']} species: what is said of families and of representation rests on few.")
+    path = results_of(results.study.name) / f"images-{results.out_of_domain.downstream.name}.json"
+    if path.exists():
+        leaks = json.loads(path.read_text(encoding="utf-8"))
+        if images := leaks["leaking_eval_images"]:
+            found.append(f"The evaluation leaks: {images} of its images have a near-duplicate among the training images.")
+        if groups := leaks["leaking_groups"]:
+            which = "a group is" if len(groups) == 1 else f"{len(groups)} groups are"
+            found.append(f"The evaluation leaks: {which} in both training and evaluation, such as a camera or a place.")
+    return found
