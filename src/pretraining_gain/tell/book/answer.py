@@ -50,7 +50,8 @@ def answer(results: StudyResults, numbers: dict[str, Any]) -> dict[str, str]:
 def _gain(results: StudyResults, numbers: dict[str, Any]) -> str:
     runs = results.out_of_domain.runs
     start = runs[runs["arm"] == results.view.arm].iloc[0]
-    name = f"pretraining on {POOLS[start['pool']].title(start['k'])}"
+    title = results.study.starts[start["pool"]].title(start["k"])
+    name = f"pretraining {'on' if start['pool'] in POOLS else 'by'} {title}"
     low, high = numbers["gain_low"], numbers["gain_high"]
     interval = f"{LEVEL} {ends(points(low), points(high))}"
     reached = f"from {percent(numbers['top1_scratch'])} to {percent(numbers['top1_pretrained'])}"
