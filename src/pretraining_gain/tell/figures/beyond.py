@@ -82,7 +82,7 @@ def figure_assigned(results: StudyResults) -> go.Figure | str:
     """Draw the effect on each species of having its class in the source, one panel per domain."""
     if not results.assigned:
         return results.absent
-    titles = [plotly_text(title, 40) for title in results.assigned]
+    titles = [plotly_text(title, 32) for title in results.assigned]
     drawn = panels(titles, 50, 1.02, y_title="top-1 with its class − without, points", horizontal_spacing=0.12)
     for column, (table, _) in enumerate(results.assigned.values(), start=1):
         bars = go.Bar(
@@ -102,7 +102,7 @@ def figure_assigned(results: StudyResults) -> go.Figure | str:
 def figure_realised(results: StudyResults) -> go.Figure:
     """Draw Figure 6 at the animal classes that each subset really has (mean over seeds), beside the expected number."""
     arms = results.arms_by_target
-    drawn = panels([plotly_text(title, 40) for title in arms], 80, 1.1, y_title="top-1", horizontal_spacing=0.12)
+    drawn = panels([plotly_text(title, 32) for title in arms], 80, 1.1, y_title="top-1", horizontal_spacing=0.12)
     for column, table in enumerate(arms.values(), start=1):
         for pool, part in random_with_all(published(table, "6")).groupby("pool"):
             label = POOLS[pool].label
