@@ -1,5 +1,5 @@
-# make reproduce [STUDY=toy|mini|paper|file.yml] [PROFILE=local|slurm|folder in profiles] [JOBS=cores at most]
-# make check  make test   make book   make pdf   make lab   make plan   make study   make data   make prepare   make bench [DEVICE=cpu|cuda]
+# make reproduce [STUDY=toy|mini|paper|file.yml] [PROFILE=local|slurm|folder in profiles] [JOBS=cores at most] [GPU_RUNS=runs at once on GPUs]
+# make check  make test   make book   make pdf   make lab   make plan   make study   make data   make prepare   make bench [DEVICE=cpu|cuda] [SHORT=1]
 STUDY ?= toy
 PYTHON ?= python3
 VENV ?= .venv
@@ -11,7 +11,8 @@ ifneq ($(shell mkdir -p "$${XDG_CACHE_HOME:-$$HOME/.cache}" 2>/dev/null; test -w
 export XDG_CACHE_HOME := $(CURDIR)/.snakemake
 endif
 SNAKEMAKE := @test -w . || { echo "make: cannot write to $(CURDIR); accepted: a copy that you can write to" >&2; exit 1; }; \
-  $(BIN)/python -m snakemake --profile "profiles/$(PROFILE)" $(if $(JOBS),--cores "$(JOBS)") --quiet rules host reason
+  $(BIN)/python -m snakemake --profile "profiles/$(PROFILE)" $(if $(JOBS),--cores "$(JOBS)") \
+	$(if $(GPU_RUNS),--resources gpu="$(GPU_RUNS)") --quiet rules host reason
 
 .PHONY: reproduce check test book pdf lab plan study data prepare bench lock browser
 .DEFAULT_GOAL := reproduce
@@ -49,10 +50,8 @@ data: $(READY)
 prepare: $(READY)
 	$(BIN)/python -m pretraining_gain.prepare "$(STUDY)"
 
-# The others that ours is compared with are for this alone, so they are no part of the lock.
 bench: $(READY)
-	$(BIN)/python -m pip install -q --no-deps -r requirements-bench.txt
-	$(BIN)/python -m pretraining_gain.bench $(if $(DEVICE),--device "$(DEVICE)")
+	$(BIN)/python -m pretraining_gain.bench $(if $(DEVICE),--device "$(DEVICE)") $(if $(SHORT),--short)
 
 # One environment, made once from exact versions. torch comes for CPU or CUDA, whichever the machine's pip is set up for.
 $(READY): requirements.lock pyproject.toml

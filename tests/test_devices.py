@@ -7,12 +7,14 @@ as on two kinds of processor. On CPUs, processes cannot share the statistics of 
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import on_cuda
 import pytest
 import torch
 from conftest import RECIPE, change_study, toy_pictures, wait_for
@@ -37,6 +39,7 @@ def use(monkeypatch, tmp_path):
     """Set a number of processes, with results of their own."""
 
     def choose(devices: int, precision: str = "fp64") -> None:
+        monkeypatch.setenv("PRETRAINING_GAIN_DEVICE", "auto")
         monkeypatch.setenv("PRETRAINING_GAIN_DEVICES", str(devices))
         monkeypatch.setenv("PRETRAINING_GAIN_PRECISION", precision)
         monkeypatch.setenv("PRETRAINING_GAIN_RESULTS", str(tmp_path / f"by-{devices}"))
@@ -95,6 +98,17 @@ def test_a_float32_step_of_three_processes_agrees_to_rounding(use, tmp_path):
         launch(one_step, str(tmp_path / f"{n}.pt"))
         steps.append(torch.load(tmp_path / f"{n}.pt", weights_only=True))
     assert 0 < farthest(*steps) < 1e-5
+
+
+def test_the_checks_for_a_gpu_pass_on_a_cpu(use, tmp_path):
+    """`python -m tests.on_cuda` compares a device with the CPU, here with itself."""
+    use(1, "fp32")
+    arguments = ["--device", "cpu", "--backbone", "resnet10_w16", "--per-class", "4", "--out", str(tmp_path / "cuda.json")]
+    assert on_cuda.main(arguments) == 0
+    checks = json.loads((tmp_path / "cuda.json").read_text())["checks"]
+    exact = [check["same predictions"] for check in checks if check.get("precision") == "fp32"]
+    assert exact == [1.0] * len(on_cuda.RECIPES)
+    assert checks[-1]["starts"] == 2
 
 
 _PRETRAIN = """

@@ -50,6 +50,7 @@ def listed(split: str, n_train: int = 2, n_eval: int = 1) -> list[list[str]]:
 
 def test_training_images_are_found_by_wnid_not_by_the_order_of_folders(few):
     (few / "train" / "a_folder_that_sorts_first").mkdir()
+    put(few / "train" / WNIDS[0] / f"._{WNIDS[0]}_0.JPEG", b"of macOS")
     assert listed("train") == [[f"train/{wnid}/{wnid}_{i}.JPEG" for i in (0, 1)] for wnid in WNIDS]
 
 

@@ -17,26 +17,26 @@ SPREAD = {"median": 2.0, "low": 1.5, "high": 3.0}
 
 
 def comparison(name: str, **more) -> dict:
-    outcome = {"items": 10, "seconds": [4.0, 5.0, 6.0], "items_per_s": {"median": 2.0, "low": 1.7, "high": 2.5}}
+    outcome = {"items": 10_000, "processor_seconds": [8.0, 9.0, 10.0]}
+    outcome |= {"items_per_s": {"median": 2.0, "low": 1.7, "high": 2.5}}
     outcomes = [outcome | {"contestant": one, "ratio": SPREAD} for one in ("ours", "other")]
-    given = {"name": name, "setting": f"{name} at 32 px", "unit": "images", "reference": "other", "rounds": 3}
-    return given | {"outcomes": outcomes, "targets": [], "absent": {}, "notes": [], "profiles": {}} | more
+    given = {"name": name, "setting": f"{name} at 32 px", "reference": "other", "rounds": 3}
+    return given | {"outcomes": outcomes, "clock": "wall time", "targets": [], "notes": [], "profiles": {}} | more
 
 
 @pytest.fixture
 def measured(results):
     """A benchmark with an aim met, one missed, a decoder that did not run, a note and a failed part; and a growth file."""
     target = {"contestant": "ours", "reference": "other", "ratio": SPREAD}
-    targets = [target | {"at_least": 1.5, "met": True}, target | {"at_least": 2.5, "met": False}]
+    targets = [target | {"at_least": at_least, "met": met} for at_least, met in ((1.5, True), (2.5, False), (1.9, None))]
     profiles = {"ours": [{"what": "conv", "share": 0.75, "seconds": 3.0}]}
     parity = {"name": "parity", "setting": "s", "reference": "other", "seeds": [0, 1], "images": 99,
               "top1": {"other": [0.4, 0.5], "ours": [0.42, 0.5]}, "seed_sd": {"other": 0.07, "ours": 0.056},
               "differences": {"ours": {"mean": 0.01, "low": -0.1, "high": 0.12}}}  # fmt: skip
     parts = {
         "limit": {"comparisons": [comparison("limit", targets=targets, profiles=profiles)]},
-        "decoding": {"comparisons": [comparison("decoding", absent={"dali": "no CUDA"})]},
+        "feeding": {"comparisons": [comparison("decoding", clock="processor time"), comparison("per core")], "notes": ["one core"]},
         "parity": {"comparisons": [], "accuracies": [parity]},
-        "study": {"comparisons": [comparison("study", unit="studies")], "notes": ["one seed"]},
     }
     record = {"schema_version": 1, "device": "cpu", "date": "2026-11-25", "commit": "c" * 40, "images": "drawn", "parts": parts,
               "machine": {"processor": "a processor", "cores": 2}, "versions": {"torch": "2"},
@@ -50,30 +50,36 @@ def measured(results):
 
 def test_every_aim_is_a_row_with_its_spread(measured):
     targets = Performance.of("cpu").targets()
-    assert targets["met"].tolist() == ["met", "missed"]
+    assert targets["met"].tolist() == ["met", "missed", "too noisy to tell"]
     assert targets.loc[0, ["aim", "reached", "low", "high", "rounds"]].tolist() == [1.5, 2.0, 1.5, 3.0, 3]
 
 
 def test_the_figure_shows_aims_met_and_missed(measured):
     shown = {trace.name: trace for trace in figure_targets(Performance.of("cpu").targets()).data}
-    assert set(shown) == {"reached, aim met", "reached, aim missed", "aim"}
+    assert set(shown) == {"reached, aim met", "reached, aim missed", "too noisy to tell", "aim"}
     assert list(shown["reached, aim missed"].error_x.array) == [1.0]
-    assert list(shown["aim"].x) == [1.5, 2.5]
+    assert list(shown["aim"].x) == [1.5, 2.5, 1.9]
 
 
 @pytest.mark.parametrize(
     ("part", "column", "expected"),
     [
-        ("decoding", "ratio", ["2.00 (1.50 to 3.00)", "reference", ""]),
-        ("decoding", "speed", ["2 (2 to 2) images per second", "2 (2 to 2) images per second", "did not run: no CUDA"]),
-        ("study", "speed", ["5.00 (4.00 to 6.00) s", "5.00 (4.00 to 6.00) s", ""]),
-        ("study", "setting", ["study at 32 px", "study at 32 px", "one seed"]),
+        ("limit", "ratio", ["2.00 (1.50 to 3.00)", "reference"]),
+        ("limit", "speed", ["2 (2 to 2) images per second"] * 2),
+        ("feeding", "ratio", ["2.00 (1.50 to 3.00) of processor time", "reference", "2.00 (1.50 to 3.00)", "reference", ""]),
+        ("feeding", "setting", ["decoding: decoding at 32 px"] * 2 + ["per core: per core at 32 px"] * 2 + ["one core"]),
         ("frozen", "setting", ["out of memory"]),
         ("loaders", "setting", ["not measured"]),
     ],
 )
 def test_tables_show_speeds_and_name_what_did_not_run(measured, part, column, expected):
     assert Performance.of("cpu").table(part)[column].tolist() == expected
+
+
+def test_cores_of_a_node_follow_from_processor_time(measured):
+    """10,000 images in 9 seconds of processor time."""
+    rows = Performance.of("cpu").sizing().to_numpy().tolist()
+    assert rows == [["ours", "1,111", "1", "3", "18"], ["other", "1,111", "1", "3", "18"]]
 
 
 def test_an_unknown_part_is_named(measured):
@@ -95,7 +101,7 @@ def test_a_missed_aim_has_its_profile_and_a_failure_its_reason(measured):
 
 def test_the_numbers_of_the_prose_are_those_of_the_files(measured):
     found = Performance.of("cpu").numbers()
-    assert (found["n_targets"], found["n_met"], found["n_missed"], found["least_rounds"]) == (2, 1, 1, 3)
+    assert (found["n_targets"], found["n_met"], found["n_missed"], found["least_rounds"]) == (3, 1, 1, 3)
     assert (found["growth_species"], found["growth_tables_s"]) == (36, 1.5)
     assert math.isnan(found["end_to_end_32"])
 
@@ -103,7 +109,7 @@ def test_the_numbers_of_the_prose_are_those_of_the_files(measured):
 def test_a_gpu_that_was_not_there_is_named_with_the_command(measured):
     assert targets_or_how("cuda")["made by"].tolist() == ["make bench DEVICE=cuda"]
     (measured / "bench" / "cuda.json").write_bytes(bench_path("cpu").read_bytes())
-    assert targets_or_how("cuda")["met"].tolist() == ["met", "missed"]
+    assert targets_or_how("cuda")["met"].tolist() == ["met", "missed", "too noisy to tell"]
 
 
 @pytest.mark.parametrize(

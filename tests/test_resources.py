@@ -37,6 +37,13 @@ def test_the_paper_asks_for_a_gpu_and_for_twice_its_price():
     assert 6000 < asked.mem_mb < 32000  # its images stay on disk
 
 
+def test_a_gpu_run_with_its_images_in_memory_asks_for_one_core(small_study):
+    """So that several small runs share a GPU of a machine with few cores (make GPU_RUNS=4)."""
+    change_study(small_study, {"device: one CPU core": "device: H100"})
+    asked = resources_of(Run(study=small_study))
+    assert (asked.gpu, asked.cores) == (1, 1)
+
+
 def test_images_in_memory_count(small_study):
     before = resources_of(Run(study=small_study)).mem_mb
     change_study(small_study, {"train_images_per_class: 8": "train_images_per_class: 80000"})

@@ -23,7 +23,7 @@ from pretraining_gain.compute.finetune import finetune
 from pretraining_gain.compute.machine import this_machine
 from pretraining_gain.compute.models import build_model
 from pretraining_gain.compute.pretrain import pretrain
-from pretraining_gain.compute.records import locked
+from pretraining_gain.compute.records import is_finished, locked
 from pretraining_gain.compute.training import train
 from pretraining_gain.errors import TRY_AGAIN, InputError
 from pretraining_gain.paths import temporary_beside, write_atomically
@@ -212,6 +212,24 @@ def test_a_lost_record_is_said_before_anything_is_replaced(results, small_study,
     pretrain(run)
     first = capsys.readouterr().err.splitlines()[0]
     assert first == f"{run.record_path} is missing, though other files of the run are there: doing it again"
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EIO, errno.ESTALE])
+def test_a_disk_that_fails_makes_nothing_look_damaged_or_unfinished(results, tmp_path, monkeypatch, number):
+    plain = Path.open
+
+    def failing(path: Path, *given: object, **named: object) -> object:
+        if path.is_relative_to(tmp_path):
+            raise OSError(number, os.strerror(number), str(path))
+        return plain(path, *given, **named)
+
+    run, checkpoint = Run(study="toy", pool="animal", k=4), Checkpoint(tmp_path / "state.pt", "run", 0)
+    checkpoint.write({})
+    monkeypatch.setattr(Path, "open", failing)
+    with pytest.raises(InputError, match=f"of a finished run cannot be read: {os.strerror(number)}"):
+        is_finished(run)
+    with pytest.raises(OSError, match=r"state\.pt"):
+        checkpoint.read()
 
 
 @pytest.mark.parametrize("which", ["weights_path", "predictions_path"])

@@ -13,24 +13,24 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
 import psutil
+from pydantic import AfterValidator, TypeAdapter
 
 from pretraining_gain.commands import CommandLine, answer
-from pretraining_gain.datasets import options_of
 from pretraining_gain.datasets.folder.listing import Listing, counts, first, list_photos
-from pretraining_gain.errors import InputError
+from pretraining_gain.errors import InputError, one_line
 from pretraining_gain.paths import path_beside, write_atomically
 from pretraining_gain.plan.costs import Plan
 from pretraining_gain.plan.representation import imagenet_birds
 from pretraining_gain.plan.species import NO_CLASS, SPECIES_COLUMNS, place, readable
 from pretraining_gain.plan.studies import study_names
-from pretraining_gain.plan.weights import is_published, weights_file
+from pretraining_gain.plan.weights import check_weights, is_published, weights_file
 
-_SEEDS, _EPOCHS, _LEAST_IMAGES = (0, 1, 2), 30, 10
+_SEEDS, _EPOCHS, _LEAST_IMAGES, _EVAL_SHARE = (0, 1, 2), 30, 10, 0.3
 #: Sides to choose from, and the hours that all runs together may take on this machine [assumed].
 _SIZES_PX, _BUDGET_H = (224, 160, 128, 96, 64, 48, 32), 6.0
 _SAMPLE = 200  # photographs whose sizes are read
@@ -59,6 +59,9 @@ def write_study(name: str, images: str, weights: str = "", root: str = "") -> No
     for path in (study, table):
         if path.exists():
             raise InputError(f"{path} exists; accepted: another name, or remove it")
+    if weights:
+        with one_line("--weights"):
+            weights = TypeAdapter(Annotated[str, AfterValidator(check_weights)]).validate_python(weights, context=study)
     path = path_beside(study, images)
     listing = list_photos(path, path_beside(study, root) if root else None)
     found = counts(listing)
@@ -115,12 +118,14 @@ def _propose(kept: pd.DataFrame, listing: Listing, side_px: int, weights: str) -
     """Choose the largest images, no larger than the photographs, with which all runs fit the budget and the memory."""
     import torch
 
+    from pretraining_gain.compute.images.packs import allowed_cores
+
     device = "cuda" if torch.cuda.is_available() else "cpu"
     weights = weights or _USUAL[device]
     backbone = _backbone_of(weights)
-    trained = float(kept["train"].sum()) if listing.has_splits else 0.7 * kept["all"].sum()
+    trained = float(kept["train"].sum()) if listing.has_splits else (1 - _EVAL_SHARE) * kept["all"].sum()
     seen = trained * _EPOCHS * len(_SEEDS) * 2
-    devices = 1 if device == "cuda" else psutil.cpu_count() or 1
+    devices = 1 if device == "cuda" else allowed_cores()
     measured_px = 224 if device == "cuda" else 64
     speed = _measure_speed(backbone, measured_px, device)
     hours = {px: seen / (speed * (measured_px / px) ** 2) / 3600 / devices for px in _SIZES_PX}
@@ -138,10 +143,9 @@ def _backbone_of(weights: str) -> str:
     from pretraining_gain.compute.models import fitting_backbones
     from pretraining_gain.compute.weights import read_published
 
-    path = path_beside(Path.cwd() / "study.yml", weights)
-    fitting = fitting_backbones(read_published(path))
+    fitting = fitting_backbones(read_published(Path(weights)))
     if not fitting:
-        raise InputError(f"weights {path} fit none of the usual backbones; accepted: write `backbone:` into a study by hand")
+        raise InputError(f"weights {weights} fit none of the usual backbones; accepted: write `backbone:` into a study by hand")
     return fitting[0]
 
 
@@ -174,12 +178,12 @@ def _species(labels: list[str], from_imagenet: bool) -> pd.DataFrame:
     mapping = imagenet_birds()
     for label in labels:
         found = place(label) or {"note": "not found: fill in what you know"}
-        row = {"folder": label, "name": readable(label), **found}
+        row = dict.fromkeys(SPECIES_COLUMNS, "") | {"folder": label, "name": readable(label), **found}
         if from_imagenet and found.get("supercategory") == "Birds" and found["note"].endswith("iNaturalist 2021"):
             classes = mapping.loc[mapping["species"] == found["scientific_name"], "wnid"]
             row["represented_by"] = ";".join(classes) or NO_CLASS
         rows.append(row)
-    return pd.DataFrame(rows).reindex(columns=list(SPECIES_COLUMNS)).fillna("")
+    return pd.DataFrame(rows)
 
 
 def _print_species(species: pd.DataFrame) -> None:
@@ -201,8 +205,9 @@ def _study_text(name: str, places: dict[str, str], proposal: Proposal, kept: pd.
     px = proposal.size_px
     recipe = {"epochs": _EPOCHS, "lr_step_epochs": _EPOCHS // 3, "batch_size": _BATCH, "lr": 0.02}
     recipe |= {"image_size_px": px, "resize_px": px if px < 96 else round(px * 8 / 7), "crop_scale_min": 0.5}
-    options = places | ({} if listing.has_splits else {"eval_share": options_of("folder", places).eval_share})
-    start = proposal.weights if is_published(proposal.weights) else str(path_beside(Path.cwd() / "study.yml", proposal.weights))
+    held_out = kept["eval"] if listing.has_splits else (_EVAL_SHARE * kept["all"]).round()
+    options = places | ({} if listing.has_splits else {"eval_share": _EVAL_SHARE})
+    start = proposal.weights if is_published(proposal.weights) else _beside(Path(f"{name}.yml").resolve(), Path(proposal.weights))
     skip = "\n      broken_images: skip" if listing.unreadable else ""
     return f"""# Would pretraining help on these photographs? Written by `make study`; change what you like.
 name: {name}
@@ -218,6 +223,9 @@ downstreams:
     images:
       dataset: folder
       class_table: {name}_species.csv   # fill in what you know; an empty cell is "not stated"{skip}
+      n_classes: {len(kept)}
+      train_images_per_class: {int((kept["all"] - held_out).max())}   # at most
+      eval_images_per_class: {int(held_out.max())}   # at most
       options: {json.dumps(options)}
     recipe:
       based_on: finetune_inat

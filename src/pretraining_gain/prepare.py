@@ -187,11 +187,8 @@ def encode(path: Path, size_px: int) -> tuple[bytes, str]:
 
 
 def _draw(part: Part, drawing: Drawing, workers: int) -> None:
-    def known() -> set[str]:
-        return set(part.training.hashes())
-
     with ThreadPoolExecutor(workers) as pool, _bar(desc=f"{part}: drawing", total=len(part.rows()), unit="class") as bar:
-        short = drawing.draw(part.images, known, pool.map, bar.update)
+        short = drawing.draw(part.images, lambda: set(part.training.hashes()), pool.map, bar.update)
     for key, n in short.items():
         print(f"{part}: only {n} of {part.images.eval_images_per_class} images are left for {key}")
 

@@ -1,6 +1,7 @@
 """Measure how fast this project is here: `python -m pretraining_gain.bench [--device cpu|cuda] [--only NAME,...]`
 
-Takes about 20 minutes on two cores. Writes `results/bench/<device>.json` after each part, so an interruption loses one part.
+Takes about 15 minutes on two cores, `--short` about 4. Writes `results/bench/<device>.json` after each part, so that an
+interruption loses one part.
 """
 
 from __future__ import annotations
@@ -17,20 +18,19 @@ from typing import Any
 import torch
 
 from pretraining_gain.bench import parts
-from pretraining_gain.bench.decoding import decoding
+from pretraining_gain.bench.feeding import feeding
 from pretraining_gain.bench.images import Photographs
 from pretraining_gain.bench.loops import machine_for
 from pretraining_gain.bench.measure import this_computer, versions
 from pretraining_gain.bench.parts import Given
 from pretraining_gain.bench.scale import CPU, CUDA, TINY, Scale
-from pretraining_gain.bench.study import study
 from pretraining_gain.commands import CommandLine, answer
 from pretraining_gain.errors import InputError
 from pretraining_gain.paths import make_writable, results_root, write_atomically
 from pretraining_gain.revision import revision
 
-PARTS = {"limit": parts.limit, "loaders": parts.loaders, "decoding": decoding, "evaluation": parts.evaluation,
-         "parity": parts.parity, "frozen": parts.frozen, "study": study}  # fmt: skip
+PARTS = {"limit": parts.limit, "loaders": parts.loaders, "feeding": feeding, "evaluation": parts.evaluation,
+         "parity": parts.parity, "frozen": parts.frozen}  # fmt: skip
 _SAME = ("commit", "machine", "versions", "images", "scale")
 
 
@@ -70,10 +70,7 @@ def _measure(name: str, given: Given, record: dict[str, Any]) -> None:
         record["failed"][name] = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
         print(f"bench: {name} failed: {record['failed'][name]}", file=sys.stderr)
         return
-    part = {
-        "comparisons": [one for one in found if "top1" not in one],
-        "accuracies": [one for one in found if "top1" in one],
-    }
+    part = {"comparisons": [one for one in found if "top1" not in one], "accuracies": [one for one in found if "top1" in one]}
     record["parts"][name] = part | {"wall_time_s": round(time.perf_counter() - started, 1)}
 
 
@@ -84,6 +81,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--device", choices=["cpu", "cuda"], default=default, help="default: CUDA if there is one")
     parser.add_argument("--only", default=",".join(PARTS), metavar="NAME,...", help=f"of {', '.join(PARTS)}")
     parser.add_argument("--out", type=Path, help="folder; default: results/bench")
+    parser.add_argument("--short", action="store_true", help="only the largest network of each part, in fewer rounds")
     parser.add_argument("--tiny", action="store_true", help="only show that it works")
     parser.add_argument("--drawn", action="store_true", help="use pictures of the toy world even where photographs are")
     given = parser.parse_args(arguments)
@@ -95,9 +93,9 @@ def main(arguments: list[str] | None = None) -> int:
         if given.tiny and given.out is None:
             raise InputError("--tiny is no measurement; accepted: with --out, away from the results")
         scale = TINY if given.tiny else CUDA if given.device == "cuda" else CPU
-        print(
-            f"The benchmark is in {bench(given.device, names, given.out or results_root() / 'bench', scale, given.drawn)}"
-        )
+        scale = scale.short() if given.short else scale
+        path = bench(given.device, names, given.out or results_root() / "bench", scale, given.drawn)
+        print(f"The benchmark is in {path}")
 
     return answer("bench", work)
 

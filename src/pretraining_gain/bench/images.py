@@ -8,6 +8,7 @@ from __future__ import annotations
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import cycle, islice
 from pathlib import Path
 
 import numpy as np
@@ -38,23 +39,24 @@ class Task:
     folder: Path
 
     def load(self, split: str, size_px: int, afresh: bool = False) -> ImageSet:
-        """Return the images as our runs hold them: large ones prepared on disk, others in memory."""
-        return (self.packed if size_px >= 224 else self.decoded)(split, size_px, afresh)
+        """Return the images as our runs hold them: large ones prepared on disk, others in memory.
 
-    def decoded(self, split: str, size_px: int, afresh: bool = False) -> ImageSet:
-        """Return the images in memory, as our runs hold small ones; `afresh` ignores what was decoded before."""
+        `afresh` decodes or prepares the files again.
+        """
         if afresh:
             shutil.rmtree(cache_root() / "decoded", ignore_errors=True)
+            shutil.rmtree(prepared_root() / self.folder.name, ignore_errors=True)
+        return self._packed(split, size_px) if size_px >= 224 else self.decoded(split, size_px)
+
+    def decoded(self, split: str, size_px: int) -> ImageSet:
+        """Return the images in memory."""
         parts = [load_files(list_images(one), self.folder, size_px, "stop") for one in self._classes(split)]
         pixels = torch.from_numpy(np.concatenate([part.pixels for part in parts])).permute(0, 3, 1, 2).contiguous()
         labels = np.repeat(np.arange(len(parts)), [len(part.image_ids) for part in parts])
         return ImageSet(pixels, torch.from_numpy(labels), [name for part in parts for name in part.image_ids])
 
-    def packed(self, split: str, size_px: int, afresh: bool = False) -> ImageSet:
-        """Return the images on disk, as our runs hold large ones; `afresh` prepares them from the files again."""
+    def _packed(self, split: str, size_px: int) -> ImageSet:
         name, classes, part = self.folder.name, self._classes(split), Part(_TOY, split, size_px)
-        if afresh:
-            shutil.rmtree(prepared_root() / name, ignore_errors=True)
         with ThreadPoolExecutor(n_cores()) as pool:
             for folder in classes:
                 path = pack_path(name, split, size_px, folder.name)
@@ -100,14 +102,15 @@ class Photographs:
 
     def task(self, n_images: int, n_classes: int, n_eval: int = 0, skip: int = 0) -> Task:
         """Return a task of links: `n_images` to train on, evenly over the largest classes after the first `skip`, and up to
-        `n_eval` per class to evaluate. Raise `InputError` for too few images."""
+        `n_eval` per class to evaluate. Files repeat if nothing is evaluated; otherwise, raises `InputError` for too few."""
         folder, each = self.scratch / f"task-{n_images}-{n_classes}-{n_eval}-{skip}", n_images // n_classes
         for label, files in enumerate(self.classes[skip : skip + n_classes]):
-            if len(files) < each + bool(n_eval):
-                raise InputError(f"a class has {len(files)} images, the benchmark needs {each + bool(n_eval)} or more")
-            for split, chosen in (("train", files[:each]), ("val", files[each : each + n_eval])):
-                for path in chosen:
-                    link = folder / split / f"{label:03d}" / f"{path.parent.name}-{path.name}"
+            if n_eval and len(files) <= each:
+                raise InputError(f"a class has {len(files)} images, the benchmark needs {each + 1} or more")
+            repeated = [*islice(cycle(files), each)]
+            for split, chosen in (("train", repeated), ("val", files[each : each + n_eval])):
+                for number, path in enumerate(chosen):
+                    link = folder / split / f"{label:03d}" / f"{number:05d}-{path.name}"
                     link.parent.mkdir(parents=True, exist_ok=True)
                     if not link.is_symlink():
                         link.symlink_to(path)
@@ -116,8 +119,7 @@ class Photographs:
 
 def _drawn(root: Path, per_class: int) -> list[list[Path]]:
     """Draw animals of the toy world and save them as JPEG files of quality 90."""
-    images = _TOY.model_copy(update={"train_images_per_class": per_class})
-    classes = []
+    images, classes = _TOY.model_copy(update={"train_images_per_class": per_class}), []
     for row in load_class_table("toy_animals").to_dict("records"):
         paths = [root / row["key"] / f"{number:04d}.jpg" for number in range(per_class)]
         paths[0].parent.mkdir(parents=True)

@@ -24,9 +24,8 @@ from scipy.special import stdtrit
 from pretraining_gain.errors import InputError
 
 _PROFILE_LINES = 12
-_PACKAGES = (
-    "torch torchvision accelerate numpy pillow simplejpeg timm opencv-python-headless scipy pandas plotly snakemake"
-)
+_AGREE = 1.25  # rounds agree if their largest ratio is at most this many times their smallest
+_PACKAGES = "torch torchvision accelerate numpy pillow simplejpeg timm scipy pandas plotly snakemake"
 
 
 @dataclass(frozen=True)
@@ -41,11 +40,16 @@ class Contestant:
 
 @dataclass(frozen=True)
 class Effort:
-    """At most `rounds` rounds, none that would exceed `budget_s`, at least two; `synchronize` waits for the device."""
+    """`least` rounds in any case, `rounds` if `budget_s` allows, twice as many if rounds disagree.
 
+    `synchronize` waits for the device; `on_cpu`: processor time is a fair second clock.
+    """
+
+    least: int = 2
     rounds: int = 5
     budget_s: float = 60
     warm_up: bool = True
+    on_cpu: bool = False
     synchronize: Callable[[], object] = lambda: None
 
 
@@ -57,54 +61,75 @@ def compare(
 ) -> dict[str, Any]:
     """Time the contestants in turns, in an order that shifts by one each round; profile those of a missed aim.
 
-    An aim is (contestant, reference, how many times as fast in the median); `facts` are `unit`, `absent` and `notes`.
-    Raise `InputError` for fewer than two rounds.
+    Ratios are of wall time or, on a CPU where rounds disagree, of processor time, on which other programs have less influence.
+    An aim is (contestant, reference, how many times as fast in the median). It is undecided (None) if rounds disagree and
+    their ratios lie on both sides of it. `facts`: `notes`. Raises `InputError` for fewer than two rounds.
     """
-    if effort.rounds < 2:
-        raise InputError(f"rounds={effort.rounds}; accepted: 2 or more, as one repetition gives no ratio")
+    if effort.least < 2:
+        raise InputError(f"least={effort.least} rounds; accepted: 2 or more, as one repetition gives no ratio")
     started, done, slowest = time.perf_counter(), 0, 0.0
+    times: dict[str, list[tuple[float, float]]] = {one.name: [] for one in contestants}
+    items = {one.name: one.items for one in contestants}
+
+    def ratios(own: str, other: str, clock: int) -> list[float]:
+        pairs = zip(times[own], times[other], strict=True)
+        return [items[own] / a[clock] / (items[other] / b[clock]) for a, b in pairs]
+
+    def agree(clock: int) -> bool:
+        return all(_agree(ratios(one, reference, clock)) for one in times)
+
     for one in contestants if effort.warm_up else ():
         timed(one, effort.synchronize)
-    seconds: dict[str, list[float]] = {one.name: [] for one in contestants}
-    while done < 2 or (done < effort.rounds and time.perf_counter() - started + slowest < effort.budget_s):
+    while done < effort.least or (
+        time.perf_counter() - started + slowest < effort.budget_s and done < effort.rounds * (1 if agree(0) else 2)
+    ):
         begun, turn = time.perf_counter(), done % len(contestants)
         for one in [*contestants[turn:], *contestants[:turn]]:
-            seconds[one.name].append(timed(one, effort.synchronize))
+            times[one.name].append(timed(one, effort.synchronize))
         done, slowest = done + 1, max(slowest, time.perf_counter() - begun)
+    clock = int(effort.on_cpu and not agree(0))
     print(f"bench: {name}, {setting}: {done} rounds, {time.perf_counter() - started:.0f} s", file=sys.stderr)
-    speeds = {one.name: [one.items / second for second in seconds[one.name]] for one in contestants}
 
-    def ratio(own: str, other: str) -> dict[str, float]:
-        return _spread([a / b for a, b in zip(speeds[own], speeds[other], strict=True)])
-
-    found = {"name": name, "setting": setting, "unit": "images", "reference": reference, "rounds": done}
-    found["outcomes"] = [
-        {"contestant": one.name, "items": one.items, "seconds": seconds[one.name]}
-        | {"items_per_s": _spread(speeds[one.name]), "ratio": ratio(one.name, reference)}
-        for one in contestants
-    ]
-    found["targets"] = targets = [
-        {"contestant": own, "reference": other, "at_least": at_least, "ratio": reached}
-        | {"met": reached["median"] >= at_least}
-        for own, other, at_least in aims
-        if {own, other} <= speeds.keys() and (reached := ratio(own, other))
-    ]
-    missed = {one for target in targets if not target["met"] for one in (target["contestant"], target["reference"])}
-    profiles = {one.name: profile(one) for one in contestants if one.name in missed}
-    return found | {"absent": {}, "notes": [], "profiles": profiles} | facts
+    outcomes, targets = [], []
+    for one in contestants:
+        wall, busy = (list(column) for column in zip(*times[one.name], strict=True))
+        speeds, ratio = spread([one.items / second for second in wall]), spread(ratios(one.name, reference, clock))
+        outcome = {"contestant": one.name, "items": one.items, "seconds": wall, "processor_seconds": busy}
+        outcomes.append(outcome | {"items_per_s": speeds, "ratio": ratio})
+    for own, other, at_least in (aim for aim in aims if {*aim[:2]} <= times.keys()):
+        found = ratios(own, other, clock)
+        met = spread(found)["median"] >= at_least if _agree(found) or not min(found) < at_least <= max(found) else None
+        targets.append({"contestant": own, "reference": other, "at_least": at_least, "ratio": spread(found), "met": met})
+    missed = {one for target in targets if target["met"] is False for one in (target["contestant"], target["reference"])}
+    return {
+        "name": name, "setting": setting, "reference": reference, "rounds": done,
+        "clock": ("wall time", "processor time")[clock], "outcomes": outcomes, "targets": targets, "notes": [],
+        "profiles": {one.name: profile(one) for one in contestants if one.name in missed},
+    } | facts  # fmt: skip
 
 
-def timed(contestant: Contestant, synchronize: Callable[[], object]) -> float:
-    """Return the seconds of one repetition, up to the end of the work that it started on the device."""
+def timed(contestant: Contestant, synchronize: Callable[[], object]) -> tuple[float, float]:
+    """Return wall time and processor time of one repetition in seconds, up to the end of the work that it started on the device."""
     contestant.prepare()
     synchronize()
-    started = time.perf_counter()
+    wall, busy = time.perf_counter(), _processor_seconds()
     contestant.work()
     synchronize()
-    return time.perf_counter() - started
+    return time.perf_counter() - wall, max(_processor_seconds() - busy, 1e-9)
 
 
-def _spread(values: Sequence[float]) -> dict[str, float]:
+def _processor_seconds() -> float:
+    """Return processor time of this process and of its children that have ended."""
+    ended = psutil.Process().cpu_times()
+    return time.process_time() + float(getattr(ended, "children_user", 0) + getattr(ended, "children_system", 0))
+
+
+def _agree(values: Sequence[float]) -> bool:
+    return max(values) <= _AGREE * min(values)
+
+
+def spread(values: Sequence[float]) -> dict[str, float]:
+    """Return median, smallest and largest."""
     return {"median": statistics.median(values), "low": min(values), "high": max(values)}
 
 
@@ -123,14 +148,11 @@ def profile(contestant: Contestant) -> list[dict[str, Any]]:
     measured.runcall(contestant.work)
     entries = [(entry[2], place) for place, entry in pstats.Stats(measured).stats.items()]  # type: ignore[attr-defined]
     whole = sum(seconds for seconds, _ in entries) or 1e-9
-    return [
-        {
-            "what": name if file == "~" else f"{Path(file).name}:{line} {name}",
-            "share": seconds / whole,
-            "seconds": seconds,
-        }
-        for seconds, (file, line, name) in sorted(entries, reverse=True)[:_PROFILE_LINES]
-    ]
+    found = []
+    for seconds, (file, line, name) in sorted(entries, reverse=True)[:_PROFILE_LINES]:
+        what = name if file == "~" else f"{Path(file).name}:{line} {name}"
+        found.append({"what": what, "share": seconds / whole, "seconds": seconds})
+    return found
 
 
 def n_cores() -> int:

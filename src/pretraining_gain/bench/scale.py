@@ -16,7 +16,7 @@ class Setting:
     image_size_px: int
     images: int
     batch_size: int
-    epochs: int
+    epochs: int = 1
 
     @property
     def is_large(self) -> bool:
@@ -42,37 +42,38 @@ class Scale:
     name: str
     settings: dict[str, list[Setting]]
     rounds: int = 5
-    budget_s: float = 60
+    budget_s: float = 30
     seeds: int = 5
     classes: int = 12
     pretrain_epochs: int = 45
     drawn_per_class: int = 60
 
+    def short(self) -> Scale:
+        """Return the largest network of each part alone, in fewer rounds."""
+        last = {part: settings[-1:] for part, settings in self.settings.items()}
+        return replace(self, name=f"{self.name}, short", settings=last, rounds=3, budget_s=15, seeds=2, pretrain_epochs=5)
 
-def _settings(**parts: list[tuple[str, int, int, int, int]]) -> dict[str, list[Setting]]:
-    return {part: [Setting(*row) for row in rows] for part, rows in parts.items()}
 
-
-_SMALL = ("resnet10_w16", 32, 16, 8, 1)
-TINY = Scale(
-    "tiny",
-    _settings(limit=[_SMALL], evaluation=[_SMALL], parity=[_SMALL], frozen=[_SMALL], study=[_SMALL])
-    | _settings(loaders=[_SMALL, ("resnet10_w16", 224, 16, 8, 1)], decoding=[("", 32, 4, 8, 1)]),
-    rounds=2, budget_s=0, seeds=2, classes=4, pretrain_epochs=1, drawn_per_class=8,
-)  # fmt: skip
-CPU = Scale("full", _settings(
-    limit=[("resnet10_w16", 32, 2560, 128, 1), ("resnet18", 32, 512, 64, 1), ("resnet50", 64, 128, 32, 1),
-           ("resnet50", 224, 32, 16, 1)],
-    loaders=[("resnet10_w16", 32, 320, 64, 15), ("resnet18", 32, 320, 64, 5), ("resnet50", 64, 96, 32, 5),
-             ("resnet50", 224, 32, 16, 1)],
-    decoding=[("", 32, 64, 64, 1), ("", 64, 64, 64, 1), ("", 224, 64, 64, 1)],
-    evaluation=[("resnet18", 32, 320, 64, 1), ("resnet50", 64, 160, 64, 1), ("resnet50", 224, 48, 16, 1)],
-    parity=[("resnet10_w16", 32, 240, 32, 15)],
-    frozen=[("resnet10_w16", 32, 480, 32, 15), ("resnet18", 32, 480, 32, 15)],
-    study=[("", 32, 0, 0, 0)],  # 0 epochs: the toy study's own
-))  # fmt: skip
-CUDA = replace(CPU, settings=CPU.settings | {
-    "limit": [replace(one, images=40 * one.images, batch_size=4 * one.batch_size) for one in CPU.settings["limit"]],
-    "loaders": [replace(one, images=320, batch_size=64, epochs=3 * one.epochs) for one in CPU.settings["loaders"]],
-    "evaluation": [replace(one, images=320, batch_size=64) for one in CPU.settings["evaluation"]],
+_SMALL = Setting("resnet10_w16", 32, 16, 8)
+TINY = Scale("tiny", {
+    **{part: [_SMALL] for part in ("limit", "evaluation", "parity", "frozen")},
+    "loaders": [_SMALL, Setting("resnet10_w16", 224, 16, 8)], "feeding": [replace(_SMALL, image_size_px=224)],
+}, rounds=2, budget_s=0, seeds=2, classes=4, pretrain_epochs=1, drawn_per_class=8)  # fmt: skip
+CPU = Scale("cpu", {
+    "limit": [Setting("resnet10_w16", 32, 2560, 128), Setting("resnet18", 32, 512, 64), Setting("resnet50", 64, 128, 32),
+              Setting("resnet50", 224, 32, 16)],
+    "loaders": [Setting("resnet10_w16", 32, 320, 64, 15), Setting("resnet18", 32, 320, 64, 5),
+                Setting("resnet50", 64, 96, 32, 5), Setting("resnet50", 224, 32, 16)],
+    "feeding": [Setting("", 32, 64, 64), Setting("", 64, 64, 64), Setting("", 224, 64, 32)],
+    "evaluation": [Setting("resnet18", 32, 320, 64), Setting("resnet50", 64, 160, 64), Setting("resnet50", 224, 48, 16)],
+    "parity": [Setting("resnet10_w16", 32, 240, 32, 15)],
+    "frozen": [Setting("resnet10_w16", 32, 480, 32, 15), Setting("resnet18", 32, 480, 32, 15)],
+})  # fmt: skip
+CUDA = replace(CPU, name="cuda", settings=CPU.settings | {
+    "limit": [replace(one, images=40 * one.images, batch_size=4 * one.batch_size) for one in CPU.settings["limit"][:-1]]
+             + [Setting("resnet50", 224, 5120, 256)],
+    "loaders": [replace(one, images=320, batch_size=64, epochs=3 * one.epochs) for one in CPU.settings["loaders"][:-1]]
+               + [Setting("resnet50", 224, 2048, 256, 3)],
+    "evaluation": [replace(one, images=2048, batch_size=256) for one in CPU.settings["evaluation"]],
+    "feeding": [Setting("", 224, 512, 256)],
 })  # fmt: skip

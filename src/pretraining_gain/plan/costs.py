@@ -112,8 +112,8 @@ class Plan:
 
 def images_seen(run: Run) -> int:
     """Return training images × epochs, as planned."""
-    classes = run.images.n_classes if run.downstream else run.k
-    return classes * run.images.train_images_per_class * run.recipe.epochs
+    images = run.images.planned("train") if run.downstream else run.k * run.images.train_images_per_class
+    return images * run.recipe.epochs
 
 
 def device_hours(run: Run) -> float:
@@ -122,6 +122,6 @@ def device_hours(run: Run) -> float:
     share = _FORWARD_SHARE if recipe.freeze_backbone else 1.0
     if recipe.frozen_views:  # the backbone sees each view once; what the head takes is next to nothing
         share *= min(recipe.frozen_views, recipe.epochs) / recipe.epochs
-    evaluated = run.images.n_classes * run.images.eval_images_per_class * _FORWARD_SHARE if run.downstream else 0
+    evaluated = run.images.planned("eval") * _FORWARD_SHARE if run.downstream else 0
     relative_cost = find_backbone(run.backbone).cost / find_backbone(run.plan.backbone).cost
     return relative_cost * (images_seen(run) * share + evaluated) / run.plan.throughput.train_images_per_s / 3600

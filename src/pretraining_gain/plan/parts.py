@@ -58,6 +58,8 @@ class Images(Given):
     n_classes: int = Field(gt=1)
     train_images_per_class: int = Field(gt=0)
     eval_images_per_class: int = Field(ge=0, description="at most so many; 0: not evaluated on")
+    train_images: int = Field(default=0, ge=0, description="in all; 0: each class has as many as wanted")
+    eval_images: int = Field(default=0, ge=0, description="in all; 0: each class has as many as wanted")
     split_seed: Seed = 0
     broken_images: Literal["stop", "skip"] = "stop"
     options: dict[str, Any] = Field(default={})
@@ -86,6 +88,13 @@ class Images(Given):
         if len(table) != self.n_classes:
             raise ValueError(f"n_classes is {self.n_classes} but class table {name!r} has {len(table)}")
         return self
+
+
+    def planned(self, split: Literal["train", "eval"]) -> int:
+        """Return the number of images of a split, over all classes."""
+        if split == "train":
+            return self.train_images or self.n_classes * self.train_images_per_class
+        return self.eval_images or self.n_classes * self.eval_images_per_class
 
 
 class Downstream(Given):

@@ -23,7 +23,7 @@ _PYTHON_MB = {"cpu": 1500, "gpu": 6000}  # interpreter, torch, the notebook and 
 _COPIES_OF_WEIGHTS = 7
 _BYTES_OF_BATCH_PIXEL = 3 * (3 * 1 + 4 + 4 + 4)  # three channels: as stored, prefetched twice; as float, cropped, normalised
 _INDEX_BYTES = 300  # of an image that stays on disk: its id, place and checksum
-_CORES_PER_GPU = 4  # decoding 2,500 JPEGs of 256 px per second takes about one (`make bench`)
+_DECODING_CORES = 4  # per GPU, for images on disk: decoding 2,500 JPEGs of 256 px per second takes one or two (`make bench`)
 
 
 @dataclass(frozen=True)
@@ -40,13 +40,14 @@ def resources_of(run: Run, attempt: int = 1) -> Resources:
     """Return what `run` asks for in its `attempt`-th start, from 1. A study priced on GPUs asks for GPUs."""
     devices = whole_number("DEVICES", 1)
     on_gpu = "cpu" not in run.plan.throughput.device.lower()
+    gpu_cores = _DECODING_CORES if find_dataset(run.images.dataset).preparation else 1
     minutes = _FLOOR_MIN + _SAFETY * 60 * device_hours(run) / devices
     memory = devices * (_PYTHON_MB["gpu" if on_gpu else "cpu"] + _SAFETY * _data_mb(run, on_gpu, devices))
     return Resources(
         runtime_min=attempt * math.ceil(minutes),
         mem_mb=attempt * math.ceil(memory / 500) * 500,
         gpu=devices if on_gpu else 0,
-        cores=devices * (_CORES_PER_GPU if on_gpu else whole_number("THREADS", 1)),
+        cores=devices * (gpu_cores if on_gpu else whole_number("THREADS", 1)),
     )
 
 
@@ -59,12 +60,12 @@ def check_environment() -> None:
 def _data_mb(run: Run, on_gpu: bool, devices: int) -> float:
     """Estimate the memory of images and network in one process, in MB."""
     recipe, images, network = run.recipe, run.images, find_backbone(run.backbone)
-    classes = images.n_classes if run.downstream else run.k
-    n_images = classes * (images.train_images_per_class + (images.eval_images_per_class if run.downstream else 0))
+    trained = images.planned("train") if run.downstream else run.k * images.train_images_per_class
+    n_images = trained + (images.planned("eval") if run.downstream else 0)
     held = n_images * (_INDEX_BYTES if find_dataset(images.dataset).preparation else 3 * recipe.resize_px**2)
     batch_pixels = recipe.batch_size / devices * recipe.resize_px**2
     activations = 0 if on_gpu else batch_pixels * network.kept_kb_per_pixel * 1000
-    n_views = classes * images.train_images_per_class * min(recipe.frozen_views, recipe.epochs)
+    n_views = trained * min(recipe.frozen_views, recipe.epochs)
     held += 2 * n_views * 4 * network.n_features
     return (held + batch_pixels * _BYTES_OF_BATCH_PIXEL + activations) / 1e6 + _COPIES_OF_WEIGHTS * network.weights_mb
 

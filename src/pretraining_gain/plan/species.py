@@ -121,8 +121,11 @@ def _english() -> dict[str, set[str]]:
 
 @cache
 def _genera() -> dict[str, str]:
-    """Genus -> one of its species; no genus of the table has two families."""
-    return {str(species).split()[0]: str(species) for species in load_taxa().index}
+    """Genus -> one of its species, for those that have one family in the table."""
+    found: dict[str, dict[str, str]] = {}
+    for species, family in load_taxa()["family"].items():
+        found.setdefault(str(species).split()[0], {})[family] = str(species)
+    return {genus: next(iter(families.values())) for genus, families in found.items() if len(families) == 1}
 
 
 @cache

@@ -63,8 +63,11 @@ def complete(given: dict[str, Any], study_file: Path) -> dict[str, Any]:
     if table is None or len(found) < len(table):
         given["class_table"] = _write_table(listing, table, found.index.tolist())
     held_out = found["eval"] if listing.has_splits else (options.eval_share * found["all"]).round().clip(lower=1)
-    numbers = (len(found), int((found["all"] - held_out).max()), int(held_out.max()))
-    return dict(zip(_COUNTED, numbers, strict=True)) | given
+    sizes = {"train": found["all"] - held_out, "eval": held_out}
+    given = {"n_classes": len(found)} | {f"{split}_images_per_class": int(n.max()) for split, n in sizes.items()} | given
+    if all(isinstance(given[name], int) for name in _COUNTED):  # else its own check says what is accepted
+        given |= {f"{split}_images": int(n.clip(upper=given[f"{split}_images_per_class"]).sum()) for split, n in sizes.items()}
+    return given
 
 
 def _enough(found: pd.DataFrame, table: pd.DataFrame | None, name: str, path: Path, options: FolderOptions) -> pd.DataFrame:

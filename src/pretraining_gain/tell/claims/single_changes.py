@@ -42,8 +42,10 @@ def _changes(evidence: Evidence) -> Iterator[tuple[str, dict[str, dict[str, Any]
         yield f"margin {word}", {key: {"margin": study.margin * factor} for key in targets}
     for seed in study.seeds if len(study.seeds) > 1 else []:
         yield f"seed {seed} left out", {key: {"seeds": [one for one in study.seeds if one != seed]} for key in targets}
-    largest = {domain: one.species["supercategory"].value_counts().index[0] for domain, one in targets.items()}
-    yield "largest supercategory left out", {domain: {"without": [name]} for domain, name in largest.items()}
+    sizes = {domain: one.species["supercategory"].value_counts() for domain, one in targets.items()}
+    without = {domain: {"without": [size.index[0]]} for domain, size in sizes.items() if len(size) > 1}
+    if without:
+        yield "largest supercategory left out", without
 
 
 def change_numbers(changes: pd.DataFrame) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pretraining_gain.plan.species import TAXON_COLUMNS
+from pretraining_gain.plan.species import NOT_STATED, TAXON_COLUMNS
 from pretraining_gain.tell.claims.declarations import CLAIMS, KINDS, Arm, Part
 from pretraining_gain.tell.claims.evidence import Evidence, evaluate, species_of
 from pretraining_gain.tell.claims.ledger import verdict_on
@@ -39,7 +39,7 @@ def _target(name: str, arms: set[Arm], evidence: Evidence) -> dict[str, Any]:
     """Return a target's species with their groups, and one bit per arm, seed and image, images sorted by species."""
     evaluation = evidence.evaluations[name]
     species = evaluation.species
-    levels = [*(level for level in TAXON_COLUMNS if (species[level] != "not stated").any()), "name"]
+    levels = [*(level for level in TAXON_COLUMNS if (species[level] != NOT_STATED).any()), "name"]
     coded = {level: pd.Categorical(species[level]) for level in levels}  # its categories are sorted
     order = np.argsort(evaluation.labels, kind="stable")
     correct = {arm: evidence.evaluations[arm.downstream].correct[arm.name][:, order] for arm in sorted(arms)}
@@ -67,7 +67,7 @@ def _part(part: Part, evidence: Evidence) -> dict[str, Any]:
     facts = {name: getattr(part, name) for name in ("what", "test", "kind", "bound", "column")}
     facts |= {"unit": KINDS[part.kind].unit, "signed": KINDS[part.kind].signed}
     facts |= {"weights": {_key(arm): weight for arm, weight in part.weights.items()}}
-    facts |= {"species": rows.tolist()} if part.figure1_only else {}
+    facts |= {"species": rows.tolist()} if part.figure1_only or len(rows) < len(evaluation.classes) else {}
     return facts | {"between": [rows[group.mask(species)].tolist() for group in part.between or ()]}
 
 

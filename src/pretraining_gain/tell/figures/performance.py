@@ -16,7 +16,10 @@ from pretraining_gain.tell.figures.style import BLUE, DOTTED_RULE, GREY, LAYOUT,
 if TYPE_CHECKING:
     from pretraining_gain.tell.software.performance import PerformanceView
 
-_STYLES = {"met": (BLUE, "circle"), "missed": (ORANGE, "diamond")}
+_STYLES = {
+    "met": (BLUE, "circle", "reached, aim met"), "missed": (ORANGE, "diamond", "reached, aim missed"),
+    "too noisy to tell": (GREY, "circle-open", "too noisy to tell"),
+}  # fmt: skip
 _ROW_PX = 30
 #: What the growth measurement varies, its steps, and what it measures, with the words of the figure.
 _VARIED = {"species": "species", "images": "images per species", "seeds": "seeds", "ks": "subset sizes per pool"}
@@ -41,10 +44,10 @@ def figure_targets(targets: pd.DataFrame) -> go.Figure:
     rows = targets["compared"] + ", against " + targets["against"]
     figure = go.Figure()
     for outcome, part in targets.groupby("met", sort=False):
-        colour, symbol = _STYLES[outcome]
+        colour, symbol, name = _STYLES[outcome]
         figure.add_trace(
             go.Scatter(
-                x=part["reached"], y=rows[part.index], name=f"reached, aim {outcome}", mode="markers",
+                x=part["reached"], y=rows[part.index], name=name, mode="markers",
                 marker={"color": colour, "symbol": symbol, "size": 10},
                 error_x=interval_bars(part.rename(columns={"reached": "mean"})),
                 customdata=part[["low", "high", "rounds", "contestant"]],

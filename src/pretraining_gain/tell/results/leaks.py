@@ -38,9 +38,9 @@ def lines_of(found: dict[str, Any]) -> list[str]:
         lines.append(f"{len(groups)} of {found['groups']} groups {on} on both sides, first {groups[0]}, so top-1 is too high.")
     lines.append(
         f"The split was {found['split']}: {found['images']['train']:,} images to train and {n:,} to evaluate; "
-        f"{found['near_duplicate_pairs']:,} pairs of near-duplicates, {found['leaking_pairs']:,} of them across the split."
+        f"pairs of near-duplicates: {found['near_duplicate_pairs']:,}, of them across the split: {found['leaking_pairs']:,}."
     )
     left_out = [*found["left_out"], *found["unreadable_formats"], *found["in_two_classes"]]
     if left_out:
-        lines.append(f"Left out: {', '.join(left_out[:10])}{', …' if len(left_out) > 10 else ''}.")
+        lines.append(f"{len(left_out)} left out: {', '.join(left_out[:10])}{', …' if len(left_out) > 10 else ''}.")
     return lines

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import statistics
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,9 @@ from pretraining_gain.plan.parameters import Parameters
 
 DEVICES = ("cpu", "cuda")
 #: Parts of the benchmark, in the chapter's order.
-PARTS = ("limit", "loaders", "decoding", "evaluation", "parity", "frozen", "study")
+PARTS = ("limit", "loaders", "feeding", "evaluation", "parity", "frozen")
+_VERDICTS = {True: "met", False: "missed", None: "too noisy to tell"}
+_RATES = {"cores for 1,000 images/s": 1000, "for an H100 at 2,500": 2500, "for eight H100s": 20_000}
 
 
 def bench_path(device: str) -> Path:
@@ -75,7 +78,7 @@ class Performance:
         rows = [
             [f"{one['name']}: {one['setting']}", aim["contestant"], aim["reference"], aim["at_least"]]
             + [aim["ratio"][name] for name in ("median", "low", "high")]
-            + [one["rounds"], "met" if aim["met"] else "missed"]
+            + [one["rounds"], _VERDICTS[aim["met"]]]
             for one in self.comparisons()
             for aim in one["targets"]
         ]
@@ -87,21 +90,27 @@ class Performance:
             raise InputError(f"part {part!r} is unknown; accepted: {', '.join(PARTS)}")
         rows: list[list[str]] = []
         for one in self.comparisons(part):
-            setting = f"augmenting: {one['setting']}" if one["name"] == "augmenting" else one["setting"]
+            setting = one["setting"] if one["name"] == part else f"{one['name']}: {one['setting']}"
             for outcome in one["outcomes"]:
-                seconds = pd.Series(outcome["seconds"])
-                took = {"median": seconds.median(), "low": seconds.min(), "high": seconds.max()}
                 speed = f"{_spread(outcome['items_per_s'], ',.0f')} images per second"
-                speed = speed if one["unit"] == "images" else f"{_spread(took, '.2f')} s"
                 name, ratio = outcome["contestant"], _spread(outcome["ratio"], ".2f")
+                ratio += " of processor time" if one.get("clock") == "processor time" else ""
                 ratio = "reference" if name == one["reference"] else ratio
                 rows.append([setting, name, speed, ratio, str(one["rounds"])])
-            rows += [[setting, name, f"did not run: {why}", "", ""] for name, why in one["absent"].items()]
         notes = self.record["parts"].get(part, {}).get("notes", [])
         if not rows and not notes:
             notes = [self.record["failed"].get(part, "not measured")]
         rows += [[note, "", "", "", ""] for note in notes]
         return pd.DataFrame(rows, columns=["setting", "contestant", "speed", "ratio", "rounds"])
+
+    def sizing(self) -> pd.DataFrame:
+        """Return how many cores of this machine feed a device: one row per work of the host, empty if not measured."""
+        rows = []
+        for outcome in (outcome for one in self.comparisons("feeding") if one["name"] == "per core" for outcome in one["outcomes"]):
+            per_core = outcome["items"] / statistics.median(outcome["processor_seconds"])
+            cores = [f"{math.ceil(rate / per_core):,}" for rate in _RATES.values()]
+            rows.append([outcome["contestant"].removeprefix("ours, "), f"{per_core:,.0f}", *cores])
+        return pd.DataFrame(rows, columns=["per image", "images per second and core", *_RATES])
 
     def accuracy_table(self) -> pd.DataFrame:
         """Return one row per contestant trained over seeds: mean top-1, its standard deviation, the paired difference."""

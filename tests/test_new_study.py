@@ -1,0 +1,204 @@
+"""Studies and species tables of a reader's own: as `make study` writes them, and as people save them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from conftest import ROOT
+from refusal import assert_one_line, refused
+from test_folder import photos, root  # noqa: F401 - a fixture
+
+from pretraining_gain import new_study, prepare
+from pretraining_gain.compute.finetune import finetune
+from pretraining_gain.compute.models import build_model
+from pretraining_gain.compute.samples import SampleView
+from pretraining_gain.plan.costs import Plan
+from pretraining_gain.plan.representation import NONE, REPRESENTED, is_named, representation
+from pretraining_gain.plan.runs import finetuning_runs
+from pretraining_gain.plan.species import NOT_STATED, load_taxa, place, read_species, without_author
+from pretraining_gain.plan.studies import load_study
+from pretraining_gain.plan.taxonomy import load_class_table
+from pretraining_gain.tell.results.study import StudyResults
+from pretraining_gain.tell.results.tables import write_tables
+
+COLUMNS = "folder;Scientific name;Family\n"
+SAVED = {
+    "by hand": b"folder,scientific_name,family\nowl,Bubo bubo,Strigidae\n",
+    "Excel, semicolons and a mark": (COLUMNS + "owl;Bubo bubo;Strigidae\n").encode("utf-8-sig"),
+    "Excel, Windows line ends": (COLUMNS + "owl;Bubo bubo;Strigidae\n;;\n").replace("\n", "\r\n").encode(),
+    "tabs": (COLUMNS + "owl;Bubo bubo;Strigidae\n").replace(";", "\t").encode(),
+    "Excel, Unicode text": (COLUMNS + "owl;Bubo bubo;Strigidae\n").replace(";", "\t").encode("utf-16"),
+    "spaces and capitals": b"Folder , SCIENTIFIC NAME, Family\nowl , Bubo bubo , Strigidae\n",
+    "an author": b"folder,scientific_name,family\nowl,\"Bubo bubo (Linnaeus, 1758)\",Strigidae\n",
+}
+
+
+@pytest.mark.parametrize("content", SAVED.values(), ids=SAVED)
+def test_a_species_table_is_read_however_it_was_saved(tmp_path, content):
+    (tmp_path / "own.csv").write_bytes(content)
+    (row,) = read_species(tmp_path / "own.csv").to_dict("records")
+    wanted = {"key": "owl", "name": "owl", "taxon": "Bubo bubo", "family": "Strigidae", "order": NOT_STATED, "animal": "true"}
+    assert {name: row[name] for name in wanted} == wanted
+
+
+def test_latin_1_is_read(tmp_path):
+    (tmp_path / "own.csv").write_bytes("folder;name\nkauz;Rauhfußkauz\n".encode("latin-1"))
+    assert read_species(tmp_path / "own.csv")["name"].tolist() == ["Rauhfußkauz"]
+
+
+BAD_TABLES = {
+    "no folder column": ("name,family\nowl,Strigidae\n", "column 'folder' is missing; accepted: folder, name, scientific_name"),
+    "a folder twice": ("folder\nowl\nowl\n", "folder 'owl' appears twice; accepted: each folder once"),
+    "a name twice": ("folder,name\nowl,Owl\njay,Owl\n", "name 'Owl' appears twice"),
+    "a row without folder": ("folder,name\nowl,Owl\n,Jay\n", "row 2 has no folder"),
+    "a column twice": ("folder,name,Name\nowl,a,b\n", "column 'name' appears twice"),
+    "a folder elsewhere": ("folder\n../owl\n", "key '../owl' is not the name of one folder"),
+    "too many fields": ("folder,name\nowl,a,b\n", "line 2: 3 fields; accepted: 2, as in the header"),
+    "empty": ("", "accepted: one row or more"),
+}
+
+
+@pytest.mark.parametrize(("content", "said"), BAD_TABLES.values(), ids=BAD_TABLES)
+def test_a_bad_species_table_is_named(tmp_path, content, said):
+    path = tmp_path / "own.csv"
+    path.write_text(content)
+    with refused(str(path), said, unchanged=tmp_path):
+        load_class_table(str(path))
+
+
+def test_represented_is_stated_or_not(tmp_path):
+    (tmp_path / "own.csv").write_text("folder,represented_by\nowl,n01622779\njay,none\nheron,\n")
+    table = load_class_table(str(tmp_path / "own.csv"))
+    assert representation(table).tolist() == [REPRESENTED, NONE, NOT_STATED]
+    assert is_named(table).tolist() == [True, False, False]
+    assert set(representation(table.drop(columns="represented_by"))) == {NOT_STATED}
+
+
+NAMES = {
+    "Parus major Linnaeus, 1758": "Parus major",
+    "Parus major (Linnaeus, 1758)": "Parus major",
+    "Parus major newtoni Pražák, 1894": "Parus major newtoni",
+    "Natrix natrix de Haan": "Natrix natrix",
+    "Parus  major": "Parus major",
+    "Great Tit": "Great Tit",
+}
+
+
+@pytest.mark.parametrize(("given", "wanted"), NAMES.items())
+def test_authors_are_cut_off_scientific_names(given, wanted):
+    assert without_author(given) == wanted
+
+
+@pytest.mark.parametrize(
+    ("folder", "species", "family", "how"),
+    [
+        ("Parus_major", "Parus major", "Paridae", "iNaturalist 2021"),
+        ("parus major", "Parus major", "Paridae", "iNaturalist 2021"),
+        ("Parus_major_newtoni", "Parus major", "Paridae", "iNaturalist 2021"),
+        ("03111_Animalia_Chordata_Aves_Passeriformes_Paridae_Parus_major", "Parus major", "Paridae", "iNaturalist 2021"),
+        ("012.Brewer's-Blackbird", "Euphagus cyanocephalus", "Icteridae", "is an English name of it"),
+        ("Sooty_Albatross", "Phoebetria fusca", "Diomedeidae", "Wikispecies"),
+        ("Parus sp.", "Parus sp.", "Paridae", "order and family of the genus Parus"),
+        ("ant", "Formicidae", "Formicidae", "stands for a group, family"),
+    ],
+)
+def test_a_species_is_placed_by_the_name_of_its_folder(folder, species, family, how):
+    found = place(folder)
+    assert (found["scientific_name"], found["family"]) == (species, family)
+    assert how in found["note"]
+
+
+@pytest.mark.parametrize("folder", ["camera 3", "empty", "Faces_easy", "007", "unknown bird", "aves"])
+def test_an_unknown_name_is_not_guessed(folder):
+    assert place(folder) is None
+
+
+def test_the_packaged_taxa_are_those_of_inaturalist():
+    taxa = load_taxa()
+    assert taxa.loc[taxa["source"] == "iNaturalist 2021", "supercategory"].value_counts()["Insects"] == 2526
+    assert taxa.index.is_unique
+
+
+def test_a_genus_of_two_families_places_nothing():
+    families = load_taxa().groupby(load_taxa().index.str.split().str[0])["family"].nunique()
+    ambiguous = families.index[families > 1]
+    assert len(ambiguous)
+    assert [place(f"{genus} sp.") for genus in ambiguous] == [None] * len(ambiguous)
+
+
+@pytest.fixture
+def own(root, monkeypatch):  # noqa: F811
+    """Photographs of three species and of one with too few, and weights; the current folder is theirs."""
+    monkeypatch.chdir(root.parent)
+    (root / "jay").rename(root / "Parus_major")
+    photos(root / "rare", 2, 8)
+    torch.save(build_model("resnet10_w16", 7, 0).state_dict(), "start.pt")
+    return root.parent
+
+
+def test_a_study_and_a_table_are_written(own, capsys):
+    assert new_study.main(["my_birds", "photos", "--weights", "start.pt"]) == 0
+    said = capsys.readouterr().out
+    assert "36 photographs of 3 classes, 12 to 12 each" in said
+    assert "left out, with fewer than 10 photographs: rare (2)" in said
+    assert "not found: heron, owl" in said
+    study = load_study("my_birds.yml")
+    assert (study.backbone, study.downstreams[0].images.n_classes) == ("resnet10_w16", 3)
+    table = pd.read_csv("my_birds_species.csv", keep_default_na=False, encoding="utf-8-sig")
+    assert table["family"].tolist() == ["Paridae", "", ""]
+    assert f"{len(Plan.of('my_birds.yml').runs())} runs" in said
+
+
+def test_it_replaces_nothing(own, capsys):
+    (own / "my_birds_species.csv").write_text("mine")
+    assert new_study.main(["my_birds", "photos", "--weights", "start.pt"]) == 1
+    assert_one_line(capsys.readouterr().err, "my_birds_species.csv exists; accepted: another name")
+    assert not (own / "my_birds.yml").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["My Birds", "photos"], "name 'My Birds'; accepted: lower-case letters"),
+        (["toy", "photos"], "and none of"),
+        (["birds", "nowhere"], "nowhere is missing; accepted: a folder of <class>"),
+        (["birds", "photos", "--weights", "photos/owl/00.jpg"], "is neither; accepted"),
+    ],
+)
+def test_bad_arguments_are_named(own, capsys, arguments, said):
+    assert new_study.main(arguments) == 1
+    assert_one_line(capsys.readouterr().err, said)
+    assert not list(own.glob("*.yml"))
+
+
+def test_a_written_study_runs_through_to_its_figures(own, capsys):
+    """Weights and scratch, one seed, two epochs, without families or source classes for most species; then what the book reads."""
+    new_study.main(["my_birds", "photos", "--weights", "start.pt"])
+    text = Path("my_birds.yml").read_text().replace("seeds: [0, 1, 2]", "seeds: [0]").replace('"epochs": 30', '"epochs": 2')
+    Path("my_birds.yml").write_text(text.replace('"lr_step_epochs": 10', '"lr_step_epochs": 1'))
+    path = str(own / "my_birds.yml")
+    prepare.prepare(path, 1)
+    assert "The split was drawn: 24 images to train and 12 to evaluate" in capsys.readouterr().out
+    for run in finetuning_runs(load_study(path), path):
+        finetune(run)
+    write_tables(path)
+    results = StudyResults.from_parameters({"study": path, "draws": 20})
+    assert results.species["family"].value_counts().to_dict() == {NOT_STATED: 2, "Paridae": 1}
+    assert results.supercategories["n_classes"].max() == 2
+    assert isinstance(SampleView(study=path, n_species=2, n_images=1).samples(), str | list)
+
+
+def test_nobody_edits_the_package_for_a_dataset(own):
+    """The package, read-only, plans a study of a folder from another folder."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "src"), "PYTHONDONTWRITEBYTECODE": "1"}
+    command = [sys.executable, "-m", "pretraining_gain.new_study", "birds", str(own / "photos"), "--weights", "start.pt"]
+    before = {path: path.stat().st_mtime_ns for path in (ROOT / "src").rglob("*") if path.suffix in (".py", ".csv", ".gz")}
+    done = subprocess.run(command, cwd=own, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert {path: path.stat().st_mtime_ns for path in before} == before
