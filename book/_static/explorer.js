@@ -141,7 +141,7 @@
     fill(ui.target, tables().targets.map((one) => `${one.title} (${one.domain})`), state.target);
     const designs = [...new Set(target().arms.map((one) => one.design))];
     const armsOf = (design) => target().arms.flatMap((one, i) => (one.design === design ? [option(i, one.label, i === state.arm)] : []));
-    ui.arm.replaceChildren(...designs.map((design) => element("optgroup", { label: design || "as published" }, ...armsOf(design))));
+    ui.arm.replaceChildren(...designs.map((design) => element("optgroup", { label: design || "original design" }, ...armsOf(design))));
     ui.level.replaceChildren(...levelsOf(target()).map((one) => option(one, one === "all" ? "nothing: no taxa stated" : one, one === level)));
     const around = rowsOf(tables(), target(), arm(), state).filter(inside(state.zoom.slice(0, -1)));
     const groups = groupsOf(tables(), target(), arm(), around, level).sort((a, b) => a.name.localeCompare(b.name));

@@ -25,7 +25,7 @@ _WAYS = {"everything trained": (BLUE, "circle"), "backbone frozen": (ORANGE, "sq
     needs=Runs(BOTH[:1], designs="compared"),
 )
 def figure_designs(results: StudyResults) -> go.Figure | str:
-    """Draw top-1 against k as published (solid) and with one thing changed (dashed), one panel per design."""
+    """Draw top-1 against k in the original design (solid) and with one thing changed (dashed), one panel per design."""
     curves = results.designs
     if curves.empty:
         return results.absent
@@ -34,7 +34,7 @@ def figure_designs(results: StudyResults) -> go.Figure | str:
     drawn = panels(titles, 110, 1.14, y_title="top-1", shared_yaxes=True, horizontal_spacing=0.03)
     for (panel, pool, way), part in curves.groupby(["panel", "pool", "way"], sort=False):
         part, style, as_published = part.sort_values("k"), POOLS[pool], way == "as published"
-        name = f"{style.label}, {'as published' if as_published else 'changed'}"
+        name = f"{style.label}, {'original design' if as_published else 'changed'}"
         trace = go.Scatter(
             x=part["k"], y=part["mean"], name=name, legendgroup=name, showlegend=panel == names[0], mode="lines+markers",
             line={"color": style.colour, "dash": "solid" if as_published else "dash"},
