@@ -40,8 +40,9 @@ def test_a_chapter_holds_no_code_cell(path):
     assert "{code-cell}" not in path.read_text()
 
 
-@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [path for path in CHAPTERS if path.stem != "related-work"], ids=lambda path: path.stem)
 def test_a_chapter_holds_no_typed_result(path):
+    """Of this project: the chapter on related work states what others found."""
     prose = re.sub(r"```bash.*?```|`[^`]*`", "", source(path), flags=re.DOTALL)
     prose = re.sub(r"95 %\s+(t )?interval", "", prose)
     typed = re.findall(r"[-+−]?\d+(?:\.\d+)?\s?(?:%|points)|[-+−]\d*\.\d+|top-1 (?:of|is) \d|\d\.\d{2,}", prose)
