@@ -34,10 +34,10 @@ os.environ.setdefault("PRETRAINING_GAIN_THREADS", "1")
 PATIENCE_MS = 300_000  # bounds every wait in the browser, so that a hanging page fails; no measure of speed
 #: Modules that train networks, run notebooks and workflows, or simulate many studies.
 SLOW = (
-    "test_backbones", "test_bench", "test_compute", "test_controls", "test_devices", "test_faults",
-    "test_features", "test_growth", "test_machine", "test_notebooks", "test_own_study", "test_paper_study",
-    "test_playground", "test_playground_lab", "test_prepare", "test_resume", "test_slurm", "test_stale",
-    "test_toy", "test_what_if", "test_workflow",
+    "test_backbones", "test_bench", "test_compute", "test_controls", "test_devices", "test_execute",
+    "test_faults", "test_features", "test_growth", "test_machine", "test_notebooks", "test_own_study",
+    "test_paper_study", "test_places", "test_playground", "test_playground_lab", "test_prepare", "test_resume",
+    "test_slurm", "test_stale", "test_starts", "test_toy", "test_weights", "test_what_if", "test_workflow",
 )  # fmt: skip
 
 
@@ -159,6 +159,14 @@ def small_study(tmp_path: Path) -> str:
     path = tmp_path / "small.yml"
     path.write_text(text.replace("changes: {batch_size: 64, image", "changes: {epochs: 2, batch_size: 64, image"))
     return str(path)
+
+
+@pytest.fixture
+def one_target(small_study: str) -> str:
+    """Leave `small_study` its first target: two pretrainings, three finetunings."""
+    text = Path(small_study).read_text()
+    Path(small_study).write_text(text[: text.index("  - name: clean")] + text[text.index("throughput:") :])
+    return small_study
 
 
 @pytest.fixture

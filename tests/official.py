@@ -140,21 +140,24 @@ def make_annotations(root: Path, correct: dict[str, int]) -> None:
     put(root / ANNOTATIONS, "\n".join([head, *rows, ""]).encode())
 
 
-def make_study(path: Path, **changes: object) -> str:
-    """The paper's study file with its own structure and class tables, cut down to seconds; `changes` are to the images
-    of the iNaturalist target."""
-    study = yaml.safe_load((ROOT / "notebooks" / "studies" / "paper.yml").read_text())
+def make_study(path: Path, base: str = "paper", **changes: object) -> str:
+    """The paper's study file, or a shorter one, with its own structure and class tables, cut down to seconds; weights are
+    a file beside it, and `changes` are to the images of the iNaturalist target."""
+    study = yaml.safe_load((ROOT / "notebooks" / "studies" / f"{base}.yml").read_text())
     small = {"epochs": 1, "batch_size": 64, "image_size_px": 32, "resize_px": 36}
-    study |= {"name": "paper_miniature", "backbone": "resnet10_w16", "seeds": [0]}
-    study |= {"arms": {"animal": [20], "all": [1000]}}
-    study["source"]["train_images_per_class"] = 2
-    study["pretrain"]["changes"] = small
+    study |= {"name": f"{base}_miniature", "backbone": "resnet10_w16", "seeds": [0]}
+    if "source" in study:
+        study |= {"arms": {"animal": [20], "all": [1000]}, "pretrain": {"based_on": "pretrain", "changes": small}}
+        study["source"]["train_images_per_class"] = 2
+    else:
+        study["weights"] = dict.fromkeys(study["weights"], "weights.pth")
     study |= {"downstreams": study["downstreams"][:2], "designs": []}
-    inat, animals = study["downstreams"]
+    inat, *inside = study["downstreams"]
     inat["images"] |= {"n_classes": len(SPECIES), "train_images_per_class": 4, "eval_images_per_class": 3} | changes
     inat["recipe"]["changes"] = small | {"batch_size": 16}
-    animals["images"] |= {"train_images_per_class": 2, "eval_images_per_class": 1}
-    animals["recipe"]["changes"] = small
+    for animals in inside:
+        animals["images"] |= {"train_images_per_class": 2, "eval_images_per_class": 1}
+        animals["recipe"]["changes"] = small
     path.write_text(yaml.safe_dump(study, sort_keys=False))
     return str(path)
 

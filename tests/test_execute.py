@@ -83,7 +83,7 @@ def test_paths_may_have_braces_and_a_result_a_long_name(tmp_path, capsys):
     output = page.with_name(f"{'{b}' * 40}.ipynb")
     assert main([str(page), str(output), "-p", "number", "010"]) == 0
     assert printed(output) == "10\n"  # YAML 1.2 has no octals that begin with 0
-    assert main([str(page), str(page.with_name(f"{'x' * 235}.ipynb"))]) == 1
+    assert main([str(page), str(page.with_name(f"{'x' * 245}.ipynb"))]) == 1
     assert_one_line(capsys.readouterr().err, "is too long a name; accepted: up to ")
     assert {path.name for path in page.parent.iterdir()} == {page.name, output.name}
 

@@ -13,15 +13,21 @@ from pathlib import Path
 import nbformat
 import pandas as pd
 import pytest
+import torch
 from conftest import ROOT
 from official import make_annotations, make_imagenet, make_inat, make_study
 
 from pretraining_gain import prepare
+from pretraining_gain.compute.finetune import finetune
+from pretraining_gain.compute.models import build_model
+from pretraining_gain.compute.pretrain import pretrain
 from pretraining_gain.plan.runs import finetuning_runs, pretraining_runs
 from pretraining_gain.plan.studies import load_study
 from pretraining_gain.tell.figures.registry import FIGURES
 from pretraining_gain.tell.results.evaluation import View
 from pretraining_gain.tell.results.gains import figure1_species, species_gains
+from pretraining_gain.tell.results.study import StudyResults
+from pretraining_gain.tell.results.tables import write_tables
 
 NAME = "paper_miniature"
 PAGES = ["00_plan", "10_taxa", "11_subsets", "12_samples", "13_claims", "15_beyond", "18_costs", "23_explorer", "24_what_if"]
@@ -107,6 +113,21 @@ def test_claims_are_judged_and_the_plan_says_what_was_evaluated_on(study):
     assert claims["C5"]["text/plain"].strip("'") in ("supported", "contradicted", "not resolvable at this scale")
     said = page("00_plan")["evaluated_on"]["text/plain"]
     assert "3 images per class drawn from the full training set (seed 0), none of them in train_mini" in said
+
+
+@pytest.mark.parametrize(("base", "arms"), [("paper_short", 3), ("paper_weights", 2)])
+def test_the_shorter_studies_run_from_their_starts_to_figure_1(study, base, arms):
+    path = make_study(Path(study).with_name(f"{base}.yml"), base)
+    torch.save(build_model("resnet10_w16", 1000, 7).state_dict(), Path(study).with_name("weights.pth"))
+    for run in pretraining_runs(load_study(path), path):
+        pretrain(run)
+    runs = finetuning_runs(load_study(path), path)
+    for run in runs:
+        finetune(run)
+    write_tables(path)
+    results = StudyResults.from_parameters({"study": path, "draws": 20})
+    assert len({run.arm for run in runs}) == arms
+    assert sum(len(trace.x) for trace in FIGURES["figure_1"].draw(results).data) == 4
 
 
 def test_samples_show_both_domains_with_the_credit_of_each_image(study):

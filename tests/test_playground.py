@@ -9,12 +9,14 @@ import pandas as pd
 import pytest
 from bs4 import BeautifulSoup
 from conftest import ROOT, change_study, simulate_results, wait_for
+from test_starts import write_study
 
 from pretraining_gain.errors import InputError
 from pretraining_gain.execute import execute
 from pretraining_gain.plan.record import read_record
 from pretraining_gain.plan.runs import Run
 from pretraining_gain.plan.studies import load_study
+from pretraining_gain.plan.taxonomy import load_class_table
 from pretraining_gain.playground.choices import Choice, missing_data, playground_root, scratch_partner, targets
 from pretraining_gain.playground.outcome import Outcome
 from pretraining_gain.playground.panel import Playground
@@ -100,7 +102,11 @@ def test_a_study_without_its_data_says_what_is_missing_and_cannot_be_trained(res
     assert not playground.train_button.disabled
     assert missing_data(load_study("toy")) == ""
     labels = [label for label, _ in playground.controls.study.options]
-    assert labels == ["anchors", "mini (not here)", "paper (not here)", "toy"]
+    assert labels == ["anchors", *(f"{name} (not here)" for name in ("mini", "paper", "paper_short", "paper_weights")), "toy"]
+    playground.controls.study.value = "paper_weights"
+    assert playground.controls.pool.options == (("weights torchvision_v1", "torchvision_v1"), ("from scratch", "scratch"))
+    (tmp_path / "inat2021").mkdir()
+    assert "weights torchvision_v1 (ResNet50_Weights.IMAGENET1K_V1) are missing: fetch" in missing_data(load_study("paper_weights"))
 
 
 def test_controls_offer_only_what_is_possible(results):
@@ -174,6 +180,37 @@ def test_training_shows_every_epoch_and_finds_the_gain_that_the_predictions_say(
     [own] = done.gains.data
     assert (own.name, own.marker.symbol, list(own.y)) == ("yours", "diamond", ["yours: 4 animal classes, seed 0"])
     assert "No stored runs to compare with" in done.remark.value
+
+
+@pytest.mark.slow
+def test_the_gain_on_one_species_is_that_of_its_images(done):
+    controls = done.controls
+    name = controls.species.options[1][1]
+    run, (species, *_) = controls.choice().run(), load_class_table("toy_animals")["name"]
+    assert name == species
+    controls.species.value = name
+    done.train()  # trains nothing, shows the gain
+    tables = [pd.read_csv(record_of(one).with_suffix(".csv.gz")) for one in (run, scratch_partner(run))]
+    right = [(table["label"] == table["prediction"])[table["label"] == 0].mean() for table in tables]
+    assert f"Gain {100 * (right[0] - right[1]):+.1f} points" in done.status.value
+    assert f"5 evaluation images of {name}" in done.status.value
+    assert [len(trace.y) for trace in done.gains.data] == [1]
+
+
+@pytest.mark.slow
+def test_a_study_of_weights_anywhere_is_offered_with_its_starts_and_trained(results, tmp_path, monkeypatch):
+    monkeypatch.setenv("OWN_FOLDER", str(tmp_path / "own"))
+    (tmp_path / "own").mkdir()
+    playground = Playground(Choice(study=write_study(tmp_path / "own")))
+    controls = playground.controls
+    assert [name for _, name in controls.pool.options] == ["first", "second", "scratch"]
+    assert (controls.pool.value, controls.k.disabled) == ("first", True)
+    controls.pool.value = "second"
+    playground.train()
+    assert playground.wait() == "done"
+    assert "starting from weights second" in playground.status.value
+    controls.study.value = "toy"
+    assert controls.pool.value == "all"
 
 
 @pytest.mark.slow

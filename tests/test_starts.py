@@ -26,7 +26,9 @@ from pretraining_gain.plan.studies import load_study
 from pretraining_gain.predict import main as predict
 from pretraining_gain.tell.claims.ledger import NOT_RUN, Ledger
 from pretraining_gain.tell.figures.explorer import explorer_tables
+from pretraining_gain.tell.figures.registry import FIGURES
 from pretraining_gain.tell.results.evaluation import View
+from pretraining_gain.tell.results.provenance import Provenance
 from pretraining_gain.tell.results.tables import write_tables
 from pretraining_gain.tell.software.price import figure_runs
 
@@ -89,6 +91,18 @@ def test_the_files_content_is_in_fingerprint_record_and_the_runs_table(study, tm
     assert other.fingerprint == run.fingerprint
     (tmp_path / "first.pth").write_bytes((tmp_path / "second.safetensors").read_bytes())
     assert other.fingerprint != run.fingerprint
+
+
+def test_figures_name_file_and_checksum_also_for_a_reader_without_the_file(study, tmp_path):
+    before = Provenance.of_figure(FIGURES["figure_1"], study)
+    file = Path(study).parent / "first.pth"
+    assert re.fullmatch("first.pth, SHA-256 [0-9a-f]{64}", before.weights["first"])
+    assert f"weights first: {before.weights['first'][:-52]}" in before.line("figure_1")
+    file.rename(tmp_path / "first.pth")
+    try:
+        assert Provenance.of_figure(FIGURES["figure_1"], study) == before
+    finally:
+        (tmp_path / "first.pth").rename(file)
 
 
 def notebooks() -> list[Path]:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -44,23 +42,22 @@ def records(results: Path) -> dict[str, bytes]:
 
 
 def test_nothing_twice_only_what_changed_and_on_after_a_kill(results, small_study, clean_pages):
-    assert planned(small_study) == {"pretrain": 2, "finetune": 8, "tables": 1}
-    process = subprocess.Popen(snakemake(small_study), cwd=ROOT, start_new_session=True,
-                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
+    """The kill hits snakemake alone, so that its jobs run on beside those of the next start."""
+    text = Path(small_study).read_text()
+    change_study(small_study, {text[text.index("  - name: field_frozen") : text.index("throughput:")]: ""})
+    assert planned(small_study) == {"pretrain": 2, "finetune": 6, "tables": 1}
+    process = subprocess.Popen(snakemake(small_study), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     wait_for(lambda: records(results) or process.poll() is not None)
-    os.killpg(process.pid, signal.SIGKILL)
+    process.kill()
     process.wait()
     kept = records(results)
-    assert 0 < len(kept) < 10
+    assert 0 < len(kept) < 8
 
     run(small_study)
     done = records(results)
-    assert len(done) == 10
+    assert len(done) == 8
     assert kept.items() <= done.items()
-    runs = [
-        *pretraining_runs(load_study(small_study), small_study),
-        *finetuning_runs(load_study(small_study), small_study),
-    ]
+    runs = [run for of in (pretraining_runs, finetuning_runs) for run in of(load_study(small_study), small_study)]
     assert {path.record_path.name for path in runs} == set(done)
     for path in runs:  # each by the notebook of its stage
         page = ROOT / "book" / "executed" / "small" / "runs" / f"{path.record_path.stem}.ipynb"
@@ -75,15 +72,15 @@ def test_nothing_twice_only_what_changed_and_on_after_a_kill(results, small_stud
         small_study, {"changes: {epochs: 1, batch_size: 64, image": "changes: {epochs: 2, batch_size: 64, image"}
     )
     change_study(small_study, {"train_images_per_class: 8": "train_images_per_class: 9"})
-    assert planned(small_study) == {"pretrain": 2, "finetune": 5, "tables": 1}  # scratch does not depend on the source
+    assert planned(small_study) == {"pretrain": 2, "finetune": 4, "tables": 1}  # scratch does not depend on the source
 
 
 def test_cores_without_a_run_of_their_own_become_threads_of_the_runs(results, small_study, monkeypatch):
-    """Ten runs: on two cores each has one thread, on twenty two."""
+    """Ten runs: on twenty cores each has two threads."""
     monkeypatch.delenv("PRETRAINING_GAIN_THREADS")
-    for cores, pretrained in zip((2, 20), pretraining_runs(load_study(small_study), small_study), strict=True):
-        run(small_study, cores=cores, target=str(pretrained.record_path))
-        assert json.loads(pretrained.record_path.read_bytes())["machine"]["threads"] == max(1, cores // 10)
+    pretrained = pretraining_runs(load_study(small_study), small_study)[0]
+    run(small_study, cores=20, target=str(pretrained.record_path))
+    assert json.loads(pretrained.record_path.read_bytes())["machine"]["threads"] == 2
 
 
 @pytest.mark.parametrize(

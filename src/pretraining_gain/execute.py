@@ -30,14 +30,14 @@ from papermill.exceptions import PapermillException, PapermillExecutionError
 
 from pretraining_gain.commands import CommandLine, answer
 from pretraining_gain.errors import InputError, Interrupted
-from pretraining_gain.paths import make_writable, temporary_beside
+from pretraining_gain.paths import for_papermill, make_writable, temporary_beside
 from pretraining_gain.plan.code import PACKAGE
 from pretraining_gain.plan.yamlfile import parse_yaml
 
 #: Seconds to wait for a kernel's start, and for a cell's output after it ended: papermill's 60 and 4 are short for a busy machine.
 _LONGEST_WAIT_S = 600
 _LONGEST_SOCKET_FOLDER = 80  # the system's limit for a socket is 107 bytes, on some 103
-_LONGEST_NAME = 180  # in bytes; file systems take 255, and a temporary name adds the machine's
+_LONGEST_NAME = 255 - len(".FAILED")  # in bytes
 _TYPES = {"str": str, "int": int, "float": (int, float), "bool": bool, "list": list, "dict": dict}
 #: Start a kernel that reads no configuration and runs no start-up file, whoever installed it: they can change numbers.
 _KERNEL = """
@@ -102,7 +102,7 @@ def check_parameters(notebook: Path, parameters: dict[str, Any]) -> None:
     try:
         if notebook.suffix != ".ipynb":
             raise ValueError("its name does not end in .ipynb")
-        declared = papermill.inspect_notebook(_literal(notebook))
+        declared = papermill.inspect_notebook(for_papermill(notebook))
     except (PapermillException, ValidationError, OSError, ValueError, LookupError, AttributeError, TypeError) as error:
         raise InputError(f"{notebook} is no notebook ({error}); accepted: a .ipynb file") from None
     for name, value in parameters.items():
@@ -132,7 +132,7 @@ def execute(notebook: Path, output: Path, parameters: dict[str, Any]) -> None:
     with _folder_for_sockets() as folder, _sigterm_for_kernel() as sigterms:
         kernel = _Kernel(folder)
         try:
-            papermill.execute_notebook(_literal(notebook), _literal(partial), parameters, **options, km=kernel)
+            papermill.execute_notebook(for_papermill(notebook), for_papermill(partial), parameters, **options, km=kernel)
             os.replace(partial, output)
             failed.unlink(missing_ok=True)
         except PapermillExecutionError as error:
@@ -155,11 +155,6 @@ def execute(notebook: Path, output: Path, parameters: dict[str, Any]) -> None:
             if kernel.has_kernel:
                 run_sync(kernel.shutdown_kernel)(now=True)
             run_sync(kernel.cleanup_resources)()
-
-
-def _literal(path: Path) -> str:
-    """Keep papermill from filling in `{parameters}` in a path."""
-    return str(path).replace("{", "{{").replace("}", "}}")
 
 
 @contextmanager

@@ -127,6 +127,11 @@ def temporary_beside(path: Path, ending: str = "tmp") -> Path:
     return path.with_name(f".writing-{secrets.token_hex(8)}.{ending}")
 
 
+def for_papermill(path: Path) -> str:
+    """Write a path for papermill, which otherwise fills in `{parameters}`."""
+    return str(path).replace("{", "{{").replace("}", "}}")
+
+
 def write_atomically(path: Path, content: bytes, keep_as: Path | None = None) -> None:
     """Write to a temporary file, flush it, rename it: `path` is either the old file or the complete new one.
 

@@ -38,7 +38,7 @@ from pretraining_gain.paths import make_writable, prepared_root, write_atomicall
 from pretraining_gain.plan.parts import Images
 from pretraining_gain.plan.studies import Study, load_study
 from pretraining_gain.plan.taxonomy import load_class_table
-from pretraining_gain.tell.results.leaks import lines_of
+from pretraining_gain.tell.results.leaks import split_lines
 
 QUALITY = 95
 _SAMPLE = 24  # images to estimate from
@@ -104,7 +104,7 @@ def prepare(study_name: str, workers: int, only_estimate: bool = False) -> None:
     study = load_study(study_name)
     parts, splits = parts_of(study), [(images, look) for images in study.images if (look := find_dataset(images.dataset).findings)]
     for images, look in splits:
-        print(f"{images.options.get('path', images.dataset)}: {' '.join(lines_of(look(images)))}")
+        print(f"{images.options.get('path', images.dataset)}: {' '.join(split_lines(look(images)))}")
     if not parts:
         print(f"study {study_name!r} needs no {'other ' if splits else ''}preparation")
         return

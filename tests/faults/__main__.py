@@ -134,13 +134,14 @@ class Campaign:
     def _outcome(self, folder: Path) -> dict[str, bytes]:
         """Read all files that a study leaves, without times and numbers of starts."""
         results = folder / "results" / load_study(self.study).name
-        left = [p for p in results.rglob("*") if p.name.endswith((".tmp", ".pt")) or ".partial" in p.name]
-        left += [p for p in folder.rglob("*.ipynb") if "partial" in p.name or "FAILED" in p.name]
+        # What a killed process wrote under a temporary name, `.writing-…`, is removed when it is old; see `paths`.
+        left = [*results.rglob("*.pt"), *folder.rglob("*.FAILED.ipynb")]
         if left:
             self.differing += [f"left over: {path.name}" for path in left]
         found = {}
         for path in results.rglob("*"):
-            if path.is_file() and path.suffix not in (".lock", ".tmp", ".pt") and path.name != "SHA256SUMS":
+            passing = path.name.startswith(".writing-") or path.suffix in (".lock", ".pt") or path.name == "SHA256SUMS"
+            if path.is_file() and not passing:
                 found[str(path.relative_to(results))] = _lasting(path)
         return found
 

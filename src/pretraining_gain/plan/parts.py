@@ -58,8 +58,8 @@ class Images(Given):
     n_classes: int = Field(gt=1)
     train_images_per_class: int = Field(gt=0)
     eval_images_per_class: int = Field(ge=0, description="at most so many; 0: not evaluated on")
-    train_images: int = Field(default=0, ge=0, description="in all; 0: each class has as many as wanted")
-    eval_images: int = Field(default=0, ge=0, description="in all; 0: each class has as many as wanted")
+    train_images: int = Field(default=0, ge=0, exclude=True, description="in all; 0: each class has as many as wanted")
+    eval_images: int = Field(default=0, ge=0, exclude=True, description="in all; 0: each class has as many as wanted")
     split_seed: Seed = 0
     broken_images: Literal["stop", "skip"] = "stop"
     options: dict[str, Any] = Field(default={})

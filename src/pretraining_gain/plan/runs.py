@@ -21,7 +21,7 @@ from pretraining_gain.plan.parts import BackboneName, Design, Downstream, Images
 from pretraining_gain.plan.pools import POOLS, SCRATCH, ClassSubset, Seed, known_pool, sample_classes
 from pretraining_gain.plan.recipes import SIZES_PX, Recipe
 from pretraining_gain.plan.studies import Study, load_study
-from pretraining_gain.plan.taxonomy import has_class_table, load_class_table, rows_deciding_images
+from pretraining_gain.plan.taxonomy import has_class_table, rows_deciding_images
 from pretraining_gain.plan.weights import sha256_of, weights_file
 
 WHOLE_POOL = 0
@@ -50,8 +50,9 @@ class Run(Parameters):
     @classmethod
     def _canonical(cls, values: dict[str, Any]) -> dict[str, Any]:
         """Check against the study and write equal runs equally: `random` with all classes is `all`, k=0 is spelt out."""
-        given, values = values, _DEFAULTS | values
-        of_its_type = all(type(values[name]) is type(default) for name, default in _DEFAULTS.items() if name != "k")
+        defaults = {name: field.default for name, field in cls.model_fields.items()} | {"study": ""}
+        given, values = values, defaults | values
+        of_its_type = all(type(values[name]) is type(default) for name, default in defaults.items() if name != "k")
         if "study" not in given or not of_its_type or values["seed"] < 0:
             return {name: value for name, value in given.items() if value != ""}  # the fields say what they take
         study = load_study(values["study"])
@@ -149,6 +150,11 @@ class Run(Parameters):
         return self.pool if self.pool not in POOLS else "-".join(filter(None, [self.pool, f"k{self.k}", self.design]))
 
     @property
+    def title(self) -> str:
+        """The start in words, e.g. `4 animal classes`."""
+        return self.plan.starts[self.pool].title(self.k)
+
+    @property
     def run_id(self) -> str:
         """Readable and unique within a study, e.g. `field--animal-k4-s0-resnet10_w16`."""
         parts = [self.arm, f"s{self.seed}", self.backbone]
@@ -224,15 +230,8 @@ class Run(Parameters):
 
     def parameters(self) -> dict[str, Any]:
         """Return the papermill parameters that select this run."""
-        varying = {"epochs": self.epochs or None, "image_size_px": self.image_size_px or None}
-        values = {"study": self.study, "pool": self.pool, "k": self.k, "seed": self.seed, "backbone": self.backbone}
-        values |= {name: value for name in ("downstream", "design") if (value := getattr(self, name))}
-        return values | {name: value for name, value in varying.items() if value}
-
-
-_DEFAULTS: dict[str, Any] = {
-    "study": "", "pool": "", "k": WHOLE_POOL, "seed": 0, "downstream": "", "design": "", "backbone": "",
-}  # fmt: skip
+        always = ("study", "pool", "k", "seed", "backbone")
+        return {name: value for name, value in self.model_dump().items() if value or name in always}
 
 
 def _canonical_arm(study: Study, pool: str, k: Any, finetuning: bool) -> tuple[str, int]:
@@ -242,14 +241,12 @@ def _canonical_arm(study: Study, pool: str, k: Any, finetuning: bool) -> tuple[s
         if k != WHOLE_POOL:
             raise InputError(f"k={k!r} with pool {pool!r}, which has no pretraining; accepted: 0")
         return pool, k
-    table = load_class_table(study.pretraining[0].class_table)
+    _, table = study.pretraining, study.source_classes  # raises for a study without a source
     fewest, size = POOLS[pool].sizes(table)
     k = size if type(k) is int and k == WHOLE_POOL else k
     if type(k) is not int or not fewest <= k <= size:
         accepted_k = f"0 or {size}" if fewest == size else f"1 to {size} (0: all of them)"
-        raise InputError(
-            f"k={k!r} is not possible for pool {pool!r} of study {study.name!r}; accepted: {accepted_k}"
-        )
+        raise InputError(f"k={k!r} is not possible for pool {pool!r} of study {study.name!r}; accepted: {accepted_k}")
     return ("all", k) if k == len(table) else (pool, k)
 
 
@@ -271,20 +268,21 @@ def pretraining_runs(study: Study, name: str | None = None) -> list[Run]:
 
 def finetuning_runs(study: Study, name: str | None = None) -> list[Run]:
     """List the finetunings of the study without repeats: each downstream from scratch and from each of its starts."""
-    starts = _starts(study, name or study.name)
-    runs = [run for target in study.downstreams for design, start in starts for run in _onto(target, design, start)]
-    return list(dict.fromkeys(runs))
+    return list(dict.fromkeys(_finetunings(study, _starts(study, name or study.name))))
 
 
 def design_runs(study: Study, design: Design, name: str | None = None) -> list[Run]:
     """List the finetunings of one design, including those that it shares with the paper's own."""
-    starts = [start for of, start in _starts(study, name or study.name) if of == design]
-    return [run for target in study.downstreams for start in starts for run in _onto(target, design, start)]
+    return _finetunings(study, [(of, start) for of, start in _starts(study, name or study.name) if of == design])
 
 
-def _onto(target: Downstream, design: Design | None, start: Run) -> list[Run]:
-    meant = target.takes(start.pool) and (not design or not design.downstreams or target.name in design.downstreams)
-    return [start.model_copy(update={"downstream": target.name})] if meant else []
+def _finetunings(study: Study, starts: list[tuple[Design | None, Run]]) -> list[Run]:
+    return [
+        start.model_copy(update={"downstream": target.name})
+        for target in study.downstreams
+        for design, start in starts
+        if target.takes(start.pool) and (not design or not design.downstreams or target.name in design.downstreams)
+    ]
 
 
 def _starts(study: Study, name: str) -> list[tuple[Design | None, Run]]:

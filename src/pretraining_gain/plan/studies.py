@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal
@@ -109,8 +110,10 @@ class Study(Given):
 
     @property
     def config_hash(self) -> str:
-        """Twelve hex digits that hash the content of the study file; comments and the order of fields do not count."""
+        """Twelve hex digits that hash the content of the study file. Comments, the order of fields, and in which folders its
+        files lie do not count."""
         content = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        content = re.sub(r'"/(?:[^"/]*/)*([^"/]*)"', r'"\1"', content)
         return hashlib.sha256(content.encode()).hexdigest()[:12]
 
     @property

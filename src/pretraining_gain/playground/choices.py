@@ -17,6 +17,8 @@ from pretraining_gain.plan.pools import SCRATCH, Seed
 from pretraining_gain.plan.recipes import Recipe, RecipeChoice
 from pretraining_gain.plan.runs import WHOLE_POOL, Run
 from pretraining_gain.plan.studies import Study, load_study
+from pretraining_gain.plan.taxonomy import has_class_table, load_class_table
+from pretraining_gain.plan.weights import is_published, weights_file
 
 #: The most finetuning epochs, in multiples of the recipe's.
 _MOST_EPOCHS = 2
@@ -25,22 +27,26 @@ _MOST_EPOCHS = 2
 class Choice(Parameters):
     """The reader's choice. Empty texts and 0 mean what the study says, as in the other notebooks.
 
-    Empty `freeze_backbone`: as in the target's own recipe. Raise `InputError` for an impossible choice.
+    Empty `freeze_backbone`: as in the target's own recipe. `species`: whose gain is shown; empty: that of all. Raise
+    `InputError` for an impossible choice.
     """
 
     study: str
     downstream: str = ""
-    pool: str = "all"
+    pool: str = ""
     k: int = Field(default=WHOLE_POOL, ge=0)
     seed: Seed = 0
     backbone: str = ""
     epochs: int = Field(default=0, ge=0)
     freeze_backbone: Literal["", "yes", "no"] = ""
+    species: str = ""
 
     def run(self) -> Run:
         """Return the finetuning that the choice means; a study file of the playground adds targets that the study lacks."""
         study = load_study(self.study)
         target = study.downstream(self.downstream) if self.downstream else study.downstreams[0]
+        if self.species and self.species not in (known := species_of(target)):
+            raise InputError(f"species {self.species!r} is not in {target.name!r}; accepted: {', '.join(known[:20])}")
         frozen = self.freeze_backbone or ("yes" if target.recipe.resolve().freeze_backbone else "no")
         name, target = _finetuned(self.study, target, frozen == "yes")
         recipe = target.recipe.resolve()
@@ -67,6 +73,12 @@ def targets(study: Study) -> list[Downstream]:
     return found
 
 
+def species_of(target: Downstream) -> list[str]:
+    """Return the names of a target's classes; none before a preparation made their table."""
+    name = target.images.class_table
+    return load_class_table(name)["name"].tolist() if name and has_class_table(name) else []
+
+
 def most_epochs(recipe: Recipe) -> int:
     """Return the most finetuning epochs that can be chosen."""
     return _MOST_EPOCHS * recipe.epochs
@@ -91,6 +103,10 @@ def missing_data(study: Study) -> str:
             what = dataset.on_request or "it has no download"
             fetch = f"{what}; put it in {public(str(folder))}, then `make prepare STUDY={study.name}`"
         return f"Study {study.name} cannot be trained here, as dataset {name} is missing: {fetch}."
+    for name, weights in study.weights.items():
+        if not weights_file(weights).exists():
+            fetch = f"fetch them with `make data STUDY={study.name}`" if is_published(weights) else "put the file there"
+            return f"Study {study.name} cannot be trained here, as weights {name} ({weights}) are missing: {fetch}."
     return ""
 
 

@@ -8,17 +8,17 @@ import ipywidgets as widgets
 
 from pretraining_gain.plan.backbones import BACKBONES
 from pretraining_gain.plan.parts import Downstream
-from pretraining_gain.plan.pools import POOLS, starts
+from pretraining_gain.plan.pools import POOLS
 from pretraining_gain.plan.runs import WHOLE_POOL
 from pretraining_gain.plan.studies import Study, load_study, study_names
-from pretraining_gain.playground.choices import Choice, missing_data, most_epochs, targets
+from pretraining_gain.playground.choices import Choice, missing_data, most_epochs, species_of, targets
 
 _STYLE = {"description_width": "11rem"}
 _WIDE = {"width": "min(100%, 36rem)"}
 
 
 class Controls:
-    """Study, target, pool, k, seed, backbone, epochs, freezing. Call `on_change` once after each change by the reader."""
+    """Study, target, start, k, seed, backbone, epochs, freezing, species. Call `on_change` once per change by the reader."""
 
     def __init__(self, start: Choice, on_change: Callable[[], None]) -> None:
         names = dict.fromkeys([*study_names(), start.study])
@@ -26,7 +26,7 @@ class Controls:
         self._on_change, self._setting = on_change, False
         self.study = _dropdown("Study", labels)
         self.target = _dropdown("Finetune on", [])
-        self.pool = _dropdown("Pretrain on", [(pool.label, name) for name, pool in starts().items()])
+        self.pool = _dropdown("Pretrain on", [])
         self.k = _slider("How many classes (k)")
         self.seed = widgets.BoundedIntText(description="Seed", min=0, max=9999, style=_STYLE, layout=_WIDE)
         self.backbone = _dropdown("Backbone", list(BACKBONES))
@@ -34,22 +34,24 @@ class Controls:
         self.freeze = widgets.Checkbox(
             description="Freeze the backbone: only the head learns", style=_STYLE, layout=_WIDE
         )
+        self.species = _dropdown("Show the gain on", [])
         self._set(start)
         self.study.observe(lambda _: self._changed(self._study_changed), "value")
         self.target.observe(lambda _: self._changed(self._target_changed), "value")
         self.pool.observe(lambda _: self._changed(self._pool_changed), "value")
-        for control in (self.k, self.seed, self.backbone, self.epochs, self.freeze):
+        for control in (self.k, self.seed, self.backbone, self.epochs, self.freeze, self.species):
             control.observe(lambda _: self._changed(lambda: None), "value")
 
     @property
     def all(self) -> list[widgets.Widget]:
         """Return the widgets from top to bottom."""
-        return [self.study, self.target, self.pool, self.k, self.seed, self.backbone, self.epochs, self.freeze]
+        above = [self.study, self.target, self.pool, self.k, self.seed, self.backbone, self.epochs]
+        return [*above, self.freeze, self.species]
 
     def choice(self) -> Choice:
         """Return the choice that the widgets show."""
-        chosen = {"pool": self.pool, "k": self.k, "seed": self.seed, "backbone": self.backbone, "epochs": self.epochs}
-        values = {name: control.value for name, control in chosen.items()}
+        names = ("pool", "k", "seed", "backbone", "epochs", "species")
+        values = {name: getattr(self, name).value for name in names}
         values |= {"study": self.study.value, "freeze_backbone": "yes" if self.freeze.value else "no"}
         return Choice(downstream=self.target.value, **values)
 
@@ -70,9 +72,11 @@ class Controls:
         alike = [target.name for target in offered if target.images == run.target.images]
         self.target.value = (named or alike)[0]
         self._target_changed()
-        self.pool.value = start.pool
+        self.pool.value = run.pool
         self._pool_changed()
+        self.backbone.options = list(dict.fromkeys([*self.backbone.options, run.backbone]))
         self.k.value, self.seed.value, self.backbone.value = run.k, run.seed, run.backbone
+        self.species.value = start.species
         self.epochs.value, self.freeze.value = run.recipe.epochs, run.recipe.freeze_backbone
 
     @property
@@ -91,9 +95,13 @@ class Controls:
         self._on_change()
 
     def _study_changed(self) -> None:
-        self.target.options = [(target.title, target.name) for target in targets(self._study)]
+        study, pool = self._study, self.pool.value
+        self.target.options = [(target.title, target.name) for target in targets(study)]
         self.target.value = self.target.options[0][1]
-        self.backbone.value = self._study.backbone
+        self.pool.options = [(start.label, name) for name, start in study.starts.items()]
+        self.pool.value = pool if pool in study.starts else study.main_start
+        self.backbone.options = list(dict.fromkeys([*BACKBONES, study.backbone]))
+        self.backbone.value = study.backbone
         self._target_changed()
         self._pool_changed()
 
@@ -102,11 +110,12 @@ class Controls:
         recipe = target.recipe.resolve()
         _limit(self.epochs, 1, most_epochs(recipe))
         self.epochs.value, self.freeze.value = recipe.epochs, recipe.freeze_backbone
+        self.species.options = [("all species", ""), *((name, name) for name in species_of(target))]
+        self.species.value = ""
 
     def _pool_changed(self) -> None:
-        pool, fewest, most = self.pool.value, WHOLE_POOL, WHOLE_POOL
-        if pool in POOLS:
-            fewest, most = POOLS[pool].sizes(self._study.source_classes)
+        pool, study = self.pool.value, self._study
+        fewest, most = POOLS[pool].sizes(study.source_classes) if pool in POOLS else (WHOLE_POOL, WHOLE_POOL)
         wanted = self.k.value
         _limit(self.k, fewest, most)
         self.k.value = wanted if fewest <= wanted <= most else most

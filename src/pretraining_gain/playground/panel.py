@@ -116,7 +116,7 @@ class Playground:
         try:
             if training.state == "done":
                 self.bar.value = 1.0
-                self._show_gain(Outcome.of(work.run))
+                self._show_gain(Outcome.of(work.run, self.controls.species.value))
             elif training.state == "stopped":
                 self._say("Stopped. The state is saved: with the same choice, Train goes on from there.")
             else:
@@ -131,7 +131,7 @@ class Playground:
         """Show runs that are finished already; return False when they are damaged, so that training makes them again."""
         try:
             work.borrow()
-            self._show_gain(Outcome.of(work.run))
+            self._show_gain(Outcome.of(work.run, self.controls.species.value))
         except InputError:
             return False
         self.bar.value, self.detail.value = 1.0, ""

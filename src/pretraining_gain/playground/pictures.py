@@ -10,7 +10,6 @@ from plotly.subplots import make_subplots
 
 from pretraining_gain.errors import InputError
 from pretraining_gain.paths import public
-from pretraining_gain.plan.pools import starts
 from pretraining_gain.plan.runs import Run
 from pretraining_gain.plan.studies import load_study
 from pretraining_gain.playground.outcome import Outcome, stored_gains
@@ -36,7 +35,7 @@ def show_curves(figure: go.FigureWidget, work: Work) -> None:
     if [trace.meta for trace in figure.data] != names:
         figure.data, traces = [], []
         for run in histories:
-            pool = starts()[run.pool]
+            pool = run.plan.starts[run.pool]
             line = {"color": pool.colour, "dash": pool.dash if run.downstream else "dot"}
             look = {"name": title_of(run), "legendgroup": run.run_id, "mode": "lines+markers", "line": line}
             traces += [go.Scatter(showlegend=measure == "top1", marker_size=4, **look) for measure in _MEASURES]
@@ -60,18 +59,19 @@ def gains_widget() -> go.FigureWidget:
 def show_gains(figure: go.FigureWidget, run: Run, mine: Sequence[Outcome], study_name: str) -> str:
     """Draw the study's stored gains on the run's target above the reader's own; return a remark on how they compare."""
     try:
-        stored = stored_gains(study_name, run.downstream)
+        stored = stored_gains(study_name, run.downstream, mine[0].species if mine else "")
         remark = _remark(run, len(stored["by_seed"].iloc[0]))
     except InputError as error:
         stored, remark = pd.DataFrame(columns=["pool", "k", "mean", "low", "high", "by_seed"]), public(str(error))
         remark = f"No stored runs to compare with: {remark}."
-    names = [starts()[pool].title(k) for pool, k in zip(stored["pool"], stored["k"], strict=True)]
+    starts = run.plan.starts
+    names = [starts[pool].title(k) for pool, k in zip(stored["pool"], stored["k"], strict=True)]
     seeds = [(name, 100 * gain) for name, gains in zip(names, stored["by_seed"], strict=True) for gain in gains]
     own = pd.DataFrame(
         [{"mean": one.gain, "low": one.low, "high": one.high} for one in mine], columns=["mean", "low", "high"]
     )
-    yours = [f"yours: {starts()[one.run.pool].title(one.run.k)}, seed {one.run.seed}" for one in mine]
-    colours = [starts()[pool].colour for pool in stored["pool"]]
+    yours = [f"yours: {one.run.title}, seed {one.run.seed}" for one in mine]
+    colours = [starts[pool].colour for pool in stored["pool"]]
     traces = [
         _row("stored", names, stored, colours, "circle", 9),
         go.Scatter(name="single seeds", x=[gain for _, gain in seeds], y=[name for name, _ in seeds], mode="markers",

@@ -17,6 +17,7 @@ from pretraining_gain.plan.pools import POOLS
 from pretraining_gain.plan.representation import NONE
 from pretraining_gain.tell import statistics
 from pretraining_gain.tell.book.formats import LEVEL, ends, percent, points
+from pretraining_gain.tell.results.leaks import leaks_of
 
 if TYPE_CHECKING:
     from pretraining_gain.tell.results.study import StudyResults
@@ -50,7 +51,8 @@ def answer(results: StudyResults, numbers: dict[str, Any]) -> dict[str, str]:
 def _gain(results: StudyResults, numbers: dict[str, Any]) -> str:
     runs = results.out_of_domain.runs
     start = runs[runs["arm"] == results.view.arm].iloc[0]
-    name = f"pretraining on {POOLS[start['pool']].title(start['k'])}"
+    title = results.study.starts[start["pool"]].title(start["k"])
+    name = f"pretraining {'on' if start['pool'] in POOLS else 'by'} {title}"
     low, high = numbers["gain_low"], numbers["gain_high"]
     interval = f"{LEVEL} {ends(points(low), points(high))}"
     reached = f"from {percent(numbers['top1_scratch'])} to {percent(numbers['top1_pretrained'])}"
@@ -148,10 +150,5 @@ def _warnings(results: StudyResults, numbers: dict[str, Any]) -> list[str]:
         found.append(f"{numbers['n_species']} species: what is said of families and of representation rests on few.")
     path = results_of(results.study.name) / f"images-{results.out_of_domain.downstream.name}.json"
     if path.exists():
-        leaks = json.loads(path.read_text(encoding="utf-8"))
-        if images := leaks["leaking_eval_images"]:
-            found.append(f"The evaluation leaks: {images} of its images have a near-duplicate among the training images.")
-        if groups := leaks["leaking_groups"]:
-            which = "a group is" if len(groups) == 1 else f"{len(groups)} groups are"
-            found.append(f"The evaluation leaks: {which} in both training and evaluation, such as a camera or a place.")
+        found += leaks_of(json.loads(path.read_text(encoding="utf-8")))
     return found

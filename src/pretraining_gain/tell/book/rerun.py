@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import papermill
 
-from pretraining_gain.paths import results_of
+from pretraining_gain.paths import for_papermill, results_of
 from pretraining_gain.plan.costs import Plan
 from pretraining_gain.plan.record import read_record
 from pretraining_gain.plan.runs import Run
@@ -40,7 +40,7 @@ class Parameter(NamedTuple):
 
 def parameters_of(notebook: Path, given: Mapping[str, Any]) -> list[Parameter]:
     """List the parameters that a notebook declares, in its order, with the `given` values."""
-    declared = papermill.inspect_notebook(str(notebook)).values()
+    declared = papermill.inspect_notebook(for_papermill(notebook)).values()
     defaults = {one["name"]: (ast.literal_eval(one["default"]), one["help"]) for one in declared}
     return [Parameter(name, given.get(name, value), value, what) for name, (value, what) in defaults.items()]
 

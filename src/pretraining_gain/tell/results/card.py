@@ -80,4 +80,4 @@ def _start(study: Study, run: Run) -> str:
         return f"{run.pool}: {weights['file']}, SHA-256 {weights['sha256']}, licence: {licence_of(run.weights)}"
     if run.pool == SCRATCH:
         return "random weights"
-    return f"{study.starts[run.pool].title(run.k)} of {find_dataset(study.pretraining[0].dataset).credit}"
+    return f"{run.title} of {find_dataset(study.pretraining[0].dataset).credit}"

@@ -1,46 +1,30 @@
-"""Say what the datasets of a study found about their splits: photographs that are on both sides, and what was left out."""
+"""Say what a dataset found about its split (`images-<target>.json` beside the results): leaks, and what was left out."""
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
-from pretraining_gain.errors import InputError
-from pretraining_gain.paths import results_of
-from pretraining_gain.plan.studies import load_study
 
-
-def leak_lines(study_name: str) -> list[str]:
-    """Return sentences about the splits of a study's targets, leaks first; none where no dataset looks for any.
-
-    Reads `images-<target>.json`, which a run writes beside its results. Raises `InputError` for a damaged file.
-    """
-    study, lines = load_study(study_name), []
-    for target in study.downstreams:
-        path = results_of(study.name) / f"images-{target.name}.json"
-        if path.exists():
-            try:
-                lines += [f"{target.title}: {line}" for line in lines_of(json.loads(path.read_text(encoding="utf-8")))]
-            except (OSError, ValueError, LookupError, TypeError) as error:
-                raise InputError(f"{path} is damaged ({error}); accepted: as its run wrote it, delete it and run again") from None
+def leaks_of(found: dict[str, Any]) -> list[str]:
+    """Return a sentence per kind of leak from training into evaluation; none without a leak."""
+    lines = []
+    if images := found["leaking_eval_images"]:
+        which = "1 of its images has a near-duplicate" if images == 1 else f"{images} of its images have a near-duplicate"
+        lines.append(f"The evaluation leaks: {which} among the training images.")
+    if groups := found["leaking_groups"]:
+        which = "a group is" if len(groups) == 1 else f"{len(groups)} groups are"
+        lines.append(f"The evaluation leaks: {which} in both training and evaluation, such as a camera or a place: {groups[0]}.")
     return lines
 
 
-def lines_of(found: dict[str, Any]) -> list[str]:
-    """Return sentences about one split, as a dataset's `findings` describe it."""
-    n, leaking, groups = found["images"]["eval"], found["leaking_eval_images"], found["leaking_groups"]
-    lines = []
-    if leaking:
-        have = "has a near-duplicate" if leaking == 1 else "have near-duplicates"
-        lines.append(f"{leaking} of {n:,} evaluation images {have} among the training images, so top-1 is too high.")
-    if groups:
-        on = "is" if len(groups) == 1 else "are"
-        lines.append(f"{len(groups)} of {found['groups']} groups {on} on both sides, first {groups[0]}, so top-1 is too high.")
-    lines.append(
-        f"The split was {found['split']}: {found['images']['train']:,} images to train and {n:,} to evaluate; "
-        f"pairs of near-duplicates: {found['near_duplicate_pairs']:,}, of them across the split: {found['leaking_pairs']:,}."
-    )
-    left_out = [*found["left_out"], *found["unreadable_formats"], *found["in_two_classes"]]
+def split_lines(found: dict[str, Any]) -> list[str]:
+    """Return sentences about a split: its sizes, its near-duplicates, its leaks, and what was left out."""
+    sizes, left_out = found["images"], [*found["left_out"], *found["unreadable_formats"], *found["in_two_classes"]]
+    lines = [
+        f"The split was {found['split']}: {sizes['train']:,} images to train and {sizes['eval']:,} to evaluate; pairs of "
+        f"near-duplicates: {found['near_duplicate_pairs']:,}, of them across the split: {found['leaking_pairs']:,}.",
+        *leaks_of(found),
+    ]
     if left_out:
         lines.append(f"{len(left_out)} left out: {', '.join(left_out[:10])}{', …' if len(left_out) > 10 else ''}.")
     return lines

@@ -15,8 +15,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from pretraining_gain.paths import project_root, public, results_of
 from pretraining_gain.plan.costs import Plan
+from pretraining_gain.plan.record import read_record
 from pretraining_gain.plan.runs import Run
 from pretraining_gain.plan.studies import Study, load_study
+from pretraining_gain.plan.weights import weights_file
 from pretraining_gain.revision import revision
 from pretraining_gain.tell.figures.declare import Figure, Files, StudyFile
 from pretraining_gain.tell.results.evaluation import load_costs
@@ -43,6 +45,7 @@ class Provenance(BaseModel):
     seeds: list[int] = []
     runs: list[str] = Field(default=[], description="finetunings and their pretrainings, each with its fingerprint")
     made_at: list[Version] = Field(default=[], description="the code that made the runs; one entry per version")
+    weights: dict[str, str] = Field(default={}, description="published weights that runs start from -> file and its SHA-256")
     config_hashes: list[str] = Field(default=[], description="of the study, as the runs' records have it")
     study_file_changed: bool = Field(default=False, description="the study file differs from that of the runs")
     code_changed: bool = Field(default=False, description="today's training code or class tables would make other runs")
@@ -63,9 +66,17 @@ class Provenance(BaseModel):
         if isinstance(needs, StudyFile):
             return cls.of_study_file(study_name, needs.note)
         plan = Plan.of(study_name)
-        today = {run.run_id: run.fingerprint for run in figure.runs(plan, downstream, arm)}
+        needed = {run.run_id: run for run in figure.runs(plan, downstream, arm)}
         costs = load_costs(plan.study)
-        costs = costs[costs["run_id"].isin(today)]
+        costs = costs[costs["run_id"].isin(needed)]
+        weights, changed = {}, False
+        for run_id, fingerprint in zip(costs["run_id"], costs["fingerprint"], strict=True):
+            run = needed[run_id]
+            if run.weights and run.pool not in weights:
+                record = read_record(results_of(plan.study.name) / run.stage / f"{run_id}.{fingerprint}.json")
+                weights[run.pool] = ", SHA-256 ".join(record["weights"].values())
+            here = not run.weights or weights_file(run.weights).exists()  # a reader of the tables need not have it
+            changed |= here and run.fingerprint != fingerprint
         versions = costs[["commit", "changed"]].drop_duplicates().itertuples(index=False)
         return cls._of_study(
             plan.study,
@@ -74,7 +85,8 @@ class Provenance(BaseModel):
             seeds=sorted(set(costs["seed"].tolist())),
             runs=(costs["run_id"] + "." + costs["fingerprint"]).tolist(),
             made_at=[Version(commit=commit, changed=changed == "yes") for commit, changed in versions],
-            code_changed=bool((costs["run_id"].map(today) != costs["fingerprint"]).any()),
+            code_changed=changed,
+            weights=weights,
             files=_hashes(*(results_of(plan.study.name) / f"{name}.csv" for name in ("runs", "costs"))),
         )
 
@@ -87,6 +99,7 @@ class Provenance(BaseModel):
             [origin["config_hash"]],
             seeds=[run.seed],
             runs=[f"{run.run_id}.{run.fingerprint}"],
+            weights={run.pool: ", SHA-256 ".join(run.start_facts.values())} if run.start_facts else {},
             made_at=[Version(commit=origin["commit"], changed=origin["changed"])],
             files=_hashes(run.record_path),
         )
@@ -119,6 +132,7 @@ class Provenance(BaseModel):
         facts.append(f"{len(self.runs)} {_plural('run', self.runs)}" if self.runs else "")
         if not self.runs:
             facts += [f"{name}, SHA-256 {digest[:12]}" for name, digest in self.files.items()]
+        facts += [f"weights {name}: {text[:-52]}" for name, text in self.weights.items()]  # 12 of 64 digits
         facts += [str(version) for version in self.made_at]
         if self.config_hashes:
             since = " (study file changed since)" if self.study_file_changed else ""

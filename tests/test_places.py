@@ -1,0 +1,89 @@
+"""`make reproduce` anywhere: an unpacked archive with an odd path, and a machine that gives little."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+from refusal import assert_one_line
+
+_COPIED = ("Snakefile", "Makefile", "_config.yml", "_toc.yml", "src", "notebooks", "book", "profiles", "results")
+_LEFT_OUT = shutil.ignore_patterns("executed", "__pycache__", "*.safetensors", "*.csv.gz", "*.checkpoint.pt")
+
+
+def unpack(root: Path) -> Path:
+    """Copy the project without git, with the environment of these tests, and a profile that only plans."""
+    for name in _COPIED:
+        shutil.copytree(ROOT / name, root / name, ignore=_LEFT_OUT) if (ROOT / name).is_dir() else shutil.copy(ROOT / name, root)
+    shutil.rmtree(root / "results" / "toy", ignore_errors=True)
+    (root / ".venv").symlink_to(sys.prefix)
+    (root / "profiles" / "plans").mkdir()
+    (root / "profiles" / "plans" / "config.yaml").write_text("executor: local\ncores: all\ndry-run: true\n")
+    return root
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("é {a} it's b") / "pretraining gain"
+    root.mkdir()
+    return unpack(root)
+
+
+def run(checkout: Path, *command: str | Path, **settings: str) -> subprocess.CompletedProcess[str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PRETRAINING_GAIN_", "PYTHONPATH"))}
+    environment = kept | {"PYTHONPATH": str(checkout / "src"), "XDG_CACHE_HOME": ""} | settings
+    return subprocess.run(command, cwd=checkout, env=environment, capture_output=True, text=True, errors="replace")
+
+
+PLACES: dict[str, tuple[list[str], dict[str, str]]] = {
+    "an odd path without git": ([], {}),
+    "HOME cannot be written": ([], {"HOME": "/proc/nowhere"}),
+    "TMPDIR of 150 characters": ([], {"TMPDIR": "t" * 150}),
+    "no UTF-8": ([], {"LANG": "C", "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}),
+    "one core": (["taskset", "-c", str(min(os.sched_getaffinity(0)))], {}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("before", "settings"), PLACES.values(), ids=PLACES)
+def test_the_workflow_is_planned_and_a_notebook_executed(checkout, small_study, tmp_path, before, settings):
+    study = tmp_path / "a b" / "it's {mine}.yml"
+    study.parent.mkdir()
+    shutil.copy(small_study, study)
+    if "TMPDIR" in settings:
+        settings = {"TMPDIR": str(tmp_path / settings["TMPDIR"])}
+        Path(settings["TMPDIR"]).mkdir()
+    planned = run(checkout, *before, "make", "-o", ".venv/.ready", "reproduce", f"STUDY={study}", "PROFILE=plans", **settings)
+    assert planned.returncode == 0, planned.stderr[-3000:]
+    assert re.search(r"^tables +2$", planned.stdout, re.MULTILINE), planned.stdout  # of toy and of the reader's study
+    page = tmp_path / "{page}.ipynb"
+    command = [".venv/bin/python", "-m", "pretraining_gain.execute", "notebooks/00_plan.ipynb", page, "-p", "study", study]
+    done = run(checkout, *before, *command, **settings)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert page.is_file()
+
+
+@pytest.fixture
+def read_only(checkout: Path, tmp_path: Path) -> Iterator[Path]:
+    """The checkout on a file system that cannot be written."""
+    place = tmp_path / "read only"
+    place.mkdir()
+    if os.geteuid() or subprocess.run(["mount", "--bind", checkout, place], capture_output=True).returncode:
+        pytest.skip("mounting a folder again needs root")
+    subprocess.run(["mount", "-o", "remount,bind,ro", place], check=True)
+    yield place
+    subprocess.run(["umount", place], check=True)
+
+
+def test_a_checkout_that_cannot_be_written_is_one_line(read_only, tmp_path):
+    done = run(read_only, "make", "-o", ".venv/.ready", "--no-print-directory", "reproduce")
+    assert done.returncode != 0
+    assert_one_line(done.stderr.splitlines()[0], f"make: cannot write to {read_only}; accepted: a copy")
+    command = [".venv/bin/python", "-m", "pretraining_gain.execute", "notebooks/00_plan.ipynb", tmp_path / "page.ipynb"]
+    assert run(read_only, *command).returncode == 0
