@@ -57,7 +57,9 @@ def test_without_augmentation_one_view_gives_the_head_of_fresh_images(pictures, 
     assert guesses[0] == guesses[1]
 
 
-def test_as_many_views_as_epochs_give_the_head_of_fresh_images(pictures, tmp_path):
+def test_as_many_views_as_epochs_give_the_head_of_fresh_images(pictures, tmp_path, monkeypatch):
+    """Whatever the size of the batches in which the backbone computes them: 10 is none of the recipe's."""
+    monkeypatch.setattr(features, "inference_batch_size", lambda size_px, device: 10)
     exact = trained(pictures, tmp_path / "exact", FROZEN)
     assert close(exact, trained(pictures, tmp_path / "four", views(4)))
     assert close(exact, trained(pictures, tmp_path / "more", views(9)))

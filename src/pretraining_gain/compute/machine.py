@@ -82,7 +82,8 @@ class Machine:
             model = convert_sync_batchnorm(model)
         if self.compiles != "no":
             model.compile(mode=_COMPILE_MODES[self.compiles])
-        return self.accelerator.prepare(model, optimizer)
+        # accelerate's optimizer looks for a package on disk twice per step; only the scaled gradients of fp16 need it.
+        return self.accelerator.prepare(model), self.accelerator.prepare(optimizer) if self.precision == "fp16" else optimizer
 
     def total(self, values: Sequence[float | Tensor]) -> list[float]:
         """Sum each value over all processes."""
