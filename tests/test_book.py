@@ -176,12 +176,13 @@ def test_the_files_beside_the_pages_are_those_of_the_sources(book):
 def test_a_failed_build_leaves_the_last_good_book(project, book):
     """A lost number and a run whose record is lost are errors of the build."""
     record = next((project / "results" / "mini" / "finetune").glob("*.json"))
-    chapter = project / "book" / "conclusion.md"
-    kept = {path: path.read_bytes() for path in (record, chapter)}
+    chapter, commands = (project / "book" / f"{name}.md" for name in ("conclusion", "rerun"))
+    kept = {path: path.read_bytes() for path in (record, chapter, commands)}
     before = {path: path.stat().st_mtime_ns for path in book.rglob("*.*")}
     command = [sys.executable, "-m", "pretraining_gain.tell.book.build"]
     try:
         record.unlink()
+        commands.write_text(f"{commands.read_text()}\n")  # or Sphinx would not make the page again
         chapter.write_text(f"{chapter.read_text()}\n\n{{n}}`taxa.no_such_key points`\n")
         environment = os.environ | {"PYTHONPATH": str(project / "src")}
         done = subprocess.run(command, cwd=project, capture_output=True, text=True, env=environment)
