@@ -1,4 +1,5 @@
-"""Quality gates that every page of the book must pass, in a browser that gets it from below a path, as on GitHub Pages.
+"""Quality gates that every page of the book must pass, in a browser: on a desktop from below a path, as on GitHub Pages, and on
+a phone from disk.
 
 Each gate returns complaints, one line each. It looks at all of a page: figures scrolled to, tabs and folded parts open.
 """
@@ -65,17 +66,19 @@ def complaints_of(
     page, requested, found = watched.page, set[str](), []
     page.on("request", lambda request: requested.add(request.url))
     page.add_init_script(path=QUESTIONS)
-    for place, (device, width) in enumerate(widths.items()):
+    for device, width in widths.items():
+        first = device == next(iter(widths))
         page.set_viewport_size({"width": width, "height": 900})
         page.emulate_media(color_scheme=SCHEMES[0])
-        page.goto(home + name)
+        place, watched.home = (home, home) if first else (folder.as_uri(), "file:")
+        page.goto(f"{place.rstrip('/')}/{name}")
         page.add_style_tag(content=UNFOLDED)
         found += page.evaluate("patience => gates.undrawn(patience)", patience_ms)
         for scheme in SCHEMES:
             page.emulate_media(color_scheme=scheme)
             page.wait_for_function("scheme => [undefined, scheme].includes(document.documentElement.dataset.theme)", arg=scheme)
             seen = page.evaluate("[...gates.tooWide(), ...gates.illegible(), ...gates.overlaps()]")
-            if place == 0 or scheme == SCHEMES[0]:  # the colours of a page are the same on a phone
+            if first:  # what axe looks at is the same on a phone
                 seen += violations(page, colours_only=scheme != SCHEMES[0])
             found += [f"{device}, {scheme}: {complaint}" for complaint in seen]
     page.context.close()

@@ -203,13 +203,13 @@ UNREADABLE: dict[str, Damage] = {
     "missing": missing,
     "zero bytes": whole(b""),
     "text": whole(b"these are no weights" * 20),
-    "a pickle": lambda path: torch.save({"conv1.weight": torch.ones(1)}, path),
     "cut off": cut(100),
     "a folder": folder,
 }
 BAD_WEIGHTS: dict[str, tuple[Damage, str]] = {
     **{wrong: (damage, "run 01_pretrain again") for wrong, damage in UNREADABLE.items()},
-    "of another backbone": (written(build_model("resnet10_w32", 24, 0)), "first mismatch: bn1.bias"),
+    "a pickle": (lambda path: torch.save({"conv1.weight": torch.ones(1)}, path), "not of this run; accepted: delete them"),
+    "of another backbone": (written(build_model("resnet10_w32", 24, 0)), "first mismatch: conv1.weight is 32×3×3×3 in the file"),
     "not of a network": (written(torch.nn.ParameterDict({"x": torch.ones(1)})), "weights are of another backbone"),
 }
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,12 +13,14 @@ import pytest
 import yaml
 from bs4 import BeautifulSoup
 from conftest import ROOT, Watched
+from odd import STUDY
 
-from pretraining_gain.plan.representation import annotations_path
 from pretraining_gain.tell.figures.registry import FIGURES as REGISTERED
 
 CHAPTERS = sorted((ROOT / "book").glob("*.md"))
-EXECUTED = ["mini/10_taxa", "mini/15_beyond", "mini/24_what_if", "toy/02_finetune", "toy/11_subsets", "paper/10_taxa", "14_audit"]
+EXECUTED = [
+    "mini/10_taxa", "mini/15_beyond", "mini/24_what_if", "toy/02_finetune", "toy/11_subsets", "toy/22_training", "paper/10_taxa",
+]  # fmt: skip
 
 
 def listed_pages() -> list[str]:
@@ -39,8 +40,9 @@ def test_a_chapter_holds_no_code_cell(path):
     assert "{code-cell}" not in path.read_text()
 
 
-@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [path for path in CHAPTERS if path.stem != "related-work"], ids=lambda path: path.stem)
 def test_a_chapter_holds_no_typed_result(path):
+    """Of this project: the chapter on related work states what others found."""
     prose = re.sub(r"```bash.*?```|`[^`]*`", "", source(path), flags=re.DOTALL)
     prose = re.sub(r"95 %\s+(t )?interval", "", prose)
     typed = re.findall(r"[-+−]?\d+(?:\.\d+)?\s?(?:%|points)|[-+−]\d*\.\d+|top-1 (?:of|is) \d|\d\.\d{2,}", prose)
@@ -69,32 +71,6 @@ def test_every_work_in_the_bibliography_is_cited():
     assert cited == set(keys)
 
 
-AUDITED = annotations_path().exists()
-FIGURES = {"book/index": 2, "book/taxa": 4, "book/subsets": 6, "book/audit": 2 * AUDITED,
-           "book/executed/14_audit": 2 * AUDITED, "book/executed/mini/10_taxa": 2,
-           "book/executed/mini/11_subsets": 3, "book/executed/toy/10_taxa": 2, "book/executed/toy/11_subsets": 3,
-           "book/costs": 2, "book/executed/mini/18_costs": 1, "book/executed/toy/18_costs": 1,
-           "book/beyond": 6, "book/executed/mini/15_beyond": 4, "book/executed/toy/15_beyond": 2,
-           "book/controls": 2, "book/executed/16_controls": 1, "book/executed/17_anchors": 1,
-           "book/performance": 2, "book/executed/21_performance": 2,
-           "book/playground": 1, "book/executed/toy/01_pretrain": 1,
-           "book/executed/toy/02_finetune": 1}  # fmt: skip
-
-
-@pytest.mark.browser
-@pytest.mark.parametrize("page_name", listed_pages())
-def test_a_page_opens_from_disk_without_network_or_error(book, browser, page_name):
-    watched = Watched(browser)
-    page = watched.open(book / f"{page_name}.html")
-    assert page.locator("h1").first.inner_text().strip()
-    marks = watched.draw_all()
-    assert len(marks) == FIGURES.get(page_name, 0)
-    assert all(count > 1 for count in marks), marks
-    text = page.locator("article").first.inner_text()
-    assert "nan" not in re.findall(r"[a-z]+", text.lower()) or "executed" in page_name
-    assert watched.complaints == []
-
-
 @pytest.mark.parametrize("page_name", listed_pages())
 def test_every_figure_has_one_line_that_leads_to_its_notebook_and_to_the_same_as_json(book, page_name):
     path = book / f"{page_name}.html"
@@ -107,7 +83,7 @@ def test_every_figure_has_one_line_that_leads_to_its_notebook_and_to_the_same_as
         assert notebook.is_relative_to(book / "book" / "executed")
         assert notebook.is_file()
         assert notebook == path or "executed" not in page_name
-        assert rerun == book / "book" / "rerun.html"
+        assert rerun in (book / "book" / "rerun.html", book / "book" / "studies" / f"{STUDY}.html")
         said = json.loads(described.read_text(encoding="utf-8"))
         assert said["page"] == str(notebook.relative_to(book))
         assert said["figure"] == f"{said['origin']}-{above.get('data-key') or said['figure'].partition('-')[2]}"
@@ -123,19 +99,6 @@ def test_a_reader_gets_from_a_figure_to_its_notebook_from_disk(book, browser):
     page = watched.open(book / "book" / "taxa.html")
     page.locator("p.provenance:visible a", has_text="executed notebook").first.click()
     page.wait_for_url("**/book/executed/mini/10_taxa.html")
-    assert watched.complaints == []
-
-
-@pytest.mark.browser
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("page_name", ["book/index", "book/taxa", "book/subsets", "book/methods", "book/costs"])
-def test_a_phone_shows_no_horizontal_scroll_in_either_theme(book, browser, page_name, scheme):
-    watched = Watched(browser, width=390, scheme=scheme)
-    page = watched.open(book / f"{page_name}.html")
-    watched.draw_all()
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
-    ink = page.evaluate("(document.querySelector('.gain-figure .xtick text') || {style: {}}).style.fill")
-    assert not ink or (ink == "rgb(214, 214, 214)") == (scheme == "dark")
     assert watched.complaints == []
 
 
@@ -182,7 +145,7 @@ def test_the_explorer_has_every_study_with_results(book, browser):
     watched = Watched(browser)
     page = watched.open(book / "book" / "explorer.html")
     page.locator(".explorer[data-drawn]").wait_for()
-    assert page.locator("select[name=study] option").all_text_contents() == ["mini", "toy"]
+    assert page.locator("select[name=study] option").all_text_contents() == ["mini", "toy", STUDY]
     page.locator("select[name=study]").select_option("toy")
     page.wait_for_function("document.querySelector('.explorer-facts').textContent.startsWith('Study toy')")
     assert page.locator(".explorer tbody th[title]").count() > 1
@@ -210,22 +173,25 @@ def test_the_files_beside_the_pages_are_those_of_the_sources(book):
         assert (book / "_static" / path.name).read_bytes() == path.read_bytes(), path
 
 
-def test_a_failed_build_leaves_the_last_good_book(book, tmp_path):
-    """A lost number and a run whose record is lost are errors of the build, in a copy of the project with its built book."""
-    copy = tmp_path / "copy"
-    ignored = shutil.ignore_patterns("work", ".git", ".venv", ".snakemake", "runs", "*.safetensors", "*.csv.gz", "data", "cache")
-    shutil.copytree(ROOT, copy, ignore=ignored)
-    record = next((copy / "results" / "mini" / "finetune").glob("*.json"))
-    record.unlink()
-    chapter = copy / "book" / "conclusion.md"
-    chapter.write_text(f"{chapter.read_text()}\n\n{{n}}`taxa.no_such_key points`\n")
-    before = (copy / "_build" / "html" / "index.html").stat().st_mtime_ns
-    environment = os.environ | {"PYTHONPATH": str(copy / "src")}
+def test_a_failed_build_leaves_the_last_good_book(project, book):
+    """A lost number and a run whose record is lost are errors of the build."""
+    record = next((project / "results" / "mini" / "finetune").glob("*.json"))
+    chapter, commands = (project / "book" / f"{name}.md" for name in ("conclusion", "rerun"))
+    kept = {path: path.read_bytes() for path in (record, chapter, commands)}
+    before = {path: path.stat().st_mtime_ns for path in book.rglob("*.*")}
     command = [sys.executable, "-m", "pretraining_gain.tell.book.build"]
-    done = subprocess.run(command, cwd=copy, capture_output=True, text=True, env=environment)
+    try:
+        record.unlink()
+        commands.write_text(f"{commands.read_text()}\n")  # or Sphinx would not make the page again
+        chapter.write_text(f"{chapter.read_text()}\n\n{{n}}`taxa.no_such_key points`\n")
+        environment = os.environ | {"PYTHONPATH": str(project / "src")}
+        done = subprocess.run(command, cwd=project, capture_output=True, text=True, env=environment)
+    finally:
+        for path, content in kept.items():
+            path.write_bytes(content)
     said = done.stdout + done.stderr
     assert done.returncode != 0
     assert "no_such_key" in said
     assert f"{record.name} is damaged (No such file" in said
     assert "Traceback" not in said
-    assert (copy / "_build" / "html" / "index.html").stat().st_mtime_ns == before
+    assert {path: path.stat().st_mtime_ns for path in book.rglob("*.*")} == before

@@ -14,7 +14,6 @@ from odd import NAMES
 from PIL import Image
 
 from pretraining_gain.paths import results_of
-from pretraining_gain.tell.book.reader import species
 from pretraining_gain.tell.figures.inert import isolate, markdown_text, plotly_text, script_json
 from pretraining_gain.tell.figures.static import draw_static
 
@@ -70,7 +69,3 @@ def test_no_table_of_results_holds_a_name_that_a_spreadsheet_would_read_as_a_for
     for path in [*results_of("mini").glob("*.csv"), *(ROOT / "results" / "controls").glob("*.csv")]:
         cells = [cell for line in path.read_text().splitlines() for cell in line.split(",")]
         assert not [cell for cell in cells if cell[:1] in ("=", "+", "@")], path
-
-
-def test_species_whose_keys_have_no_ascii_letters_have_their_own_places(project):
-    assert species.explorer_link("mine", "field", '"') == "explorer.html?study=mine&target=field&species=%22%22%22"

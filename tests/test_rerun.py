@@ -20,6 +20,7 @@ import papermill.cli
 import pytest
 from bs4 import BeautifulSoup
 from conftest import ROOT, Watched
+from odd import STUDY
 
 from pretraining_gain.errors import InputError
 from pretraining_gain.plan.runs import Run
@@ -239,16 +240,16 @@ def test_an_executed_notebook_can_be_downloaded_and_lists_its_parameters(book, p
 
 
 def test_every_figure_of_the_book_leads_to_its_command(book):
-    rerun = soup(book, "book/rerun")
-    entries = {one["id"]: one for one in rerun.select(".rerun-entry li")}
+    """On the page of commands, and of a reader's own study on its own page."""
+    pages = {book / f"{page}.html": soup(book, page) for page in ("book/rerun", f"book/studies/{STUDY}")}
+    entries = {one["id"]: one for page in pages.values() for one in page.select(".rerun-entry li")}
     seen = set()
     for path in (book / "book").rglob("*.html"):
         for line in re.findall(r'<p class="provenance">.*?</p>', path.read_text(encoding="utf-8"), flags=re.DOTALL):
             [link] = re.findall(r'<a href="([^"]*)">re-run this figure</a>', line)
             [described] = re.findall(r'<a href="([^"]*)">JSON</a>', line)
             target, anchor = link.split("#")
-            assert (path.parent / target).resolve() == book / "book" / "rerun.html"
-            assert anchor in entries
+            assert pages[(path.parent / target).resolve() if target else path].find(id=anchor)
             assert described.endswith(f"-{anchor.removeprefix('rerun-')}.json")
             seen.add(anchor)
     assert seen == set(entries)

@@ -3,7 +3,8 @@
   "use strict";
   const { endOf, levelsOf, groupName, rowsOf, groupsOf, summaryOf, meanOf, wordOf, matches, usualLevel, sorted, csvOf } = window.gainData;
   const { draw, points, interval, MANY } = window.gainPlot;
-  const { element, save } = window.gainBook;
+  const { element, option, save } = window.gainBook;
+  const field = window.gainBook.field("explorer");
   const FEW = 60; // species that are shown one by one; rows of the table before the reader asks for more
   const count = (n, word, plural = `${word}s`) => `${n.toLocaleString("en")} ${n === 1 ? word : plural}`;
   const PLURAL = { family: "families", order: "orders", supercategory: "supercategories", all: "groups" };
@@ -94,15 +95,10 @@
 
   // ---- the page
 
-  const option = (label, value, selected) => element("option", { value, selected }, label);
-  const fill = (select, labels, chosen) => select.replaceChildren(...labels.map((label, i) => option(label, i, i === chosen)));
+  const fill = (select, labels, chosen) => select.replaceChildren(...labels.map((label, i) => option(i, label, i === chosen)));
   const row = (...fields) => element("div", { className: "explorer-row" }, ...fields);
   const bar = (...parts) => element("div", { className: "explorer-bar" }, ...parts);
   const region = (label) => element("div", { className: "explorer-scroll", tabIndex: 0, role: "region", "aria-label": label });
-  const field = (label, input, ...more) => {
-    input.id = `explorer-${input.name}`;
-    return element("div", { className: "explorer-field" }, element("label", { htmlFor: input.id }, label), element("div", {}, input, ...more));
-  };
 
   const build = () => {
     const pick = (name, act) => (ui[name] = element("select", { name, onchange: (event) => act(event.target.value) }));
@@ -144,14 +140,14 @@
     ui.study.value = state.study;
     fill(ui.target, tables().targets.map((one) => `${one.title} (${one.domain})`), state.target);
     const designs = [...new Set(target().arms.map((one) => one.design))];
-    const armsOf = (design) => target().arms.flatMap((one, i) => (one.design === design ? [option(one.label, i, i === state.arm)] : []));
-    ui.arm.replaceChildren(...designs.map((design) => element("optgroup", { label: design || "as published" }, ...armsOf(design))));
-    ui.level.replaceChildren(...levelsOf(target()).map((one) => option(one === "all" ? "nothing: no taxa stated" : one, one, one === level)));
+    const armsOf = (design) => target().arms.flatMap((one, i) => (one.design === design ? [option(i, one.label, i === state.arm)] : []));
+    ui.arm.replaceChildren(...designs.map((design) => element("optgroup", { label: design || "original design" }, ...armsOf(design))));
+    ui.level.replaceChildren(...levelsOf(target()).map((one) => option(one, one === "all" ? "nothing: no taxa stated" : one, one === level)));
     const around = rowsOf(tables(), target(), arm(), state).filter(inside(state.zoom.slice(0, -1)));
     const groups = groupsOf(tables(), target(), arm(), around, level).sort((a, b) => a.name.localeCompare(b.name));
     ui.group.dataset.level = level;
-    ui.group.replaceChildren(option(`all ${PLURAL[level]}`, "", !zoomed()),
-      ...groups.map(({ name, rows }) => option(`${name} (${rows.length})`, name, name === zoomed()?.name)));
+    ui.group.replaceChildren(option("", `all ${PLURAL[level]}`, !zoomed()),
+      ...groups.map(({ name, rows }) => option(name, `${name} (${rows.length})`, name === zoomed()?.name)));
     ui.graded.hidden = tables().graded !== "annotated";
     ui.search.placeholder = `e.g. ${target().species[0]}`;
     ui.well.value = state.well;

@@ -36,6 +36,13 @@
     return made;
   };
 
+  // A choice of a list, and a control below its label, for the applications of a page.
+  const option = (value, label = value, selected = false) => element("option", { value, selected }, String(label));
+  const field = (application) => (label, input, ...more) => {
+    input.id = `${application}-${input.name}`;
+    return element("div", { className: "explorer-field" }, element("label", { htmlFor: input.id }, label), element("div", {}, input, ...more));
+  };
+
   // A name for a plotly figure, as `plotly_text` of Python: plotly's tags, its formulas and marks of direction stay text.
   const TURNS = /[\u200e\u200f\u202a-\u202e\u2066-\u2069\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]/;
   const plain = (name) => (TURNS.test(name) ? `\u2068${name}\u2069` : name).replace(/[&<>$%]/g, (sign) => `&#${sign.charCodeAt(0)};`);
@@ -152,7 +159,7 @@
     ".lead-steps": ["lead"],
   };
 
-  window.gainBook = { INK, GRID, theme, load, loadPlotly, element, plain, save, draw: drawOnce };
+  window.gainBook = { INK, GRID, theme, load, loadPlotly, element, option, field, plain, save, draw: drawOnce };
   const start = () => {
     for (const [part, names] of Object.entries(SCRIPTS)) if (document.querySelector(part)) loadInTurn(names);
     const holders = [...document.querySelectorAll(".gain-figure")];

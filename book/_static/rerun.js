@@ -2,7 +2,8 @@
 // of the picked run. Each study's runs are a script, loaded when the reader chooses the study.
 (() => {
   "use strict";
-  const { element, load, save } = window.gainBook;
+  const { element, load, option, save } = window.gainBook;
+  const field = window.gainBook.field("rerun-by");
   const holder = document.querySelector(".rerun-runs");
   const box = holder.querySelector(".rerun-box");
   const studies = [...holder.querySelectorAll(".rerun-plain a")].map((link) => link.textContent);
@@ -43,11 +44,6 @@
 
   // ---- the page
 
-  const field = (label, input) => {
-    input.id = `rerun-by-${input.name}`;
-    return element("div", { className: "explorer-field" }, element("label", { htmlFor: input.id }, label), input);
-  };
-  const option = (value, label = value) => element("option", { value }, String(label));
   const titleOf = (figure) => document.getElementById(`rerun-${figure}`)?.querySelector("p").firstChild.textContent.replace(/ · $/, "") || figure;
 
   const fillChoices = () => {

@@ -25,7 +25,7 @@ _WAYS = {"everything trained": (BLUE, "circle"), "backbone frozen": (ORANGE, "sq
     needs=Runs(BOTH[:1], designs="compared"),
 )
 def figure_designs(results: StudyResults) -> go.Figure | str:
-    """Draw top-1 against k as published (solid) and with one thing changed (dashed), one panel per design."""
+    """Draw top-1 against k in the original design (solid) and with one thing changed (dashed), one panel per design."""
     curves = results.designs
     if curves.empty:
         return results.absent
@@ -34,7 +34,7 @@ def figure_designs(results: StudyResults) -> go.Figure | str:
     drawn = panels(titles, 110, 1.14, y_title="top-1", shared_yaxes=True, horizontal_spacing=0.03)
     for (panel, pool, way), part in curves.groupby(["panel", "pool", "way"], sort=False):
         part, style, as_published = part.sort_values("k"), POOLS[pool], way == "as published"
-        name = f"{style.label}, {'as published' if as_published else 'changed'}"
+        name = f"{style.label}, {'original design' if as_published else 'changed'}"
         trace = go.Scatter(
             x=part["k"], y=part["mean"], name=name, legendgroup=name, showlegend=panel == names[0], mode="lines+markers",
             line={"color": style.colour, "dash": "solid" if as_published else "dash"},
@@ -82,7 +82,7 @@ def figure_assigned(results: StudyResults) -> go.Figure | str:
     """Draw the effect on each species of having its class in the source, one panel per domain."""
     if not results.assigned:
         return results.absent
-    titles = [plotly_text(title, 40) for title in results.assigned]
+    titles = [plotly_text(title, 32) for title in results.assigned]
     drawn = panels(titles, 50, 1.02, y_title="top-1 with its class − without, points", horizontal_spacing=0.12)
     for column, (table, _) in enumerate(results.assigned.values(), start=1):
         bars = go.Bar(
@@ -102,7 +102,7 @@ def figure_assigned(results: StudyResults) -> go.Figure | str:
 def figure_realised(results: StudyResults) -> go.Figure:
     """Draw Figure 6 at the animal classes that each subset really has (mean over seeds), beside the expected number."""
     arms = results.arms_by_target
-    drawn = panels([plotly_text(title, 40) for title in arms], 80, 1.1, y_title="top-1", horizontal_spacing=0.12)
+    drawn = panels([plotly_text(title, 32) for title in arms], 80, 1.1, y_title="top-1", horizontal_spacing=0.12)
     for column, table in enumerate(arms.values(), start=1):
         for pool, part in random_with_all(published(table, "6")).groupby("pool"):
             label = POOLS[pool].label

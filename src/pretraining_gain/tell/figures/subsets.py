@@ -75,7 +75,7 @@ def subset_curves(arms: pd.DataFrame, number: str = "3") -> go.Figure:
 def figure_6(results: StudyResults) -> go.Figure:
     """Draw Figure 6 of the paper: each curve at its expected number of animal classes, one panel per target."""
     arms, curves = results.arms_by_target, []
-    drawn = panels([plotly_text(title, 40) for title in arms], 80, 1.1, y_title="top-1", horizontal_spacing=0.12)
+    drawn = panels([plotly_text(title, 32) for title in arms], 80, 1.1, y_title="top-1", horizontal_spacing=0.12)
     for column, table in enumerate(arms.values(), start=1):
         panel = _curves(random_with_all(published(table, "6")), FIGURE_6_AXES)
         for trace, _ in panel:

@@ -72,8 +72,8 @@ def _by_gain(species: pd.DataFrame, column: str) -> list[str]:
 
 
 def _short(taxon: str) -> str:
-    """Cut a taxon to 24 characters for an axis; the hover text shows it in full."""
-    return plotly_text(taxon, 24)
+    """Cut a taxon to 32 characters for an axis; the hover text shows it in full."""
+    return plotly_text(taxon, 32)
 
 
 @figure(

@@ -108,7 +108,7 @@ class Costs:
         hover += "%{customdata[3]:,.1f} s, device time %{customdata[4]:,.1f} s, %{customdata[5]:,.0f} MB<extra></extra>"
         for part, style in zip(parts, cycle(starts().values())):
             title, details = (
-                plotly_text(self._title(part["downstream"].iloc[0])),
+                plotly_text(self._title(part["downstream"].iloc[0]), 32),
                 ["run_id", "train_images_seen", "eval_images_seen"],
             )
             look = {"color": style.colour, "symbol": style.marker, "size": 8, "opacity": 0.75}
