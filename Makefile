@@ -18,7 +18,7 @@ SNAKEMAKE := @test -w . || { echo "make: cannot write to $(CURDIR); accepted: a 
 .DEFAULT_GOAL := reproduce
 
 reproduce: $(READY)
-	$(SNAKEMAKE) --config study="$(STUDY)" && echo "The book is at $(CURDIR)/_build/html/index.html"
+	$(SNAKEMAKE) --config study="$(STUDY)"
 
 # While you edit: style, types, and the tests that need no book, browser, cluster or long run.
 check: $(READY)

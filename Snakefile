@@ -26,11 +26,11 @@ try:
     RESULTS = graph.relative(make_writable(results_root()))
     make_writable(Path("book", "executed"))
     check_environment()
+    MADE = {name: (load_study(name), name) for name in CONTROLS} | {STUDY.name: (STUDY, NAME)}
+    RECORDS = {run: run.record_path for made in MADE.values() for run in [*pretraining_runs(*made), *finetuning_runs(*made)]}
 except InputError as error:
     sys.exit(f"snakemake: {error}")
-MADE = {name: (load_study(name), name) for name in CONTROLS} | {STUDY.name: (STUDY, NAME)}
 SHOWN = list(dict.fromkeys([*BOOK, STUDY.name]))
-RECORDS = {run: run.record_path for made in MADE.values() for run in [*pretraining_runs(*made), *finetuning_runs(*made)]}
 RUNS = {f"{run.plan.name}/{run.stage}/{path.stem}": run for run, path in RECORDS.items()}
 
 # Runs side by side fill a machine better than threads inside a run, as long as there are enough of them.
@@ -86,6 +86,13 @@ def notebook_inputs(source, study=None):
     """Return the digest of what a notebook reads, and the tables that the workflow makes for it."""
     tables = [path for name in graph.results_read(source) if name in MADE for path in tables_of(name)]
     return [graph.stamp(source, study, MADE), *tables]
+
+
+# A reader's study has a page of its own; the chapters show the others.
+onsuccess:
+    page = "index" if STUDY.name in BOOK else f"book/studies/{STUDY.name}"
+    if (page := Path("_build", "html", f"{page}.html").resolve()).exists():
+        print(f"The book is at {page}")
 
 
 # Only training is worth a job on a cluster; the rest takes seconds to a minute each and runs where snakemake does.

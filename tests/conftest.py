@@ -187,10 +187,12 @@ def change_study(path: str, changes: dict[str, str]) -> None:
 
 @pytest.fixture(scope="session")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Bring the toy study and the executed notebooks of this checkout up to date; build the book of a copy that has one more study.
+    """Bring the toy study and the executed notebooks of this checkout up to date; build the book of a copy with two more studies.
 
-    That study, of `odd`, has simulated results and names that nothing may read as code. Returns the copy.
+    That of `odd` has simulated results, and names that nothing may read as code. That of `birds` is made as README says.
+    Returns the copy, whose package is read-only and beside which `printed` holds what `make reproduce` said.
     """
+    from birds import make_birds
     from odd import write_odd_study
 
     copy = tmp_path_factory.mktemp("project") / "copy"
@@ -202,7 +204,10 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     paths = os.pathsep.join([str(copy / "src"), str(copy / "tests")])
     done = subprocess.run([sys.executable, "-c", simulate], cwd=copy, env=_environment(paths), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
-    _snakemake(copy, copy / "src", "--config", f"study={study}")
+    _snakemake(copy, copy / "src", "--omit-from", "book", "--config", f"study={study}")
+    for path in [copy / "src", *(copy / "src").rglob("*")]:
+        path.chmod(path.stat().st_mode & ~0o222)
+    (copy.parent / "printed").write_text(make_birds(copy, _environment(copy / "src")))
     return copy
 
 

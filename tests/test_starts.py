@@ -24,11 +24,14 @@ from pretraining_gain.plan.costs import Plan
 from pretraining_gain.plan.runs import Run, finetuning_runs, pretraining_runs
 from pretraining_gain.plan.studies import load_study
 from pretraining_gain.predict import main as predict
+from pretraining_gain.tell.book.answer import answer
 from pretraining_gain.tell.claims.ledger import NOT_RUN, NOT_TESTABLE, Ledger
 from pretraining_gain.tell.figures.explorer import explorer_tables
 from pretraining_gain.tell.figures.registry import FIGURES
 from pretraining_gain.tell.results.evaluation import View
+from pretraining_gain.tell.results.gains import taxa_numbers
 from pretraining_gain.tell.results.provenance import Provenance
+from pretraining_gain.tell.results.study import StudyResults
 from pretraining_gain.tell.results.tables import write_tables
 from pretraining_gain.tell.software.price import figure_runs
 
@@ -119,6 +122,17 @@ def test_every_notebook_of_a_study_shows_what_there_is(study, path, capsys):
         names |= {"study": study}
     absent = {"11_subsets": 3, "15_beyond": 4}.get(path.stem, 0)
     assert capsys.readouterr().out.count(ABSENT) == absent
+
+
+def test_the_answer_compares_both_starts(study):
+    results = StudyResults.from_parameters({"study": study})
+    said = answer(results, taxa_numbers(results))["answer_gain"].replace("\u00a0", " ")
+    runs = finetuning_runs(load_study(study), study)
+    top1 = {run.run_id: json.loads(run.record_path.read_text())["top1"] for run in runs}
+    differences = [top1[one.run_id.replace("first", "second")] - top1[one.run_id] for one in runs if one.pool == "first"]
+    found = re.search(r"Compared with it, pretraining by weights second (?:is|may be) .+ \(([+−].+?) points, 95 % interval", said)
+    assert found
+    assert float(found[1].replace("−", "-")) == pytest.approx(100 * sum(differences) / 2, abs=0.051)
 
 
 def test_claims_that_need_pools_or_the_other_domain_are_not_run(study):

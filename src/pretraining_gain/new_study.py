@@ -233,7 +233,7 @@ downstreams:
 throughput:
   device: {proposal.device}
   train_images_per_s: {proposal.images_per_s:.3g}
-  source: measured on this machine when the study was written
+  source: measured on this machine at {px} px when the study was written
 """
 
 

@@ -21,6 +21,7 @@ from pretraining_gain.tell.book.formats import LEVEL, ends, percent, points
 from pretraining_gain.tell.results.leaks import leaks_of
 
 if TYPE_CHECKING:
+    from pretraining_gain.tell.results.evaluation import Evaluation
     from pretraining_gain.tell.results.study import StudyResults
 
 FEW_SPECIES = 20
@@ -65,19 +66,32 @@ def answer(results: StudyResults, numbers: dict[str, Any]) -> dict[str, str]:
 
 
 def _gain(results: StudyResults, numbers: dict[str, Any]) -> str:
-    runs = results.out_of_domain.runs
-    start = runs[runs["arm"] == results.view.arm].iloc[0]
-    title = results.study.starts[start["pool"]].title(start["k"])
-    name = f"pretraining {'on' if start['pool'] in POOLS else 'by'} {title}"
+    """Say what the main start gains, and whether other weights of the study are better."""
+    runs, starts = results.out_of_domain.runs, results.study.starts
+    first = runs.drop_duplicates("arm").set_index("arm")
+    titles = {arm: starts[start["pool"]].title(start["k"]) for arm, start in first.iterrows()}
+    main = results.view.arm
+    name = f"pretraining {'on' if first.at[main, 'pool'] in POOLS else 'by'} {titles[main]}"
     low, high = numbers["gain_low"], numbers["gain_high"]
     interval = f"{LEVEL} {ends(points(low), points(high))}"
     reached = f"from {percent(numbers['top1_scratch'])} to {percent(numbers['top1_pretrained'])}"
     by = f"{points(abs(numbers['gain'])).removeprefix('+')} ({interval}), {reached}"
     if low > 0:
-        return f"Use {name}: it raises top-1 over training from scratch by {by}."
-    if high < 0:
-        return f"Train from scratch: {name} lowers top-1 by {by}."
-    return f"We cannot tell whether {name} helps: top-1 changes by {points(numbers['gain'])} ({interval}), {reached}."
+        said = f"Use {name}: it raises top-1 over training from scratch by {by}."
+    elif high < 0:
+        said = f"Train from scratch: {name} lowers top-1 by {by}."
+    else:
+        said = f"We cannot tell whether {name} helps: top-1 changes by {points(numbers['gain'])} ({interval}), {reached}."
+    others = [arm for arm in results.study.weights if arm in titles and arm != main]
+    return " ".join([said, *(_compared(results.out_of_domain, titles, arm, main) for arm in others)])
+
+
+def _compared(evaluation: Evaluation, titles: dict[str, str], arm: str, main: str) -> str:
+    found = statistics.estimate_mean(evaluation.answers, evaluation.gain(arm, main))
+    low, high = found.interval()
+    size = f"{points(found.mean)}, {LEVEL} {ends(points(low), points(high))}"
+    verdict = "is better" if low > 0 else "is worse" if high < 0 else "may be better or worse"
+    return f"Compared with it, pretraining by {titles[arm]} {verdict} ({size})."
 
 
 def _open_gain(gain: Gain, numbers: dict[str, Any], margin: float) -> str:
