@@ -222,7 +222,7 @@ def test_a_link_keeps_the_settings_and_reset_takes_them_back(opened):
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
-        ("#study=mini&claim=C99", "claim “C99” is unknown; accepted: C1, C2"),
+        ("#study=mini&claim=C99", "claim “C99” is unknown; accepted: C1, C4"),
         ("#study=mini&claim=C8&margin=3", "margin “3” is not accepted; accepted: numbers from 0.0001 to 0.9999"),
         ("#study=mini&claim=C8&without=Dragons", "without “Dragons” is unknown here"),
         ("#how-it-is-done", ""),

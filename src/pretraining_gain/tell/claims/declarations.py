@@ -17,6 +17,7 @@ from pretraining_gain.errors import InputError
 from pretraining_gain.plan.pools import SCRATCH
 from pretraining_gain.plan.representation import NONE, REPRESENTED, SOME
 from pretraining_gain.plan.studies import Study
+from pretraining_gain.tell.claims.scaled import scaled_gaps
 
 #: `greater`: the effect is above the part's bound. `equal`: it is less than the bound away from 0.
 GREATER, EQUAL = "greater", "equal"
@@ -214,8 +215,12 @@ def animals_are_not_fewer(study: Study) -> str:
     return "" if share < 0.5 else f"the source has no fewer animals than others ({share:.0%})"
 
 
+def _gaps(study: Study, target: str) -> dict[int, dict[Arm, float]]:
+    return {k: {Arm(target, name): weight for name, weight in gap.items()} for k, gap in scaled_gaps(study).items()}
+
+
 def scaled_random_lies_above(study: Study, target: str) -> Iterator[Part]:
-    gaps = scaled_gaps(study, target)
+    gaps = _gaps(study, target)
     for k, gap in gaps.items():
         yield Part(f"scaled random − animal-k{k}", GREATER, ARMS, gap)
     if len(gaps) > 1:
@@ -225,26 +230,8 @@ def scaled_random_lies_above(study: Study, target: str) -> Iterator[Part]:
 
 
 def scaled_random_coincides(study: Study, target: str) -> Iterator[Part]:
-    for k, gap in scaled_gaps(study, target).items():
+    for k, gap in _gaps(study, target).items():
         yield Part(f"scaled random − animal-k{k}", EQUAL, ARMS, gap)
-
-
-def scaled_gaps(study: Study, target: str) -> dict[int, dict[Arm, float]]:
-    """Return, for each animal k, the weights of the random curve at k expected animal classes, minus animal-k (Appendix B)."""
-    share, everything = study.animal_share, len(study.source_classes)
-    arms = {k * share: f"random-k{k}" for k in study.arms.get("random", [])} | {everything * share: study.all_classes}
-    at = np.array(sorted(arms))
-    gaps = {}
-    for k in study.arms.get("animal", []):
-        right = int(np.searchsorted(at, k - 1e-9))
-        if right == len(at) or (right == 0 and at[0] > k + 1e-9):
-            continue
-        left = max(right - 1, 0)
-        part = 1.0 if left == right else float((k - at[left]) / (at[right] - at[left]))
-        weights = {arms[at[left]]: 1 - part} if part < 1 - 1e-9 else {}
-        weights |= {arms[at[right]]: part, f"animal-k{k}": -1.0}
-        gaps[k] = {Arm(target, name): weight for name, weight in weights.items()}
-    return gaps
 
 
 def more_animals_help_further(study: Study, target: str) -> Iterator[Part]:

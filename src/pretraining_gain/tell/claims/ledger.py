@@ -19,8 +19,9 @@ from pretraining_gain.paths import make_writable, results_of, results_root, writ
 from pretraining_gain.plan.parameters import plain_parameters
 from pretraining_gain.plan.studies import Study, load_study
 from pretraining_gain.tell import statistics
-from pretraining_gain.tell.claims.declarations import ARMS, CLAIMS, EQUAL, GREATER, KINDS, Claim
+from pretraining_gain.tell.claims.declarations import ARMS, CLAIMS, GREATER, KINDS, Claim
 from pretraining_gain.tell.claims.evidence import Evidence, Outcome, Record, evaluate
+from pretraining_gain.tell.claims.planned import planned_detectable
 from pretraining_gain.tell.results.evaluation import View
 
 ALPHA = 0.05
@@ -232,22 +233,6 @@ def _rule(verdict: str, test: Outcome, n_parts: int, p_against: float) -> str:
 def p_text(p: float) -> str:
     """State a p-value; below 0.0001 only that, as no t distribution is credible so far out."""
     return "p < 0.0001" if p < 1e-4 else f"p = {p:.2g}"
-
-
-def planned_detectable(claim: Claim, study: Study, measured: Evidence) -> float | None:
-    """Return the largest effect (or margin), over the claim's parts, that a design resolves with probability 0.8, with the
-    variance components that the same comparisons have in `measured`; None where those are unknown."""
-    if claim.domain not in study.domains:
-        return None
-    images, n_arms = study.downstream_in(claim.domain).images, 1 + sum(len(ks) for ks in study.arms.values())
-    found = []
-    for part in claim.parts(measured.study):
-        if part.kind == ARMS:
-            parts = statistics.components(*measured.answers(part))
-            find = statistics.smallest_margin if part.test == EQUAL else statistics.smallest_detectable
-            sizes = n_arms, len(study.seeds), images.n_classes, images.eval_images_per_class
-            found.append(find(*statistics.design_error(parts, *sizes)))
-    return max(found, default=None)
 
 
 def has_results(study_name: str) -> bool:
