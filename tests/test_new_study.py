@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pandas as pd
 import pytest
 import torch
-from conftest import ROOT
+from conftest import simulate_results
 from refusal import assert_one_line, refused
 from test_folder import photos, root  # noqa: F401 - a fixture
 
-from pretraining_gain import new_study, prepare
-from pretraining_gain.compute.finetune import finetune
+from pretraining_gain import new_study
 from pretraining_gain.compute.models import build_model
-from pretraining_gain.compute.samples import SampleView
 from pretraining_gain.plan.costs import Plan
 from pretraining_gain.plan.representation import NONE, REPRESENTED, is_named, representation
-from pretraining_gain.plan.runs import finetuning_runs
 from pretraining_gain.plan.species import NOT_STATED, load_taxa, place, read_species, without_author
 from pretraining_gain.plan.studies import load_study
 from pretraining_gain.plan.taxonomy import load_class_table
+from pretraining_gain.tell.claims.what_if import single_changes
+from pretraining_gain.tell.claims.what_if_data import what_if_tables
 from pretraining_gain.tell.results.study import StudyResults
-from pretraining_gain.tell.results.tables import write_tables
 
 COLUMNS = "folder;Scientific name;Family\n"
 SAVED = {
@@ -177,28 +170,11 @@ def test_bad_arguments_are_named(own, capsys, arguments, said):
     assert not list(own.glob("*.yml"))
 
 
-def test_a_written_study_runs_through_to_its_figures(own, capsys):
-    """Weights and scratch, one seed, two epochs, without families or source classes for most species; then what the book reads."""
+def test_a_table_that_states_no_groups_leaves_their_claims_untested(own):
+    """The table of `make study` says nothing of representation, where weights are a file, nor of families that it cannot place."""
     new_study.main(["my_birds", "photos", "--weights", "start.pt"])
-    text = Path("my_birds.yml").read_text().replace("seeds: [0, 1, 2]", "seeds: [0]").replace('"epochs": 30', '"epochs": 2')
-    Path("my_birds.yml").write_text(text.replace('"lr_step_epochs": 10', '"lr_step_epochs": 1'))
     path = str(own / "my_birds.yml")
-    prepare.prepare(path, 1)
-    assert "The split was drawn: 24 images to train and 12 to evaluate" in capsys.readouterr().out
-    for run in finetuning_runs(load_study(path), path):
-        finetune(run)
-    write_tables(path)
-    results = StudyResults.from_parameters({"study": path})
-    assert results.species["family"].value_counts().to_dict() == {NOT_STATED: 2, "Paridae": 1}
-    assert results.supercategories["n_classes"].max() == 2
-    assert isinstance(SampleView(study=path, n_species=2, n_images=1).samples(), str | list)
-
-
-def test_nobody_edits_the_package_for_a_dataset(own):
-    """The package, read-only, plans a study of a folder from another folder."""
-    environment = os.environ | {"PYTHONPATH": str(ROOT / "src"), "PYTHONDONTWRITEBYTECODE": "1"}
-    command = [sys.executable, "-m", "pretraining_gain.new_study", "birds", str(own / "photos"), "--weights", "start.pt"]
-    before = {path: path.stat().st_mtime_ns for path in (ROOT / "src").rglob("*") if path.suffix in (".py", ".csv", ".gz")}
-    done = subprocess.run(command, cwd=own, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert {path: path.stat().st_mtime_ns for path in before} == before
+    simulate_results(path)
+    assert StudyResults.from_parameters({"study": path}).species["family"].tolist() == ["Paridae", NOT_STATED, NOT_STATED]
+    assert {claim["id"] for claim in what_if_tables(path)["claims"]} == {"C1"}
+    assert len(single_changes(path))

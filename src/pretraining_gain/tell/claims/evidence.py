@@ -143,8 +143,10 @@ def evaluate(
     for part in claim.parts(evidence.study):
         margin = evidence.margins[part.downstream]
         bound = margin if part.test == EQUAL else part.bound if threshold is None else threshold
-        answers, weights = evidence.answers(part)
         species = species_of(part, evidence.evaluations[part.downstream])
+        if species.empty:  # the class table states no group
+            continue
+        answers, weights = evidence.answers(part)
         try:
             estimate = estimate_part(part, answers, weights, species, bound)
         except InputError:  # too few species
