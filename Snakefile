@@ -4,6 +4,7 @@
 # its time stamp: the order of runs is `ancient`, and a change re-runs only what it concerns. Notebooks depend on a digest of
 # what they import and read (see `pretraining_gain.workflow`).
 
+import atexit
 import os
 import shlex
 import sys
@@ -92,7 +93,7 @@ def notebook_inputs(source, study=None):
 onsuccess:
     page = "index" if STUDY.name in BOOK else f"book/studies/{STUDY.name}"
     if (page := Path("_build", "html", f"{page}.html").resolve()).exists():
-        print(f"The book is at {page}")
+        atexit.register(print, f"The book is at {page}")  # after snakemake's own last lines
 
 
 # Only training is worth a job on a cluster; the rest takes seconds to a minute each and runs where snakemake does.

@@ -62,9 +62,9 @@ def gains_by_family(copy: Path) -> pd.Series:
     """Recompute the mean gain of each family, in points, from the predictions and the species table alone."""
     species = pd.read_csv(copy / f"{STUDY}_species.csv", keep_default_na=False, encoding="utf-8-sig")
     runs = {}
-    for arm in ("pretrained", "scratch"):
-        (path,) = (copy / "results" / STUDY / "finetune").glob(f"*{arm}*.csv.gz")
+    for arm in ("start", "scratch"):
+        (path,) = (copy / "results" / STUDY / "finetune").glob(f"*--{arm}-*.csv.gz")
         table = pd.read_csv(path)
         runs[arm] = (table["label"] == table["prediction"]).groupby(table["label"]).mean()
-    gain = 100 * (runs["pretrained"] - runs["scratch"])
+    gain = 100 * (runs["start"] - runs["scratch"])
     return gain.groupby(species["family"].to_numpy()).mean()

@@ -42,7 +42,7 @@ def test_make_reproduce_ends_with_the_address_of_the_page(project, book):
 
 def test_its_page_begins_with_the_answer(book):
     paragraphs = [" ".join(part.text.split()) for part in soup(book, f"book/studies/{BIRDS}").select("h1 ~ p")]
-    assert "pretraining by weights pretrained" in paragraphs[0]
+    assert "pretraining with weights start" in paragraphs[0]
     assert f" of {N_FAMILIES} species gain, " in paragraphs[1]
     assert "One seed: the intervals do not cover chance in training." in soup(book, f"book/studies/{BIRDS}").text
 

@@ -130,7 +130,7 @@ def test_the_answer_compares_both_starts(study):
     runs = finetuning_runs(load_study(study), study)
     top1 = {run.run_id: json.loads(run.record_path.read_text())["top1"] for run in runs}
     differences = [top1[one.run_id.replace("first", "second")] - top1[one.run_id] for one in runs if one.pool == "first"]
-    found = re.search(r"Compared with it, pretraining by weights second (?:is|may be) .+ \(([+−].+?) points, 95 % interval", said)
+    found = re.search(r"Compared with it, pretraining with weights second (?:is|may be) .+ \(([+−].+?) points, 95 % interval", said)
     assert found
     assert float(found[1].replace("−", "-")) == pytest.approx(100 * sum(differences) / 2, abs=0.051)
 

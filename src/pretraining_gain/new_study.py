@@ -25,6 +25,7 @@ from pretraining_gain.datasets.folder.listing import Listing, counts, first, lis
 from pretraining_gain.errors import InputError, one_line
 from pretraining_gain.paths import path_beside, write_atomically
 from pretraining_gain.plan.costs import Plan
+from pretraining_gain.plan.pools import starts
 from pretraining_gain.plan.representation import imagenet_birds
 from pretraining_gain.plan.species import NO_CLASS, SPECIES_COLUMNS, place, readable
 from pretraining_gain.plan.studies import study_names
@@ -216,7 +217,7 @@ backbone: {proposal.backbone}
 seeds: {json.dumps(list(_SEEDS))}
 # What to start from, beside from scratch: a name of torchvision or timm, or a file; add others to compare them.
 weights:
-  pretrained: {json.dumps(start)}
+  {_start_name(proposal.weights)}: {json.dumps(start)}
 downstreams:
   - name: {name}
     title: {name.replace("_", " ")}, {len(kept)} classes
@@ -235,6 +236,13 @@ throughput:
   train_images_per_s: {proposal.images_per_s:.3g}
   source: measured on this machine at {px} px when the study was written
 """
+
+
+def _start_name(weights: str) -> str:
+    """Name a start by its weights as a study accepts it: `resnet18_imagenet1k_v1`, or the name of a file."""
+    stem = weights.replace("_Weights.", "_") if is_published(weights) else Path(weights).stem
+    name = re.sub(r"[^a-z0-9]+", "_", stem.lower()).strip("_")
+    return (name if re.match("[a-z]", name) and name not in starts() else f"weights_{name}".strip("_"))[:40]
 
 
 def _price(study: Path, proposal: Proposal) -> str:

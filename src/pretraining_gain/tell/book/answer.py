@@ -16,6 +16,7 @@ import pandas as pd
 from pretraining_gain.paths import results_of
 from pretraining_gain.plan.pools import POOLS
 from pretraining_gain.plan.representation import NONE
+from pretraining_gain.plan.species import NOT_STATED
 from pretraining_gain.tell import statistics
 from pretraining_gain.tell.book.formats import LEVEL, ends, percent, points
 from pretraining_gain.tell.results.leaks import leaks_of
@@ -71,7 +72,7 @@ def _gain(results: StudyResults, numbers: dict[str, Any]) -> str:
     first = runs.drop_duplicates("arm").set_index("arm")
     titles = {arm: starts[start["pool"]].title(start["k"]) for arm, start in first.iterrows()}
     main = results.view.arm
-    name = f"pretraining {'on' if first.at[main, 'pool'] in POOLS else 'by'} {titles[main]}"
+    name = f"pretraining {'on' if first.at[main, 'pool'] in POOLS else 'with'} {titles[main]}"
     low, high = numbers["gain_low"], numbers["gain_high"]
     interval = f"{LEVEL} {ends(points(low), points(high))}"
     reached = f"from {percent(numbers['top1_scratch'])} to {percent(numbers['top1_pretrained'])}"
@@ -91,7 +92,7 @@ def _compared(evaluation: Evaluation, titles: dict[str, str], arm: str, main: st
     low, high = found.interval()
     size = f"{points(found.mean)}, {LEVEL} {ends(points(low), points(high))}"
     verdict = "is better" if low > 0 else "is worse" if high < 0 else "may be better or worse"
-    return f"Compared with it, pretraining by {titles[arm]} {verdict} ({size})."
+    return f"Compared with it, pretraining with {titles[arm]} {verdict} ({size})."
 
 
 def _open_gain(gain: Gain, numbers: dict[str, Any], margin: float) -> str:
@@ -107,10 +108,11 @@ def _open_gain(gain: Gain, numbers: dict[str, Any], margin: float) -> str:
 
 def _represented(gain: Gain, species: pd.DataFrame, margin: float) -> tuple[str, str]:
     """Say whether represented species gain more, and what it would take to tell."""
-    without = species["representation"] == NONE
-    first, second = set(species.index[~without]), set(species.index[without])
+    stated = species.loc[species["representation"] != NOT_STATED, "representation"]
+    first, second = set(stated.index[stated != NONE]), set(stated.index[stated == NONE])
     if min(len(first), len(second)) < 2:
-        return "Whether represented species gain more cannot be tested: fewer than two are represented, or not", ""
+        few = f"the source represents {len(first)}, and does not represent {len(second)}"
+        return f"Whether represented species gain more cannot be tested: of those whose representation is stated, {few}", ""
     found = statistics.estimate_difference(gain.answers, gain.weights, first, second)
     low, high = found.interval()
     size = f"{points(found.mean)}, {LEVEL} {ends(points(low), points(high))}"
@@ -119,7 +121,7 @@ def _represented(gain: Gain, species: pd.DataFrame, margin: float) -> tuple[str,
     if found.p_equivalent(margin) < _LEVEL:
         return f"Species that the source represents gain as much as others, within {_plain(margin)} ({size})", ""
     parts, n_arms = statistics.components(gain.answers, gain.weights), len(gain.answers.correct)
-    shares = np.array([len(first), len(second)]) / len(species)
+    shares = np.array([len(first), len(second)]) / len(species)  # of all, as `sizes` counts species
 
     def error(seeds: int, n_species: float, photographs: float) -> tuple[float, float]:
         return statistics.difference_error(parts, n_arms, seeds, n_species * shares[0], n_species * shares[1], photographs)
@@ -131,8 +133,9 @@ def _represented(gain: Gain, species: pd.DataFrame, margin: float) -> tuple[str,
 
 def _families(gain: Gain, family: pd.Series, margin: float) -> tuple[str, str]:
     """Say whether families differ, and what it would take to tell."""
+    family = family[family != NOT_STATED]
     if not 1 < family.nunique() < len(family):
-        return "Whether families differ cannot be tested: no two species share one, or all do", ""
+        return "Whether families differ cannot be tested: no two of those stated share one, or all do", ""
     found = statistics.group_spread(gain.answers, gain.weights, family, margin)
     size = f"standard deviation between families {_plain(found.sd)}"
     if found.p_different < _LEVEL:
