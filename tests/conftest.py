@@ -66,14 +66,14 @@ def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
-def simulate_results(study_name: str, gain: float = 0.2) -> None:
-    """Write seeded records and predictions of every run: scratch gets 3 of 10 images right, pretrained ones `gain` more."""
+def simulate_results(study_name: str, gain: float = 0.2, scratch: float = 0.3) -> None:
+    """Write seeded records and predictions of every run: `scratch` is top-1 from scratch, and pretrained ones get `gain` more."""
     study = load_study(study_name)
     for run in finetuning_runs(study, study_name):
         rng = np.random.default_rng([run.seed, len(run.run_id)])
         n_classes, per_class = run.images.n_classes, min(run.images.eval_images_per_class, 20)
         labels = np.repeat(np.arange(n_classes), per_class)
-        right = rng.random(len(labels)) < 0.3 + gain * (run.pool != "scratch")
+        right = rng.random(len(labels)) < scratch + gain * (run.pool != "scratch")
         guesses = np.where(right, labels, (labels + 1) % n_classes)
         ids = [f"{label}/{i}" for i, label in enumerate(labels)]
         table = pd.DataFrame({"image_id": ids, "label": labels, "prediction": guesses})

@@ -16,8 +16,13 @@ from pretraining_gain.plan.representation import NONE, REPRESENTED, is_named, re
 from pretraining_gain.plan.species import NOT_STATED, load_taxa, place, read_species, without_author
 from pretraining_gain.plan.studies import load_study
 from pretraining_gain.plan.taxonomy import load_class_table
+from pretraining_gain.tell.book.answer import answer
+from pretraining_gain.tell.claims.ledger import Ledger, read_ledger
 from pretraining_gain.tell.claims.what_if import single_changes
 from pretraining_gain.tell.claims.what_if_data import what_if_tables
+from pretraining_gain.tell.figures.explorer import explorer_tables
+from pretraining_gain.tell.results.evaluation import View
+from pretraining_gain.tell.results.gains import taxa_numbers
 from pretraining_gain.tell.results.study import StudyResults
 
 COLUMNS = "folder;Scientific name;Family\n"
@@ -178,3 +183,16 @@ def test_a_table_that_states_no_groups_leaves_their_claims_untested(own):
     assert StudyResults.from_parameters({"study": path}).species["family"].tolist() == ["Paridae", NOT_STATED, NOT_STATED]
     assert {claim["id"] for claim in what_if_tables(path)["claims"]} == {"C1"}
     assert len(single_changes(path))
+
+
+def test_a_study_whose_runs_all_agree_has_a_ledger(own):
+    """So do runs of few epochs that always name the same species: nothing varies from image to image."""
+    new_study.main(["my_birds", "photos", "--weights", "start.pt"])
+    path = str(own / "my_birds.yml")
+    simulate_results(path, gain=0.0, scratch=1.0)
+    ledger = Ledger.of(View(study=path))
+    ledger.write()
+    assert read_ledger("my_birds").paired_factors == ledger.paired_factors == {}
+    assert explorer_tables(View(study=path))["targets"]
+    results = StudyResults.from_parameters({"study": path})
+    assert answer(results, taxa_numbers(results))["answer_gain"].startswith("We cannot tell whether pretraining with weights start")

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import pandas as pd
 from pydantic import Field
 
@@ -116,7 +117,8 @@ class Ledger(Record):
             if study.everything not in target.correct:
                 continue
             gain = target.gain(study.everything)
-            factors[domain] = statistics.paired_factor(*(target.correct[arm] for arm in gain))
+            if np.isfinite(factor := statistics.paired_factor(*(target.correct[arm] for arm in gain))):
+                factors[domain] = factor
             estimate = statistics.estimate_mean(target.answers, gain)
             sd = estimate.run_se / statistics.per_run(target.answers, gain) ** 0.5
             runs[target.downstream.name] = Runs(sd=sd, df=estimate.run_df, homogeneity=estimate.homogeneity)

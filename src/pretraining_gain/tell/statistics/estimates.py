@@ -167,9 +167,13 @@ def group_means(answers: Answers, weights: Weights, group_of_class: pd.Series, *
 
 
 def paired_factor(first: np.ndarray, second: np.ndarray) -> float:
-    """Return how many times narrower pairing by image makes the interval of `first` minus `second`, both (S, N) correct."""
+    """Return how many times narrower pairing by image makes the interval of `first` minus `second`, both (S, N) correct.
+
+    Not finite where all images have the same difference.
+    """
     first, second = np.mean(first, axis=0, dtype=float), np.mean(second, axis=0, dtype=float)
-    return float(np.sqrt((first.var() + second.var()) / (first - second).var()))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return float(np.sqrt((first.var() + second.var()) / (first - second).var()))
 
 
 def holm(p_values: Sequence[float]) -> np.ndarray:
