@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from birds import STUDY as BIRDS
 from bs4 import BeautifulSoup
 from conftest import ROOT, Watched
 from odd import STUDY
@@ -83,7 +84,7 @@ def test_every_figure_has_one_line_that_leads_to_its_notebook_and_to_the_same_as
         assert notebook.is_relative_to(book / "book" / "executed")
         assert notebook.is_file()
         assert notebook == path or "executed" not in page_name
-        assert rerun in (book / "book" / "rerun.html", book / "book" / "studies" / f"{STUDY}.html")
+        assert rerun in (book / "book" / f"{page}.html" for page in ("rerun", f"studies/{BIRDS}", f"studies/{STUDY}"))
         said = json.loads(described.read_text(encoding="utf-8"))
         assert said["page"] == str(notebook.relative_to(book))
         assert said["figure"] == f"{said['origin']}-{above.get('data-key') or said['figure'].partition('-')[2]}"
@@ -145,7 +146,7 @@ def test_the_explorer_has_every_study_with_results(book, browser):
     watched = Watched(browser)
     page = watched.open(book / "book" / "explorer.html")
     page.locator(".explorer[data-drawn]").wait_for()
-    assert page.locator("select[name=study] option").all_text_contents() == ["mini", "toy", STUDY]
+    assert page.locator("select[name=study] option").all_text_contents() == ["mini", "toy", BIRDS, STUDY]
     page.locator("select[name=study]").select_option("toy")
     page.wait_for_function("document.querySelector('.explorer-facts').textContent.startsWith('Study toy')")
     assert page.locator(".explorer tbody th[title]").count() > 1

@@ -18,6 +18,7 @@ from typing import Any
 
 import papermill.cli
 import pytest
+from birds import STUDY as BIRDS
 from bs4 import BeautifulSoup
 from conftest import ROOT, Watched
 from odd import STUDY
@@ -241,7 +242,7 @@ def test_an_executed_notebook_can_be_downloaded_and_lists_its_parameters(book, p
 
 def test_every_figure_of_the_book_leads_to_its_command(book):
     """On the page of commands, and of a reader's own study on its own page."""
-    pages = {book / f"{page}.html": soup(book, page) for page in ("book/rerun", f"book/studies/{STUDY}")}
+    pages = {book / f"{page}.html": soup(book, page) for page in ("book/rerun", f"book/studies/{BIRDS}", f"book/studies/{STUDY}")}
     entries = {one["id"]: one for page in pages.values() for one in page.select(".rerun-entry li")}
     seen = set()
     for path in (book / "book").rglob("*.html"):
