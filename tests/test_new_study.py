@@ -180,9 +180,12 @@ def test_a_table_that_states_no_groups_leaves_their_claims_untested(own):
     new_study.main(["my_birds", "photos", "--weights", "start.pt"])
     path = str(own / "my_birds.yml")
     simulate_results(path)
-    assert StudyResults.from_parameters({"study": path}).species["family"].tolist() == ["Paridae", NOT_STATED, NOT_STATED]
+    results = StudyResults.from_parameters({"study": path})
+    assert results.species["family"].tolist() == ["Paridae", NOT_STATED, NOT_STATED]
     assert {claim["id"] for claim in what_if_tables(path)["claims"]} == {"C1"}
     assert len(single_changes(path))
+    said = answer(results, taxa_numbers(results))["answer_who"]
+    assert "the species table does not state which are. Whether families differ cannot be tested" in said
 
 
 def test_a_study_whose_runs_all_agree_has_a_ledger(own):

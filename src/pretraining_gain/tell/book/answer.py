@@ -111,8 +111,8 @@ def _represented(gain: Gain, species: pd.DataFrame, margin: float) -> tuple[str,
     stated = species.loc[species["representation"] != NOT_STATED, "representation"]
     first, second = set(stated.index[stated != NONE]), set(stated.index[stated == NONE])
     if min(len(first), len(second)) < 2:
-        few = f"the source represents {len(first)}, and does not represent {len(second)}"
-        return f"Whether represented species gain more cannot be tested: of those whose representation is stated, {few}", ""
+        why = "does not state which are" if stated.empty else f"states that {len(first)} are and {len(second)} are not"
+        return f"Whether represented species gain more cannot be tested: the species table {why}", ""
     found = statistics.estimate_difference(gain.answers, gain.weights, first, second)
     low, high = found.interval()
     size = f"{points(found.mean)}, {LEVEL} {ends(points(low), points(high))}"
@@ -143,9 +143,9 @@ def _families(gain: Gain, family: pd.Series, margin: float) -> tuple[str, str]:
     if found.p_equivalent < _LEVEL:
         return f"Families differ by less than {_plain(margin)} ({size})", ""
     times = (found.smallest_margin / margin) ** 2
-    asked = f"To see whether families differ by {_plain(margin)}, the study would need about"
-    more = f"{np.ceil(times * len(family)):,.0f} species" if times <= LARGEST else f"more than {LARGEST} times as many species"
-    return f"Whether families differ, we cannot tell ({size})", f"{asked} {more}."
+    asked = f"To see whether families differ by {_plain(margin)}, the study would need"
+    more = f"about {np.ceil(times * len(family)):,.0f}" if times <= LARGEST else f"more than {LARGEST} times as many"
+    return f"Whether families differ, we cannot tell ({size})", f"{asked} {more} species."
 
 
 def _enlarged(
