@@ -33,12 +33,12 @@ def make(target: str, folder: Path, environment: Mapping[str, str], **variables:
 def make_birds(copy: Path, environment: Mapping[str, str]) -> str:
     """Make study, runs and book of one bird per family, from the photographs on; return what the last command prints."""
     _write_photographs(copy.parent / "my birds")
-    torch.save({"state_dict": build_model("resnet10_w16", 9, 0).state_dict()}, copy.parent / "start.pth")
+    torch.save({"state_dict": build_model("resnet10_w16", 9, seed=11).state_dict()}, copy.parent / "start.pth")
     make("study", copy, environment, NAME=STUDY, IMAGES=copy.parent / "my birds", WEIGHTS="../start.pth")
     path = copy / f"{STUDY}.yml"
     study = yaml.safe_load(path.read_text(encoding="utf-8"))
     study["seeds"] = [0]
-    small = {"epochs": 1, "lr_step_epochs": 1, "image_size_px": 32, "resize_px": 32}
+    small = {"epochs": 8, "lr_step_epochs": 4, "batch_size": 16, "image_size_px": 32, "resize_px": 32}
     study["downstreams"][0]["recipe"]["changes"] |= small
     path.write_text(yaml.safe_dump(study, sort_keys=False), encoding="utf-8")
     return make("reproduce", copy, environment, STUDY=path.name)
