@@ -25,8 +25,9 @@ from pretraining_gain.datasets.folder.listing import Listing, counts, first, lis
 from pretraining_gain.errors import InputError, one_line
 from pretraining_gain.paths import path_beside, write_atomically
 from pretraining_gain.plan.costs import Plan
+from pretraining_gain.plan.placing import place
 from pretraining_gain.plan.representation import imagenet_birds
-from pretraining_gain.plan.species import NO_CLASS, SPECIES_COLUMNS, place, readable
+from pretraining_gain.plan.species import NO_CLASS, SPECIES_COLUMNS, readable
 from pretraining_gain.plan.studies import study_names
 from pretraining_gain.plan.weights import check_weights, is_published, weights_file
 
