@@ -26,6 +26,7 @@ from pretraining_gain.errors import InputError, one_line
 from pretraining_gain.paths import path_beside, write_atomically
 from pretraining_gain.plan.costs import Plan
 from pretraining_gain.plan.representation import imagenet_birds
+from pretraining_gain.plan.resources import allowed_cores
 from pretraining_gain.plan.species import NO_CLASS, SPECIES_COLUMNS, place, readable
 from pretraining_gain.plan.studies import study_names
 from pretraining_gain.plan.weights import check_weights, is_published, weights_file
@@ -117,8 +118,6 @@ def _print_left_out(listing: Listing, few: pd.Series) -> None:
 def _propose(kept: pd.DataFrame, listing: Listing, side_px: int, weights: str) -> Proposal:
     """Choose the largest images, no larger than the photographs, with which all runs fit the budget and the memory."""
     import torch
-
-    from pretraining_gain.compute.images.packs import allowed_cores
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     weights = weights or _USUAL[device]
