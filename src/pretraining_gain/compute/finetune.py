@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from pretraining_gain.compute.checkpoints import checkpoint_of
@@ -14,9 +16,11 @@ from pretraining_gain.compute.models import build_model, load_backbone
 from pretraining_gain.compute.records import is_finished, locked, read_record, write_findings, write_record
 from pretraining_gain.compute.training import train_run
 from pretraining_gain.compute.weights import read_start, write_weights
+from pretraining_gain.datasets import SPLITS
 from pretraining_gain.errors import InputError
 from pretraining_gain.plan.runs import Run
 from pretraining_gain.plan.taxonomy import load_class_table
+from pretraining_gain.plan.weights import IMAGENET, NORMALISATIONS, is_published
 
 
 def finetune(run: Run) -> dict[str, Any]:
@@ -43,8 +47,10 @@ def _train_and_evaluate(run: Run) -> None:
         model = build_model(run.backbone, len(rows), run.seed, run.recipe.image_size_px)
         if start := read_start(run):
             load_backbone(model, *start)
-        data = load_images(images, rows, "train", run.recipe.resize_px)
-        held_out = load_images(images, rows, "eval", run.recipe.resize_px)
+            _check_normalisation(run, getattr(model, "pretrained_cfg", {}))
+        data, held_out = (
+            replace(load_images(images, rows, split, run.recipe.resize_px), normalisation=run.normalisation) for split in SPLITS
+        )
         checkpoint = checkpoint_of(run, machine.checkpoint_s)
         model, history = train_run(run, model, data, machine, checkpoint)
         wall, device = time.perf_counter(), machine.device_seconds()
@@ -59,3 +65,14 @@ def _train_and_evaluate(run: Run) -> None:
             write_record(run, data, history, machine, checkpoint.starts, evaluation)
             write_findings(run)
             checkpoint.remove()
+
+
+def _check_normalisation(run: Run, usual: Mapping[str, Any]) -> None:
+    """Raise `InputError` for a file of weights of which nobody says how images were normalised, if its network, which timm
+    describes, is usually trained with another normalisation than ImageNet's."""
+    known = not run.weights or is_published(run.weights) or run.pool in run.plan.normalisation
+    if not known and tuple(usual.get("mean", IMAGENET[0])) != IMAGENET[0]:
+        raise InputError(
+            f"weights {run.weights}: {run.backbone} is usually trained on images of mean {usual['mean']}; accepted: a study "
+            f"that says `normalisation: {{{run.pool}: …}}`, one of {', '.join(NORMALISATIONS)}"
+        )

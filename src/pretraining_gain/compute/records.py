@@ -73,6 +73,7 @@ def write_record(
         "parameters": run.parameters(),
         "pretraining": f"{start.run_id}.{start.fingerprint}" if start else None,
         "weights": run.start_facts,
+        "normalisation": data.normalisation,
         "source_class_ids": list(run.subset.class_ids),
         "recipe": run.recipe.model_dump(),
         "train_images": len(data),
