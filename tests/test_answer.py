@@ -15,7 +15,7 @@ from pretraining_gain.tell.results.study import StudyResults
 
 
 def answer_of(study: str) -> dict[str, str]:
-    results = StudyResults.from_parameters({"study": study, "draws": 50})
+    results = StudyResults.from_parameters({"study": study})
     return answer(results, taxa_numbers(results))
 
 
@@ -50,7 +50,7 @@ def test_one_seed_and_leaks_are_warned_of(results, small_study):
 
 def test_confusions_are_the_pairs_that_change_most(mini_results):
     """The simulated results take each wrong image for the next species."""
-    evaluation = StudyResults.from_parameters({"study": "mini", "draws": 1}).out_of_domain
+    evaluation = StudyResults.from_parameters({"study": "mini"}).out_of_domain
     table = confusions(evaluation, "all-k10")
     names = evaluation.species["name"].tolist()
     assert [names[(names.index(one) + 1) % len(names)] for one in table["species"]] == table["taken for"].tolist()
@@ -59,5 +59,5 @@ def test_confusions_are_the_pairs_that_change_most(mini_results):
 
 
 def test_histories_have_every_epoch_of_every_seed(mini_results):
-    table = histories(StudyResults.from_parameters({"study": "mini", "draws": 1}).out_of_domain, ("all-k10", "scratch"))
+    table = histories(StudyResults.from_parameters({"study": "mini"}).out_of_domain, ("all-k10", "scratch"))
     assert table.groupby(["arm", "seed"]).size().tolist() == [3] * 6

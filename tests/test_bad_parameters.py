@@ -32,12 +32,12 @@ from pretraining_gain.tell.validation.anchors import AnchorView
 from pretraining_gain.tell.validation.tables import ControlTables
 
 NAN, INF, LONG = float("nan"), float("inf"), 2**63
-STUDIES = "accepted: anchors, mini, paper, paper_short, paper_weights, toy, or the path of a .yml file"
+STUDIES = "accepted: anchors, imagenet200, mini, paper, paper_short, paper_weights, toy, or the path of a .yml file"
 #: What reads parameters, and good ones that a row changes.
 GOOD: dict[str, tuple[Callable[[dict[str, Any]], object], dict[str, Any]]] = {
     "run": (Run.from_parameters, {"study": "mini"}),
     "plan": (Plan.from_parameters, {"study": "mini"}),
-    "view": (View.from_parameters, {"study": "mini", "arm": "", "draws": 9, "vote_cut": 0.0, "well_represented": 40}),
+    "view": (View.from_parameters, {"study": "mini", "arm": "", "vote_cut": 0.0, "well_represented": 40}),
     "ledger": (Ledger.from_parameters, {"study": "mini", "vote_cut": 0.0, "well_represented": 40}),
     "samples": (SampleView.from_parameters, {"study": "toy", "n_species": 4, "n_images": 4, "seed": 0}),
     "audit": (AuditView.from_parameters, {"vote_cut": 0.0, "well": 40}),
@@ -69,8 +69,6 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
     ("run", {"sede": 3}, "unknown parameter(s): sede; accepted: study, pool, k, seed, downstream"),
     ("plan", {"stduy": "mini"}, "unknown parameter(s): stduy; accepted: study"),
     ("view", {"arm": "animals"}, "arm 'animals' is not in study 'mini'; accepted: animal-k2"),
-    ("view", {"draws": 0}, "draws: Input should be greater than 0"),
-    ("view", {"draws": 10**6}, "draws: Input should be less than or equal to 100000"),
     ("view", {"vote_cut": NAN}, "vote_cut: Input should be a finite number (got nan)"),
     ("view", {"vote_cut": 2}, "vote_cut: Input should be less than or equal to 1"),
     ("view", {"well_represented": 51}, "well_represented: Input should be less than or equal to 50"),

@@ -62,7 +62,7 @@ def made(tmp_path_factory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PRETRAINING_GAIN_RESULTS", str(place))
         simulate_results("toy")
-        Ledger.of(View(study="toy", draws=1)).write()
+        Ledger.of(View(study="toy")).write()
     return place
 
 

@@ -188,7 +188,7 @@ def test_a_written_study_runs_through_to_its_figures(own, capsys):
     for run in finetuning_runs(load_study(path), path):
         finetune(run)
     write_tables(path)
-    results = StudyResults.from_parameters({"study": path, "draws": 20})
+    results = StudyResults.from_parameters({"study": path})
     assert results.species["family"].value_counts().to_dict() == {NOT_STATED: 2, "Paridae": 1}
     assert results.supercategories["n_classes"].max() == 2
     assert isinstance(SampleView(study=path, n_species=2, n_images=1).samples(), str | list)

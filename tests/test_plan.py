@@ -48,7 +48,7 @@ def test_every_recipe_value_says_where_it_comes_from():
 
 
 def test_all_studies_list_their_runs():
-    assert study_names() == ["anchors", "mini", "paper", "paper_short", "paper_weights", "toy"]
+    assert study_names() == ["anchors", "imagenet200", "mini", "paper", "paper_short", "paper_weights", "toy"]
     for name in study_names():
         runs = Plan.of(name).runs()
         assert len({run.run_id for run in runs if run.downstream}) == len([r for r in runs if r.downstream])
@@ -106,7 +106,7 @@ def test_the_command_loads_no_torch_and_reads_no_data(tmp_path):
 def test_the_command_prints_runs_price_and_disk_of_every_study(study, capsys):
     main(study)
     said = capsys.readouterr().out
-    assert [text for text in ("-s0-", "hours_on_1", "hours_on_8", "GB", " runs, ") if text not in said] == []
+    assert [text for text in ("-s", "hours_on_1", "hours_on_8", "GB", " runs, ") if text not in said] == []
 
 
 def test_shorter_studies_of_the_paper_cost_a_part_of_it():

@@ -50,7 +50,7 @@ def trained(work: Work) -> list[str]:
         ({"study": "toy", "freeze_backbone": "maybe"}, "freeze_backbone: Input should be '', 'yes' or 'no'"),
         ({"study": "toy", "backbone": "vgg"}, "backbone 'vgg' is unknown; accepted: resnet50, resnet18"),
         ({"study": "toy", "downstream": "clear"}, "downstream 'clear' is not in study 'toy'; accepted: field, clean"),
-        ({"study": "troy"}, "study 'troy' is unknown; accepted: anchors, mini, paper, paper_short, paper_weights, toy"),
+        ({"study": "troy"}, "study 'troy' is unknown; accepted: anchors, imagenet200, mini, paper"),
     ],
 )
 def test_what_cannot_be_is_one_line(given, said, results):

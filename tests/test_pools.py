@@ -92,7 +92,7 @@ def test_a_new_pool_is_priced_with_its_classes(study_with_a_new_pool):
 def test_a_new_pool_is_drawn_in_figure_3_with_its_own_style(study_with_a_new_pool, results):
     simulate_results(study_with_a_new_pool)
     write_tables(study_with_a_new_pool)
-    figure = subset_curves(arm_accuracy(load_evaluation(study_with_a_new_pool, "field"), draws=20))
+    figure = subset_curves(arm_accuracy(load_evaluation(study_with_a_new_pool, "field")))
     [curve] = [trace for trace in figure.data if trace.name == "even classes"]
     assert (curve.line.color, curve.marker.symbol) == ("#F0E442", "cross")
 

@@ -121,10 +121,10 @@ def test_the_printed_command_of_a_figure_draws_the_same_figure(book, elsewhere):
     drawn = [figures_of(root / "toy" / "10_taxa.ipynb") for root in (ROOT / "book" / "executed", elsewhere / "again")]
     assert len(drawn[0]) == 2
     assert drawn[0] == drawn[1]
-    other = shell(command.replace("-p draws 2000", "-p draws 30"), elsewhere)
+    other = shell(f"{command.strip()} -p arm animal-k4", elsewhere)
     assert other.returncode == 1
     assert "differs from" in other.stderr
-    assert " in: figure_1, figure_2, draws" in other.stderr
+    assert " in: figure_1, figure_2" in other.stderr
 
 
 def figures_of(path: Path) -> list[dict[str, Any]]:
@@ -162,9 +162,9 @@ def test_a_value_arrives_in_the_notebook_as_it_was(value):
 
 
 def test_parameters_are_listed_with_their_meaning():
-    study, draws = parameters_of(ROOT / "notebooks" / "11_subsets.ipynb", {"study": "mini"})
+    study, vote_cut = parameters_of(ROOT / "notebooks" / "13_claims.ipynb", {"study": "mini"})[:2]
     assert study == Parameter("study", "mini", "toy", "name in notebooks/studies/, or the path of your own .yml")
-    assert (draws.value, draws.default) == (2000, 2000)
+    assert (vote_cut.value, vote_cut.default) == (0.0, 0.0)
 
 
 def test_a_comparison_names_what_differs_or_is_missing(tmp_path, capsys):

@@ -34,7 +34,7 @@ def own(tmp_path: Path) -> Callable[[str, str], str]:
 USERS: dict[str, Callable[[str], object]] = {
     "a run": lambda study: Run.from_parameters({"study": study}),
     "a plan": lambda study: Plan.from_parameters({"study": study}),
-    "a figure": lambda study: View.from_parameters({"study": study, "draws": 1}),
+    "a figure": lambda study: View.from_parameters({"study": study}),
     "the tables": write_tables,
     "the measures of the domains": publish,
 }
@@ -43,7 +43,7 @@ USERS: dict[str, Callable[[str], object]] = {
 @pytest.mark.parametrize("use", USERS.values(), ids=USERS)
 def test_a_study_file_elsewhere_cannot_take_the_name_of_a_study_of_the_project(own, results, tmp_path, use):
     study = own("mini")
-    said = f"study file {study}: name 'mini' is a study of the project; accepted: any name but anchors, mini"
+    said = f"study file {study}: name 'mini' is a study of the project; accepted: any name but anchors, imagenet200, mini"
     with refused(said, unchanged=tmp_path):
         use(study)
 

@@ -11,6 +11,8 @@ from conftest import ROOT
 
 from pretraining_gain.errors import InputError
 from pretraining_gain.paths import results_of
+from pretraining_gain.tell.claims.ledger import Ledger
+from pretraining_gain.tell.figures.explorer import UNIT, explorer_tables, plain_table
 from pretraining_gain.tell.figures.registry import FIGURES
 from pretraining_gain.tell.results.correctness import Correctness
 from pretraining_gain.tell.results.evaluation import View, load_evaluation
@@ -25,48 +27,11 @@ from pretraining_gain.tell.results.gains import (
 from pretraining_gain.tell.results.study import StudyResults
 from pretraining_gain.tell.results.tables import class_counts, write_tables
 from pretraining_gain.tell.software.readme import results_mark
-from pretraining_gain.tell.statistics import bootstrap_means
 
 
 def test_class_counts_count():
     table = pd.DataFrame({"image_id": list("abcde"), "label": [0, 0, 2, 2, 2], "prediction": [0, 1, 2, 2, 0]})
     assert class_counts(Correctness.of(table)).to_dict("list") == {"class_id": [0, 2], "n_images": [2, 3], "n_correct": [1, 2]}
-
-
-def test_interval_of_a_mean_is_the_binomial_one():
-    """One seed, one group: the bootstrap's interval is the normal one, p ± 1.96 sqrt(p (1-p) / n)."""
-    values = np.tile([1.0] * 3 + [0.0] * 7, 200)[None, :]
-    labels = np.zeros(2000, dtype=int)
-    row = bootstrap_means(values, labels, pd.Series({0: "g"}), resample_classes=False, draws=4000).iloc[0]
-    half = 1.96 * np.sqrt(0.3 * 0.7 / 2000)
-    assert row["mean"] == pytest.approx(0.3)
-    assert row["n_images"] == 2000
-    assert (row["low"], row["high"]) == pytest.approx((0.3 - half, 0.3 + half), abs=0.15 * half)
-
-
-def test_resampling_classes_adds_the_spread_between_classes():
-    """Classes that are always right or always wrong: all uncertainty is between classes, sqrt(p (1-p) / classes)."""
-    labels = np.repeat(np.arange(100), 20)
-    values = np.repeat(np.arange(100) % 2, 20)[None, :].astype(float)
-    groups = pd.Series("g", index=range(100))
-    fixed = bootstrap_means(values, labels, groups, resample_classes=False).iloc[0]
-    drawn = bootstrap_means(values, labels, groups, resample_classes=True, draws=4000).iloc[0]
-    assert fixed["low"] == fixed["high"] == 0.5
-    assert drawn["high"] - drawn["low"] == pytest.approx(2 * 1.96 * np.sqrt(0.25 / 100), rel=0.15)
-
-
-def test_resampling_seeds_adds_the_spread_between_seeds():
-    values = np.array([[0.0] * 50, [1.0] * 50])
-    row = bootstrap_means(values, np.zeros(50, int), pd.Series({0: "g"}), resample_classes=False).iloc[0]
-    assert (row["low"], row["mean"], row["high"]) == (0, 0.5, 1)
-
-
-def test_the_bootstrap_is_seeded():
-    values = np.random.default_rng(0).random((3, 90))
-    given = values, np.repeat(np.arange(9), 10), pd.Series(list("aaabbbccc"))
-    one, same = (bootstrap_means(*given, resample_classes=True, seed=1) for _ in range(2))
-    assert one.equals(same)
-    assert not one.equals(bootstrap_means(*given, resample_classes=True, seed=2))
 
 
 @pytest.fixture
@@ -76,24 +41,24 @@ def evaluation(mini_results):
 
 @pytest.fixture
 def shown(evaluation):
-    return StudyResults(View.from_parameters({"study": "mini", "draws": 50}))
+    return StudyResults(View.from_parameters({"study": "mini"}))
 
 
 def test_a_planted_gain_is_found(evaluation):
-    row = arm_accuracy(evaluation, draws=500).set_index(["arm", "quantity"]).loc[("animal-k4", "gain")]
+    row = arm_accuracy(evaluation).set_index(["arm", "quantity"]).loc[("animal-k4", "gain")]
     assert 0.1 < row["low"] < 0.2 < row["high"]
     assert (len(row["by_seed"]), np.mean(row["by_seed"])) == (3, pytest.approx(row["mean"]))
 
 
 def test_pairing_needs_both_arms(evaluation):
-    assert not evaluation.difference("scratch").any()
+    assert evaluation.gain("scratch") == {"scratch": 0.0}
     del evaluation.correct["scratch"]
     with pytest.raises(InputError, match="no results of 'scratch'"):
-        evaluation.difference("all-k10")
+        evaluation.gain("all-k10")
 
 
 def test_pools_are_contrasted_where_they_have_equally_many_classes(evaluation):
-    table = pool_contrasts(evaluation, draws=500).set_index(["first", "second", "k"])
+    table = pool_contrasts(evaluation).set_index(["first", "second", "k"])
     pairs = {
         ("animal", "random", 2), ("animal", "random", 4), ("animal", "random", 6),
         ("animal", "non_animal", 2), ("animal", "non_animal", 4), ("random", "non_animal", 2), ("random", "non_animal", 4),
@@ -105,7 +70,7 @@ def test_pools_are_contrasted_where_they_have_equally_many_classes(evaluation):
 
 
 def test_species_gains_are_the_paired_means(evaluation):
-    table = species_gains(evaluation, "all-k10", draws=50)
+    table = species_gains(evaluation, "all-k10")
     assert (len(table), table["name"].is_unique) == (36, True)
     row = table[table["name"] == "emu"].iloc[0]
     of_emu, correct = evaluation.labels == row["class_id"], evaluation.correct
@@ -114,7 +79,7 @@ def test_species_gains_are_the_paired_means(evaluation):
 
 
 def test_group_accuracies_add_up(evaluation):
-    groups = group_accuracy(evaluation, "all-k10", "supercategory", draws=50)
+    groups = group_accuracy(evaluation, "all-k10", "supercategory")
     wide = groups.pivot(index="group", columns="quantity", values="mean")
     assert np.allclose(wide["gain"], wide["pretrained"] - wide["scratch"])
     assert groups.drop_duplicates("group")["n_classes"].sum() == 36
@@ -127,6 +92,27 @@ def test_numbers_agree_with_the_tables(shown, evaluation):
     numbers = subset_numbers(shown)
     assert numbers["animal_share"] == 0.6
     assert numbers["out_top1_animal_k4"] == pytest.approx(evaluation.correct["animal-k4"].mean())
+
+
+def test_each_quantity_has_one_value_everywhere():
+    """Cover, tables, Beyond, explorer and ledger of the committed results give the same estimates and intervals."""
+    view = View.from_parameters({"study": "mini"})
+    results, ledger = StudyResults(view), Ledger.of(view)
+    [best] = [verdict for verdict in ledger.verdicts if verdict.claim == "C5"]
+    [part] = [test for test in best.tests if test.what == "all-k10 − scratch"]
+    taxa, subsets, tables = taxa_numbers(results), subset_numbers(results), explorer_tables(view)
+    wanted = pytest.approx((part.effect, part.low, part.high))
+    assert tuple(taxa[f"gain{end}"] for end in ("", "_low", "_high")) == wanted
+    assert tuple(subsets[f"out_gain_all_k10{end}"] for end in ("", "_low", "_high")) == wanted
+    freezing = results.freezing.set_index(["target", "way", "quantity"])
+    row = freezing.loc[("Caltech-101 animals", "everything trained", "gain of all classes")]
+    assert tuple(row[["mean", "low", "high"]]) == wanted
+    everything = tables["targets"][0]["arms"][0]
+    assert [everything["all"][end][0] for end in ("low", "high")] == [round(one / UNIT) for one in (part.low, part.high)]
+    [share] = ledger.verdicts[0].tests
+    assert taxa["n_helped"] / taxa["n_species"] == taxa["share_helped"] == share.effect
+    shown = plain_table(tables).set_index("species")["gain"]
+    assert shown.to_dict() == pytest.approx((100 * results.species.set_index("name")["mean"]).to_dict(), abs=1e-4)
 
 
 def test_figure_1_draws_each_species_in_points_under_each_grouping(shown):
@@ -183,14 +169,13 @@ def test_results_elsewhere_leave_the_committed_ones_to_be_read(results, simulate
     ("given", "said"),
     [
         ({"arm": "animals"}, "arm 'animals' is not in study 'mini'; accepted: animal-k2"),
-        ({"draws": 0}, "draws"),
-        ({"drawss": 5}, "drawss"),
-        ({"study": "NA"}, "accepted: anchors, mini, paper, paper_short, paper_weights, toy"),
+        ({"draws": 5}, "unknown parameter.s.: draws"),
+        ({"study": "NA"}, "accepted: anchors, imagenet200, mini, paper, paper_short, paper_weights, toy"),
     ],
 )
 def test_a_wrong_view_is_named(given, said):
     with pytest.raises(InputError, match=said):
-        View.from_parameters({"study": "mini", "downstream": "", "draws": 10, **given})
+        View.from_parameters({"study": "mini", "downstream": "", **given})
 
 
 def test_the_readmes_figure_is_of_the_committed_results():

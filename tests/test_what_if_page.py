@@ -169,7 +169,7 @@ def test_a_reader_changes_everything_and_sees_what_python_finds(opened, capsys):
     assert page.locator(".what-if-changed").inner_text() == BOOK
     settle(page, lambda: page.get_by_label("Claim", exact=True).select_option("C8"))
     assert "as in the book" in page.locator(".what-if-status").inner_text()
-    margin = page.get_by_label("Margin of “equal”, points")
+    margin = page.get_by_label("Margin, points")
     settle(page, lambda: (margin.fill("7.5"), margin.press("Enter")))
     settle(page, lambda: page.get_by_label("by", exact=True).select_option("order"))
     settle(page, lambda: page.get_by_role("group", name="Groups that stay in").get_by_label("Carnivora").uncheck())
@@ -222,7 +222,7 @@ def test_a_link_keeps_the_settings_and_reset_takes_them_back(opened):
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
-        ("#study=mini&claim=C99", "claim “C99” is unknown; accepted: C1, C2"),
+        ("#study=mini&claim=C99", "claim “C99” is unknown; accepted: C1, C4"),
         ("#study=mini&claim=C8&margin=3", "margin “3” is not accepted; accepted: numbers from 0.0001 to 0.9999"),
         ("#study=mini&claim=C8&without=Dragons", "without “Dragons” is unknown here"),
         ("#how-it-is-done", ""),

@@ -91,10 +91,10 @@ window.gainData = (() => {
       const text = value === null || Number.isNaN(value) ? "" : `${formula ? "'" : ""}${value}`;
       return /[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
     };
-    const head = ["study", "target", "pretraining", "seeds", "draws", "class_id", "species", ...levels, "representation",
+    const head = ["study", "target", "pretraining", "seeds", "class_id", "species", ...levels, "representation",
       ...graded, "n_images", "gain", "low", "high"];
     const line = (row) => [
-      tables.study, target.name, arm.arm, arm.seeds.join(" "), tables.draws, target.class_id[row.i], row.species,
+      tables.study, target.name, arm.arm, arm.seeds.join(" "), target.class_id[row.i], row.species,
       ...levels.map((level) => groupName(target, level, row.i)), wordOf(tables, row.grade, well),
       ...(graded.length ? [row.correct, well, cut] : []), row.images, row.mean, +row.low.toFixed(6), +row.high.toFixed(6),
     ].map(cell).join(",");

@@ -167,7 +167,7 @@
     const { seeds, label, design, all, groups } = arm();
     ui.facts.textContent = `Study ${tables().study} (${tables().title}); target ${target().title}, pretrained on ${label}` +
       `${design ? ` (${design})` : ""}, ${seeds.length === 1 ? "seed" : "seeds"} ${seeds.join(", ")}. Gain: top-1 minus top-1 from scratch, ` +
-      `same images and seeds. Intervals: 95 percent, ${tables().draws.toLocaleString("en")} draws.`;
+      `same images and seeds. Intervals: 95 percent.`;
     const typed = state.typed.trim();
     if (typed) {
       ui.status.textContent = `${count(ordered.length, "species", "species")} found for “${typed}”${ordered.length ? "; Enter zooms to the first." : "."}`;

@@ -1,9 +1,10 @@
 // A claim tested again with the reader's settings: what `tell/claims` does, on the data that `what_if_data` publishes.
 (() => {
   "use strict";
-  const { NothingToTest, ALPHA, estimateMean, estimateDifference, estimateShare, groupSpread, groupMeans, holm } = window.gainWhatIf;
-  const { above, below, strict, interval, smallestDetectable, smallestMargin } = window.gainWhatIf;
+  const { NothingToTest, ALPHA, answersOf, estimateMean, estimateDifference, estimateShare, groupSpread, groupMeans, holm } = window.gainWhatIf;
+  const { above, below, interval, smallestDetectable, smallestMargin } = window.gainWhatIf;
   const { max, min, abs } = Math;
+  const [SUPPORTED, CONTRADICTED, NO_DIFFERENCE, UNRESOLVED] = ["supported", "contradicted", "no relevant difference", "not resolvable"];
 
   // ---- the study as the settings leave it
 
@@ -26,24 +27,38 @@
     const place = new Map(classes.map((c, i) => [c, i]));
     const images = [...all.keys()].filter((i) => place.has(all[i]));
     const index = images.map((i) => place.get(all[i]));
-    const rows = tables.seeds.map((_, s) => s).filter((s) => seeds === null || seeds.includes(tables.seeds[s]));
-    return { target, classes, images, index, rows, n: all.length };
+    const bits = ({ seeds: all, runs }) => runs.filter((_, s) => seeds === null || seeds.includes(all[s]))
+      .map((text) => { const of = bitsOf(text, n); return Float64Array.from(images, (i) => of[i]); });
+    const n = all.length;
+    // The runs of a part: of its target, or minus those of the other target with the same arm and seed.
+    const armsOf = ({ downstream, other }) => {
+      const found = {};
+      for (const [arm, of] of Object.entries(target.arms[downstream])) {
+        let rows = bits(of);
+        if (other) {
+          const paired = target.arms[other][arm];
+          if (!paired) continue;
+          const both = (one) => ({ seeds: of.seeds.filter((seed) => paired.seeds.includes(seed)), runs: one.runs.filter((_, s) => (one === of ? paired : of).seeds.includes(one.seeds[s])) });
+          const minus = bits(both(paired));
+          rows = bits(both(of)).map((row, s) => row.map((one, i) => one - minus[s][i]));
+        }
+        if (rows.length) found[arm] = rows;
+      }
+      return found;
+    };
+    return { target, classes, index, armsOf };
   };
 
-  // A weighted sum of arms, same image and same seed: one row a seed.
-  const contrast = ({ target, images, rows, n }, weights) => {
-    const arms = Object.entries(weights).map(([arm, weight]) => [rows.map((s) => bitsOf(target.arms[arm][s], n)), weight]);
-    return rows.map((_, s) => Float64Array.from(images, (i) => arms.reduce((sum, [bits, weight]) => sum + weight * bits[s][i], 0)));
+  // The answers of a part's runs, for some classes only where it says so.
+  const answersFor = (spec, { classes, index, armsOf }) => {
+    const kept = spec.species ? classes.filter((c) => spec.species.includes(c)) : classes;
+    return { kept, answers: restricted(armsOf(spec), index, classes, kept) };
   };
-
-  // The same for some classes only: values, index and classes as the estimators want them.
-  const ofClasses = (values, { index, classes }, wanted) => {
-    if (!wanted) return { values, index, classes };
-    const kept = classes.filter((c) => wanted.includes(c));
+  const restricted = (arms, index, classes, kept) => {
     const place = new Map(kept.map((c, i) => [c, i]));
     const images = [...index.keys()].filter((i) => place.has(classes[index[i]]));
-    const of = (row) => Float64Array.from(images, (i) => row[i]);
-    return { values: values.map(of), index: images.map((i) => place.get(classes[index[i]])), classes: kept };
+    const of = ([arm, rows]) => [arm, rows.map((row) => Float64Array.from(images, (i) => row[i]))];
+    return answersOf(Object.fromEntries(Object.entries(arms).map(of)), images.map((i) => place.get(classes[index[i]])), kept.length);
   };
 
   // Groups of a level among these classes, in the order in which they first appear.
@@ -56,36 +71,50 @@
 
   // ---- the parts of a claim, as `tell/claims` has them
 
-  const outcomeOf = (spec, bound, one) => {
-    const given = { what: spec.what, test: spec.test, unit: spec.unit, signed: spec.signed, bound };
+  const outcomeOf = (spec, bound, one, margin) => {
+    const given = { what: spec.what, target: spec.downstream, test: spec.test, unit: spec.unit, signed: spec.signed, bound };
     const sizes = { n_seeds: one.nSeeds, n_classes: one.nClasses, n_images: one.nImages };
     if (spec.kind === "spread") {
-      const tests = { p_for: one.p, p_against: 1 - one.p, detectable: one.smallestMargin };
+      const tests = { p_for: one.p, p_against: 1 - one.p, p_within: null, p_different: one.pDifferent, detectable: one.smallestMargin };
       return { ...given, effect: one.sd, low: one.low, high: one.high, ...tests, ...sizes };
     }
     const [low, high] = interval(one);
-    const beyond = () => min(strict(one, above(one, bound), bound), strict(one, below(one, -bound), -bound));
+    const within = (size) => max(above(one, -size), below(one, size));
     const tests = spec.test === "greater"
-      ? { p_for: above(one, bound), p_against: strict(one, below(one, bound), bound), detectable: smallestDetectable(one) }
-      : { p_for: max(above(one, -bound), below(one, bound)), p_against: min(1, 2 * beyond()), detectable: smallestMargin(one) };
+      ? { p_for: above(one, bound), p_against: below(one, bound), p_within: spec.kind === "arms" && bound === 0 ? within(margin) : null, detectable: smallestDetectable(one) }
+      : { p_for: within(bound), p_against: min(1, 2 * min(above(one, bound), below(one, -bound))), p_within: null, detectable: smallestMargin(one) };
+    tests.p_different = 2 * min(above(one, 0), below(one, 0));
+    if (!Number.isFinite(tests.detectable)) tests.detectable = null;
     return { ...given, effect: one.mean, low, high, ...tests, ...sizes };
   };
 
   // One part, or null where too few species are left for it.
   const partOf = (spec, data, margin, threshold) => {
     const bound = spec.test === "equal" ? margin : threshold ?? spec.bound;
-    const { values, index, classes } = ofClasses(contrast(data, spec.weights), data, spec.species);
-    const size = classes.length;
-    if (spec.kind === "arms") return outcomeOf(spec, bound, estimateMean(values, index, size));
-    if (spec.kind === "share") return size ? outcomeOf(spec, bound, estimateShare(values, index, size)) : null;
-    if (spec.kind === "groups") {
-      const side = classes.map((c) => spec.between.findIndex((group) => group.includes(c)));
-      const enough = [0, 1].every((one) => side.filter((other) => other === one).length > 1);
-      return enough ? outcomeOf(spec, bound, estimateDifference(values, index, size, side)) : null;
+    try {
+      return outcomeOf(spec, bound, estimateOf(spec, data, bound), margin);
+    } catch (error) {
+      if (error instanceof NothingToTest) return null;
+      throw error;
     }
-    const { found, group } = groupsOf(namesAt(data.target, spec.column), classes);
-    const enough = found.length > 1 && found.length < size;
-    return enough ? outcomeOf(spec, bound, groupSpread(values, index, size, group, found.length, bound)) : null;
+  };
+  const estimateOf = (spec, data, bound) => {
+    const { kept, answers } = answersFor(spec, data);
+    const { weights } = spec;
+    if (!kept.length) throw new NothingToTest("no species");
+    if (spec.kind === "arms") return estimateMean(answers, weights);
+    if (spec.kind === "share") return estimateShare(answers, weights);
+    if (spec.kind === "groups") {
+      const used = kept.filter((c) => spec.between.some((group) => group.includes(c)));
+      const { found, group } = groupsOf(spec.within ? namesAt(data.target, spec.within) : [], used);
+      const side = used.map((c) => spec.between.findIndex((one) => one.includes(c)));
+      const of = restricted(data.armsOf(spec), data.index, data.classes, used);
+      return estimateDifference(of, weights, side, spec.within ? group : null, found.length);
+    }
+    const { found, group } = groupsOf(namesAt(data.target, spec.column), kept);
+    const several = found.filter((_, g) => group.filter((one) => one === g).length > 1).length;
+    if (found.length < 2 || found.length === kept.length || several < found.length / 2) throw new NothingToTest("too few species");
+    return groupSpread(answers, weights, group, found.length, bound);
   };
 
   // ---- the verdict, as `tell/claims/ledger` gives it
@@ -98,22 +127,29 @@
     return `${mantissa}e${power < 0 ? "-" : "+"}${String(abs(power)).padStart(2, "0")}`;
   };
 
+  const pText = (p) => (p < 1e-4 ? "p < 0.0001" : `p = ${digits(p, 2)}`);
   const ruleOf = (verdict, part, n, pAgainst) => {
-    const what = part.test === "greater" ? `${part.what} > ${digits(part.bound, 6)}` : `|${part.what}| < ${digits(part.bound, 6)}`;
-    const holds = `${what} (p = ${digits(part.p_for, 2)})`;
+    const what = part.test === "greater" ? `${part.what} > ${digits(part.bound, 3)}` : `|${part.what}| < ${digits(part.bound, 3)}`;
+    const holds = `${what} (${pText(part.p_for)})`;
     const many = (text) => (n > 1 ? `; ${text}` : "");
-    if (verdict === "supported") return `${holds}${many(`all of ${n} parts hold, this one least clearly`)}`;
-    if (verdict === "not resolvable at this scale") return `neither ${holds} nor its opposite${many(`of ${n} parts this one holds least clearly`)}`;
-    return `not ${what}: the opposite is clear (p = ${digits(pAgainst, 2)})${many(`one of ${n} parts, corrected by Holm`)}`;
+    if (verdict === SUPPORTED) return `${holds}${many(`all of ${n} parts hold, this one least clearly`)}`;
+    if (verdict === UNRESOLVED) return `neither ${holds} nor its opposite${many(`of ${n} parts this one holds least clearly`)}`;
+    if (verdict === CONTRADICTED) return `not ${what}: the opposite is clear (${pText(pAgainst)})${many(`one of ${n} parts, corrected by Holm`)}`;
+    return `${part.what} is closer to 0 than the margin (${pText(part.p_within)})${many(`of ${n} parts this one is such, and the rest hold or are, too`)}`;
   };
 
   const decide = (parts) => {
-    if (!parts.length) return { verdict: "not run", decisive: null, rule: "too few species are left for it" };
+    if (!parts.length) return { verdict: "not testable", decisive: null, rule: "too few species are left for it" };
     const against = holm(parts.map((part) => part.p_against));
-    const least = parts.reduce((worst, part, i) => (part.p_for > parts[worst].p_for ? i : worst), 0);
-    let [verdict, decisive] = ["not resolvable at this scale", least];
-    if (parts[least].p_for < ALPHA) verdict = "supported";
-    else if (min(...against) < ALPHA) [verdict, decisive] = ["contradicted", against.indexOf(min(...against))];
+    const ofPart = parts.map((part, i) => {
+      if (part.p_within !== null && part.p_within < ALPHA) return NO_DIFFERENCE;
+      if (part.p_for < ALPHA) return SUPPORTED;
+      return against[i] < ALPHA ? CONTRADICTED : UNRESOLVED;
+    });
+    const verdict = [CONTRADICTED, UNRESOLVED, NO_DIFFERENCE, SUPPORTED].find((one) => ofPart.includes(one));
+    const places = [...parts.keys()].filter((i) => ofPart[i] === verdict);
+    const worst = (better) => places.reduce((found, i) => (better(i, found) ? i : found));
+    const decisive = verdict === CONTRADICTED ? worst((i, one) => against[i] < against[one]) : worst((i, one) => parts[i].p_for > parts[one].p_for);
     return { verdict, decisive, rule: ruleOf(verdict, parts[decisive], parts.length, against[decisive]) };
   };
 
@@ -124,17 +160,17 @@
   const recompute = (tables, settings) => {
     const claim = tables.claims.find((one) => one.id === settings.claim);
     const data = narrowed(tables, claim.domain, settings);
-    const margin = settings.margin ?? tables.margin;
+    const margin = settings.margin ?? data.target.margin;
     const tests = claim.parts.map((spec) => partOf(spec, data, margin, settings.threshold)).filter((part) => part !== null);
     return { ...decide(tests), tests, groups: groupsTable(claim.parts[0], data) };
   };
 
   const groupsTable = (spec, data) => {
-    const { values, index, classes } = ofClasses(contrast(data, spec.weights), data, spec.species);
-    if (!spec.column || !classes.length) return [];
-    const { found, group } = groupsOf(namesAt(data.target, spec.column), classes);
-    if (found.length === classes.length) return [];
-    return groupMeans(values, index, classes.length, group, found.length).map((row, g) => ({ group: found[g], ...row }));
+    const { kept, answers } = answersFor(spec, data);
+    if (!spec.column || !kept.length) return [];
+    const { found, group } = groupsOf(namesAt(data.target, spec.column), kept);
+    if (found.length === kept.length) return [];
+    return groupMeans(answers, spec.weights, group, found.length).map((row, g) => ({ group: found[g], ...row }));
   };
 
   Object.assign(window.gainWhatIf, { recompute });

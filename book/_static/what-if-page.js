@@ -5,6 +5,7 @@
   const asInBook = (study, claim) => ({ study, claim, margin: null, threshold: null, level: "supercategory", without: [], seeds: null });
   const claimOf = (tables, settings) => tables.claims.find((one) => one.id === settings.claim);
   const targetOf = (tables, settings) => tables.targets[claimOf(tables, settings).domain];
+  const usesMargin = (claim) => claim.parts.some((part) => part.test === "equal" || part.kind === "arms");
   const partWith = (claim, test) => claim.parts.find((part) => part.test === test);
 
   // ---- settings in the address: only what differs
@@ -77,8 +78,8 @@
   const differences = (tables, settings) => {
     const greater = partWith(claimOf(tables, settings), "greater");
     const found = [];
-    if (settings.margin !== null && partWith(claimOf(tables, settings), "equal")) {
-      found.push(`margin ${hundredfold(settings.margin, false)} points instead of ${hundredfold(tables.margin, false)}`);
+    if (settings.margin !== null && usesMargin(claimOf(tables, settings))) {
+      found.push(`margin ${hundredfold(settings.margin, false)} points instead of ${hundredfold(targetOf(tables, settings).margin, false)}`);
     }
     if (settings.threshold !== null && greater) {
       found.push(`threshold ${hundredfold(settings.threshold, false)} instead of ${hundredfold(greater.bound, false)} ${unitOf(greater)}`);
@@ -89,6 +90,7 @@
   };
 
   Object.assign(window.gainWhatIf, {
-    LEVELS, asInBook, claimOf, targetOf, partWith, textOf, read, commandOf, hundredfold, unitOf, effectOf, testOf, count, differences,
+    LEVELS, asInBook, claimOf, targetOf, partWith, usesMargin, textOf, read, commandOf, hundredfold, unitOf, effectOf, testOf, count,
+    differences,
   });
 })();

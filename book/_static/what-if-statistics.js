@@ -1,10 +1,10 @@
 // Estimates, intervals and tests: `tell/statistics` again, in JavaScript, on the distributions of jStat.
-// `values`: for each seed its images; `index`: the class of each image, 0 to size - 1. See Python for what is estimated and why.
+// See Python for what is estimated and why.
 window.gainWhatIf = (() => {
   "use strict";
   const { jStat } = window;
   const { abs, sqrt, exp, log, max, min, floor } = Math;
-  const [CAUTION, ANCHOR, ALPHA, POWER, FEW_CLASSES] = [2 / 3, 0.975, 0.05, 0.8, 10];
+  const [ANCHOR, ALPHA, POWER, HOMOGENEITY] = [0.975, 0.05, 0.8, 0.01];
 
   class NothingToTest extends Error {}
 
@@ -35,121 +35,155 @@ window.gainWhatIf = (() => {
     return (low + high) / 2;
   };
 
-  // ---- sums over images, classes and seeds
+  // ---- answers: `arms[name]` has a row of images for each run, `index` the class of each image, 0 to size - 1
 
   const zeros = (n) => new Float64Array(n);
   const sum = (values) => values.reduce((all, one) => all + one, 0);
   const mean = (values) => sum(values) / values.length;
+  const dot = (first, second) => first.reduce((all, one, i) => all + one * second[i], 0);
   const summed = (index, size, value) => {
     const sums = zeros(size);
     for (let i = 0; i < index.length; i += 1) sums[index[i]] += value(i);
     return sums;
   };
-  const averaged = (bySeed) => zeros(bySeed[0].length).map((_, i) => mean(bySeed.map((row) => row[i])));
-  // Variance of the mean over seeds, by seeds alone; 0 for a single seed.
-  const seedVariance = (bySeed) => {
-    const [middle, n] = [averaged(bySeed), bySeed.length];
-    return middle.map((one, i) => sum(bySeed.map((row) => (row[i] - one) ** 2)) / (n * max(n - 1, 1)));
+  const averaged = (rows) => zeros(rows[0].length).map((_, i) => mean(rows.map((row) => row[i])));
+  // Sum of squared distances of the rows from their mean, by column.
+  const squaresOf = (rows) => {
+    const middle = averaged(rows);
+    return middle.map((one, i) => sum(rows.map((row) => (row[i] - one) ** 2)));
   };
-  const less = (bySeed, taken) => bySeed.map((row, s) => row.map((value, i) => value - taken(s, i)));
-  const classMeans = (values, index, size) => {
+  const answersOf = (arms, index, size) => {
     const images = summed(index, size, () => 1);
-    return { images, means: values.map((row) => summed(index, size, (i) => row[i]).map((all, c) => all / images[c])) };
+    const means = Object.fromEntries(Object.entries(arms).map(([arm, rows]) =>
+      [arm, rows.map((row) => summed(index, size, (i) => row[i]).map((all, c) => all / images[c]))]));
+    return { arms, means, index, size, images };
+  };
+  const contrastOf = ({ means, size }, weights) =>
+    Object.entries(weights).reduce((all, [arm, weight]) => averaged(means[arm]).map((one, c) => all[c] + weight * one), zeros(size));
+  const perRun = ({ arms }, weights) => sum(Object.entries(weights).map(([arm, weight]) => weight ** 2 / arms[arm].length));
+  const within = (values, group, nGroups) => {
+    const sizes = summed(group, nGroups, () => 1);
+    const of = summed(group, nGroups, (c) => values[c]).map((all, g) => all / sizes[g]);
+    return Float64Array.from(values, (one, c) => one - of[group[c]]);
   };
 
-  // ---- variances of means over crossed seeds and units (images of a class, classes of a group)
+  // ---- the variance of a weighted sum of arms and of classes (`effect`, a weight per class): runs and units
 
-  const strataOf = (values, given, index, size) => {
-    const all = summed(index, size, (i) => given[i]);
-    const weights = given.map((weight, i) => weight / all[index[i]]);
-    const bySeed = values.map((row) => summed(index, size, (i) => row[i] * weights[i]));
-    const deviations = less(values, (s, i) => bySeed[s][index[i]]);
-    const squares = summed(index, size, (i) => weights[i] ** 2);
-    const scale = weights.map((weight, i) => {
-      const lacking = 1 - 2 * weight + squares[index[i]];
-      return lacking > 1e-12 ? weight ** 2 / lacking : NaN;
-    });
-    const [average, noise] = [averaged(deviations), seedVariance(deviations)];
-    const fourth = summed(index, size, (i) => weights[i] ** 4);
+  const bartlett = (variances, dfs) => {
+    if (variances.length < 2 || variances.some((one) => !(one > 0))) return 1;
+    const [all, k] = [sum(dfs), variances.length - 1];
+    const pooled = dot(dfs, variances) / all;
+    const statistic = (all * log(pooled) - dot(dfs, variances.map(log))) / (1 + (sum(dfs.map((df) => 1 / df)) - 1 / all) / (3 * k));
+    return 1 - jStat.chisquare.cdf(statistic, k);
+  };
+  const runPart = (answers, weights, effect) => {
+    const squares = {};
+    const dfs = {};
+    for (const [arm, means] of Object.entries(answers.means)) {
+      [squares[arm], dfs[arm]] = [squaresOf(means.map((row) => [dot(effect, row)]))[0], means.length - 1];
+    }
+    const df = sum(Object.values(dfs));
+    if (!df) return { variance: 0, df: 0 };
+    const pooled = sum(Object.values(squares)) / df;
+    const several = Object.keys(dfs).filter((arm) => dfs[arm]);
+    const p = bartlett(several.map((arm) => squares[arm] / dfs[arm]), several.map((arm) => dfs[arm]));
+    const parts = Object.entries(weights).map(([arm, weight]) =>
+      [(weight ** 2 / answers.arms[arm].length) * (dfs[arm] ? squares[arm] / dfs[arm] : pooled), dfs[arm] || df]);
+    const separate = sum(parts.map(([part]) => part));
+    if (p >= HOMOGENEITY || !(separate > 0)) return { variance: perRun(answers, weights) * pooled, df };
+    return { variance: separate, df: separate ** 2 / sum(parts.map(([part, of]) => part ** 2 / of)) };
+  };
+  // Images within each class. A class with one image gets the variance of an image of the others.
+  const imageUnits = ({ arms, means, index, size, images }, weights) => {
+    const df = images.map((n) => n - 1);
+    if (!df.some((n) => n > 0)) throw new NothingToTest("images cannot be compared: every class has one image; accepted: a class with two or more");
+    const total = zeros(index.length);
+    const noise = zeros(size);
+    for (const [arm, weight] of Object.entries(weights)) {
+      const n = arms[arm].length;
+      const rest = arms[arm].map((row, s) => Float64Array.from(index, (c, i) => row[i] - means[arm][s][c]));
+      averaged(rest).forEach((one, i) => { total[i] += weight * one; });
+      const squares = squaresOf(rest);
+      summed(index, size, (i) => squares[i]).forEach((one, c) => { noise[c] += (weight ** 2 * one) / (n * max(n - 1, 1)); });
+    }
+    const ofImage = (squares) => squares.map((one, c) => (df[c] ? one / df[c] : sum(squares) / sum(df)) / images[c]);
     return {
-      bySeed, spread: summed(index, size, (i) => scale[i] * average[i] ** 2),
-      shared: summed(index, size, (i) => scale[i] * noise[i]), df: squares.map((square, k) => square ** 2 / fourth[k] - 1),
+      variance: ofImage(summed(index, size, (i) => total[i] ** 2)), shared: ofImage(noise), df: [...df].map((n) => n || sum(df)),
     };
   };
-  // A class with a single image gets the variance of an image that the other classes have on average.
-  const imagesWithinClasses = (values, index, size) => {
-    const images = summed(index, size, () => 1);
-    const strata = strataOf(values, zeros(index.length).fill(1), index, size);
-    const many = [...images.keys()].filter((c) => images[c] > 1);
-    const df = sum(many.map((c) => images[c] - 1));
-    const borrowed = (part) => sum(many.map((c) => part[c] * images[c] * (images[c] - 1))) / df;
-    const lent = [borrowed(strata.spread), borrowed(strata.shared), df];
-    images.forEach((n, c) => {
-      if (n === 1) [strata.spread[c], strata.shared[c], strata.df[c]] = lent;
-    });
-    return { strata, images };
+  // Classes within groups, one variance for all; with a covariate its slope is taken out, too.
+  const classUnits = (answers, weights, group, nGroups, covariate = null) => {
+    const df = answers.size - nGroups - (covariate ? 1 : 0);
+    if (df < 1) throw new NothingToTest("too few classes");
+    const slope = covariate && within(covariate, group, nGroups);
+    const rest = (values) => {
+      const left = within(values, group, nGroups);
+      if (!slope) return left;
+      const by = dot(left, slope) / dot(slope, slope);
+      return left.map((one, c) => one - by * slope[c]);
+    };
+    const squares = (values) => sum(rest(values).map((one) => one ** 2));
+    let shared = 0;
+    for (const [arm, weight] of Object.entries(weights)) {
+      const [middle, n] = [averaged(answers.means[arm]), answers.means[arm].length];
+      const noise = sum(answers.means[arm].map((row) => squares(row.map((one, c) => one - middle[c]))));
+      shared += (weight ** 2 * noise) / (n * max(n - 1, 1));
+    }
+    const each = (value) => zeros(answers.size).fill(value / df);
+    return { variance: each(squares(contrastOf(answers, weights))), shared: each(shared), df: [df] };
   };
-  // The critical value that lies CAUTION of the way from Satterthwaite's to Banerjee's, squared; `part`: the seeds' share.
-  const criticalSquared = (part, nSeeds, unitDf, p) => {
-    const satterthwaite = 1 / (part ** 2 / (nSeeds - 1) + (1 - part) ** 2 / unitDf);
-    const [mixed, few, many] = [satterthwaite, nSeeds - 1, unitDf].map((df) => stdtrit(df, p) ** 2);
-    return (1 - CAUTION) * mixed + CAUTION * (part * few + (1 - part) * many);
-  };
-  const total = (seeds, units, shared, nSeeds, unitDf) => {
-    const differ = seeds > shared * (1 + 1e-9);
-    const variance = differ ? seeds + units - shared : units;
-    const part = differ ? min(max(seeds / variance, 0), 1) : 0;
-    if (nSeeds < 2 || !(part > 0)) return { variance, df: unitDf };
-    const critical = sqrt(criticalSquared(part, nSeeds, unitDf, ANCHOR));
-    return { variance, df: exp(root((u) => 1 - ANCHOR - tTail(exp(u), critical), log(1e-3), log(1e10))) };
-  };
-  const combine = (strata, coefficients, group, size) => {
-    const bySeed = strata.bySeed.map((row) => summed(group, size, (k) => row[k] * coefficients[k]));
-    const [middle, seeds] = [averaged(bySeed), seedVariance(bySeed)];
-    const parts = strata.spread.map((spread, k) => coefficients[k] ** 2 * spread);
-    const units = summed(group, size, (k) => parts[k]);
-    const shared = summed(group, size, (k) => coefficients[k] ** 2 * strata.shared[k]);
-    const inverse = summed(group, size, (k) => (strata.df[k] > 0 ? parts[k] ** 2 / strata.df[k] : 0));
-    const plain = summed(group, size, (k) => strata.df[k]);
-    return [...seeds.keys()].map((g) => {
-      const sources = { seeds: seeds[g], units: units[g], shared: shared[g], nSeeds: bySeed.length };
-      sources.unitDf = inverse[g] > 0 ? units[g] ** 2 / inverse[g] : plain[g];
-      const { variance, df } = total(sources.seeds, sources.units, sources.shared, sources.nSeeds, sources.unitDf);
-      return { mean: middle[g], se: sqrt(variance), df, sources };
-    });
+  const totalVariance = (runs, units, effect) => {
+    const squares = effect.map((one) => one ** 2);
+    const [variance, shared] = [dot(squares, units.variance), dot(squares, units.shared)];
+    const each = () => variance ** 2 / sum(squares.map((one, c) => (one * units.variance[c]) ** 2 / units.df[c]));
+    const unitDf = units.df.length > 1 && variance > 0 ? each() : max(...units.df);
+    const beyond = runs.df > 0 ? max(variance - shared, 0) : variance;
+    const total = runs.variance + beyond;
+    const unsure = (runs.df > 0 ? runs.variance ** 2 / runs.df : 0) + (beyond > 0 ? variance ** 2 / unitDf : 0);
+    const df = unsure > 0 ? total ** 2 / unsure : max(runs.df, unitDf);
+    return { se: sqrt(total), df: max(df, runs.df > 0 ? min(runs.df, unitDf) : unitDf) };
   };
 
   // ---- estimates: mean, se, df, and sizes
 
-  const estimateMean = (values, index, size) => {
-    const { strata, images } = imagesWithinClasses(values, index, size);
-    if (size === index.length) throw new NothingToTest("fixed classes need at least one class with two images");
-    const [one] = combine(strata, images.map((n) => n / index.length), zeros(size), 1);
-    return { ...one, nSeeds: values.length, nClasses: size, nImages: index.length };
+  const nSeedsOf = ({ arms }, weights) => min(...Object.keys(weights).map((arm) => arms[arm].length));
+  const estimate = (answers, weights, effect, units) => {
+    const used = [...effect.keys()].filter((c) => effect[c]);
+    return {
+      mean: dot(effect, contrastOf(answers, weights)), ...totalVariance(runPart(answers, weights, effect), units, effect),
+      nSeeds: nSeedsOf(answers, weights), nClasses: used.length, nImages: sum(used.map((c) => answers.images[c])),
+    };
   };
-  // Classes in `side` 0 minus those in 1; others are left out.
-  const estimateDifference = (values, index, size, side) => {
-    const { means, images } = classMeans(values, index, size);
-    const used = [...side.keys()].filter((c) => side[c] >= 0);
-    const of = (row) => Float64Array.from(used, (c) => row[c]);
-    const [one] = combine(strataOf(means.map(of), of(images), used.map((c) => side[c]), 2), [1, -1], [0, 0], 1);
-    return { ...one, nSeeds: values.length, nClasses: used.length, nImages: sum(of(images)) };
-  };
-  const shareAbove = (means, bound) => mean(Array.from(means, (one) => (abs(one - bound) <= 1e-12 ? 0.5 : Number(one > bound))));
-  const estimateShare = (values, index, size) => {
-    const { means } = classMeans(values, index, size);
-    const [average, nSeeds] = [averaged(means), values.length];
-    const share = shareAbove(average, 0);
-    const steadied = (share * size + 2) / (size + 4);
-    let bySeeds = 0;
-    if (nSeeds > 1 && size > 1) {
-      const strata = strataOf(means, zeros(size).fill(1), zeros(size), 1);
-      const far = stdtrit(nSeeds - 1, 0.95);
-      const shift = far * sqrt(max(0, seedVariance(strata.bySeed)[0] - strata.shared[0]));
-      bySeeds = (max(share - shareAbove(average, shift), shareAbove(average, -shift) - share) / far) ** 2;
+  const estimateMean = (answers, weights) =>
+    estimate(answers, weights, answers.images.map((n) => n / answers.index.length), imageUnits(answers, weights));
+  // Classes in `side` 0 minus those in 1, in classes of these two only; with `family` among classes of one family.
+  const estimateDifference = (answers, weights, side, family, nFamilies) => {
+    const first = Float64Array.from(side, (one) => Number(one === 0));
+    const n = sum(first);
+    if (min(n, answers.size - n) < 2) throw new NothingToTest("too few classes");
+    if (!family) {
+      const effect = first.map((one) => (one ? 1 / n : -1 / (answers.size - n)));
+      return estimate(answers, weights, effect, classUnits(answers, weights, [...first], 2));
     }
-    const { variance, df } = total(bySeeds, (steadied * (1 - steadied)) / size, 0, nSeeds, max(size - 1, 1));
-    return { mean: share, se: sqrt(variance), df, nSeeds, nClasses: size, nImages: index.length, share: true };
+    const left = within(first, family, nFamilies).map((one) => (abs(one) < 1e-12 ? 0 : one));
+    if (!left.some((one) => one)) throw new NothingToTest("no group holds classes of both kinds");
+    return estimate(answers, weights, left.map((one) => one / dot(left, left)), classUnits(answers, weights, family, nFamilies, first));
+  };
+  const estimateShare = (answers, weights) => {
+    const [contrast, size] = [contrastOf(answers, weights), answers.size];
+    const above = (bound) => mean([...contrast].map((one) => Number(one > 1e-12 + bound)));
+    const share = above(0);
+    const steadied = (share * size + 2) / (size + 4);
+    const byClasses = (steadied * (1 - steadied)) / size;
+    const runs = runPart(answers, weights, zeros(size).fill(1 / size));
+    let byRuns = 0;
+    if (runs.df) {
+      const reach = stdtrit(runs.df, 0.95);
+      byRuns = (max(share - above(reach * sqrt(runs.variance)), above(-reach * sqrt(runs.variance)) - share) / reach) ** 2;
+    }
+    const unsure = byClasses ** 2 / max(size - 1, 1) + (runs.df ? byRuns ** 2 / runs.df : 0);
+    const sizes = { nSeeds: nSeedsOf(answers, weights), nClasses: size, nImages: answers.index.length };
+    return { mean: share, se: sqrt(byClasses + byRuns), df: (byClasses + byRuns) ** 2 / unsure, ...sizes, share: true };
   };
 
   // ---- tests and intervals
@@ -164,20 +198,6 @@ window.gainWhatIf = (() => {
   const interval = (one) => {
     const half = stdtrit(one.df, ANCHOR) * one.se;
     return one.share ? [max(one.mean - half, 0), min(one.mean + half, 1)] : [one.mean - half, one.mean + half];
-  };
-  // How far from the truth the mean may come out with one-sided probability `level`, far out in the tail.
-  const reach = ({ seeds, units, shared, nSeeds, unitDf }, level) => {
-    const byUnits = stdtrit(unitDf, 1 - level) ** 2 * units;
-    const variance = seeds + max(units - shared, 0);
-    if (nSeeds < 2 || !(variance > 0)) return sqrt(byUnits);
-    return sqrt(max(variance * criticalSquared(seeds / variance, nSeeds, unitDf, 1 - level), byUnits));
-  };
-  // A one-sided p as it must be where it is compared with levels below 0.05.
-  const strict = ({ mean: middle, sources }, p, bound) => {
-    const distance = abs(middle - bound);
-    if (p >= 0.05 || !sources || distance < 1e-12) return p;
-    if (distance >= reach(sources, 1e-12)) return max(p, 1e-12);
-    return max(p, exp(root((level) => reach(sources, exp(level)) - distance, log(1e-12), log(0.5))));
   };
   const holm = (p) => {
     const adjusted = [];
@@ -211,22 +231,34 @@ window.gainWhatIf = (() => {
 
   // ---- groups of classes: `group` of each class, 0 to nGroups - 1
 
-  const groupSpread = (values, index, size, group, nGroups, margin) => {
-    const { means } = classMeans(values, index, size);
-    const { images: sizes, means: byGroup } = classMeans(means, group, nGroups);
-    const [nSeeds, df, dfClasses] = [values.length, nGroups - 1, size - nGroups];
-    const within = less(means, (s, c) => byGroup[s][group[c]]);
-    const classes = sum(averaged(within).map((one) => one ** 2)) / dfClasses;
-    const seedByClass = sum(seedVariance(within)) / dfClasses;
-    const seedByGroup = sum(seedVariance(less(byGroup, (s) => mean(means[s]))).map((one, g) => one * sizes[g])) / df;
+  const groupSpread = (answers, weights, group, nGroups, margin) => {
+    const { size } = answers;
+    const [contrast, sizes] = [contrastOf(answers, weights), summed(group, nGroups, () => 1)];
+    const ofGroup = (values) => summed(group, nGroups, (c) => values[c]).map((all, g) => all / sizes[g]);
+    const squares = (values) => sum(within(values, group, nGroups).map((one) => one ** 2));
+    const [df, dfClasses] = [nGroups - 1, size - nGroups];
+    const classes = squares(contrast) / dfClasses;
+    let [byClass, byGroup, dfRuns] = [0, 0, 0];
+    for (const means of Object.values(answers.means)) {
+      const middle = averaged(means);
+      dfRuns += means.length - 1;
+      for (const row of means) {
+        const noise = row.map((one, c) => one - middle[c]);
+        const all = mean(noise);
+        byClass += squares(noise);
+        byGroup += sum(ofGroup(noise).map((one, g) => sizes[g] * (one - all) ** 2));
+      }
+    }
+    const share = dfRuns ? perRun(answers, weights) / dfRuns : 0;
+    const [seedByGroup, seedByClass] = [(share * byGroup) / df, (share * byClass) / dfClasses];
     const excess = max(0, seedByGroup - seedByClass);
     const error = max(classes + excess, (margin ** 2 * size) / 1e5);
     let dfWithin = dfClasses;
     if (excess) {
-      const unsure = classes ** 2 / dfClasses + (seedByGroup ** 2 + (seedByClass ** 2 * df) / dfClasses) / ((nSeeds - 1) * df);
-      dfWithin = max((classes + excess) ** 2 / unsure, min((nSeeds - 1) * df, dfClasses));
+      const unsure = classes ** 2 / dfClasses + (seedByGroup ** 2 + (seedByClass ** 2 * df) / dfClasses) / (dfRuns * df);
+      dfWithin = max((classes + excess) ** 2 / unsure, min(dfRuns * df, dfClasses));
     }
-    const ofGroups = averaged(byGroup);
+    const ofGroups = ofGroup(contrast);
     const middle = sum(ofGroups.map((one, g) => (one * sizes[g]) / size));
     const f = sum(ofGroups.map((one, g) => sizes[g] * (one - middle) ** 2)) / df / error;
     const noncentrality = (at, probability) => {
@@ -242,35 +274,28 @@ window.gainWhatIf = (() => {
     const sd = (nc) => sqrt((nc * error) / size);
     return {
       sd: sd(max(0, f - 1) * df), low: sd(noncentrality(f, 0.975)), high: sd(noncentrality(f, 0.025)),
-      p: ncfdtr(df, dfWithin, size * (margin ** 2 / error), f), smallestMargin: sd(noncentrality(jStat.centralF.inv(0.8, df, dfWithin), 0.05)),
-      nSeeds, nClasses: size, nImages: index.length,
+      p: ncfdtr(df, dfWithin, size * (margin ** 2 / error), f), pDifferent: 1 - ncfdtr(df, dfWithin, 0, f),
+      smallestMargin: sd(noncentrality(jStat.centralF.inv(0.8, df, dfWithin), 0.05)),
+      nSeeds: nSeedsOf(answers, weights), nClasses: size, nImages: answers.index.length,
     };
   };
 
-  // The mean of each group with its interval, as Python's `group_means` with classes resampled. Groups of few classes take
-  // from all what seeds do and how classes vary within groups.
-  const groupMeans = (values, index, size, group, nGroups) => {
-    const { means, images } = classMeans(values, index, size);
-    const { images: sizes, means: byGroup } = classMeans([averaged(means)], group, nGroups);
-    const whole = summed(group, nGroups, (c) => images[c]);
-    const concentration = summed(group, nGroups, (c) => (images[c] / whole[group[c]]) ** 2);
-    const common = seedVariance(means.map((row) => [mean(row)]))[0];
-    const each = sum(seedVariance(less(means, (s) => mean(means[s])))) / max(size - 1, 1);
-    const within = sum(averaged(means).map((one, c) => (one - byGroup[0][group[c]]) ** 2)) / (size - nGroups);
-    const [least, most] = [min, max].map((end) => values.reduce((all, row) => row.reduce((a, b) => end(a, b), all), values[0][0]));
-    return combine(strataOf(means, images, group, nGroups), zeros(nGroups).fill(1), [...sizes.keys()], nGroups).map((one, g) => {
-      let { se, df } = one;
-      if (nGroups > 1 && sizes[g] < FEW_CLASSES) {
-        const borrowed = total(common, concentration[g] * within, each / size, values.length, size - nGroups);
-        [se, df] = [sqrt(borrowed.variance), borrowed.df];
-      }
-      const half = stdtrit(df, ANCHOR) * se;
-      return { mean: one.mean, low: max(one.mean - half, least), high: min(one.mean + half, most), classes: sizes[g] };
+  // The mean of each group over its images, with an interval for classes like those of the group.
+  const groupMeans = (answers, weights, group, nGroups) => {
+    const whole = summed(group, nGroups, (c) => answers.images[c]);
+    const units = classUnits(answers, weights, group, nGroups);
+    const contrast = contrastOf(answers, weights);
+    const [least, most] = [min, max].map((end) => sum(Object.values(weights).map((weight) => end(weight, 0))));
+    return [...whole.keys()].map((g) => {
+      const effect = answers.images.map((n, c) => (group[c] === g ? n / whole[g] : 0));
+      const { se, df } = totalVariance(runPart(answers, weights, effect), units, effect);
+      const [middle, half] = [dot(effect, contrast), stdtrit(df, ANCHOR) * se];
+      return { mean: middle, low: max(middle - half, least), high: min(middle + half, most), classes: effect.filter((one) => one).length };
     });
   };
 
   return {
-    ALPHA, NothingToTest, tTail, stdtrit, ncfdtr, estimateMean, estimateDifference, estimateShare, above, below, strict, interval,
+    ALPHA, NothingToTest, tTail, stdtrit, ncfdtr, answersOf, estimateMean, estimateDifference, estimateShare, above, below, interval,
     smallestDetectable, smallestMargin, groupSpread, groupMeans, holm,
   };
 })();

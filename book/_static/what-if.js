@@ -3,8 +3,8 @@
   "use strict";
   const { element } = window.gainBook;
   const {
-    NothingToTest, recompute, LEVELS, asInBook, claimOf, targetOf, partWith, textOf, read, commandOf, hundredfold, unitOf, effectOf,
-    testOf, count, differences,
+    NothingToTest, recompute, LEVELS, asInBook, claimOf, targetOf, partWith, usesMargin, textOf, read, commandOf, hundredfold,
+    unitOf, effectOf, testOf, count, differences,
   } = window.gainWhatIf;
 
   const holders = [...document.querySelectorAll(".gain-what-if")];
@@ -115,7 +115,7 @@
     const controls = element("form", { className: "explorer-controls", onsubmit: () => false },
       element("div", { className: "explorer-row" }, field("Study", pick("study", (study) => change(asInBook(study, settings.claim)))),
         field("Claim", pick("claim", chooseClaim))),
-      element("div", { className: "explorer-row" }, field("Margin of “equal”, points", entry("margin", 0.1, () => tables().margin)),
+      element("div", { className: "explorer-row" }, field("Margin, points", entry("margin", 0.1, () => targetOf(tables(), settings).margin)),
         field("Threshold of “greater”", entry("threshold", -99, bookBound))),
       choices("Seeds", ui.seeds),
       choices("Species that stay in", field("by", pick("level", (level) => change({ level, without: [] }))), ui.groups));
@@ -130,9 +130,9 @@
   const showControls = () => {
     options(ui.study, studies.map((one) => [one.study, `${one.study}: ${one.title}`]), settings.study);
     options(ui.claim, tables().claims.map((one) => [one.id, `${one.id}. ${one.text}`]), settings.claim);
-    for (const [name, test, book] of [["margin", "equal", tables().margin], ["threshold", "greater", bookBound()]]) {
+    for (const [name, test, book] of [["margin", "equal", targetOf(tables(), settings).margin], ["threshold", "greater", bookBound()]]) {
       ui[name].value = Number((100 * (settings[name] ?? book)).toPrecision(12));
-      ui[name].disabled = !partWith(claim(), test);
+      ui[name].disabled = name === "margin" ? !usesMargin(claim()) : !partWith(claim(), test);
     }
     ui.threshold.parentElement.previousElementSibling.textContent = `Threshold of “greater”, ${unitOf(partWith(claim(), "greater") ?? { unit: "points" })}`;
     refill(ui.seeds, tables().seeds.map((seed) =>
@@ -165,13 +165,13 @@
     const row = (label, text) => [label, text({ ...theirs, signed: claim().parts[book.decisive].signed }), mine ? text(mine) : "–"];
     return table("The claim in the book and with these settings. Intervals are 95 percent.", ["", "in the book", "with these settings"], [
       ["verdict", book.verdict, outcome.verdict], ["because", book.rule, outcome.rule], row("decided by", (test) => test.what),
-      row("effect", effectOf), row("smallest detectable", (test) => `${hundredfold(test.detectable, false)} ${unitOf(test)}`),
+      row("effect", effectOf), row("smallest detectable", (test) => (test.detectable === null ? "unknown" : `${hundredfold(test.detectable, false)} ${unitOf(test)}`)),
       row("evidence", (test) => `${count(test.n_seeds, "seed")}, ${count(test.n_classes, "species", "species")}, ${count(test.n_images, "image")}`)]);
   };
   const pOf = (p) => (p < 0.0001 ? "< 0.0001" : p.toFixed(4));
   const partsTable = (tests) => table("Every comparison of the claim. “p against” is before Holm’s correction.",
     ["comparison", "must be", "effect (interval)", "p for", "p against", "detectable"], tests.map((part) => [part.what, testOf(part),
-      effectOf(part), pOf(part.p_for), pOf(part.p_against), hundredfold(part.detectable, false)]));
+      effectOf(part), pOf(part.p_for), pOf(part.p_against), part.detectable === null ? "unknown" : hundredfold(part.detectable, false)]));
   const groupsTable = (groups) => table(`Gain by ${claim().parts[0].column}, points, with 95 percent intervals.`,
     ["group", "species", "gain", "interval"], groups.map((one) => [one.group, one.classes.toLocaleString("en"), hundredfold(one.mean),
       `${hundredfold(one.low)} to ${hundredfold(one.high)}`]));

@@ -38,9 +38,6 @@ from pretraining_gain.tell.figures.registry import FIGURES
 from pretraining_gain.tell.results.study import StudyResults
 from pretraining_gain.tell.results.tables import write_tables
 
-DRAWS = 2000
-
-
 #: Target species, evaluation images per species, seeds, and subset sizes k per pool of a simulated study.
 USUAL = {"species": 1000, "images": 50, "seeds": 3, "ks": 5}
 #: What varies, one quantity at a time, up to the paper's size and beyond; the rest stays as usual.
@@ -107,7 +104,7 @@ def _write_run(run: Run) -> None:
 
 def draw_figures(study: str) -> None:
     """Read both targets' results, estimate every interval, and draw Figures 1, 2, 3, 4 and 6."""
-    results = StudyResults.from_parameters({"study": study, "draws": DRAWS})
+    results = StudyResults.from_parameters({"study": study})
     for one in FIGURES.values():
         if one.notebook in ("10_taxa", "11_subsets"):
             one.draw(results).to_json()  # type: ignore[union-attr]

@@ -108,6 +108,7 @@ class Downstream(Given):
     pools: Annotated[list[Slug], AfterValidator(each_once)] = Field(
         default=[], description="what is finetuned on it; empty: every start"
     )
+    seeds: Seeds = Field(default=[], description="of the study's or a design's, those finetuned on it; empty: all")
 
     @field_validator("images")
     @classmethod
@@ -116,8 +117,9 @@ class Downstream(Given):
             raise ValueError("eval_images_per_class is 0; accepted: 1 or more, as a target is evaluated on")
         return images
 
-    def takes(self, pool: str) -> bool:
-        return not self.pools or pool in self.pools
+    def takes(self, pool: str, seed: int | None = None) -> bool:
+        """Return whether a start is finetuned on it; without `seed`, whether any of its seeds is."""
+        return (not self.pools or pool in self.pools) and (not self.seeds or seed is None or seed in self.seeds)
 
 
 class Design(Given):

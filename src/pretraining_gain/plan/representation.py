@@ -38,16 +38,17 @@ def representation(table: pd.DataFrame, correct: pd.Series | None = None, well: 
     """Grade each class of a downstream table by how the source represents it (`represented_by`: source class keys, `;` between).
 
     Without `correct`: `in the source` where a source class's meaning includes the species, else `none`. With `correct`
-    (source class key -> number of correct images): a species that no class names is `none`, one of whose classes has at
-    least `well` correct images is `well represented (…+)`, any other is `some`. A species of which the table says nothing
-    is `not stated`.
+    (source class key -> number of correct images): a species without a correct image is `none` (the paper's red points), one
+    of whose classes has at least `well` correct images is `well represented (…+)`, any other is `some`. A species of which
+    the table says nothing is `not stated`.
     """
     if "represented_by" not in table:
         return pd.Series(NOT_STATED, index=table.index, name="representation")
     if correct is None:
         grade = pd.Series(REPRESENTED, index=table.index)
     else:
-        grade = (best_represented(table, correct) >= well).map({True: well_represented(well), False: SOME})
+        best = best_represented(table, correct)
+        grade = (best >= well).map({True: well_represented(well), False: SOME}).mask(best == 0, NONE)
     grade = grade.mask(table["represented_by"] == "", NONE).mask(table["represented_by"] == NOT_STATED, NOT_STATED)
     return grade.rename("representation")
 

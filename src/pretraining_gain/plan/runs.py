@@ -296,7 +296,7 @@ def _finetunings(study: Study, starts: list[tuple[Design | None, Run]]) -> list[
         start.model_copy(update={"downstream": target.name})
         for target in study.downstreams
         for design, start in starts
-        if target.takes(start.pool) and (not design or not design.downstreams or target.name in design.downstreams)
+        if target.takes(start.pool, start.seed) and (not design or not design.downstreams or target.name in design.downstreams)
     ]
 
 

@@ -56,6 +56,9 @@ class Study(Given):
     designs: Annotated[list[Design], AfterValidator(named_once)] = Field(default=[])
     throughput: Throughput
     margin: float = Field(default=0.03, gt=0, lt=1, description="differences in top-1 below it count as none [assumed]")
+    margin_share: float | None = Field(
+        default=None, gt=0, lt=1, description="the margin as a share of a target's gain from all classes, where it has one"
+    )
     keep_networks: bool = Field(default=False, description="keep the weights of each finetuning, and a card of the best start's")
     representation: Literal["named", "annotated"] = Field(
         default="named",
@@ -181,7 +184,7 @@ class Study(Given):
 
     @property
     def animal_share(self) -> float:
-        """Return the expected share of animals in a random subset of the source (the paper's 0.398, Appendix F)."""
+        """Return the expected share of animals in a random subset of the source (the paper's 0.398, Appendix B)."""
         return float(self.source_classes["animal"].mean())
 
     @property

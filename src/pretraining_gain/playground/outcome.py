@@ -20,9 +20,7 @@ from pretraining_gain.playground.work import record_of
 from pretraining_gain.tell.results.correctness import Correctness, CorrectnessReader
 from pretraining_gain.tell.results.evaluation import load_evaluation
 from pretraining_gain.tell.results.gains import arm_accuracy
-from pretraining_gain.tell.statistics import bootstrap_means
-
-_DRAWS = 2000
+from pretraining_gain.tell.statistics import Answers, estimate_mean
 
 
 @dataclass(frozen=True)
@@ -52,10 +50,9 @@ class Outcome:
         other = _correctness(partner)
         if own.images != other.images:
             raise InputError(f"{run.run_id} and {partner.run_id} were evaluated on different images; train both again")
-        differences = own.right[None, shown].astype(float) - other.right[None, shown]
-        everything = pd.Series("all", index=np.unique(labels))
-        found = bootstrap_means(differences, labels, everything, resample_classes=False, draws=_DRAWS).iloc[0]
-        return cls(run, top1, other.right[shown].mean(), n_images, found["mean"], found["low"], found["high"], species)
+        answers = Answers({"own": own.right[None, shown], "other": other.right[None, shown]}, labels)
+        found = estimate_mean(answers, {"own": 1.0, "other": -1.0})
+        return cls(run, top1, other.right[shown].mean(), n_images, found.mean, *found.interval(), species)
 
     @property
     def target(self) -> tuple[str, str, str]:
@@ -108,7 +105,7 @@ def stored_gains(study_name: str, downstream: str, species: str = "") -> pd.Data
     shown = _images_of(species, evaluation.downstream, evaluation.labels)
     correct = {arm: right[:, shown] for arm, right in evaluation.correct.items()}
     evaluation = replace(evaluation, labels=evaluation.labels[shown], image_ids=evaluation.image_ids[shown], correct=correct)
-    arms = arm_accuracy(evaluation, _DRAWS)
+    arms = arm_accuracy(evaluation)
     order = {start: place for place, start in enumerate(study.starts) if start != SCRATCH}
     gains = arms[(arms["quantity"] == "gain") & (arms["design"] == "") & arms["pool"].isin([*order])]
     return gains.assign(place=gains["pool"].map(order)).sort_values(["place", "k"], ignore_index=True)

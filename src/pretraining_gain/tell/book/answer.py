@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,16 +30,31 @@ _LEVEL = 0.05
 _MORE = ("seeds", "species", "evaluation photographs per species")
 
 
+@dataclass(frozen=True)
+class Gain:
+    """All runs of a target, and the weights of the arms whose difference is the gain."""
+
+    answers: statistics.Answers
+    weights: statistics.Weights
+
+    @property
+    def sizes(self) -> dict[str, float]:
+        """The present size of the study, by the words of `_MORE`."""
+        n_species = len(self.answers.ids)
+        present = self.answers.n_seeds(self.weights), n_species, len(self.answers.labels) / n_species
+        return dict(zip(_MORE, present, strict=True))
+
+
 def answer(results: StudyResults, numbers: dict[str, Any]) -> dict[str, str]:
     """Return `answer_gain`, `answer_who`, `answer_limits` and `answer_warnings` (may be empty), each as text.
 
     `numbers` as from `taxa_numbers`: gain and counts are those that the figures show.
     """
     evaluation, margin = results.out_of_domain, results.study.margin
-    values, labels, species = evaluation.difference(results.view.arm), evaluation.labels, evaluation.species
-    represented, one = _represented(values, labels, species, margin)
-    families, other = _families(values, labels, species["family"], margin)
-    limits = [text for text in (_open_gain(values, labels, numbers, margin), one, other) if text]
+    gain, species = Gain(evaluation.answers, evaluation.gain(results.view.arm)), evaluation.species
+    represented, one = _represented(gain, species, margin)
+    families, other = _families(gain, species["family"], margin)
+    limits = [text for text in (_open_gain(gain, numbers, margin), one, other) if text]
     clear = f"{numbers['n_clearly_helped']} of them clearly; {numbers['n_clearly_hurt']} clearly lose"
     return {
         "answer_gain": _gain(results, numbers),
@@ -64,46 +80,46 @@ def _gain(results: StudyResults, numbers: dict[str, Any]) -> str:
     return f"We cannot tell whether {name} helps: top-1 changes by {points(numbers['gain'])} ({interval}), {reached}."
 
 
-def _open_gain(values: np.ndarray, labels: np.ndarray, numbers: dict[str, Any], margin: float) -> str:
+def _open_gain(gain: Gain, numbers: dict[str, Any], margin: float) -> str:
     if not numbers["gain_low"] <= 0 <= numbers["gain_high"]:
         return ""
-    parts, sizes = statistics.components(values, labels), _sizes(values, labels)
+    parts, n_arms = statistics.components(gain.answers, gain.weights), len(gain.answers.correct)
 
     def error(seeds: int, species: float, photographs: float) -> tuple[float, float]:
-        return statistics.design_error(parts, seeds, species, photographs, classes="fixed")
+        return statistics.design_error(parts, n_arms, seeds, species, photographs)
 
-    return _enlarged(f"To see a gain of {_plain(margin)}", error, sizes, margin, _MORE[::2])
+    return _enlarged(f"To see a gain of {_plain(margin)}", error, gain.sizes, margin, _MORE[::2])
 
 
-def _represented(values: np.ndarray, labels: np.ndarray, species: pd.DataFrame, margin: float) -> tuple[str, str]:
+def _represented(gain: Gain, species: pd.DataFrame, margin: float) -> tuple[str, str]:
     """Say whether represented species gain more, and what it would take to tell."""
     without = species["representation"] == NONE
     first, second = set(species.index[~without]), set(species.index[without])
     if min(len(first), len(second)) < 2:
         return "Whether represented species gain more cannot be tested: fewer than two are represented, or not", ""
-    found = statistics.estimate_difference(values, labels, first, second)
+    found = statistics.estimate_difference(gain.answers, gain.weights, first, second)
     low, high = found.interval()
     size = f"{points(found.mean)}, {LEVEL} {ends(points(low), points(high))}"
     if found.p_different < _LEVEL:
         return f"Species that the source represents gain {'more' if found.mean > 0 else 'less'} than others ({size})", ""
     if found.p_equivalent(margin) < _LEVEL:
         return f"Species that the source represents gain as much as others, within {_plain(margin)} ({size})", ""
-    parts, sizes = statistics.components(values, labels), _sizes(values, labels)
+    parts, n_arms = statistics.components(gain.answers, gain.weights), len(gain.answers.correct)
     shares = np.array([len(first), len(second)]) / len(species)
 
     def error(seeds: int, n_species: float, photographs: float) -> tuple[float, float]:
-        return statistics.difference_error(parts, seeds, n_species * shares[0], n_species * shares[1], photographs)
+        return statistics.difference_error(parts, n_arms, seeds, n_species * shares[0], n_species * shares[1], photographs)
 
     asked = f"To see whether represented species gain {_plain(margin)} more than others"
     said = f"Whether species that the source represents gain more, we cannot tell ({size})"
-    return said, _enlarged(asked, error, sizes, margin)
+    return said, _enlarged(asked, error, gain.sizes, margin)
 
 
-def _families(values: np.ndarray, labels: np.ndarray, family: pd.Series, margin: float) -> tuple[str, str]:
+def _families(gain: Gain, family: pd.Series, margin: float) -> tuple[str, str]:
     """Say whether families differ, and what it would take to tell."""
     if not 1 < family.nunique() < len(family):
         return "Whether families differ cannot be tested: no two species share one, or all do", ""
-    found = statistics.group_spread(values, labels, family, margin)
+    found = statistics.group_spread(gain.answers, gain.weights, family, margin)
     size = f"standard deviation between families {_plain(found.sd)}"
     if found.p_different < _LEVEL:
         return f"Families differ ({size})", ""
@@ -130,11 +146,6 @@ def _enlarged(
     if not found:
         return f"{asked}, more of several kinds would be needed: {LARGEST} times as many {' or '.join(more)} alone do not suffice."
     return f"{asked}, the study would need about {' or '.join(found)}."
-
-
-def _sizes(values: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-    n_species = len(np.unique(labels))
-    return dict(zip(_MORE, (len(values), n_species, len(labels) / n_species), strict=True))
 
 
 def _plain(size: float) -> str:

@@ -24,6 +24,7 @@ from pretraining_gain.errors import InputError
 from pretraining_gain.tell.book.executed import Executed, find_executed, notebooks_of, short_name
 from pretraining_gain.tell.book.formats import format_number
 from pretraining_gain.tell.book.shown import PAGES, own_studies
+from pretraining_gain.tell.claims.declarations import OURS
 from pretraining_gain.tell.claims.ledger import Verdict, ledger_path, read_ledger
 from pretraining_gain.tell.figures.inert import markdown_text
 from pretraining_gain.tell.figures.registry import FIGURES, Figure
@@ -251,8 +252,9 @@ class Claims(BookDirective):
             pages = {label: executed_for(self.env, place, study).page for label, place in places.items()}
             links = ", ".join(f"[{label}](/{page}.ipynb)" for label, page in pages.items())
             rows.append([f"{study}: {links}", *_facts(verdict)])
-        where = f"section {claim.section}" if claim.section[0].isdigit() else f"Appendix {claim.section}"
-        before = f"Paper, {where}; [Figure {figure.number}](fig-{figure.number.lower()}). Estimated: {claim.estimand}."
+        where = f"Paper, section {claim.section}" if claim.section[0].isdigit() else f"Paper, Appendix {claim.section}"
+        where = "Our question, not a claim of the paper" if claim.section == OURS else where
+        before = f"{where}; [Figure {figure.number}](fig-{figure.number.lower()}). Estimated: {claim.estimand}."
         text = "\n\n".join([before, _table(["study", *_FACTS], rows), f"Rule in *{main}*: {markdown_text(claim.rule)}."])
         return self.section(f"claim-{claim.claim.lower()}", title, text)
 

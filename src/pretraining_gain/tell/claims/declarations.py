@@ -1,14 +1,13 @@
 """The paper's claims, each declared once: what it says, where the paper says it, and the tests that it must pass.
 
 A claim has one or more parts, and all must hold. A part is data: what is compared and against which bound. A study's
-arms decide how many parts a claim has; `evidence` tests them on results (paper, sections 2 and 3, Appendices D and F).
+arms decide how many parts a claim has; `evidence` tests them on results (paper, sections 2 and 3, Appendices B and D).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import product
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -18,9 +17,12 @@ from pretraining_gain.errors import InputError
 from pretraining_gain.plan.pools import SCRATCH
 from pretraining_gain.plan.representation import NONE, REPRESENTED, SOME
 from pretraining_gain.plan.studies import Study
+from pretraining_gain.tell.claims.scaled import scaled_gaps
 
 #: `greater`: the effect is above the part's bound. `equal`: it is less than the bound away from 0.
 GREATER, EQUAL = "greater", "equal"
+#: Section of a claim that is not the paper's.
+OURS = "ours"
 ARMS, GROUPS, SPREAD, SHARE = "arms", "groups", "spread", "share"
 
 
@@ -61,8 +63,9 @@ class Species:
 class Part:
     """One test of a claim.
 
-    `weights`: the sum of arms whose top-1 is compared; for parts about species, the gain. `column`: how the species are
-    grouped (of `share`: only for display). `between`: the groups compared. `figure1_only`: only the species in Figure 1.
+    `weights`: the sum of arms whose top-1 is compared; for parts about species, the gain. `bound` of `greater`; that of
+    `equal` is the margin. `column`: how the species are grouped (of `share`: only for display). `between`: the groups
+    compared, with `within` only among species that share that column. `figure1_only`: only the species in Figure 1.
     """
 
     what: str
@@ -72,6 +75,7 @@ class Part:
     bound: float = 0.0
     column: str = ""
     between: tuple[Species, Species] | None = None
+    within: str = ""
     figure1_only: bool = False
 
     @property
@@ -84,7 +88,8 @@ class Part:
 class Claim:
     """A claim: its text in our words, the paper's section, the key of its figure, what is estimated, and its parts.
 
-    `build` makes the parts from a study and the name of its downstream in `domain`. To add a claim, append one to `CLAIMS`.
+    `build` makes the parts from a study and the name of its downstream in `domain`; `cannot` says why a study cannot test
+    it, or nothing. `section` is `ours` where the paper claims no such thing. To add a claim, append one to `CLAIMS`.
     """
 
     id: str
@@ -94,32 +99,46 @@ class Claim:
     estimand: str
     build: Callable[[Study, str], Iterator[Part]]
     domain: str = "out_of_domain"
+    cannot: Callable[[Study], str] = lambda _: ""
 
     def parts(self, study: Study) -> list[Part]:
-        """Return the parts whose arms and target the study has."""
-        if self.domain not in study.domains:
+        """Return the parts whose arms and target the study has; none where it cannot test the claim."""
+        if self.untestable(study):
             return []
         there = {Arm(target.name, arm) for target in study.downstreams for arm in study.arms_on(target)}
         return [part for part in self.build(study, study.downstream_in(self.domain).name) if there.issuperset(part.weights)]
+
+    def untestable(self, study: Study) -> str:
+        """Say why no runs of the study could test the claim; nothing where they could."""
+        if self.domain not in study.domains:
+            return f"the study has no target {self.domain.replace('_', ' ')}"
+        return self.cannot(study)
 
     def arms(self, study: Study) -> set[Arm]:
         """Return the arms whose results the claim compares."""
         return {arm for part in self.parts(study) for arm in part.weights}
 
 
-def _difference(target: str, first: str, second: str, margin: float | None = None) -> Part:
-    """Return the part that says that one arm beats another, or with `margin`, equals it."""
-    weights = {Arm(target, first): 1.0, Arm(target, second): -1.0}
-    return Part(f"{first} − {second}", GREATER if margin is None else EQUAL, ARMS, weights, margin or 0.0)
+def _compare(target: str, pairs: Iterable[tuple[str, str]], test: str = GREATER) -> Iterator[Part]:
+    """Yield a part per pair of arms that says that the first beats the second, or equals it."""
+    for first, second in pairs:
+        yield Part(f"{first} − {second}", test, ARMS, {Arm(target, first): 1.0, Arm(target, second): -1.0})
 
 
 def _gain(study: Study, target: str) -> dict[Arm, float]:
     return {Arm(target, study.everything): 1.0, Arm(target, SCRATCH): -1.0}
 
 
-def _random_and_non_animal(study: Study) -> list[tuple[str, str]]:
-    both = [k for k in study.arms.get("random", []) if k in study.arms.get("non_animal", [])]
-    return [(f"random-k{k}", f"non_animal-k{k}") for k in both]
+def _shared(study: Study, first: str, second: str) -> list[tuple[str, str]]:
+    """Return the arms of two pools with equally many classes, in pairs."""
+    both = [k for k in study.arms.get(first, []) if k in study.arms.get(second, [])]
+    return [(f"{first}-k{k}", f"{second}-k{k}") for k in both]
+
+
+def _ends(study: Study, pool: str) -> tuple[int, int] | None:
+    """Return the fewest and the most classes of a pool's arms, if it has two."""
+    ks = study.arms.get(pool, [])
+    return (min(ks), max(ks)) if len(ks) > 1 else None
 
 
 def most_species_gain(study: Study, target: str) -> Iterator[Part]:
@@ -130,61 +149,78 @@ def most_species_gain(study: Study, target: str) -> Iterator[Part]:
 def representation_is_no_matter(study: Study, target: str) -> Iterator[Part]:
     best = REPRESENTED if study.representation == "named" else "well represented"
     between = Species("representation", (NONE, SOME), others=True), Species("representation", (NONE,))
-    words, gain = f"gain, {best} − {NONE}", _gain(study, target)
-    yield Part(words, EQUAL, GROUPS, gain, study.margin, "representation", between, figure1_only=True)
+    words = f"gain, {best} − {NONE}, within families"
+    yield Part(words, EQUAL, GROUPS, _gain(study, target), 0.0, "representation", between, "family", figure1_only=True)
 
 
 def family_is_no_matter(study: Study, target: str) -> Iterator[Part]:
     words = "standard deviation between families of the gain"
-    yield Part(words, EQUAL, SPREAD, _gain(study, target), study.margin, "family", figure1_only=True)
+    yield Part(words, EQUAL, SPREAD, _gain(study, target), column="family", figure1_only=True)
 
 
 def supercategory_is_no_matter(study: Study, target: str) -> Iterator[Part]:
     column, gain = "supercategory", _gain(study, target)
-    yield Part("standard deviation between supercategories of the gain", EQUAL, SPREAD, gain, study.margin, column)
+    yield Part("standard deviation between supercategories of the gain", EQUAL, SPREAD, gain, column=column)
     between = Species(column, ("Mammals",)), Species(column, ("Mammals",), others=True)
-    yield Part("gain, mammals − others", EQUAL, GROUPS, gain, study.margin, column, between)
+    yield Part("gain, mammals − others", EQUAL, GROUPS, gain, 0.0, column, between)
 
 
 def all_classes_are_best(study: Study, target: str) -> Iterator[Part]:
-    arms = [f"{pool}-k{k}" for pool in sorted(study.arms) for k in study.arms[pool]]
-    for arm in [SCRATCH, *arms]:
-        if arm != study.all_classes:
-            yield _difference(target, study.all_classes, arm)
+    arms = [SCRATCH, *(f"{pool}-k{k}" for pool in sorted(study.arms) for k in study.arms[pool])]
+    return _compare(target, [(study.all_classes, arm) for arm in arms if arm != study.all_classes])
 
 
 def irrelevant_sets_beat_scratch(study: Study, target: str) -> Iterator[Part]:
+    largest = [f"{pool}-k{max(study.arms[pool])}" for pool in ("non_animal", "random") if pool in study.arms]
+    return _compare(target, [(arm, SCRATCH) for arm in largest])
+
+
+def a_sufficient_amount_is_needed(study: Study, target: str) -> Iterator[Part]:
     for pool in ("non_animal", "random"):
-        if ks := study.arms.get(pool):
-            yield _difference(target, f"{pool}-k{max(ks)}", SCRATCH)
+        if ends := _ends(study, pool):
+            small, large = (f"{pool}-k{k}" for k in ends)
+            yield from _compare(target, [(small, SCRATCH)], EQUAL)
+            yield from _compare(target, [(large, small)])
 
 
 def animals_beat_others(study: Study, target: str) -> Iterator[Part]:
-    for k, other in product(study.arms.get("animal", []), ("random", "non_animal")):
-        if k in study.arms.get(other, []):
-            yield _difference(target, f"animal-k{k}", f"{other}-k{k}")
+    pairs = _shared(study, "animal", "random") + _shared(study, "animal", "non_animal")
+    return _compare(target, sorted(pairs, key=lambda pair: int(pair[0].rpartition("k")[2])))
+
+
+def half_as_many_animals_do(study: Study, target: str) -> Iterator[Part]:
+    for k in study.arms.get("animal", []):
+        if more := [other for other in study.arms.get("non_animal", []) if other >= 2 * k]:
+            yield from _compare(target, [(f"animal-k{k}", f"non_animal-k{min(more)}")])
 
 
 def random_equals_non_animal(study: Study, target: str) -> Iterator[Part]:
-    for pair in _random_and_non_animal(study):
-        yield _difference(target, *pair, study.margin)
+    return _compare(target, _shared(study, "random", "non_animal"), EQUAL)
+
+
+def random_beats_non_animal(study: Study, target: str) -> Iterator[Part]:
+    return _compare(target, _shared(study, "random", "non_animal"))
 
 
 def all_animals_against_others(study: Study, target: str) -> Iterator[Part]:
     most, others = max(study.arms.get("animal", []), default=0), study.arms.get("non_animal")
     if most in study.arms.get("random", []):
-        yield _difference(target, f"animal-k{most}", f"random-k{most}")
+        yield from _compare(target, [(f"animal-k{most}", f"random-k{most}")])
     if most and others:
-        yield _difference(target, f"animal-k{most}", f"non_animal-k{max(others)}", study.margin)
+        yield from _compare(target, [(f"animal-k{most}", f"non_animal-k{max(others)}")], EQUAL)
 
 
-def random_beats_non_animal(study: Study, target: str) -> Iterator[Part]:
-    for pair in _random_and_non_animal(study):
-        yield _difference(target, *pair)
+def animals_are_not_fewer(study: Study) -> str:
+    share = study.animal_share
+    return "" if share < 0.5 else f"the source has no fewer animals than others ({share:.0%})"
+
+
+def _gaps(study: Study, target: str) -> dict[int, dict[Arm, float]]:
+    return {k: {Arm(target, name): weight for name, weight in gap.items()} for k, gap in scaled_gaps(study).items()}
 
 
 def scaled_random_lies_above(study: Study, target: str) -> Iterator[Part]:
-    gaps = scaled_gaps(study, target)
+    gaps = _gaps(study, target)
     for k, gap in gaps.items():
         yield Part(f"scaled random − animal-k{k}", GREATER, ARMS, gap)
     if len(gaps) > 1:
@@ -194,31 +230,13 @@ def scaled_random_lies_above(study: Study, target: str) -> Iterator[Part]:
 
 
 def scaled_random_coincides(study: Study, target: str) -> Iterator[Part]:
-    for k, gap in scaled_gaps(study, target).items():
-        yield Part(f"scaled random − animal-k{k}", EQUAL, ARMS, gap, study.margin)
+    for k, gap in _gaps(study, target).items():
+        yield Part(f"scaled random − animal-k{k}", EQUAL, ARMS, gap)
 
 
-def scaled_gaps(study: Study, target: str) -> dict[int, dict[Arm, float]]:
-    """Return, for each animal k, the weights of the random curve at k expected animal classes, minus animal-k (Appendix F)."""
-    share, everything = study.animal_share, len(study.source_classes)
-    arms = {k * share: f"random-k{k}" for k in study.arms.get("random", [])} | {everything * share: study.all_classes}
-    at = np.array(sorted(arms))
-    gaps = {}
-    for k in study.arms.get("animal", []):
-        right = int(np.searchsorted(at, k - 1e-9))
-        if right == len(at) or (right == 0 and at[0] > k + 1e-9):
-            continue
-        left = max(right - 1, 0)
-        part = 1.0 if left == right else float((k - at[left]) / (at[right] - at[left]))
-        weights = {arms[at[left]]: 1 - part} if part < 1 - 1e-9 else {}
-        weights |= {arms[at[right]]: part, f"animal-k{k}": -1.0}
-        gaps[k] = {Arm(target, name): weight for name, weight in weights.items()}
-    return gaps
-
-
-def gain_is_not_saturated(study: Study, target: str) -> Iterator[Part]:
-    if ks := study.arms.get("random"):
-        yield _difference(target, study.all_classes, f"random-k{max(ks)}")
+def more_animals_help_further(study: Study, target: str) -> Iterator[Part]:
+    ks = sorted(study.arms.get("animal", []))
+    return _compare(target, [(f"animal-k{ks[-1]}", f"animal-k{ks[-2]}")] if len(ks) > 1 else [])
 
 
 def freezing_hurts(study: Study, target: str) -> Iterator[Part]:
@@ -232,9 +250,10 @@ _OUT, _IN = "difference in top-1 on the out-of-domain target", "difference in to
 CLAIMS = [
     Claim("C1", "Pretraining helps a majority of species.", "2", "figure_1", "share of species whose gain comes out above 0",
           most_species_gain),
-    Claim("C2", "The gain does not depend on how well the source represents the species.", "2", "figure_1",
-          f"{_GAIN}: mean over represented species minus mean over others", representation_is_no_matter),
-    Claim("C3", "Nor does the family of a species explain it.", "2", "figure_1",
+    Claim("C2", "Within a family, the gain does not depend on how well the source represents the species.", "2", "figure_1",
+          f"{_GAIN}: mean over represented species minus mean over species without a correct image, families held fixed, each "
+          "species counting once", representation_is_no_matter),
+    Claim("C3", "Nor does the family of a species explain it.", OURS, "figure_1",
           f"{_GAIN}: standard deviation of the true means of families", family_is_no_matter),
     Claim("C4", "The gain is the same in all supercategories; mammals are not favoured.", "2", "figure_2",
           f"{_GAIN}: standard deviation of the true means of supercategories; mean over mammals minus mean over others",
@@ -247,21 +266,29 @@ CLAIMS = [
           animals_beat_others),
     Claim("C8", "Out of domain, random classes are worth as much as non-animal ones.", "3", "figure_3", _OUT,
           random_equals_non_animal),
-    Claim("C9", "All animal classes beat as many random ones, and equal all non-animal ones.", "3", "figure_3", _OUT,
-          all_animals_against_others),
+    Claim("C9", "All animal classes beat as many random ones, and equal all non-animal ones, which are more.", "3", "figure_3",
+          _OUT, all_animals_against_others, cannot=animals_are_not_fewer),
     Claim("C10", "In domain, random classes beat as many non-animal ones.", "3.2", "figure_4", _IN,
           random_beats_non_animal, "in_domain"),
-    Claim("C11", "Out of domain, a random set is worth more than the animals in it, the less so the more there are.", "F",
+    Claim("C11", "Out of domain, a random set is worth more than the animals in it, the less so the more there are.", "3.2",
           "figure_6", f"{_OUT}: random curve at its expected animal classes minus animal curve; and how that gap closes",
           scaled_random_lies_above),
-    Claim("C12", "In domain, a random set is worth just the animals in it.", "F", "figure_6",
+    Claim("C12", "In domain, a random set is worth just the animals in it.", "3.2", "figure_6",
           f"{_IN}: random curve at its expected animal classes minus animal curve", scaled_random_coincides,
           "in_domain"),
-    Claim("C13", "The gain is not saturated with all source classes.", "3", "figure_3",
-          f"{_OUT}: all classes minus the largest random set", gain_is_not_saturated),
+    Claim("C13", "More animal classes would help further.", "3", "figure_3",
+          f"{_OUT}: the largest animal set minus the one before it", more_animals_help_further),
     Claim("C14", "Freezing the backbone hurts on the out-of-domain target.", "D.2", "figure_freezing",
           "difference in top-1 on the out-of-domain target, everything trained minus backbone frozen, same pretraining",
           freezing_hurts),
+    Claim("C15", "In domain, too, all source classes together are the best pretraining.", "3.2", "figure_4", _IN,
+          all_classes_are_best, "in_domain"),
+    Claim("C16", "In domain, animal classes beat as many random and as many non-animal classes.", "3.2", "figure_4", _IN,
+          animals_beat_others, "in_domain"),
+    Claim("C17", "Irrelevant and random data help only in a sufficient amount.", "3", "figure_3",
+          f"{_OUT}: the smallest set minus scratch, and the largest set minus the smallest", a_sufficient_amount_is_needed),
+    Claim("C18", "Of animals, a much smaller amount does: they beat twice as many non-animal classes.", "3", "figure_3",
+          f"{_OUT}: animal classes minus at least twice as many non-animal classes", half_as_many_animals_do),
 ]  # fmt: skip
 
 

@@ -4,26 +4,79 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import pandas as pd
+from pydantic import BaseModel, ConfigDict, Field
 
+from pretraining_gain.errors import InputError
 from pretraining_gain.plan.species import NOT_STATED
 from pretraining_gain.plan.studies import Study, load_study
 from pretraining_gain.tell import statistics
-from pretraining_gain.tell.claims.declarations import CLAIMS, EQUAL, GREATER, GROUPS, SHARE, SPREAD, Arm, Claim, Part
+from pretraining_gain.tell.claims.declarations import (
+    ARMS,
+    CLAIMS,
+    EQUAL,
+    GREATER,
+    GROUPS,
+    KINDS,
+    SHARE,
+    SPREAD,
+    Claim,
+    Part,
+)  # fmt: skip
 from pretraining_gain.tell.results.evaluation import Evaluation, View, load_evaluation
 from pretraining_gain.tell.results.gains import figure1_species
-from pretraining_gain.tell.statistics import Estimate, GroupSpread
+from pretraining_gain.tell.statistics import Answers, Estimate, GroupSpread, Weights
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Record(BaseModel):
+    """A part of the ledger, as published."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Outcome(Record):
+    """One part of a claim: what was compared, the test, and what came out. Effects are fractions (0.01 = one point)."""
+
+    what: str
+    target: str = Field(description="name of the downstream")
+    test: Literal["greater", "equal"] = Field(description="greater than the bound, or closer to 0 than the bound")
+    kind: Literal["arms", "groups", "spread", "share"] = Field(
+        description="a weighted sum of arms, or of the gain: a difference between groups of species, a standard deviation "
+        "between groups of species, the share of species that gain"
+    )
+    unit: Literal["points", "%"] = Field(description="in which the effect, times 100, is stated")
+    bound: float = Field(description="of `greater`: what must be exceeded; of `equal`: the equivalence margin")
+    effect: float
+    low: float = Field(description="95 % interval")
+    high: float
+    p_for: float
+    p_against: float = Field(description="before Holm's correction over the parts of the claim")
+    p_within: float | None = Field(description="of `greater` than 0: that the effect is closer to 0 than the margin")
+    p_different: float = Field(description="two-sided, of no difference")
+    detectable: float | None = Field(description="effect that is found, or margin that is met, with probability 0.8")
+    n_seeds: int
+    n_classes: int
+    n_images: int
+
+    def effect_text(self) -> str:
+        """State the effect with its interval and unit, signed where the kind of estimate has a sign."""
+        sign = "+" if KINDS[self.kind].signed else ""
+        effect, low, high = (f"{100 * value:{sign}.1f}" for value in (self.effect, self.low, self.high))
+        return f"{effect} {self.unit} ({low} to {high})"
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """A study and its results on each downstream that the claims compare, by the downstream's name."""
+    """A study, its results on each downstream that the claims compare, and the margin there, by the downstream's name."""
 
     study: Study
     evaluations: Mapping[str, Evaluation]
+    margins: Mapping[str, float]
 
     @classmethod
     def of(cls, view: View) -> Evidence:
@@ -32,97 +85,44 @@ class Evidence:
         names = {study.downstream_in(domain).name for domain in study.domains}
         names |= {arm.downstream for claim in CLAIMS for arm in claim.arms(study)}
         grades: dict[str, Any] = {"vote_cut": view.vote_cut, "well_represented": view.well_represented}
-        return cls(study, {name: replace(load_evaluation(view.study, name), **grades) for name in sorted(names)})
+        evaluations = {name: replace(load_evaluation(view.study, name), **grades) for name in sorted(names)}
+        return cls(study, evaluations, {name: margin_of(one) for name, one in evaluations.items()})
 
     @classmethod
     def load(cls, study_name: str) -> Evidence:
         """Load the results of a study by its name, or the path of its file."""
-        return cls.of(View(study=study_name, draws=1))
+        return cls.of(View(study=study_name))
 
-    @property
-    def out(self) -> Evaluation:
-        """Results on the paper's out-of-domain target."""
-        return self.by_domain["out_of_domain"]
+    def target(self, domain: str) -> Evaluation:
+        """Return the results on the paper's target of a domain."""
+        return self.evaluations[self.study.downstream_in(domain).name]
 
-    @property
-    def by_domain(self) -> dict[str, Evaluation]:
-        """Results on the paper's target of each domain that the study has."""
-        return {domain: self.evaluations[self.study.downstream_in(domain).name] for domain in self.study.domains}
+    def answers(self, part: Part) -> tuple[Answers, Weights]:
+        """Return the runs that a part compares, and the weights of their arms.
 
-    def contrast(self, weights: Mapping[Arm, float]) -> np.ndarray | None:
-        """Return the weighted sum of arms (S, N), paired by image and seed; None where downstreams differ in images."""
-        by_downstream: dict[str, dict[str, float]] = {}
-        for arm, weight in weights.items():
-            by_downstream.setdefault(arm.downstream, {})[arm.name] = weight
-        images = [self.evaluations[name].image_ids for name in by_downstream]
-        if not all(np.array_equal(images[0], others) for others in images[1:]):
-            return None
-        return np.sum([self.evaluations[name].contrast(arms) for name, arms in by_downstream.items()], axis=0)
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """A part with the outcome of its test, in fractions of top-1 (of `share`: of species), and what it was estimated from.
-
-    `p_for` is small when the part holds, `p_against` when its opposite does. `values` (S, N), `labels` (N,).
-    """
-
-    part: Part
-    effect: float
-    low: float
-    high: float
-    p_for: float
-    p_against: float
-    n_seeds: int
-    n_classes: int
-    n_images: int
-    estimate: Estimate | GroupSpread
-    values: np.ndarray
-    labels: np.ndarray
-
-    @property
-    def detectable(self) -> float:
-        """The true effect that is found, or the margin that no effect satisfies, with probability 0.8; slow."""
-        if isinstance(self.estimate, GroupSpread):
-            return self.estimate.smallest_margin
-        find = statistics.smallest_margin if self.part.test == EQUAL else statistics.smallest_detectable
-        return find(self.estimate.se, self.estimate.df)
+        Arms of two targets with the same images are first subtracted, run by run: they share their pretraining.
+        Raises `InputError` where results are missing or images differ.
+        """
+        evaluation, weights = self.evaluations[part.downstream], {arm.name: w for arm, w in part.weights.items()}
+        others = [arm.downstream for arm in part.weights if arm.downstream != part.downstream]
+        answers = evaluation.answers
+        if others:
+            answers = evaluation.minus(self.evaluations[others[0]])
+            weights = {arm.name: w for arm, w in part.weights.items() if arm.downstream == part.downstream}
+        for arm in weights:
+            if arm not in answers.correct:
+                raise InputError(f"no results of {arm!r} for {part.downstream!r}; there are: {', '.join(answers.correct)}")
+        species = species_of(part, evaluation)
+        return (answers if len(species) == len(answers.ids) else answers.only(species.index)), weights
 
 
-def evaluate(claim: Claim, evidence: Evidence, threshold: float | None = None) -> list[Outcome]:
-    """Test the claim's parts, leaving out those for which too few species are left.
-
-    `threshold` replaces the bound of the parts that say `greater`. Raises `InputError` where results are missing.
-    """
-    parts = claim.parts(evidence.study)
-    if threshold is not None:
-        parts = [replace(part, bound=threshold) if part.test == GREATER else part for part in parts]
-    return [outcome for part in parts if (outcome := evaluate_part(part, evidence)) is not None]
-
-
-def evaluate_part(part: Part, evidence: Evidence) -> Outcome | None:
-    """Estimate what the part says and test it; None where images differ or too few species are left."""
-    values = evidence.contrast(part.weights)
-    if values is None:
-        return None
-    evaluation = evidence.evaluations[part.downstream]
-    labels, species = evaluation.labels, species_of(part, evaluation)
-    images = np.isin(labels, species.index)
-    values, labels = values[:, images], labels[images]
-    estimate: Estimate | GroupSpread | None = None
-    if part.kind == SHARE:
-        estimate = statistics.estimate_share_positive(values, labels) if len(species) else None
-    elif part.kind == SPREAD:
-        groups = species[part.column]
-        if 1 < groups.nunique() < len(groups):
-            estimate = statistics.group_spread(values, labels, groups, part.bound)
-    elif part.between:
-        first, second = (set(species.index[group.mask(species)]) for group in part.between)
-        if min(len(first), len(second)) > 1:
-            estimate = statistics.estimate_difference(values, labels, first, second)
-    else:
-        estimate = statistics.estimate_mean(values, labels, classes="fixed")
-    return outcome_of(part, estimate, values, labels) if estimate else None
+def margin_of(evaluation: Evaluation) -> float:
+    """Return a target's margin: the study's share of the gain from all classes, or where there is none, in points of top-1."""
+    study = evaluation.study
+    if study.margin_share is None or study.everything not in evaluation.correct:
+        return study.margin
+    gain = evaluation.correct[study.everything].mean() - evaluation.correct["scratch"].mean()
+    return float(study.margin_share * gain) if gain > 0 else study.margin
 
 
 def species_of(part: Part, evaluation: Evaluation) -> pd.DataFrame:
@@ -131,19 +131,65 @@ def species_of(part: Part, evaluation: Evaluation) -> pd.DataFrame:
     return species[species[part.column] != NOT_STATED] if part.kind in (GROUPS, SPREAD) else species
 
 
-def outcome_of(part: Part, estimate: Estimate | GroupSpread, values: np.ndarray, labels: np.ndarray) -> Outcome:
-    """Test the part with its estimate. p against is strict, as it is compared with levels below 0.05 (Holm)."""
+def evaluate(
+    claim: Claim, evidence: Evidence, threshold: float | None = None, *, detectable: bool = True
+) -> list[Outcome]:
+    """Test the claim's parts, leaving out those for which too few species are left.
+
+    `threshold` replaces the bound of the parts that say `greater`; computing what is `detectable` takes longer than the
+    tests. Raises `InputError` where results are missing.
+    """
+    found = []
+    for part in claim.parts(evidence.study):
+        margin = evidence.margins[part.downstream]
+        bound = margin if part.test == EQUAL else part.bound if threshold is None else threshold
+        answers, weights = evidence.answers(part)
+        species = species_of(part, evidence.evaluations[part.downstream])
+        try:
+            estimate = estimate_part(part, answers, weights, species, bound)
+        except InputError:  # too few species
+            continue
+        found.append(outcome_of(replace(part, bound=bound), estimate, margin, detectable=detectable))
+    return found
+
+
+def estimate_part(
+    part: Part, answers: Answers, weights: Weights, species: pd.DataFrame, bound: float
+) -> Estimate | GroupSpread:
+    """Estimate what a part says. Raises `InputError` where there are too few species."""
+    if part.kind == SHARE:
+        return statistics.estimate_share_positive(answers, weights)
+    if part.kind == SPREAD:
+        if (species[part.column].value_counts() > 1).mean() < 0.5:
+            raise InputError(f"most of {part.column} hold one species; accepted: groups of two or more")
+        return statistics.group_spread(answers, weights, species[part.column], bound)
+    if part.between:
+        first, second = (species.index[group.mask(species)] for group in part.between)
+        within = species[part.within] if part.within else None
+        return statistics.estimate_difference(answers, weights, first, second, within)
+    return statistics.estimate_mean(answers, weights)
+
+
+def outcome_of(part: Part, estimate: Estimate | GroupSpread, margin: float, *, detectable: bool = True) -> Outcome:
+    """Test a part with its estimate."""
+    facts: dict[str, Any] = {name: getattr(part, name) for name in ("what", "test", "kind", "bound")}
+    facts |= {"target": part.downstream if part.weights else "", "unit": KINDS[part.kind].unit, "p_within": None}
+    facts |= {name: getattr(estimate, name) for name in ("p_different", "n_seeds", "n_classes", "n_images")}
     if isinstance(estimate, GroupSpread):
-        effect, low, high = estimate.sd, estimate.low, estimate.high
-        p_for, p_against = estimate.p_equivalent, 1 - estimate.p_equivalent
-        sizes = len(values), estimate.n_classes, len(labels)
+        facts |= {"effect": estimate.sd, "low": estimate.low, "high": estimate.high, "detectable": estimate.smallest_margin}
+        return Outcome(**facts, p_for=estimate.p_equivalent, p_against=1 - estimate.p_equivalent)
+    low, high = estimate.interval()
+    if part.test == GREATER:
+        p_for, p_against = estimate.p_above(part.bound), estimate.p_below(part.bound)
+        if part.kind == ARMS and part.bound == 0:
+            facts["p_within"] = estimate.p_equivalent(margin)
     else:
-        effect, (low, high) = estimate.mean, estimate.interval()
-        above, below = estimate.p_above(part.bound), estimate.p_below(-part.bound)
-        if part.test == GREATER:
-            p_for, p_against = above, estimate.strict(estimate.p_below(part.bound), part.bound)
-        else:
-            beyond = min(estimate.strict(above, part.bound), estimate.strict(below, -part.bound))
-            p_for, p_against = estimate.p_equivalent(part.bound), min(1.0, 2 * beyond)
-        sizes = estimate.n_seeds, estimate.n_classes, estimate.n_images
-    return Outcome(part, effect, low, high, p_for, p_against, *sizes, estimate, values, labels)
+        beyond = min(estimate.p_above(part.bound), estimate.p_below(-part.bound))
+        p_for, p_against = estimate.p_equivalent(part.bound), min(1.0, 2 * beyond)
+    size: float | None = None
+    if detectable:
+        find = statistics.smallest_margin if part.test == EQUAL else statistics.smallest_detectable
+        found = find(estimate.se, estimate.df)
+        size = found if np.isfinite(found) else None
+    tests = {"effect": estimate.mean, "low": low, "high": high, "p_for": p_for, "p_against": p_against}
+    return Outcome(**facts | tests, detectable=size)

@@ -12,73 +12,37 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from pretraining_gain.errors import InputError, one_line
 from pretraining_gain.paths import make_writable, results_of, results_root, write_atomically
 from pretraining_gain.plan.parameters import plain_parameters
-from pretraining_gain.plan.pools import SCRATCH
 from pretraining_gain.plan.studies import Study, load_study
 from pretraining_gain.tell import statistics
-from pretraining_gain.tell.claims.declarations import ARMS, CLAIMS, EQUAL, GREATER, KINDS, Claim
-from pretraining_gain.tell.claims.evidence import Evidence, Outcome, evaluate, evaluate_part
+from pretraining_gain.tell.claims.declarations import ARMS, CLAIMS, GREATER, KINDS, Claim
+from pretraining_gain.tell.claims.evidence import Evidence, Outcome, Record, evaluate
+from pretraining_gain.tell.claims.planned import planned_detectable
 from pretraining_gain.tell.results.evaluation import View
 
 ALPHA = 0.05
-SUPPORTED, CONTRADICTED, UNRESOLVED, NOT_RUN = "supported", "contradicted", "not resolvable at this scale", "not run"
+SUPPORTED, CONTRADICTED, NO_DIFFERENCE = "supported", "contradicted", "no relevant difference"
+UNRESOLVED, NOT_TESTABLE, NOT_RUN = "not resolvable", "not testable", "not run"
+VERDICTS = (SUPPORTED, CONTRADICTED, NO_DIFFERENCE, UNRESOLVED, NOT_TESTABLE, NOT_RUN)
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class PartOutcome(_Record):
-    """One part of a claim: what was compared, the test, and what came out. Effects are fractions (0.01 = one point)."""
-
-    what: str
-    test: Literal["greater", "equal"] = Field(description="greater than the bound, or closer to 0 than the bound")
-    kind: Literal["arms", "groups", "spread", "share"] = Field(
-        description="a weighted sum of arms, or of the gain: a difference between groups of species, a standard deviation "
-        "between groups of species, the share of species that gain"
-    )
-    unit: Literal["points", "%"] = Field(description="in which the effect, times 100, is stated")
-    bound: float = Field(description="of `greater`: what must be exceeded; of `equal`: the study's equivalence margin")
-    effect: float
-    low: float = Field(description="95 % interval")
-    high: float
-    p_for: float
-    p_against: float = Field(description="before Holm's correction over the parts of the claim")
-    detectable: float = Field(description="effect that is found, or margin that is met, with probability 0.8")
-    n_seeds: int
-    n_classes: int
-    n_images: int
-
-    @classmethod
-    def of(cls, outcome: Outcome) -> PartOutcome:
-        declared = {name: getattr(outcome.part, name) for name in ("what", "test", "kind", "bound")}
-        declared["unit"] = KINDS[outcome.part.kind].unit
-        return cls(**declared, **{name: getattr(outcome, name) for name in cls.model_fields if name not in declared})
-
-    def effect_text(self) -> str:
-        """State the effect with its interval and unit, signed where the kind of estimate has a sign."""
-        sign = "+" if KINDS[self.kind].signed else ""
-        effect, low, high = (f"{100 * value:{sign}.1f}" for value in (self.effect, self.low, self.high))
-        return f"{effect} {self.unit} ({low} to {high})"
-
-
-class Verdict(_Record):
+class Verdict(Record):
     """One claim in one study. `decisive` is the part of `tests` that decided, None where nothing was run."""
 
     claim: str
     text: str
-    section: str = Field(description="of the paper")
+    section: str = Field(description="of the paper; `ours` for a question of our own")
     figure: str = Field(description="key of the figure in the book")
     estimand: str
-    verdict: Literal["supported", "contradicted", "not resolvable at this scale", "not run"]
+    verdict: Literal["supported", "contradicted", "no relevant difference", "not resolvable", "not testable", "not run"]
     rule: str = Field(description="why this verdict")
     decisive: int | None
     detectable: float | None = Field(description="of the decisive part; of a study not run: expected from the design")
-    tests: list[PartOutcome]
+    tests: list[Outcome]
 
     @classmethod
     def of(cls, claim: Claim, **found: Any) -> Verdict:
@@ -96,17 +60,27 @@ class Verdict(_Record):
         return {"effect": test.effect_text(), "detectable effect": detectable, "evidence": evidence}
 
 
-class Ledger(_Record):
+class Runs(Record):
+    """How runs vary on a target, in fractions of top-1 over all its images."""
+
+    sd: float = Field(description="standard deviation of one run, pooled over all arms")
+    df: float = Field(description="degrees of freedom")
+    homogeneity: float = Field(description="p of Bartlett's test that it is the same in all arms; below 0.01 each has its own")
+
+
+class Ledger(Record):
     """The verdicts on all claims in one study."""
 
-    schema_version: Literal[2] = 2
+    schema_version: Literal[3] = 3
     study: str
     alpha: float
-    margin: float
+    margins: dict[str, float] = Field(description="by target: differences in top-1 below it are not relevant")
+    margin_share: float | None = Field(description="the margin as a share of the gain of all classes")
     seeds: list[int]
     paired_factors: dict[str, float] = Field(
-        description="by domain, out and in: how many times narrower pairing by image makes the interval of the gain"
+        description="by domain: how many times narrower pairing by image makes the interval of the gain"
     )
+    runs: dict[str, Runs] = Field(description="by target")
     verdicts: list[Verdict]
 
     @classmethod
@@ -115,8 +89,8 @@ class Ledger(_Record):
         names = ("study", "vote_cut", "well_represented", "variances_from")
         given = plain_parameters(parameters, [name for name in names if name in parameters])
         variances_from = given.pop("variances_from", None)
-        view = View.from_parameters(given | {"draws": 1})
-        return cls.of(view, View(study=variances_from or view.study, draws=1).study)
+        view = View.from_parameters(given)
+        return cls.of(view, View(study=variances_from or view.study).study)
 
     @classmethod
     def of(cls, view: View, variances_from: str = "") -> Ledger:
@@ -125,22 +99,29 @@ class Ledger(_Record):
         `variances_from` names the study whose measured variances such a plan assumes.
         """
         study = load_study(view.study)
-        facts: dict[str, Any] = {"study": study.name, "alpha": ALPHA, "margin": study.margin, "seeds": study.seeds}
+        facts: dict[str, Any] = {"study": study.name, "alpha": ALPHA, "margin_share": study.margin_share, "seeds": study.seeds}
         if not has_results(study.name):
             measured = Evidence.load(variances_from) if variances_from and has_results(variances_from) else None
             planned = []
             for claim in CLAIMS:
-                detectable = expected_detectable(claim, study, measured) if measured else None
-                planned.append(Verdict.of(claim, verdict=NOT_RUN, rule="not run here", detectable=detectable))
-            return cls(**facts, paired_factors={}, verdicts=planned)
-        evidence = Evidence.of(view)
-        targets = {domain.split("_")[0]: one.correct for domain, one in evidence.by_domain.items()}
-        factors = {
-            name: statistics.paired_factor(arms[study.everything], arms[SCRATCH])
-            for name, arms in targets.items()
-            if study.everything in arms
-        }
-        return cls(**facts, paired_factors=factors, verdicts=[judge(claim, evidence) for claim in CLAIMS])
+                detectable = planned_detectable(claim, study, measured) if measured else None
+                reason = claim.untestable(study)
+                found = {"verdict": NOT_TESTABLE if reason else NOT_RUN, "rule": reason or "not run here"}
+                planned.append(Verdict.of(claim, **found, detectable=detectable))
+            margins = {one.name: study.margin for one in study.downstreams}
+            return cls(**facts, margins=margins, paired_factors={}, runs={}, verdicts=planned)
+        evidence, factors, runs = Evidence.of(view), {}, {}
+        for domain in study.domains:
+            target = evidence.target(domain)
+            if study.everything not in target.correct:
+                continue
+            gain = target.gain(study.everything)
+            factors[domain] = statistics.paired_factor(*(target.correct[arm] for arm in gain))
+            estimate = statistics.estimate_mean(target.answers, gain)
+            sd = estimate.run_se / statistics.per_run(target.answers, gain) ** 0.5
+            runs[target.downstream.name] = Runs(sd=sd, df=estimate.run_df, homogeneity=estimate.homogeneity)
+        verdicts = [judge(claim, evidence) for claim in CLAIMS]
+        return cls(**facts, margins=dict(evidence.margins), paired_factors=factors, runs=runs, verdicts=verdicts)
 
     def write(self) -> Path:
         """Write the ledger where the build finds it."""
@@ -157,77 +138,101 @@ class Ledger(_Record):
     def tests(self) -> pd.DataFrame:
         """Return one row per test, with all numbers."""
         rows = [{"claim": v.claim} | test.model_dump() for v in self.verdicts for test in v.tests]
-        return pd.DataFrame(rows, columns=["claim", *PartOutcome.model_fields]).set_index("claim")
+        return pd.DataFrame(rows, columns=["claim", *Outcome.model_fields]).set_index("claim")
 
     def numbers(self) -> dict[str, str | float]:
         """Return what chapters paste: each claim's verdict, effect, detectable effect, evidence and rule, counts of
-        verdicts, and how much narrower pairing makes the interval of the gain."""
-        found: dict[str, str | float] = {f"paired_factor_{name}": value for name, value in self.paired_factors.items()}
+        verdicts (claims decided by one test count once), the margins, and how runs vary."""
+        found: dict[str, str | float] = {}
+        for domain, value in self.paired_factors.items():
+            found[f"paired_factor_{domain.split('_')[0]}"] = value
         for verdict in self.verdicts:
             found |= {verdict.claim: verdict.verdict, f"{verdict.claim}_rule": verdict.rule}
             found |= {f"{verdict.claim}_{name.split()[0]}": text for name, text in verdict.words().items()}
-        counts = pd.Series([verdict.verdict for verdict in self.verdicts]).value_counts()
-        found |= {f"n_{name.split()[0]}": str(counts.get(name, 0)) for name in (SUPPORTED, CONTRADICTED, UNRESOLVED)}
-        return found | {"n_not_run": str(counts.get(NOT_RUN, 0)), "margin": f"{100 * self.margin:g} points"}
+        deciding: dict[str, set[object]] = {name: set() for name in VERDICTS}
+        for verdict in self.verdicts:
+            test = None if verdict.decisive is None else verdict.tests[verdict.decisive]
+            deciding[verdict.verdict].add((test.target, test.what, test.test) if test else verdict.claim)
+        found |= {f"n_{name.replace(' ', '_')}": str(len(tests)) for name, tests in deciding.items()}
+        tests = {(test.target, test.what, test.test) for verdict in self.verdicts for test in verdict.tests}
+        tested = [verdict.tests[verdict.decisive].p_for for verdict in self.verdicts if verdict.decisive is not None]
+        found |= {"n_claims": str(len(self.verdicts)), "n_tested": str(len(tested)), "n_tests": str(len(tests))}
+        found["n_supported_across"] = str(int((statistics.holm(tested) < ALPHA).sum())) if tested else "0"
+        for target, margin in self.margins.items():
+            found[f"margin_{target}"] = f"{100 * margin:.1f} points"
+        if self.margin_share:
+            found["margin_share"] = self.margin_share
+        for target, runs in self.runs.items():
+            found |= {f"{target}_run_sd": runs.sd, f"{target}_run_df": runs.df, f"{target}_homogeneity": runs.homogeneity}
+        return found
 
 
 def judge(claim: Claim, evidence: Evidence) -> Verdict:
     """Return the verdict on a claim from a study's results; see `decide`."""
-    return verdict_on(claim, evaluate(claim, evidence))
+    return verdict_on(claim, evidence.study, evaluate(claim, evidence))
 
 
-def verdict_on(claim: Claim, outcomes: Sequence[Outcome]) -> Verdict:
-    """Return the verdict that these outcomes give on a claim; *not run* where there are none."""
+def unanswered(claim: Claim, study: Study) -> tuple[str, str]:
+    """Say why a claim has no test in a study: *not testable* by any runs of it, or *not run*."""
+    if reason := claim.untestable(study):
+        return NOT_TESTABLE, reason
+    if not claim.parts(study):
+        return NOT_RUN, "the study has no runs for it"
+    return NOT_TESTABLE, "the species do not allow it: too few, or no group that holds what is compared"
+
+
+def verdict_on(claim: Claim, study: Study, outcomes: Sequence[Outcome]) -> Verdict:
+    """Return the verdict that these outcomes give on a claim; *not testable* or *not run* where there are none."""
     if not outcomes:
-        return Verdict.of(claim, verdict=NOT_RUN, rule="the study has no runs for it", detectable=None)
+        verdict, rule = unanswered(claim, study)
+        return Verdict.of(claim, verdict=verdict, rule=rule, detectable=None)
     verdict, decisive, p_against = decide(outcomes)
-    tests = [PartOutcome.of(outcome) for outcome in outcomes]
-    test, rule = tests[decisive], _rule(verdict, tests[decisive], len(tests), p_against)
-    return Verdict.of(claim, verdict=verdict, rule=rule, decisive=decisive, detectable=test.detectable, tests=tests)
+    test = outcomes[decisive]
+    rule = _rule(verdict, test, len(outcomes), p_against)
+    return Verdict.of(claim, verdict=verdict, rule=rule, decisive=decisive, detectable=test.detectable, tests=[*outcomes])
 
 
 def decide(outcomes: Sequence[Outcome]) -> tuple[str, int, float]:
-    """Return the verdict, the part that decided, and that part's p-value against after Holm's correction.
+    """Return the verdict, the part that decided, and that part's p-value against after Holm's correction over the parts.
 
-    Supported when every part holds at level alpha; contradicted when the opposite of any does, after the correction.
+    A part that says *greater* shows no relevant difference when its effect is closer to 0 than the margin; otherwise it
+    holds at level alpha, or its opposite does after the correction. One opposite contradicts the claim; it is supported when
+    every part holds, and there is no relevant difference when some hold and the rest show none.
     """
     against = statistics.holm([outcome.p_against for outcome in outcomes])
-    least = max(range(len(outcomes)), key=lambda i: outcomes[i].p_for)
-    if outcomes[least].p_for < ALPHA:
-        return SUPPORTED, least, float(against[least])
-    if against.min() < ALPHA:
-        return CONTRADICTED, int(against.argmin()), float(against.min())
-    return UNRESOLVED, least, float(against[least])
+    of_part = []
+    for outcome, p_against in zip(outcomes, against, strict=True):
+        within = outcome.p_within is not None and outcome.p_within < ALPHA
+        clear = SUPPORTED if outcome.p_for < ALPHA else CONTRADICTED if p_against < ALPHA else UNRESOLVED
+        of_part.append(NO_DIFFERENCE if within else clear)
+    for verdict in (CONTRADICTED, UNRESOLVED, NO_DIFFERENCE, SUPPORTED):
+        parts = [place for place, one in enumerate(of_part) if one == verdict]
+        if parts:
+            least = max(parts, key=lambda place: outcomes[place].p_for)
+            decisive = int(min(parts, key=lambda place: against[place])) if verdict == CONTRADICTED else least
+            return verdict, decisive, float(against[decisive])
+    raise InputError("no parts to decide on; accepted: one or more")
 
 
-def _rule(verdict: str, test: PartOutcome, n_parts: int, p_against: float) -> str:
-    what = f"{test.what} > {test.bound:g}" if test.test == GREATER else f"|{test.what}| < {test.bound:g}"
+def _rule(verdict: str, test: Outcome, n_parts: int, p_against: float) -> str:
+    what = f"{test.what} > {test.bound:.3g}" if test.test == GREATER else f"|{test.what}| < {test.bound:.3g}"
     if verdict == SUPPORTED:
-        rule, among = f"{what} (p = {test.p_for:.2g})", f"all of {n_parts} parts hold, this one least clearly"
+        rule, among = f"{what} ({p_text(test.p_for)})", f"all of {n_parts} parts hold, this one least clearly"
     elif verdict == CONTRADICTED:
-        rule = f"not {what}: the opposite is clear (p = {p_against:.2g})"
+        rule = f"not {what}: the opposite is clear ({p_text(p_against)})"
         among = f"one of {n_parts} parts, corrected by Holm"
+    elif verdict == NO_DIFFERENCE:
+        rule = f"{test.what} is closer to 0 than the margin ({p_text(test.p_within or 0.0)})"
+        among = f"of {n_parts} parts this one is such, and the rest hold or are, too"
     else:
-        rule = f"neither {what} (p = {test.p_for:.2g}) nor its opposite"
+        rule = f"neither {what} ({p_text(test.p_for)}) nor its opposite"
         among = f"of {n_parts} parts this one holds least clearly"
     return f"{rule}; {among}" if n_parts > 1 else rule
 
 
-def expected_detectable(claim: Claim, study: Study, measured: Evidence) -> float | None:
-    """Return the largest effect (or margin), over the claim's parts, that the design resolves with probability 0.8, with
-    the variance components that the same comparisons have in `measured`; None where those are unknown."""
-    if claim.domain not in study.domains:
-        return None
-    images = study.downstream_in(claim.domain).images
-    sizes = len(study.seeds), images.n_classes, images.eval_images_per_class
-    found = []
-    for part in claim.parts(measured.study):
-        outcome = evaluate_part(part, measured) if part.kind == ARMS else None
-        if outcome:
-            parts = statistics.components(outcome.values, outcome.labels)
-            find = statistics.smallest_margin if part.test == EQUAL else statistics.smallest_detectable
-            found.append(find(*statistics.design_error(parts, *sizes, classes="fixed")))
-    return max(found, default=None)
+def p_text(p: float) -> str:
+    """State a p-value; below 0.0001 only that, as no t distribution is credible so far out."""
+    return "p < 0.0001" if p < 1e-4 else f"p = {p:.2g}"
 
 
 def has_results(study_name: str) -> bool:

@@ -7,7 +7,7 @@ tests compare the two. Command line: `python -m pretraining_gain.tell.claims.wha
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
@@ -21,7 +21,7 @@ from pretraining_gain.plan.parameters import Parameters
 from pretraining_gain.plan.pools import Seed
 from pretraining_gain.tell.claims.declarations import CLAIMS, Claim, claim_named
 from pretraining_gain.tell.claims.evidence import Evidence, evaluate, species_of
-from pretraining_gain.tell.claims.ledger import Verdict, verdict_on
+from pretraining_gain.tell.claims.ledger import Verdict, decide, unanswered, verdict_on
 from pretraining_gain.tell.results.evaluation import Evaluation
 from pretraining_gain.tell.statistics import group_means
 
@@ -55,18 +55,16 @@ class Answer:
 def recompute(settings: Settings) -> Answer:
     """Test the claim again. Raises `InputError` for settings that are not accepted or leave nothing to test."""
     claim, evidence = claim_named(settings.claim), narrowed(settings)
-    verdict = verdict_on(claim, evaluate(claim, evidence, settings.threshold))
+    verdict = verdict_on(claim, evidence.study, evaluate(claim, evidence, settings.threshold))
     return Answer(verdict, _gain_by_group(claim, evidence))
 
 
 def narrowed(settings: Settings) -> Evidence:
     """Load the results that the claim compares and apply the settings, except the threshold."""
     evidence, claim = Evidence.load(settings.study), claim_named(settings.claim)
-    study = evidence.study
-    if settings.margin is not None:
-        study = study.model_copy(update={"margin": settings.margin})
-    names = sorted({arm.downstream for arm in claim.arms(study)})
-    return Evidence(study, {name: _narrow(evidence.evaluations[name], settings) for name in names})
+    names = sorted({arm.downstream for arm in claim.arms(evidence.study)})
+    margins = {name: settings.margin or evidence.margins[name] for name in names}
+    return Evidence(evidence.study, {name: _narrow(evidence.evaluations[name], settings) for name in names}, margins)
 
 
 def _narrow(evaluation: Evaluation, settings: Settings) -> Evaluation:
@@ -98,9 +96,58 @@ def _gain_by_group(claim: Claim, evidence: Evidence) -> pd.DataFrame:
         evaluation = evidence.evaluations[part.downstream]
         species = species_of(part, evaluation)
         if part.column and 0 < species[part.column].nunique() < len(species):
-            values = evidence.contrast(part.weights)
-            return group_means(values, evaluation.labels, species[part.column], resample_classes=True)[columns]  # type: ignore[arg-type]
+            answers, weights = evidence.answers(part)
+            return group_means(answers, weights, species[part.column], random_classes=True)[columns]
     return pd.DataFrame(columns=columns)
+
+
+def single_changes(study_name: str) -> pd.DataFrame:
+    """Return one row per change: what is changed, how many verdicts change, and which from what to what."""
+    evidence = Evidence.load(study_name)
+    before = {claim.id: _verdict(Settings(study=study_name, claim=claim.id)) for claim in CLAIMS}
+    rows = []
+    for words, by_domain in _changes(evidence):
+        found = []
+        for claim in (claim for claim in CLAIMS if claim.domain in by_domain):
+            after = _verdict(Settings(study=study_name, claim=claim.id, **by_domain[claim.domain]))
+            if after != before[claim.id]:
+                found.append(f"{claim.id}: {before[claim.id]} → {after}")
+        rows.append([words, len(found), "; ".join(found) or "none"])
+    return pd.DataFrame(rows, columns=["change", "verdicts that change", "which"])
+
+
+def _verdict(settings: Settings) -> str:
+    """Return the verdict alone, without the detectable effect, which takes longer."""
+    evidence, claim = narrowed(settings), claim_named(settings.claim)
+    outcomes = evaluate(claim, evidence, detectable=False) if evidence.evaluations else []
+    return decide(outcomes)[0] if outcomes else unanswered(claim, evidence.study)[0]
+
+
+def _changes(evidence: Evidence) -> Iterator[tuple[str, dict[str, dict[str, Any]]]]:
+    """Yield each change in words, and the settings that make it for a claim about a target of each domain."""
+    study, targets = evidence.study, {domain: evidence.target(domain) for domain in evidence.study.domains}
+    for word, factor in (("halved", 0.5), ("doubled", 2)):
+        margins = {domain: evidence.margins[one.downstream.name] * factor for domain, one in targets.items()}
+        yield f"margin {word}", {domain: {"margin": margin} for domain, margin in margins.items()}
+    for seed in study.seeds if len(study.seeds) > 1 else []:
+        yield f"seed {seed} left out", {domain: {"seeds": [one for one in study.seeds if one != seed]} for domain in targets}
+    sizes = {domain: one.species["supercategory"].value_counts() for domain, one in targets.items()}
+    without = {domain: {"without": [size.index[0]]} for domain, size in sizes.items() if len(size) > 1}
+    if without:
+        yield "largest supercategory left out", without
+
+
+def change_numbers(changes: pd.DataFrame) -> dict[str, Any]:
+    """Return what the chapter states: how many verdicts any one change alters, and how many changes there are."""
+    seeds = changes[changes["change"].str.startswith("seed ")]
+    counts = changes.set_index("change")["verdicts that change"]
+    return {
+        "n_changes": len(changes),
+        "most_changed": int(counts.max()),
+        "most_by_seed": int(seeds["verdicts that change"].max()) if len(seeds) else 0,
+        "by_halved": int(counts["margin halved"]),
+        "by_doubled": int(counts["margin doubled"]),
+    }
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -118,7 +165,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         found = recompute(Settings(**given))
         verdict = found.verdict
         print(f"{verdict.claim} {verdict.text}\n{verdict.verdict}: {verdict.rule}\n")
-        columns = ["what", "test", "bound", "effect", "low", "high", "p_for", "p_against", "detectable"]
+        columns = ["what", "test", "bound", "effect", "low", "high", "p_for", "p_against", "p_within", "detectable"]
         tests = pd.DataFrame([test.model_dump() for test in verdict.tests], columns=columns)
         with pd.option_context("display.max_columns", None, "display.width", 200, "display.precision", 12):
             print(*(table.to_string(index=False) for table in (tests, found.groups) if len(table)), sep="\n\n")

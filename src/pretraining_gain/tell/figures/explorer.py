@@ -2,7 +2,7 @@
 
 Columns are arrays, so thousands of species stay small. A gain is published without rounding as the whole number `net`: over
 seeds and images, how often only the pretrained network was right, minus how often only the one from scratch was. Dividing by
-seeds × images gives the gain. Sums over species give group means as `bootstrap_means` computes them: each species counts by
+seeds × images gives the gain. Sums over species give group means as `group_means` computes them: each species counts by
 its images. Ends of intervals are whole numbers of `unit`.
 """
 
@@ -53,7 +53,6 @@ def explorer_tables(view: View) -> dict[str, Any]:
         "study": study.name,
         "title": study.title,
         "unit": UNIT,
-        "draws": view.draws,
         "graded": study.representation,
         "well": view.well_represented,
         "cut": min(VOTE_CUTS, key=lambda label: abs(VOTE_CUTS[label] - view.vote_cut)),  # the nearest on offer
@@ -90,7 +89,7 @@ def target_table(evaluation: Evaluation, view: View) -> dict[str, Any]:
         "images": np.unique(evaluation.labels, return_counts=True)[1].tolist(),
         "named": named.astype(int).tolist(),
         "levels": levels,
-        "arms": [_arm(evaluation, arm, view.draws) for arm in arms],
+        "arms": [_arm(evaluation, arm) for arm in arms],
     }
     if study.representation == "annotated":
         annotations = load_annotations()
@@ -99,30 +98,30 @@ def target_table(evaluation: Evaluation, view: View) -> dict[str, Any]:
     return table
 
 
-def _arm(evaluation: Evaluation, arm: str, draws: int) -> dict[str, Any]:
+def _arm(evaluation: Evaluation, arm: str) -> dict[str, Any]:
     """Return the gains after one pretraining: per species, per group of each level, and over all images.
 
-    As in the figures, seeds and images are resampled for a species and for all images, seeds and species for a group.
+    As in the figures, intervals are over runs and images for a species and for all images, over runs and species for a group.
     """
-    from pretraining_gain.tell.statistics import bootstrap_means
+    from pretraining_gain.tell.statistics import group_means
 
-    values, classes, labels = evaluation.difference(arm), evaluation.classes, evaluation.labels
-    run = evaluation.runs[evaluation.runs["arm"] == arm].iloc[0]
+    weights, classes, answers = evaluation.gain(arm), evaluation.classes, evaluation.answers
+    run, seeds = evaluation.runs[evaluation.runs["arm"] == arm].iloc[0], evaluation.seeds_of[arm]
 
-    def ends(groups: pd.Series, resample_classes: bool) -> dict[str, list[int | None]]:
+    def ends(groups: pd.Series, random_classes: bool) -> dict[str, list[int | None]]:
         """Return the ends of the groups' intervals in units, groups sorted; None without an interval (a single seed)."""
-        found = bootstrap_means(values, labels, groups, resample_classes=resample_classes, draws=draws).sort_values("group")
+        found = group_means(answers, weights, groups, random_classes=random_classes).sort_values("group")
         return {end: [None if np.isnan(one) else round(one / UNIT) for one in found[end]] for end in ("low", "high")}
 
     return {
         "arm": arm,
         "label": evaluation.study.starts[run["pool"]].title(run["k"]),
         "design": evaluation.study.design(run["design"]).title if run["design"] else "",
-        "seeds": sorted(set(evaluation.seeds_of[arm]) & set(evaluation.seeds_of[SCRATCH])),
-        "net": np.rint(np.bincount(np.searchsorted(classes.index, labels), values.sum(axis=0))).astype(int).tolist(),
-        **ends(pd.Series(classes.index, index=classes.index), resample_classes=False),
-        "all": ends(pd.Series("all", index=classes.index), resample_classes=False),
-        "groups": {name: ends(classes[name], resample_classes=True) for name in TAXON_COLUMNS if name in classes},
+        "seeds": seeds,
+        "net": (answers.class_contrast(weights) * answers.n_images * len(seeds)).round(6).tolist(),
+        **ends(pd.Series(classes.index, index=classes.index), random_classes=False),
+        "all": ends(pd.Series("all", index=classes.index), random_classes=False),
+        "groups": {name: ends(classes[name], random_classes=True) for name in TAXON_COLUMNS if name in classes},
     }
 
 
@@ -150,7 +149,7 @@ def describe(tables: dict[str, Any]) -> str:
     return (
         f"Study {tables['study']} ({tables['title']}), {target['title']}, pretrained on {arm['label']}, seeds "
         f"{', '.join(map(str, arm['seeds']))}: gain in top-1 over training from scratch in percentage points, "
-        f"with 95 percent intervals from {tables['draws']:,} draws."
+        "with 95 percent intervals."
     )
 
 
@@ -159,7 +158,6 @@ def explorer_numbers(tables: dict[str, Any]) -> dict[str, Any]:
     plain, targets = plain_table(tables), tables["targets"]
     numbers: dict[str, Any] = {
         "study": tables["study"],
-        "draws": tables["draws"],
         "n_seeds": len(targets[0]["arms"][0]["seeds"]),
         "n_targets": len(targets),
         "n_gains": sum(len(target["species"]) * len(target["arms"]) for target in targets),

@@ -18,9 +18,8 @@ from pretraining_gain.plan.studies import Study, load_study
 from pretraining_gain.plan.taxonomy import load_class_table
 from pretraining_gain.plan.weights import licence_of
 from pretraining_gain.tell.results.evaluation import load_evaluation
-from pretraining_gain.tell.results.gains import overall
-
-_DRAWS = 2000
+from pretraining_gain.tell.results.gains import row_of
+from pretraining_gain.tell.statistics import estimate_mean
 
 
 def write_card(study_name: str) -> Path:
@@ -36,7 +35,7 @@ def write_card(study_name: str) -> Path:
     if not run.weights_path.exists():
         again = f"delete {run.record_path} to do the run again"
         raise InputError(f"network {run.weights_path} was not kept; accepted: keep_networks set before the runs, {again}")
-    found = overall(evaluation, evaluation.correct[best], _DRAWS)
+    found = row_of(estimate_mean(evaluation.answers, {best: 1.0}))
     record = read_record(run.record_path)
     sizes = f"{len(evaluation.seeds_of[best])} seeds, {len(evaluation.classes)} species, {len(evaluation.labels):,} images"
     text = _text(study, run, record, f"{found['mean']:.1%} (95 % interval {found['low']:.1%} to {found['high']:.1%}; {sizes})")

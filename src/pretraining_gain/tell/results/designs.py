@@ -11,8 +11,8 @@ from pretraining_gain.plan.pools import POOLS, SCRATCH, sample_classes
 from pretraining_gain.plan.representation import is_named
 from pretraining_gain.plan.runs import design_runs
 from pretraining_gain.tell.results.evaluation import Evaluation, load_evaluation
-from pretraining_gain.tell.results.gains import with_interval
-from pretraining_gain.tell.statistics import Estimate, estimate_mean
+from pretraining_gain.tell.results.gains import row_of, with_interval
+from pretraining_gain.tell.statistics import Answers, Estimate, estimate_mean, group_means
 
 if TYPE_CHECKING:
     from pretraining_gain.tell.results.study import StudyResults
@@ -60,10 +60,7 @@ def freezing_by_domain(study_name: str, evaluations: list[Evaluation]) -> pd.Dat
             }
             for quantity, weights in quantities.items():
                 if set(weights) <= set(one.correct):
-                    found = estimate_mean(one.contrast(weights), one.labels, classes="fixed")
-                    low, high = found.interval()
-                    estimate = {"mean": found.mean, "low": low, "high": high, "n_seeds": found.n_seeds}
-                    rows.append(facts | {"quantity": quantity, **estimate})
+                    rows.append(facts | {"quantity": quantity, **row_of(estimate_mean(one.answers, weights))})
     return pd.DataFrame(rows)
 
 
@@ -84,6 +81,8 @@ def assigned_effect(evaluation: Evaluation) -> tuple[pd.DataFrame, Estimate] | N
     named = evaluation.classes[is_named(evaluation.classes)].get("represented_by", pd.Series(dtype=str))
     chosen = np.isin(evaluation.labels, named.index)
     labels, correct = evaluation.labels[chosen], evaluation.correct[arm][:, chosen].astype(float)
+    if not chosen.all():  # what one half does for all species alike
+        correct -= evaluation.correct[arm][:, ~chosen].mean(axis=1, keepdims=True)
     source = evaluation.study.source_classes
     values = []
     for seed in (seed for seed in seeds if seed % 2 == 0 and seed + 1 in seeds):
@@ -91,10 +90,11 @@ def assigned_effect(evaluation: Evaluation) -> tuple[pd.DataFrame, Estimate] | N
         in_even = named.map(lambda keys, held=held: not held.isdisjoint(keys.split(";"))).loc[labels].to_numpy()
         even_minus_odd = correct[seeds.index(seed)] - correct[seeds.index(seed + 1)]
         values.append(np.where(in_even, even_minus_odd, -even_minus_odd))
-    stacked = np.stack(values)
-    by_class = pd.DataFrame({"class_id": labels, "mean": stacked.mean(axis=0)}).groupby("class_id")["mean"]
-    table = by_class.agg(mean="mean", n_images="size").join(evaluation.species[["name", "supercategory"]])
-    return table.sort_values("mean", ascending=False).reset_index(), estimate_mean(stacked, labels, classes="random")
+    answers, weights = Answers({arm: np.stack(values)}, labels), {arm: 1.0}
+    each = pd.Series(named.index, index=named.index)
+    table = group_means(answers, weights, each, random_classes=False).rename(columns={"group": "class_id"})
+    table = table.join(evaluation.species[["name", "supercategory"]], on="class_id")
+    return table.sort_values("mean", ascending=False, ignore_index=True), estimate_mean(answers, weights, random_classes=True)
 
 
 def assigned_effects(evaluations: list[Evaluation]) -> dict[str, tuple[pd.DataFrame, Estimate]]:

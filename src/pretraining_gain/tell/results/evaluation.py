@@ -23,6 +23,7 @@ from pretraining_gain.plan.studies import Study, check_name, load_study
 from pretraining_gain.plan.taxonomy import load_class_table
 from pretraining_gain.tell.results.correctness import CorrectnessReader
 from pretraining_gain.tell.results.stored import read_results
+from pretraining_gain.tell.statistics import Answers
 
 #: Per table: its columns of texts, those of numbers, and the texts that may be empty.
 _COLUMNS = {
@@ -64,24 +65,34 @@ class Evaluation:
         """The study's seeds: those of scratch and of every arm of the paper's design."""
         return self.seeds_of[SCRATCH]
 
-    def contrast(self, weights: Mapping[str, float]) -> np.ndarray:
-        """Return the (S, N) weighted sum of arms, paired by image and seed; S are the seeds that all of them have.
+    @cached_property
+    def answers(self) -> Answers:
+        """All runs, as the statistics take them."""
+        return Answers(self.correct, self.labels)
 
-        Raises `InputError` when an arm is missing.
+    def gain(self, arm: str, other: str = SCRATCH) -> dict[str, float]:
+        """Return the weights of `arm` minus `other` (scratch: the gain). Raises `InputError` when one is missing."""
+        for name in (arm, other):
+            if name not in self.correct:
+                there = ", ".join(self.correct)
+                raise InputError(f"no results of {name!r} for {self.downstream.name!r}; there are: {there}")
+        return {arm: 1.0, other: -1.0} if arm != other else {arm: 0.0}
+
+    def minus(self, other: Evaluation) -> Answers:
+        """Return the answers of the runs on this target minus those on `other`, which share pretraining, seed and images.
+
+        Holds the arms and seeds that both have. Raises `InputError` when the targets have other images.
         """
-        missing = [arm for arm in weights if arm not in self.correct]
-        if missing:
-            there = ", ".join(self.correct)
-            raise InputError(f"no results of {missing[0]!r} for {self.downstream.name!r}; there are: {there}")
-        seeds = sorted(set.intersection(*(set(self.seeds_of[arm]) for arm in weights)))
-        rows = {arm: [self.seeds_of[arm].index(seed) for seed in seeds] for arm in weights}
-        return np.sum([weight * self.correct[arm][rows[arm]].astype(float) for arm, weight in weights.items()], axis=0)
-
-    def difference(self, arm: str, other: str = SCRATCH) -> np.ndarray:
-        """Return `arm` minus `other` (scratch: the gain), paired by image and seed: (S, N) in {-1, 0, 1}."""
-        if arm == other:
-            return np.zeros(self.correct[arm].shape)
-        return self.contrast({arm: 1, other: -1})
+        if not np.array_equal(self.image_ids, other.image_ids):
+            names = f"{self.downstream.name!r} and {other.downstream.name!r}"
+            raise InputError(f"targets {names} cannot be compared image by image; accepted: targets of the same images")
+        differences = {}
+        for arm in (name for name in self.correct if name in other.correct):
+            mine, theirs = self.seeds_of[arm], other.seeds_of[arm]
+            if seeds := [seed for seed in mine if seed in theirs]:
+                first, second = ([given.index(seed) for seed in seeds] for given in (mine, theirs))
+                differences[arm] = self.correct[arm][first].astype(float) - other.correct[arm][second]
+        return Answers(differences, self.labels)
 
     @cached_property
     def classes(self) -> pd.DataFrame:
@@ -111,7 +122,6 @@ class View(Parameters):
     study: str
     downstream: str = ""
     arm: str = ""
-    draws: int = Field(gt=0, le=100_000)
     vote_cut: float = Field(default=0.0, ge=-1, le=1)
     well_represented: int = Field(default=40, ge=0, le=50)
 

@@ -9,20 +9,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from scipy.stats import pearsonr, rankdata
 
-from pretraining_gain.errors import InputError
 from pretraining_gain.plan.pools import POOLS, SCRATCH, shown_in
 from pretraining_gain.plan.representation import (
     NONE,
     REPRESENTED,
     best_represented,
     correct_images,
+    is_named,
     load_annotations,
     well_represented,
 )
 from pretraining_gain.plan.species import NOT_STATED
 from pretraining_gain.tell.results.evaluation import Evaluation
-from pretraining_gain.tell.statistics import Estimate, bootstrap_means, estimate_correlation
+from pretraining_gain.tell.statistics import Estimate, estimate_mean, estimate_share_positive, group_means
 
 if TYPE_CHECKING:
     from pretraining_gain.tell.results.study import StudyResults
@@ -30,11 +31,11 @@ if TYPE_CHECKING:
 Numbers = dict[str, float | int | str]
 
 
-def species_gains(evaluation: Evaluation, arm: str, draws: int) -> pd.DataFrame:
-    """Estimate the gain of each downstream class: `mean`, `low`, `high` (seeds and images resampled), n_images, name, taxa,
+def species_gains(evaluation: Evaluation, arm: str) -> pd.DataFrame:
+    """Estimate the gain of each downstream class: `mean`, `low`, `high` (over runs and images), n_images, name, taxa,
     representation."""
     each = pd.Series(evaluation.classes.index, index=evaluation.classes.index)
-    table = bootstrap_means(evaluation.difference(arm), evaluation.labels, each, resample_classes=False, draws=draws)
+    table = group_means(evaluation.answers, evaluation.gain(arm), each, random_classes=False)
     return table.join(evaluation.species, on="group").rename(columns={"group": "class_id"})
 
 
@@ -42,33 +43,25 @@ def figure1_species(species: pd.DataFrame, evaluation: Evaluation) -> pd.DataFra
     """Select the species of Figure 1: all, or, where annotations grade birds, the birds of families that the source names."""
     if evaluation.study.representation == "named":
         return species
-    birds = species[species["supercategory"] == "Birds"]
-    named = birds.loc[birds["representation"] != NONE, "family"]
-    return birds[birds["family"].isin(named)]
+    birds, classes = species[species["supercategory"] == "Birds"], evaluation.classes
+    named = is_named(classes) & (classes["supercategory"] == "Birds")
+    return birds[birds["family"].isin(classes.loc[named, "family"])]
 
 
-def group_accuracy(evaluation: Evaluation, arm: str, column: str, draws: int) -> pd.DataFrame:
+def group_accuracy(evaluation: Evaluation, arm: str, column: str) -> pd.DataFrame:
     """Estimate top-1 from `arm`, top-1 from scratch, and the paired gain, for each value of a class-table column.
 
-    One row per group and `quantity` (pretrained, scratch, gain), with interval; species of a group are resampled.
+    One row per group and `quantity` (pretrained, scratch, gain), with an interval for species like those of the group.
     """
-    quantities = {"pretrained": evaluation.correct[arm], SCRATCH: evaluation.correct[SCRATCH], "gain": evaluation.difference(arm)}
-    labels, groups = evaluation.labels, evaluation.species[column]
+    quantities = {"pretrained": {arm: 1.0}, SCRATCH: {SCRATCH: 1.0}, "gain": evaluation.gain(arm)}
     parts = [
-        bootstrap_means(values, labels, groups, resample_classes=True, draws=draws).assign(quantity=name)
-        for name, values in quantities.items()
+        group_means(evaluation.answers, weights, evaluation.species[column], random_classes=True).assign(quantity=name)
+        for name, weights in quantities.items()
     ]
     return pd.concat(parts, ignore_index=True)
 
 
-def overall(evaluation: Evaluation, values: np.ndarray, draws: int) -> pd.Series:
-    """Estimate the mean of (S, N) `values` over all images, with interval; seeds and images are resampled."""
-    together = pd.Series("all", index=evaluation.classes.index)
-    found = bootstrap_means(values, evaluation.labels, together, resample_classes=False, draws=draws)
-    return found.iloc[0].drop("group")
-
-
-def arm_accuracy(evaluation: Evaluation, draws: int, arms: Collection[str] = ()) -> pd.DataFrame:
+def arm_accuracy(evaluation: Evaluation, arms: Collection[str] = ()) -> pd.DataFrame:
     """Estimate top-1 over all images, and the gain, of each arm (or only of `arms`).
 
     One row per arm and `quantity` (top1, gain). Columns: arm, pool, k, design, `expected_animals` (0 from scratch), what
@@ -83,13 +76,14 @@ def arm_accuracy(evaluation: Evaluation, draws: int, arms: Collection[str] = ())
     facts["expected_animals"] = [POOLS[pool].expected_animals(source, k) if pool in POOLS else 0.0 for pool, k in pools]
     rows = []
     for arm, fact in facts.iterrows():
-        for quantity, values in {"top1": evaluation.correct[arm], "gain": evaluation.difference(arm)}.items():
-            seeds = {"quantity": quantity, "by_seed": values.mean(axis=1).tolist()}
-            rows.append({"arm": arm, **fact, **seeds, **overall(evaluation, values, draws)})
+        for quantity, weights in {"top1": {arm: 1.0}, "gain": evaluation.gain(arm)}.items():
+            found, by_seed = estimate_mean(evaluation.answers, weights), evaluation.correct[arm].mean(axis=1)
+            seeds = {"quantity": quantity, "by_seed": (by_seed - by_seed.mean() + found.mean).tolist()}
+            rows.append({"arm": arm, **fact, **seeds, **row_of(found)})
     return pd.DataFrame(rows)
 
 
-def pool_contrasts(evaluation: Evaluation, draws: int) -> pd.DataFrame:
+def pool_contrasts(evaluation: Evaluation) -> pd.DataFrame:
     """Estimate top-1 of one pool minus another's with equally many classes, paired by image and seed.
 
     One row per ordered pair of the pools of Figure 3 and k that both have: first, second, k, mean, low, high.
@@ -99,35 +93,41 @@ def pool_contrasts(evaluation: Evaluation, draws: int) -> pd.DataFrame:
         for k in sorted(set(arms[first]) & set(arms[second])):
             pair = f"{first}-k{k}", f"{second}-k{k}"
             if set(pair) <= set(evaluation.correct):
-                found = overall(evaluation, evaluation.difference(*pair), draws)
-                mirrored = {"mean": -found["mean"], "low": -found["high"], "high": -found["low"]}
-                rows.append({"first": first, "second": second, "k": k, **found})
-                rows.append({"first": second, "second": first, "k": k, **found, **mirrored})
+                for one, other in (pair, pair[::-1]):
+                    found = estimate_mean(evaluation.answers, evaluation.gain(one, other))
+                    pools = {"first": one.rpartition("-k")[0], "second": other.rpartition("-k")[0]}
+                    rows.append({**pools, "k": k, **row_of(found)})
     return pd.DataFrame(rows)
+
+
+def row_of(found: Estimate) -> dict[str, float]:
+    """Return the columns of an estimate in a table: mean, low, high, n_seeds, n_classes, n_images."""
+    low, high = found.interval()
+    sizes = {"n_seeds": found.n_seeds, "n_classes": found.n_classes, "n_images": found.n_images}
+    return {"mean": found.mean, "low": low, "high": high, **sizes}
 
 
 def with_interval(key: str, found: Estimate | Mapping[Any, Any] | pd.Series) -> Numbers:
     """Return an estimate, or a row with `mean`, `low` and `high`, as three numbers: `key`, `key_low`, `key_high`."""
-    if isinstance(found, Estimate):
-        found = dict(zip(("mean", "low", "high"), (found.mean, *found.interval()), strict=True))
-    return {key: found["mean"], f"{key}_low": found["low"], f"{key}_high": found["high"]}
+    row = row_of(found) if isinstance(found, Estimate) else found
+    return {key: row["mean"], f"{key}_low": row["low"], f"{key}_high": row["high"]}
 
 
 def taxa_numbers(results: StudyResults) -> Numbers:
     """Return what the chapter on individual taxa states: fractions, counts and names."""
     species, groups, evaluation = results.species, results.supercategories, results.out_of_domain
-    arm, draws = results.view.arm, results.view.draws
-    arms = arm_accuracy(evaluation, draws, {arm, SCRATCH}).set_index(["arm", "quantity"])
+    arm = results.view.arm
+    arms = arm_accuracy(evaluation, {arm, SCRATCH}).set_index(["arm", "quantity"])
     gains = groups[groups["quantity"] == "gain"].sort_values("mean")
+    helped = estimate_share_positive(evaluation.answers, evaluation.gain(arm)).mean
     numbers: Numbers = {
         "study": evaluation.study.name,
-        "draws": draws,
         "n_seeds": len(evaluation.seeds),
         "n_species": len(species),
         "n_images": len(evaluation.labels),
         "n_families": species.loc[species["family"] != NOT_STATED, "family"].nunique(),
-        "n_helped": int((species["mean"] > 0).sum()),
-        "share_helped": float((species["mean"] > 0).mean()),
+        "n_helped": round(helped * len(species)),
+        "share_helped": helped,
         "n_clearly_helped": int((species["low"] > 0).sum()),
         "n_clearly_hurt": int((species["high"] < 0).sum()),
         "top1_pretrained": arms.at[(arm, "top1"), "mean"],
@@ -138,7 +138,7 @@ def taxa_numbers(results: StudyResults) -> Numbers:
         numbers |= {f"{end}_supercategory": row["group"], f"{end}_gain": row["mean"]}
     annotated = evaluation.study.representation == "annotated"
     numbers |= _count_correlation(results) if annotated else {}
-    graded = group_accuracy(evaluation, arm, "representation", draws)
+    graded = group_accuracy(evaluation, arm, "representation")
     graded = graded[graded["quantity"] == "gain"].set_index("group")
     best = well_represented(evaluation.well_represented) if annotated else REPRESENTED
     for label, group in {"represented": best, "unrepresented": NONE}.items():
@@ -152,11 +152,13 @@ def _count_correlation(results: StudyResults) -> Numbers:
     evaluation = results.out_of_domain
     shown = evaluation.classes.loc[results.figure1_species["class_id"]]
     counts = best_represented(shown, correct_images(load_annotations(), evaluation.vote_cut))
-    try:
-        found = estimate_correlation(evaluation.difference(results.view.arm), evaluation.labels, counts, rank=True)
-    except InputError:  # fewer than four species, or all alike
+    gains = pd.Series(evaluation.answers.class_contrast(evaluation.gain(results.view.arm)), index=evaluation.answers.ids)
+    ranks = rankdata(counts), rankdata(gains[counts.index])
+    if len(counts) < 4 or min(map(np.ptp, ranks)) == 0:
         return with_interval("count_correlation", dict.fromkeys(("mean", "low", "high"), math.nan))
-    return with_interval("count_correlation", found)
+    found = pearsonr(*ranks)
+    low, high = found.confidence_interval()
+    return with_interval("count_correlation", {"mean": float(found.statistic), "low": float(low), "high": float(high)})
 
 
 def subset_numbers(results: StudyResults) -> Numbers:
@@ -177,6 +179,6 @@ def subset_numbers(results: StudyResults) -> Numbers:
         numbers[f"{prefix}_n_species"] = len(evaluation.classes)
         for row in results.arms(domain).to_dict("records"):
             numbers |= with_interval(f"{prefix}_{row['quantity']}_{row['arm'].replace('-', '_')}", row)
-        for row in pool_contrasts(evaluation, results.view.draws).to_dict("records"):
+        for row in pool_contrasts(evaluation).to_dict("records"):
             numbers |= with_interval(f"{prefix}_{row['first']}_minus_{row['second']}_k{row['k']}", row)
     return numbers

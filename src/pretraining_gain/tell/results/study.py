@@ -24,7 +24,7 @@ class StudyResults:
         self.absent = f"Study {self.study.name} has no runs for this comparison."
         # Cached per object: the paper's target of a domain, or the target that the reader chose, and its table of arms.
         self.evaluation = cache(view.evaluation)
-        self.arms = cache(lambda domain: arm_accuracy(self.evaluation(domain), view.draws))
+        self.arms = cache(lambda domain: arm_accuracy(self.evaluation(domain)))
 
     @classmethod
     def from_parameters(cls, parameters: Mapping[str, Any]) -> StudyResults:
@@ -47,7 +47,7 @@ class StudyResults:
     @cached_property
     def species(self) -> pd.DataFrame:
         """Gain of each species (see `species_gains`)."""
-        return species_gains(self.out_of_domain, self.view.arm, self.view.draws)
+        return species_gains(self.out_of_domain, self.view.arm)
 
     @property
     def figure1_species(self) -> pd.DataFrame:
@@ -56,7 +56,7 @@ class StudyResults:
     @cached_property
     def supercategories(self) -> pd.DataFrame:
         """Top-1 and gain of each supercategory (see `group_accuracy`)."""
-        return group_accuracy(self.out_of_domain, self.view.arm, "supercategory", self.view.draws)
+        return group_accuracy(self.out_of_domain, self.view.arm, "supercategory")
 
     @cached_property
     def designs(self) -> pd.DataFrame:

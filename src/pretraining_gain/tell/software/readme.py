@@ -26,8 +26,8 @@ def results_mark() -> str:
 
 
 def draw() -> Path:
-    evaluation = View(study=STUDY, draws=2000).evaluation()
-    picture = draw_static(subset_curves(arm_accuracy(evaluation, draws=2000)), results_mark())
+    evaluation = View(study=STUDY).evaluation()
+    picture = draw_static(subset_curves(arm_accuracy(evaluation)), results_mark())
     path = project_root() / "book" / "_static" / "figure-3.png"
     write_atomically(path, picture)
     return path

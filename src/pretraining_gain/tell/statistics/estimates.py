@@ -1,35 +1,34 @@
-"""Estimates with standard error, interval and tests; closed forms without randomness (paper, 2 and 3)."""
+"""Estimates with standard error, interval and tests: t distributions, in closed form (paper, 2 and 3)."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from scipy.sparse import csr_array
 from scipy.special import stdtr, stdtrit
-from scipy.stats import rankdata
 
 from pretraining_gain.errors import InputError
-from pretraining_gain.tell.statistics.variance import (
-    Sources,
-    Total,
-    checked,
-    class_means,
-    combine,
-    images_within_classes,
-    seed_variance,
-    strata_of,
-    total,
+from pretraining_gain.tell.statistics.model import (
+    Answers,
+    Effects,
+    Units,
+    Weights,
+    class_units,
+    image_units,
+    run_part,
+    total_variance,
+    within,
 )
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """An estimate with its standard error and the degrees of freedom of the t distribution for its tests.
+    """An estimate with its standard error and degrees of freedom; `run_se`: what runs alone contribute, with `run_df`.
 
-    These fit tests at about five percent; use `strict` for one test among many. `ends`: its smallest and largest value.
+    `homogeneity`: p of Bartlett's test that runs vary alike in all arms. `ends`: its smallest and largest possible value.
     """
 
     mean: float
@@ -38,8 +37,10 @@ class Estimate:
     n_seeds: int
     n_classes: int
     n_images: int
-    sources: Sources | None = field(default=None, kw_only=True)
-    ends: tuple[float, float] = field(default=(-np.inf, np.inf), kw_only=True)
+    run_se: float = 0.0
+    run_df: float = 0.0
+    homogeneity: float = 1.0
+    ends: tuple[float, float] = (-np.inf, np.inf)
 
     def interval(self, level: float = 0.95) -> tuple[float, float]:
         """Return the two-sided interval that contains the truth with probability `level`."""
@@ -65,11 +66,6 @@ class Estimate:
             raise InputError(f"an equivalence margin must be above 0, got {margin}")
         return max(self.p_above(-margin), self.p_below(margin))
 
-    def strict(self, p: float, bound: float) -> float:
-        """Return the one-sided `p` against `bound`, corrected where it is compared with levels below 0.05; see `Sources`."""
-        distance = abs(self.mean - bound)
-        return p if p >= 0.05 or self.sources is None or distance < 1e-12 else max(p, self.sources.p(distance))
-
     def _t(self, bound: float) -> float:
         distance = self.mean - bound
         if abs(distance) < 1e-12:  # at the bound, up to rounding
@@ -77,130 +73,97 @@ class Estimate:
         return distance / self.se if self.se > 0 else float(np.copysign(np.inf, distance))
 
 
-@dataclass(frozen=True)
-class Correlation(Estimate):
-    """A correlation, tested on Fisher's z = artanh(r), whose standard error is `z_se`; `se` is that of r."""
-
-    z_se: float
-
-    def interval(self, level: float = 0.95) -> tuple[float, float]:
-        half = float(stdtrit(self.df, (1 + level) / 2)) * self.z_se
-        z = np.arctanh(np.clip(self.mean, -1 + 1e-12, 1 - 1e-12))
-        return float(np.tanh(z - half)), float(np.tanh(z + half))
-
-    def _t(self, bound: float) -> float:
-        z, at_bound = np.arctanh(np.clip([self.mean, bound], -1 + 1e-12, 1 - 1e-12))
-        return float(z - at_bound) / self.z_se
-
-
-def estimate_mean(values: np.ndarray, labels: np.ndarray, *, classes: Literal["fixed", "random"]) -> Estimate:
-    """Estimate the mean over all images, for seeds and images like these and for `fixed` or `random` classes.
-
-    A class counts by its images. With one seed the answer is about that seed.
-    Raises `InputError` for random classes when there is one class, for fixed ones when each class has one image.
-    """
-    values, labels = checked(values, labels)
-    if classes == "fixed":
-        strata, ids, n_images = images_within_classes(values, labels)
-        if len(ids) == len(labels):
-            raise InputError("fixed classes need at least one class with two images")
-        combined = combine(strata, n_images / n_images.sum())
-    elif classes == "random":
-        means, ids, n_images = class_means(values, labels)
-        if len(ids) < 2:
-            raise InputError(f"random classes need at least two classes, got {len(ids)}")
-        combined = combine(strata_of(means, n_images), np.ones(1))
-    else:
-        raise InputError(f"classes {classes!r} is not accepted; accepted: fixed, random")
-    return _estimate(combined, len(values), len(ids), len(labels))
+def estimate_mean(answers: Answers, weights: Weights, *, random_classes: bool = False) -> Estimate:
+    """Estimate a weighted sum of arms over all images, for runs and images like these, and these very classes or, with
+    `random_classes`, others like them."""
+    effects, group = answers.n_images[None] / len(answers.labels), np.zeros(len(answers.ids), int)
+    units = class_units(answers, weights, group) if random_classes else image_units(answers, weights)
+    return _estimate(answers, weights, effects, units)
 
 
 def estimate_difference(
-    values: np.ndarray, labels: np.ndarray, first: Collection[int], second: Collection[int]
+    answers: Answers, weights: Weights, first: Collection[int], second: Collection[int], within: pd.Series | None = None
 ) -> Estimate:
-    """Estimate the mean over images of the `first` classes minus that of the `second`, classes random in both.
+    """Estimate the mean over the `first` classes minus that over the `second`, for classes like them; each counts once.
 
-    As in Welch's test, the groups may differ in spread. What a seed does to both groups alike cancels.
-    Raises `InputError` when the groups overlap or one has fewer than two classes with images.
+    `within` (class id -> group): compare classes of one group only, by least squares with an effect of each group.
+    Raises `InputError` when the groups overlap, one has fewer than two classes, or no group holds both.
     """
-    values, labels = checked(values, labels)
-    means, ids, n_images = class_means(values, labels)
-    in_first, in_second = np.isin(ids, list(first)), np.isin(ids, list(second))
-    if (in_first & in_second).any():
-        raise InputError(f"class {ids[in_first & in_second][0]} is in both groups")
-    if min(in_first.sum(), in_second.sum()) < 2:
-        raise InputError(f"two groups of at least two classes wanted, got {in_first.sum()} and {in_second.sum()}")
-    used = in_first | in_second
-    strata = strata_of(means[:, used], n_images[used], in_second[used].astype(int), 2)
-    combined = combine(strata, np.array([1.0, -1.0]))
-    return _estimate(combined, len(values), int(used.sum()), int(n_images[used].sum()))
+    if both := set(first) & set(second):
+        raise InputError(f"class {min(both)} is in both groups")
+    answers = answers.only([*first, *second])
+    in_first = np.isin(answers.ids, list(first)).astype(float)
+    if min(in_first.sum(), len(in_first) - in_first.sum()) < 2:
+        raise InputError(f"{len(answers.ids)} classes in two groups; accepted: two groups of at least two classes")
+    if within is None:
+        group, covariate = in_first.astype(int), None
+        slope = np.where(in_first > 0, 1 / in_first.sum(), -1 / (len(in_first) - in_first.sum()))
+    else:
+        group, covariate = pd.factorize(within.loc[answers.ids])[0], in_first
+        left = _within_groups(in_first, group)
+        if not left.any():
+            raise InputError("no group holds classes of both kinds; accepted: one or more that do")
+        slope = left / (left @ left)
+    return _estimate(answers, weights, slope[None], class_units(answers, weights, group, covariate))
 
 
-def _estimate(combined: Total, n_seeds: int, n_classes: int, n_images: int) -> Estimate:
-    one = {name: float(values[0]) for name, values in vars(combined).items()}
-    sources = Sources(one["seed_variance"], one["unit_variance"], one["shared"], n_seeds, one["unit_df"])
-    se = float(np.sqrt(one["variance"]))
-    return Estimate(one["mean"], se, one["df"], n_seeds, n_classes, n_images, sources=sources)
+def _within_groups(values: np.ndarray, group: np.ndarray) -> np.ndarray:
+    left = within(values[None], group)[0]
+    return np.where(np.abs(left) < 1e-12, 0.0, left)
 
 
-def estimate_share_positive(values: np.ndarray, labels: np.ndarray) -> Estimate:
-    """Estimate the share of classes (random) whose mean over these seeds and images comes out above 0; ties count half.
+def _estimate(answers: Answers, weights: Weights, effects: Effects, units: Units) -> Estimate:
+    runs = run_part(answers, weights, effects)
+    variance, df = total_variance(runs, units, effects)
+    mean = float((effects @ answers.class_contrast(weights))[0])
+    used = np.flatnonzero(effects[0])
+    sizes = answers.n_seeds(weights), len(used), int(answers.n_images[used].sum())
+    run = float(np.sqrt(runs.variance[0])), float(runs.df[0]), float(runs.homogeneity[0])
+    return Estimate(mean, float(np.sqrt(variance[0])), float(df[0]), *sizes, *run)
+
+
+def estimate_share_positive(answers: Answers, weights: Weights) -> Estimate:
+    """Estimate the share of classes like these whose mean over runs and images is above 0; equal ones do not count.
 
     Noise pulls it towards one half, so a majority is, if anything, larger in truth. The error has two parts: classes (with
-    two more of either sign, so that it is not 0 at 0 % and 100 %), and a shift of all classes by the seeds' error.
+    two more of either sign, so that it is not 0 at 0 % and 100 %), and a shift of all classes by the runs' error.
     """
-    values, labels = checked(values, labels)
-    means, ids, _ = class_means(values, labels)
-    average, n_classes, n_seeds = means.mean(axis=0), len(ids), len(means)
-    share = _share_above(average, 0.0)
+    contrast, n_classes = answers.class_contrast(weights), len(answers.ids)
+    share = float((contrast > 1e-12).mean())
     steadied = (share * n_classes + 2) / (n_classes + 4)
-    by_classes = steadied * (1 - steadied) / n_classes
-    by_seeds = 0.0
-    if n_seeds > 1 and n_classes > 1:
-        strata = strata_of(means, np.ones(n_classes))
-        excess = max(0.0, float(seed_variance(strata.by_seed)[0] - strata.shared[0]))
-        reach = float(stdtrit(n_seeds - 1, 0.95))
-        least, most = (_share_above(average, sign * reach * np.sqrt(excess)) for sign in (1, -1))
-        by_seeds = (max(share - least, most - share) / reach) ** 2
-    variance, df = total(by_seeds, by_classes, 0.0, n_seeds, max(n_classes - 1, 1))
-    return Estimate(share, float(np.sqrt(variance)), float(df), n_seeds, n_classes, len(labels), ends=(0.0, 1.0))
+    by_classes, by_runs = steadied * (1 - steadied) / n_classes, 0.0
+    runs = run_part(answers, weights, np.full((1, n_classes), 1 / n_classes))
+    df_runs, df_classes = float(runs.df[0]), max(n_classes - 1, 1)
+    if df_runs:
+        reach = float(stdtrit(df_runs, 0.95))
+        least, most = ((contrast > 1e-12 + sign * reach * np.sqrt(runs.variance[0])).mean() for sign in (1, -1))
+        by_runs = float(max(share - least, most - share) / reach) ** 2
+    unsure = by_classes**2 / df_classes + (by_runs**2 / df_runs if df_runs else 0)
+    df, sizes = (by_classes + by_runs) ** 2 / unsure, (answers.n_seeds(weights), n_classes, len(answers.labels))
+    return Estimate(share, float(np.sqrt(by_classes + by_runs)), df, *sizes, np.sqrt(by_runs), df_runs, ends=(0.0, 1.0))
 
 
-def _share_above(means: np.ndarray, bound: float) -> float:
-    return float((means > bound + 1e-12).mean() + (np.abs(means - bound) <= 1e-12).mean() / 2)
+def group_means(answers: Answers, weights: Weights, group_of_class: pd.Series, *, random_classes: bool) -> pd.DataFrame:
+    """Estimate each group's mean over the images of its classes, with a 95 % interval.
 
-
-def estimate_correlation(
-    values: np.ndarray, labels: np.ndarray, covariate: pd.Series, *, rank: bool = False
-) -> Correlation:
-    """Estimate the correlation over classes (random) of a class's measured mean with `covariate`.
-
-    `covariate` maps class id to x; classes without it are left out. Pearson's r, or with `rank` Spearman's. Variance on
-    Fisher's z: Bonett and Wright (2000), plus how far seeds disagree on r.
-    Raises `InputError` below four classes or without spread.
+    `group_of_class` maps class id to group. With `random_classes` the classes of a group stand for others like them, and
+    vary alike in all groups; otherwise, or where every group is one class, only their images do.
+    Returns one row per group in order of appearance: group, mean, low, high, se, df, n_classes, n_images.
     """
-    values, labels = checked(values, labels)
-    means, ids, n_images = class_means(values, labels)
-    x = covariate.reindex(ids).to_numpy(dtype=float)
-    known = np.isfinite(x)
-    x, means, n_classes = x[known], means[:, known], int(known.sum())
-    if n_classes < 4:
-        raise InputError(f"a correlation needs at least four classes with a covariate, got {n_classes}")
-    by_seed, y = means, means.mean(axis=0)
-    if rank:
-        x, y, by_seed = rankdata(x), rankdata(y), rankdata(means, axis=1)
-    if np.ptp(x) == 0 or np.ptp(y) < 1e-12:
-        raise InputError("no correlation: covariate or class means are all equal")
-    r = float(np.corrcoef(x, y)[0, 1])
-    standard = (x - x.mean()) / x.std()
-    parts = standard * (by_seed - by_seed.mean(axis=1, keepdims=True)) / (n_classes * y.std())
-    shared = (seed_variance(parts)).sum() * n_classes / (n_classes - 2)
-    steep = max(1 - r**2, 1e-6)
-    by_classes = (1 + r**2 / 2 * rank) / (n_classes - 3)
-    seeds = seed_variance(parts.sum(axis=1, keepdims=True))[0]
-    variance, df = total(seeds / steep**2, by_classes, shared / steep**2, len(values), n_classes - 2)
-    z_se = float(np.sqrt(variance))
-    return Correlation(r, z_se * steep, float(df), len(values), n_classes, int(n_images[known].sum()), z_se)
+    present = group_of_class[group_of_class.index.isin(answers.ids)].dropna()
+    answers = answers if len(present) == len(answers.ids) else answers.only(present.index)
+    codes, names = pd.factorize(present)
+    group = pd.Series(codes, index=present.index).loc[answers.ids].to_numpy()
+    sizes, images = np.bincount(group), np.bincount(group, answers.n_images)
+    shares = answers.n_images / images[group]
+    effects = csr_array((shares, (group, np.arange(len(group)))), (len(names), len(group)))
+    by_classes = random_classes and len(names) < len(group)
+    units = class_units(answers, weights, group) if by_classes else image_units(answers, weights)
+    variance, df = total_variance(run_part(answers, weights, effects), units, effects)
+    mean, half = effects @ answers.class_contrast(weights), stdtrit(df, 0.975) * np.sqrt(variance)
+    least, most = sum(min(weight, 0.0) for weight in weights.values()), sum(max(weight, 0.0) for weight in weights.values())
+    found = {"group": names, "mean": mean, "low": (mean - half).clip(least), "high": (mean + half).clip(None, most)}
+    return pd.DataFrame(found | {"se": np.sqrt(variance), "df": df, "n_classes": sizes, "n_images": images.astype(int)})
 
 
 def paired_factor(first: np.ndarray, second: np.ndarray) -> float:

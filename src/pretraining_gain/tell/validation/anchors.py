@@ -11,7 +11,7 @@ from pretraining_gain.plan.pools import SCRATCH, Seed
 from pretraining_gain.plan.representation import NONE
 from pretraining_gain.plan.studies import load_study
 from pretraining_gain.tell.results.evaluation import Evaluation, load_evaluation
-from pretraining_gain.tell.statistics import Estimate, estimate_difference
+from pretraining_gain.tell.statistics import Answers, Estimate, estimate_difference
 from pretraining_gain.tell.validation.simulator import Correct, Target
 
 #: The study whose designs are the toy worlds, and the design whose source shows families but no species.
@@ -93,5 +93,5 @@ class AnchorView(Parameters):
 def _represented_gain_more(evaluation: Evaluation, correct: Correct, arm: str, other: str = SCRATCH) -> Estimate:
     """Estimate represented minus other species of `arm` minus `other`, from `correct` on the evaluation's images."""
     grades = evaluation.species["representation"]
-    represented, others = set(grades.index[grades != NONE]), set(grades.index[grades == NONE])
-    return estimate_difference(correct[arm].astype(float) - correct[other], evaluation.labels, represented, others)
+    represented, others = grades.index[grades != NONE], grades.index[grades == NONE]
+    return estimate_difference(Answers(correct, evaluation.labels), {arm: 1.0, other: -1.0}, represented, others)

@@ -59,8 +59,8 @@ def permutation_rows(claim: Claim, evidence: Evidence, shuffles: int, seed: int)
                 shown: Evaluation = Relabelled.of(real, real.species.assign(**dealt))
             else:
                 shown = _shuffle_pools(real, rng, centred)
-            outcomes = evaluate(claim, replace(evidence, evaluations={**evidence.evaluations, name: shown}))
-            p_values += [outcome.estimate.p_different for outcome in outcomes]
+            outcomes = evaluate(claim, replace(evidence, evaluations={**evidence.evaluations, name: shown}), detectable=False)
+            p_values += [outcome.p_different for outcome in outcomes]
             verdicts.append(decide(outcomes)[0])
         yield {
             "claim": claim.id, "shuffled": what, "values": values, "significant": float(np.mean(np.array(p_values) < ALPHA)),

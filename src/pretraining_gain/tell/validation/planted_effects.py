@@ -6,6 +6,7 @@ as the gain of each species, with both arms alike in all else.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
@@ -17,9 +18,8 @@ from scipy.optimize import brentq
 
 from pretraining_gain.errors import InputError
 from pretraining_gain.plan.studies import Study
-from pretraining_gain.tell import statistics
 from pretraining_gain.tell.claims.declarations import ARMS, EQUAL, GREATER, SHARE, SPREAD, Arm, Claim, Part
-from pretraining_gain.tell.claims.evidence import Evidence, Outcome, evaluate, species_of
+from pretraining_gain.tell.claims.evidence import Evidence, Outcome, evaluate
 from pretraining_gain.tell.results.evaluation import Evaluation
 from pretraining_gain.tell.validation.simulator import Simulator, Target
 
@@ -27,8 +27,9 @@ from pretraining_gain.tell.validation.simulator import Simulator, Target
 CLEAR = 0.15
 #: Gain of the average species where the gain is not what is planted.
 GAIN = 0.1
-#: Seeds and draws from which a simulator's variance components are known well; draws where there is no closed form.
-MANY_SEEDS, DRAWS, PILOTS = 60, 20, 40
+#: Simulated studies from which it is known what a design resolves.
+PILOTS = 16
+ARMS_OF_A_STUDY = 6
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,7 @@ class Experiment:
     study: Study
     target: Target
     n_seeds: int
+    margin: float
 
     @cached_property
     def arms(self) -> dict[str, Arm]:
@@ -63,10 +65,19 @@ class Experiment:
         return {arm.name if arm.downstream == own else f"{arm.downstream} {arm.name}": arm for arm in arms}
 
     @cached_property
+    def others(self) -> dict[str, Arm]:
+        """Arms that the claim does not compare, so that each target has at least `ARMS_OF_A_STUDY` to pool runs over."""
+        targets = Counter(arm.downstream for arm in self.arms.values())
+        missing = [(target, i) for target, n in targets.items() for i in range(ARMS_OF_A_STUDY - n)]
+        return {f"{target} other {i}": Arm(target, f"other {i}") for target, i in missing}
+
+    @cached_property
     def parts(self) -> list[Part]:
         """The claim's parts that the target's images and species allow to test."""
-        flat = self.target.simulator(dict.fromkeys(self.arms, self.target.top1), self.n_seeds)
-        return [outcome.part for outcome in self.draw(flat, np.random.default_rng(0))] if self.arms else []
+        flat = self.target.simulator(dict.fromkeys([*self.arms, *self.others], self.target.top1), self.n_seeds)
+        tested = {outcome.what for outcome in self.draw(flat, np.random.default_rng(0))} if self.arms else set()
+        parts = [part for part in self.claim.parts(self.study) if part.what in tested]
+        return [replace(part, bound=self.margin) if part.test == EQUAL else part for part in parts]
 
     @property
     def between_arms(self) -> bool:
@@ -77,18 +88,20 @@ class Experiment:
         """(P, A) weight of each arm in each part."""
         return np.array([[part.weights.get(arm, 0.0) for arm in self.arms.values()] for part in self.parts])
 
-    def draw(self, simulator: Simulator, rng: np.random.Generator) -> list[Outcome]:
+    def draw(self, simulator: Simulator, rng: np.random.Generator, *, detectable: bool = False) -> list[Outcome]:
         """Simulate one study and test the claim's parts on it."""
         real = Relabelled.of(self.target.evaluation, self.target.evaluation.species)
         seeds = list(range(simulator.n_seeds))
         by_downstream: dict[str, dict[str, np.ndarray]] = {}
+        arms = self.arms | self.others
         for name, correct in simulator.draw(rng).items():
-            by_downstream.setdefault(self.arms[name].downstream, {})[self.arms[name].name] = correct
+            by_downstream.setdefault(arms[name].downstream, {})[arms[name].name] = correct
         evaluations = {
             name: replace(real, study=self.study, seeds_of=dict.fromkeys(correct, seeds), correct=correct)
             for name, correct in by_downstream.items()
         }
-        return evaluate(self.claim, Evidence(self.study, evaluations))
+        margins = dict.fromkeys(evaluations, self.margin)
+        return evaluate(self.claim, Evidence(self.study, evaluations, margins), detectable=detectable)
 
     def simulator(self, effects: Sequence[float]) -> Simulator:
         """Return the simulator in which each part has this true effect. Raises `InputError` if none can exist."""
@@ -104,6 +117,7 @@ class Experiment:
         for value in np.concatenate([np.ravel(one) for one in top1.values()]):
             if not 0.005 < value < 0.995:
                 raise InputError(f"claim {self.claim.id}: effects {list(effects)} need a top-1 of {value:.3f}")
+        top1 |= dict.fromkeys(self.others, self.target.top1)
         return self.target.simulator(top1, self.n_seeds, "fixed" if self.between_arms else "random")
 
     def _top1_of_species(self, effects: np.ndarray) -> dict[str, np.ndarray]:
@@ -175,35 +189,14 @@ class Experiment:
                 effects.append(float(brentq(missing, 0.0, 2 * CLEAR, args=(0.5 + size,), xtol=5e-4)))
             else:
                 effects.append(0.0 if part.test == EQUAL else size)
-        study = self.study.model_copy(update={"margin": max(margins, default=self.study.margin)})
-        return replace(self, study=study), self.consistent(effects), max(sizes)
+        return replace(self, margin=max(margins, default=self.margin)), self.consistent(effects), max(sizes)
 
     def _resolved(self, simulator: Simulator) -> list[float]:
-        """Return the effect or margin of power 0.8 per part: from variance components; for shares and spreads, which have no
-        closed form, the median of what tests report."""
-        rng, sizes = np.random.default_rng(0), []
-        known = [self.draw(replace(simulator, n_seeds=MANY_SEEDS), rng) for _ in range(DRAWS)]
-        pilots = [] if self.between_arms else [self.draw(simulator, rng) for _ in range(PILOTS)]
-        for number, part in enumerate(self.parts):
-            if part.kind in (SHARE, SPREAD):
-                sizes.append(float(np.median([outcomes[number].detectable for outcomes in pilots])))
-                continue
-            found = [
-                statistics.unbiased_components(outcomes[number].values, outcomes[number].labels) for outcomes in known
-            ]
-            components, labels = statistics.Components(*np.maximum(np.mean(found, axis=0), 0)), known[0][number].labels
-            n_classes = len(np.unique(labels))
-            if part.between:
-                species = species_of(part, self.target.evaluation)
-                first, second = (int(group.mask(species).sum()) for group in part.between)
-                error = statistics.difference_error(components, self.n_seeds, first, second, len(labels) / n_classes)
-            else:
-                error = statistics.design_error(
-                    components, self.n_seeds, n_classes, len(labels) / n_classes, classes="fixed"
-                )
-            find = statistics.smallest_margin if part.test == EQUAL else statistics.smallest_detectable
-            sizes.append(find(*error))
-        return sizes
+        """Return the effect or margin of power 0.8 per part: the median of what the tests of simulated studies report."""
+        rng = np.random.default_rng(0)
+        pilots = [self.draw(simulator, rng, detectable=True) for _ in range(PILOTS)]
+        reported = [[outcomes[number].detectable for outcomes in pilots] for number in range(len(self.parts))]
+        return [float(np.median([np.inf if size is None else size for size in sizes])) for sizes in reported]
 
 
 def _pattern(groups: pd.Series) -> np.ndarray:
