@@ -15,7 +15,7 @@ from conftest import ROOT, toy_pictures
 from PIL import Image
 from safetensors.torch import save_file
 
-from pretraining_gain.compute.finetune import _check_normalisation, finetune
+from pretraining_gain.compute.finetune import _check_start, finetune
 from pretraining_gain.compute.models import build_model
 from pretraining_gain.compute.pretrain import pretrain
 from pretraining_gain.compute.weights import ForeignWeights, read_start
@@ -109,13 +109,18 @@ def test_images_are_normalised_as_the_study_says_of_a_file(study, tmp_path, monk
         load_study(str(other))
 
 
-def test_a_file_for_a_network_of_another_usual_normalisation_must_say_its_own(results, tmp_path, monkeypatch):
+def test_weights_that_fit_and_mean_something_else_are_refused(tmp_path, monkeypatch):
     monkeypatch.setenv("OWN_FOLDER", str(tmp_path))
     path = Path(write_study(tmp_path))
-    path.write_text(path.read_text().replace("backbone: resnet10_w16", "backbone: mixer_b16_224"))
-    with pytest.raises(InputError, match=r"first\.pth: mixer_b16_224 is usually .* mean \(0.5, 0.5, 0.5\); accepted: a study that"):
-        _check_normalisation(Run(study=str(path), pool="first", downstream="field"), {"mean": (0.5, 0.5, 0.5)})
-    _check_normalisation(Run(study=str(path), pool="second", downstream="field"), {"mean": (0.5, 0.5, 0.5)})
+    path.write_text(path.read_text().replace("first: first.pth", "first: first.pth\n  third: tf_efficientnet_b0.ns_jft_in1k"))
+    first, second, third = (Run(study=str(path), pool=name, downstream="field") for name in ("first", "second", "third"))
+    half = {"mean": (0.5, 0.5, 0.5)}
+    with pytest.raises(InputError, match=r"first\.pth: resnet10_w16 is usually .* mean \(0.5, 0.5, 0.5\); accepted: a study that"):
+        _check_start(first, half)
+    _check_start(second, half)
+    with pytest.raises(InputError, match="are of tf_efficientnet_b0, not of efficientnet_b0; accepted: the same backbone"):
+        _check_start(third.model_copy(update={"backbone": "efficientnet_b0"}), half)
+    _check_start(third.model_copy(update={"backbone": "tf_efficientnet_b0"}), half)
 
 
 def test_figures_name_file_and_checksum_also_for_a_reader_without_the_file(study, tmp_path):

@@ -132,7 +132,7 @@ class Machine:
 
 def this_machine() -> Machine:
     """Read the settings, make CPU arithmetic deterministic, and set up accelerate. Raises `InputError` for a bad setting."""
-    device, precision, devices = _device(), _setting("PRECISION", "auto", *_PRECISIONS), n_devices()
+    device, precision, devices = _device(), _setting("PRECISION", "auto", *_PRECISIONS), whole_number("DEVICES", 1)
     if precision == "auto":
         precision = "bf16" if device == "cuda" and torch.cuda.is_bf16_supported() else "fp32"
     if precision in ("fp16", "tf32") and device == "cpu":
@@ -188,11 +188,6 @@ def cpu_has_bf16() -> bool:
     """Say whether this CPU has bf16 instructions, rather than an emulation."""
     found = torch.cpu.get_capabilities()
     return any(found.get(name, False) for name in ("avx512_bf16", "amx_bf16", "sve_bf16", "bf16"))
-
-
-def n_devices() -> int:
-    """Return how many devices share a run."""
-    return whole_number("DEVICES", 1)
 
 
 @contextmanager

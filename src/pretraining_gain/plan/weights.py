@@ -44,6 +44,11 @@ def is_published(text: str) -> bool:
     return not text.endswith(SUFFIXES)
 
 
+def architecture_of(text: str) -> str:
+    """Return the network that published weights are of, as timm or torchvision name it."""
+    return text.partition("_Weights.")[0].partition(".")[0].lower()
+
+
 def weights_file(text: str) -> Path:
     """Return the file that holds weights; of published ones, where `make data` puts them."""
     return data_root() / "weights" / f"{text}.safetensors" if is_published(text) else Path(text)
