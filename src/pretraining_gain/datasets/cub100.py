@@ -31,7 +31,7 @@ def load_class(images: Images, row: dict[str, Any], split: str, size_px: int) ->
     """
     from pretraining_gain.compute.images.folder import load_files
 
-    wanted = images.train_images_per_class if split == "train" else images.eval_images_per_class
+    wanted = images.per_class(split)
     if split == "train" and wanted > _MOST_TRAINED:
         raise InputError(f"cub100: train_images_per_class is {wanted}; accepted: 1 to {_MOST_TRAINED}, some species have fewer")
     root = data_root() / "cub-100"

@@ -34,7 +34,7 @@ def load_images(images: Images, rows: pd.DataFrame, split: Split, size_px: int) 
         data = ImageSet(torch.from_numpy(np.ascontiguousarray(pixels)), torch.from_numpy(labels), ids, skipped, from_cache)
     counts = np.bincount(data.labels.numpy(), minlength=len(rows))
     smallest = rows["key"].iloc[int(counts.argmin())]
-    wanted = images.train_images_per_class if split == "train" else images.eval_images_per_class
+    wanted = images.per_class(split)
     if data.skipped and counts.min() < wanted:
         left = f"{len(data.skipped)} broken images are left out for {split}"
         print(f"{images.dataset}: {left}; the smallest class, {smallest!r}, has {counts.min()}", file=sys.stderr)
