@@ -10,6 +10,7 @@ import yaml
 from conftest import ROOT
 from refusal import Damage, folder, link_to, missing, recoded, refused, whole
 
+from pretraining_gain.plan.runs import finetuning_runs
 from pretraining_gain.plan.studies import load_study
 
 TOY = (ROOT / "notebooks" / "studies" / "toy.yml").read_text()
@@ -50,6 +51,19 @@ def test_the_configuration_is_what_the_file_says_not_how(tmp_path):
     assert re.fullmatch(r"[0-9a-f]{12}", load_study("paper").config_hash)
 
 
+def test_training_from_scratch_may_have_its_own_schedule(tmp_path):
+    own = tmp_path / "own.yml"
+    choice = "based_on: finetune_inat\n      from_scratch: {lr: 0.03, epochs: 7}"
+    own.write_text(TOY.replace("name: toy", "name: own", 1).replace("based_on: finetune_inat", choice))
+    runs = {run.arm: run for run in finetuning_runs(load_study(str(own)), str(own))}
+    found = {arm: (runs[arm].recipe.lr, runs[arm].recipe.epochs) for arm in ("scratch", "all-k24")}
+    toy = load_study("toy").downstreams[0].recipe.resolve()
+    assert found == {"scratch": (0.03, 7), "all-k24": (toy.lr, toy.epochs)}
+    own.write_text(own.read_text().replace("{lr: 0.03, epochs: 7}", "{flip: false}"))
+    with refused("'flip' must be that of a pretrained start", "epochs, lr, lr_step_epochs, weight_decay", unchanged=tmp_path):
+        load_study(str(own))
+
+
 def test_finetuned_the_other_way_differs_in_freezing_and_nothing_else():
     """How many views a frozen backbone has of an image belongs to freezing."""
     found = {}
@@ -82,24 +96,24 @@ BAD_TEXTS: dict[str, tuple[str, str]] = {
     "only comments": ("# later\n", f"holds nothing; {FIELDS_WANTED}"),
     "a list": ("[1, 2]", f"holds a list; {FIELDS_WANTED}"),
     "a word": ("just text", f"holds a str; {FIELDS_WANTED}"),
-    "a tab": (edited("seeds:", "\tseeds:"), "line 5: found character '\\t' that cannot start any token"),
-    "an open bracket": (edited("seeds: [0, 1, 2]", "seeds: [0, 1, 2"), "line 6: expected ',' or ']'"),
+    "a tab": (edited("seeds:", "\tseeds:"), "line 6: found character '\\t' that cannot start any token"),
+    "an open bracket": (edited("seeds: [0, 1, 2]", "seeds: [0, 1, 2"), "line 7: expected ',' or ']'"),
     "an open quote": (edited("title: procedural", "title: 'procedural"), "found unexpected end of stream"),
-    "wrong indentation": (edited("  class_table: toy_source", "   class_table: toy_source"), "line 8: "),
-    "two documents": (edited("seeds:", "---\nseeds:"), "line 5: but found another document"),
+    "wrong indentation": (edited("  class_table: toy_source", "   class_table: toy_source"), "line 9: "),
+    "two documents": (edited("seeds:", "---\nseeds:"), "line 6: but found another document"),
     "an object": (edited("title: procedural world", "title: !!python/object/apply:os.getcwd []"), "line 3: could not determine"),
     "a date that is none": (edited("title: procedural world", "title: 2026-13-45"), f"month must be in 1..12; {NO_YAML}"),
     "a zero byte": (edited("title: procedural", "title: \0procedural"), "special characters are not allowed"),
     "nested without end": ("name: " + "[" * 5000, f"nested too deeply; {NO_YAML}"),
     "a field twice": (TOY + "seeds: [3]\n", 'found duplicate key "seeds"; accepted: each field once'),
-    "a field twice, deeper": (edited("  n_classes: 24", "  n_classes: 24\n  n_classes: 25"), 'line 10: found duplicate key "n_cl'),
-    "a field twice on a line": (edited("epochs: 12,", "epochs: 12, epochs: 13,"), 'line 20: found duplicate key "epochs"'),
-    "a pool twice": (edited("  random: [12]", "  animal: [12]"), 'line 16: found duplicate key "animal"'),
+    "a field twice, deeper": (edited("  n_classes: 24", "  n_classes: 24\n  n_classes: 25"), 'line 11: found duplicate key "n_cl'),
+    "a field twice on a line": (edited("epochs: 12,", "epochs: 12, epochs: 13,"), 'line 21: found duplicate key "epochs"'),
+    "a pool twice": (edited("  random: [12]", "  animal: [12]"), 'line 17: found duplicate key "animal"'),
     "a field that is a number": (TOY + "1: 2\n", "unknown field 1; accepted: name, title"),
     "a field that is a truth": (TOY + "true: 2\n", "unknown field True; accepted: name, title"),
     "a field of two lines": (TOY + '"a\\nb": 2\n', "unknown field 'a\\nb'; accepted: name"),
     "an option that is a number": (edited("options: {gap: 0.0}", "options: {1: 0.0}"), "source.options.1"),
-    "an alias to nothing": (edited("seeds: [0, 1, 2]", "seeds: *seeds"), "line 5: found undefined alias 'seeds'"),
+    "an alias to nothing": (edited("seeds: [0, 1, 2]", "seeds: *seeds"), "line 6: found undefined alias 'seeds'"),
     "a value within itself": (edited("seeds: [0, 1, 2]", "seeds: &seeds [*seeds]"), "seeds"),
     "many aliases": ("a: &a [x, x]\nb: &b [*a, *a]\n" + "".join(f"c{i}: [*b, *b]\n" for i in range(50)), "unknown field"),
 }  # fmt: skip

@@ -78,8 +78,10 @@ class Plan:
         choices |= {downstream.name: downstream.recipe for downstream in self.study.downstreams}
         columns: dict[str, dict[str, str]] = {}
         for name, choice in choices.items():
-            values, sources = choice.resolve().model_dump(), choice.sources()
-            columns[name] = {field: f"{value} [{sources[field]}]" for field, value in values.items()}
+            for scratch in (False, True) if choice.from_scratch else (False,):
+                values, sources = choice.resolve(scratch=scratch).model_dump(), choice.sources(scratch=scratch)
+                column = f"{name}, from scratch" if scratch else name
+                columns[column] = {field: f"{value} [{sources[field]}]" for field, value in values.items()}
         return pd.DataFrame(columns).rename_axis("recipe")
 
     def numbers(self) -> dict[str, Any]:

@@ -87,27 +87,34 @@ PAPER_RECIPES: dict[str, dict[str, tuple[object, str]]] = {
 }
 
 
+#: What training from scratch may choose for itself; all else is the same for both arms of a gain.
+_SCHEDULE = ("epochs", "lr", "lr_step_epochs", "weight_decay")
+
+
 class RecipeChoice(Given):
     """A recipe in a study file: one of the paper's, with the study's changes."""
 
     based_on: Literal["pretrain", "finetune_inat", "finetune_imagenet"]
     changes: dict[str, Any] = Field(default={})
+    from_scratch: dict[str, Any] = Field(default={}, description="further changes where training starts from scratch")
 
-    @field_validator("changes")
+    @field_validator("changes", "from_scratch")
     @classmethod
     def _possible(cls, changes: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+        if info.field_name == "from_scratch" and (wrong := [name for name in changes if name not in _SCHEDULE]):
+            raise ValueError(f"{wrong[0]!r} must be that of a pretrained start; accepted: {', '.join(_SCHEDULE)}")
         if "based_on" in info.data:
-            _changed(info.data["based_on"], changes)
+            _changed(info.data["based_on"], info.data.get("changes", {}) | changes)
         return changes
 
-    def resolve(self) -> Recipe:
-        """Return the full recipe."""
-        return _changed(self.based_on, self.changes)
+    def resolve(self, *, scratch: bool = False) -> Recipe:
+        """Return the full recipe, of a pretrained start or from scratch."""
+        return _changed(self.based_on, self.changes | (self.from_scratch if scratch else {}))
 
-    def sources(self) -> dict[str, str]:
+    def sources(self, *, scratch: bool = False) -> dict[str, str]:
         """Return the source of each field: 'paper D.2', 'assumed' or 'chosen for this study'."""
         paper = {field: source for field, (_, source) in PAPER_RECIPES[self.based_on].items()}
-        return paper | dict.fromkeys(self.changes, CHOSEN)
+        return paper | dict.fromkeys(self.changes | (self.from_scratch if scratch else {}), CHOSEN)
 
 
 def _changed(based_on: str, changes: dict[str, Any]) -> Recipe:

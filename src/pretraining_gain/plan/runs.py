@@ -149,7 +149,7 @@ class Run(Parameters):
     @property
     def recipe(self) -> Recipe:
         choice = self.target.recipe if self.downstream else self.plan.pretraining[1]
-        recipe = choice.resolve()
+        recipe = choice.resolve(scratch=self.pool == SCRATCH)
         if self.design and not self.downstream:
             recipe = self.plan.design(self.design).recipe(recipe, self.k)
         changes: dict[str, Any] = {"epochs": self.epochs} if self.epochs else {}

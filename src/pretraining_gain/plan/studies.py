@@ -73,6 +73,8 @@ class Study(Given):
             raise ValueError(f"field {missing[0]!r} is missing; accepted: {', '.join(pretraining)}, or none of them and `weights`")
         if missing and not self.weights:
             raise ValueError("nothing to start from; accepted: source, arms and pretrain, or weights, or both")
+        if self.pretrain and self.pretrain.from_scratch:
+            raise ValueError("pretrain.from_scratch: a pretraining has one recipe; accepted: in the recipe of a downstream")
         if self.source and self.source.class_table is None:
             raise ValueError("source.class_table is missing; subsets are drawn from it")
         if "out_of_domain" not in self.domains:

@@ -14,7 +14,7 @@ from pretraining_gain.paths import data_root, make_writable, prepared_root, publ
 from pretraining_gain.plan.parameters import Parameters
 from pretraining_gain.plan.parts import Downstream
 from pretraining_gain.plan.pools import SCRATCH, Seed
-from pretraining_gain.plan.recipes import Recipe, RecipeChoice
+from pretraining_gain.plan.recipes import Recipe
 from pretraining_gain.plan.runs import WHOLE_POOL, Run
 from pretraining_gain.plan.studies import Study, load_study
 from pretraining_gain.plan.taxonomy import has_class_table, load_class_table
@@ -121,7 +121,7 @@ def _finetuned(name: str, target: Downstream, frozen: bool) -> tuple[str, Downst
     if other := study.finetuned_the_other_way(target):
         return name, other
     changes = target.recipe.changes | {"freeze_backbone": frozen, "frozen_views": 0}
-    recipe = RecipeChoice(based_on=target.recipe.based_on, changes=changes)
+    recipe = target.recipe.model_copy(update={"changes": changes})
     suffix, words = ("frozen", "backbone frozen") if frozen else ("full", "everything trained")
     named = {"name": f"{target.name}_{suffix}", "title": f"{target.title}, {words}"}
     made = target.model_copy(update=named | {"recipe": recipe})
