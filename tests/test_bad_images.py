@@ -160,7 +160,7 @@ def test_a_class_that_is_short_of_images_is_named(bird, capsys):
         (bird / name).write_bytes(b"")
     assert len(load(broken_images="skip")) == 5
     assert capsys.readouterr().err == (
-        "cifar10: 1 of 2 classes have fewer than 3 images for train, 'bird' 2, as 2 broken ones are left out\n"
+        "cifar10: 2 broken images are left out for train; the smallest class, 'bird', has 2\n"
     )
 
 

@@ -13,18 +13,14 @@ from typing import Any
 
 import pytest
 from conftest import ROOT, toy_pictures
-from PIL import Image
 from refusal import assert_one_line, listing, refused
 
 from pretraining_gain import data, execute, prepare
-from pretraining_gain.compute.images import load_images
 from pretraining_gain.compute.machine import this_machine
 from pretraining_gain.compute.pretrain import pretrain
 from pretraining_gain.compute.samples import SampleView
 from pretraining_gain.plan.costs import Plan
 from pretraining_gain.plan.runs import Run
-from pretraining_gain.plan.studies import load_study
-from pretraining_gain.plan.taxonomy import load_class_table
 from pretraining_gain.tell.claims.ledger import Ledger
 from pretraining_gain.tell.figures.audit import AuditView
 from pretraining_gain.tell.results.evaluation import View
@@ -207,16 +203,10 @@ def test_an_empty_setting_is_none(monkeypatch, variable):
     assert this_machine().device in ("cpu", "cuda")
 
 
-def photographs_of_one_class() -> None:
-    images = load_study("mini").source.model_copy(update={"train_images_per_class": 1})
-    load_images(images, load_class_table("cifar10")[:1], "train", 32)
-
-
 #: Variable -> what writes there.
 WRITERS: dict[str, Callable[[], object]] = {
     "DATA": lambda: data.fetch_dataset("cifar10"),
     "RESULTS": lambda: pretrain(Run(study="toy")),
-    "CACHE": photographs_of_one_class,
     "PREPARED": lambda: prepare.prepare("paper", workers=1),
 }
 #: Where nobody can write, not even root.
@@ -233,10 +223,6 @@ PLACES: dict[str, Callable[[Path], str]] = {
 @pytest.mark.parametrize("wrong", PLACES)
 @pytest.mark.parametrize("variable", WRITERS)
 def test_a_place_that_cannot_be_written_is_named_with_its_variable(results, tmp_path, monkeypatch, variable, wrong):
-    photograph = tmp_path / "data" / "cifar-10" / "train" / "airplane" / "0.png"
-    photograph.parent.mkdir(parents=True)
-    Image.new("RGB", (32, 32)).save(photograph)
-    monkeypatch.setenv("PRETRAINING_GAIN_DATA", str(tmp_path / "data"))
     (tmp_path / "file").touch()
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
     monkeypatch.setenv(f"PRETRAINING_GAIN_{variable}", PLACES[wrong](tmp_path))

@@ -137,6 +137,7 @@ BAD_RECORDS: dict[str, tuple[Damage, str]] = {
     "no images": (lacking("train_images"), f"lacks 'train_images'; {NO_RECORD}"),
     "no top-1": (lacking("top1"), f"lacks 'top1'; {NO_RECORD}"),
     "no cost": (lacking("cost"), f"lacks 'cost'; {NO_RECORD}"),
+    "a cost of nothing": (in_json(lambda content: content.update(cost=None)), f"(its cost holds a NoneType); {NO_RECORD}"),
     "half of a cost": (lacking("cost", "train_wall_time_s"), f"lacks 'train_wall_time_s'; {NO_RECORD}"),
 }  # fmt: skip
 

@@ -27,12 +27,13 @@ _CALLED = {
     "errors": {"one_line"},
     "plan.code": {"code_hash"},
     "datasets": {"check_columns", "find_dataset", "options_of"},
-    "plan.resources": {"whole_number"},
+    "plan.record": {"read_record"},
+    "plan.resources": {"allowed_cores", "whole_number"},
     "plan.tables": {"read_table"},
     "plan.representation": {"imagenet_birds", "validation_classes"},
     "plan.taxonomy": {"load_class_table", "made_table_path"},
-    "plan.weights": {"weights_file"},  # what is in the file is hashed
-    "compute.records": {"is_finished", "locked", "read_record", "write_findings", "write_record"},
+    "plan.weights": {"architecture_of", "is_published", "weights_file"},  # what is in the file is hashed
+    "compute.records": {"is_finished", "locked", "write_findings", "write_record"},
 }
 
 
@@ -118,7 +119,7 @@ def fingerprints(copy: Path) -> list[str]:
         ("metadata/caltech101_animals.csv", ",cougar_body;cougar_face,", ",cougar_body,", " Y   "),
         ("metadata/caltech101_animals.csv", ",Panthera pardus,", ",Panthera,", "     "),
         ("compute/training.py", "Build SGD with", "Make SGD with", "     "),
-        ("compute/training.py", "# for dropout", "# dropout", "     "),
+        ("compute/training.py", "# of dropout", "# dropout", "     "),
         ("compute/progress.py", "starting", "begins", "     "),
         ("plan/backbones.py", '"torchvision.models:resnet18", 0.36', '"torchvision.models:resnet18", 0.5', "     "),
         ("plan/backbones.py", "torchvision.models:resnet18", "timm.models.resnet:resnet18", "    Y"),

@@ -30,6 +30,7 @@ from pretraining_gain.errors import InputError
 from pretraining_gain.plan.recipes import Recipe
 from pretraining_gain.plan.runs import Run
 from pretraining_gain.plan.studies import load_study
+from pretraining_gain.plan.weights import IMAGENET
 
 
 @pytest.fixture(scope="module")
@@ -49,13 +50,16 @@ def test_an_epoch_shows_each_image_once_in_another_order(pictures):
     assert labels.tolist() != pictures.labels.tolist()
 
 
-def test_a_batch_is_normalised_float_and_channels_last(pictures):
+@pytest.mark.parametrize("normalisation", [IMAGENET, ((0.5, 0.4, 0.3), (0.5, 0.6, 0.7))])
+def test_a_batch_is_normalised_float_and_channels_last(pictures, normalisation):
     whole = RECIPE.model_copy(update={"crop_scale_min": 1.0, "flip": False, "batch_size": len(pictures)})
-    images, labels, n_images = next(training_batches(pictures, whole, seed=0, epoch=0))
+    images, labels, n_images = next(training_batches(replace(pictures, normalisation=normalisation), whole, seed=0, epoch=0))
     assert (tuple(images.shape), images.dtype, n_images) == ((48, 3, 32, 32), torch.float32, len(labels))
     assert images.is_contiguous(memory_format=torch.channels_last)
-    mean = torch.tensor([0.485, 0.456, 0.406])
-    std = torch.tensor([0.229, 0.224, 0.225])
+    mean, std = torch.tensor(normalisation)
+    _, evaluated = next(evaluation_batches(replace(pictures, normalisation=normalisation), RECIPE, "cpu", len(pictures)))
+    by_hand = (pictures.images / 255 - mean.view(3, 1, 1)) / std.view(3, 1, 1)
+    assert torch.allclose(evaluated, by_hand, atol=1e-5)
     expected = (pictures.images.double().mean((0, 2, 3)) / 255 - mean) / std
     assert torch.allclose(images.double().mean((0, 2, 3)), expected.double(), atol=1e-3)
 

@@ -12,8 +12,9 @@ from test_folder import photos, root  # noqa: F401 - a fixture
 from pretraining_gain import new_study
 from pretraining_gain.compute.models import build_model
 from pretraining_gain.plan.costs import Plan
+from pretraining_gain.plan.placing import place
 from pretraining_gain.plan.representation import NONE, REPRESENTED, is_named, representation
-from pretraining_gain.plan.species import NOT_STATED, load_taxa, place, read_species, without_author
+from pretraining_gain.plan.species import NOT_STATED, load_taxa, read_species, without_author
 from pretraining_gain.plan.studies import load_study
 from pretraining_gain.plan.taxonomy import load_class_table
 from pretraining_gain.tell.book.answer import answer

@@ -15,7 +15,7 @@ from conftest import ROOT, toy_pictures
 from PIL import Image
 from safetensors.torch import save_file
 
-from pretraining_gain.compute.finetune import finetune
+from pretraining_gain.compute.finetune import _check_start, finetune
 from pretraining_gain.compute.models import build_model
 from pretraining_gain.compute.pretrain import pretrain
 from pretraining_gain.compute.weights import ForeignWeights, read_start
@@ -23,6 +23,7 @@ from pretraining_gain.errors import InputError
 from pretraining_gain.plan.costs import Plan
 from pretraining_gain.plan.runs import Run, finetuning_runs, pretraining_runs
 from pretraining_gain.plan.studies import load_study
+from pretraining_gain.plan.weights import IMAGENET
 from pretraining_gain.predict import main as predict
 from pretraining_gain.tell.book.answer import answer
 from pretraining_gain.tell.claims.ledger import NOT_RUN, NOT_TESTABLE, Ledger
@@ -47,6 +48,7 @@ def write_study(folder: Path) -> str:
     target["recipe"]["changes"] |= {"epochs": 1}
     study |= {"name": "own_weights", "seeds": [0, 1], "downstreams": [target], "keep_networks": True}
     study["weights"] = {"first": "first.pth", "second": "$OWN_FOLDER/second.safetensors"}
+    study["normalisation"] = {"second": "half"}
     (folder / "own.yml").write_text(yaml.safe_dump(study))
     states = [build_model("resnet10_w16", 9, seed).state_dict() for seed in (11, 12)]
     torch.save({"state_dict": states[0]}, folder / "first.pth")
@@ -94,6 +96,34 @@ def test_the_files_content_is_in_fingerprint_record_and_the_runs_table(study, tm
     assert other.fingerprint == run.fingerprint
     (tmp_path / "first.pth").write_bytes((tmp_path / "second.safetensors").read_bytes())
     assert other.fingerprint != run.fingerprint
+
+
+def test_images_are_normalised_as_the_study_says_of_a_file(study, tmp_path, monkeypatch):
+    runs = {name: Run(study=study, pool=name, downstream="field") for name in ("scratch", "first", "second")}
+    found = {name: json.loads(run.record_path.read_text())["normalisation"] for name, run in runs.items()}
+    usual = [list(values) for values in IMAGENET]
+    assert found == {"scratch": usual, "first": usual, "second": [[0.5] * 3] * 2}
+    monkeypatch.setenv("OWN_FOLDER", str(tmp_path))
+    other = Path(write_study(tmp_path))
+    other.write_text(other.read_text().replace("second: half", "second: clip"))
+    assert Run(study=str(other), pool="second", downstream="field").fingerprint != runs["second"].fingerprint
+    other.write_text(other.read_text().replace("second: clip", "third: half"))
+    with pytest.raises(InputError, match="normalisation: 'third' is no file of weights; accepted: first, second"):
+        load_study(str(other))
+
+
+def test_weights_that_fit_and_mean_something_else_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setenv("OWN_FOLDER", str(tmp_path))
+    path = Path(write_study(tmp_path))
+    path.write_text(path.read_text().replace("first: first.pth", "first: first.pth\n  third: tf_efficientnet_b0.ns_jft_in1k"))
+    first, second, third = (Run(study=str(path), pool=name, downstream="field") for name in ("first", "second", "third"))
+    half = {"mean": (0.5, 0.5, 0.5)}
+    with pytest.raises(InputError, match=r"first\.pth: resnet10_w16 is usually .* mean \(0.5, 0.5, 0.5\); accepted: a study that"):
+        _check_start(first, half)
+    _check_start(second, half)
+    with pytest.raises(InputError, match="are of tf_efficientnet_b0, not of efficientnet_b0; accepted: the same backbone"):
+        _check_start(third.model_copy(update={"backbone": "efficientnet_b0"}), half)
+    _check_start(third.model_copy(update={"backbone": "tf_efficientnet_b0"}), half)
 
 
 def test_figures_name_file_and_checksum_also_for_a_reader_without_the_file(study, tmp_path):

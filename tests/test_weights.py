@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from pretraining_gain.compute.models import build_model, head_of, load_backbone
 from pretraining_gain.compute.weights import fetch_published, read_published
 from pretraining_gain.errors import InputError
-from pretraining_gain.plan.weights import sha256_of
+from pretraining_gain.plan.weights import IMAGENET, normalisation_of, sha256_of, weights_file
 
 
 def backbone(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -137,6 +137,7 @@ def test_published_weights_are_fetched_once_with_their_source(tmp_path, monkeypa
     path = fetch_published(name)
     assert path == tmp_path / "data" / "weights" / f"{name}.safetensors"
     assert same(read_published(path), state)
+    assert normalisation_of(name) == IMAGENET
     digest = sha256_of(name)
     path.unlink()
     assert fetch_published(name) == path
@@ -148,3 +149,18 @@ def test_unknown_published_weights_are_named(tmp_path, monkeypatch, name):
     monkeypatch.setenv("PRETRAINING_GAIN_DATA", str(tmp_path))
     with pytest.raises(InputError, match=f"cannot fetch weights '{name}' .*; accepted: a name of torchvision or timm, or a file"):
         fetch_published(name)
+
+
+def test_weights_of_timm_come_with_their_own_normalisation(tmp_path, monkeypatch):
+    """The network's file is not fetched: what timm says of it is real."""
+    import timm
+
+    monkeypatch.setenv("PRETRAINING_GAIN_DATA", str(tmp_path))
+    real = timm.create_model
+    monkeypatch.setattr(timm, "create_model", lambda name, pretrained: real(name, pretrained=False))
+    name = "vit_tiny_patch16_224.augreg_in21k_ft_in1k"
+    fetch_published(name)
+    assert normalisation_of(name) == ((0.5,) * 3, (0.5,) * 3)
+    save_file({"a": torch.zeros(2)}, weights_file(name), metadata={"about": "{}"})
+    with refused(f"weights {weights_file(name)} say nothing of normalisation; delete them and fetch", unchanged=tmp_path):
+        normalisation_of(name)

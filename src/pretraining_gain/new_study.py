@@ -25,11 +25,13 @@ from pretraining_gain.datasets.folder.listing import Listing, counts, first, lis
 from pretraining_gain.errors import InputError, one_line
 from pretraining_gain.paths import path_beside, write_atomically
 from pretraining_gain.plan.costs import Plan
+from pretraining_gain.plan.placing import place
 from pretraining_gain.plan.pools import starts
 from pretraining_gain.plan.representation import imagenet_birds
-from pretraining_gain.plan.species import NO_CLASS, SPECIES_COLUMNS, place, readable
+from pretraining_gain.plan.resources import allowed_cores
+from pretraining_gain.plan.species import NO_CLASS, SPECIES_COLUMNS, readable
 from pretraining_gain.plan.studies import study_names
-from pretraining_gain.plan.weights import check_weights, is_published, weights_file
+from pretraining_gain.plan.weights import architecture_of, check_weights, is_published, weights_file
 
 _SEEDS, _EPOCHS, _LEAST_IMAGES, _EVAL_SHARE = (0, 1, 2), 30, 10, 0.3
 #: Sides to choose from, and the hours that all runs together may take on this machine [assumed].
@@ -119,8 +121,6 @@ def _propose(kept: pd.DataFrame, listing: Listing, side_px: int, weights: str) -
     """Choose the largest images, no larger than the photographs, with which all runs fit the budget and the memory."""
     import torch
 
-    from pretraining_gain.compute.images.packs import allowed_cores
-
     device = "cuda" if torch.cuda.is_available() else "cpu"
     weights = weights or _USUAL[device]
     backbone = _backbone_of(weights)
@@ -140,7 +140,7 @@ def _propose(kept: pd.DataFrame, listing: Listing, side_px: int, weights: str) -
 def _backbone_of(weights: str) -> str:
     """Return the backbone that weights are of: from their name, or the first that a file fits. Raises `InputError`."""
     if is_published(weights):
-        return weights.partition("_Weights.")[0].partition(".")[0].lower()
+        return architecture_of(weights)
     from pretraining_gain.compute.models import fitting_backbones
     from pretraining_gain.compute.weights import read_published
 

@@ -37,6 +37,10 @@ _BATCH = 64
 _PYTHON_MB = 900  # interpreter, torch and decoding
 
 
+#: Red, green, blue, from 0 to 1.
+Channels = Annotated[tuple[float, float, float], Field(strict=False)]
+
+
 class Network(Given):
     """The part of a card that describes the network; `weights` is a path beside the card."""
 
@@ -45,6 +49,7 @@ class Network(Given):
     backbone: str
     image_size_px: int
     resize_px: int
+    normalisation: Annotated[tuple[Channels, Channels], Field(strict=False)]
     species: Annotated[list[str], Field(min_length=2)]
 
     @classmethod
@@ -140,7 +145,8 @@ def predict(card: Path, folder: Path, output: Path) -> list[str]:
 @torch.inference_mode()
 def _rows(network: Network, model: nn.Module, names: list[str], pixels: np.ndarray, device: str) -> Iterator[list[str]]:
     images = torch.from_numpy(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)))
-    data = ImageSet(images, torch.zeros(len(names), dtype=torch.int64), names)
+    labels = torch.zeros(len(names), dtype=torch.int64)
+    data = ImageSet(images, labels, names, normalisation=network.normalisation)
     (_, batch), = evaluation_batches(data, network.recipe, device, _BATCH)
     shares, order = model(batch).float().softmax(1).topk(min(3, len(network.species)))
     for name, share, best in zip(names, shares[:, 0].tolist(), order.tolist(), strict=True):

@@ -31,11 +31,12 @@ from tqdm import tqdm
 
 from pretraining_gain.commands import CommandLine, answer, whole_number
 from pretraining_gain.compute.images.decoding import BrokenImage, read_image
-from pretraining_gain.compute.images.packs import INDEX, allowed_cores, check_pack, pack_path, read_pack
+from pretraining_gain.compute.images.packs import INDEX, check_pack, pack_path, read_pack
 from pretraining_gain.datasets import Drawing, Preparation, find_dataset
 from pretraining_gain.errors import InputError
 from pretraining_gain.paths import make_writable, prepared_root, write_atomically
 from pretraining_gain.plan.parts import Images
+from pretraining_gain.plan.resources import allowed_cores
 from pretraining_gain.plan.studies import Study, load_study
 from pretraining_gain.plan.taxonomy import load_class_table
 from pretraining_gain.tell.results.leaks import split_lines

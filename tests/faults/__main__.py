@@ -78,7 +78,15 @@ class Campaign:
             while killed := self._start(command, folder, self.draw.choice(_PHASES[kind]) if here > 0 else ""):
                 self.kills.update(killed)
                 here, left = here - len(killed), left - len(killed)
+        halves = [path.name for path in folder.rglob(".writing-*")]
+        if len(halves) > self._written_at_once * (n_kills - left):
+            self.differing.append(f"left over: {len(halves)} half-written files after {n_kills - left} kills")
         return self._outcome(folder)
+
+    @property
+    def _written_at_once(self) -> int:
+        """Count the files that a kill may leave half-written: of a runner and its kernel, in a workflow of two jobs."""
+        return 4 if self.workflow else 2
 
     def _steps(self, folder: Path) -> list[tuple[str, list[str]]]:
         """List (kind, command) of the steps, in order."""
@@ -134,7 +142,6 @@ class Campaign:
     def _outcome(self, folder: Path) -> dict[str, bytes]:
         """Read all files that a study leaves, without times and numbers of starts."""
         results = folder / "results" / load_study(self.study).name
-        # What a killed process wrote under a temporary name, `.writing-…`, is removed when it is old; see `paths`.
         left = [*results.rglob("*.pt"), *folder.rglob("*.FAILED.ipynb")]
         if left:
             self.differing += [f"left over: {path.name}" for path in left]

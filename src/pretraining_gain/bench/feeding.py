@@ -18,11 +18,12 @@ from PIL import Image, ImageOps
 
 from pretraining_gain.bench.images import tiled
 from pretraining_gain.bench.loops import MEAN, STD, torch_defaults
-from pretraining_gain.bench.measure import Contestant, compare, n_cores
+from pretraining_gain.bench.measure import Contestant, compare
 from pretraining_gain.bench.parts import N_CLASSES, OURS, Found, Given
 from pretraining_gain.bench.scale import Setting
 from pretraining_gain.compute import pipeline
 from pretraining_gain.compute.images.decoding import decode
+from pretraining_gain.plan.resources import allowed_cores
 
 PILLOW, V2 = "Pillow", "torchvision v2, image by image"
 _DECODED, _CROPPED, _DEVICE = "ours, decoded", "ours, decoded and cropped", "the device alone"
@@ -117,7 +118,7 @@ def _prefetch(setting: Setting, given: Given) -> dict[str, Any]:
     contestants = [Contestant(_DEVICE, compute, len(data))]
     contestants += [Contestant(name, work, len(data)) for name, work in ways.items()]
     effort = replace(given.effort, on_cpu=False)  # a sleeping device takes no processor time
-    where = f"a device that takes {1000 * batch_s:.0f} ms per batch of {len(order[0])}, {n_cores()} cores"
+    where = f"a device that takes {1000 * batch_s:.0f} ms per batch of {len(order[0])}, {allowed_cores()} cores"
     return compare("prefetch", where, contestants, _DEVICE, effort)
 
 

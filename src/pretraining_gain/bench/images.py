@@ -16,7 +16,6 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
-from pretraining_gain.bench.measure import n_cores
 from pretraining_gain.compute.images.folder import list_images, load_files
 from pretraining_gain.compute.images.packs import load_packs, pack_path
 from pretraining_gain.compute.pipeline import ImageSet
@@ -24,6 +23,7 @@ from pretraining_gain.datasets import toy
 from pretraining_gain.errors import InputError
 from pretraining_gain.paths import cache_root, data_root, make_writable, prepared_root, write_atomically
 from pretraining_gain.plan.parts import Images
+from pretraining_gain.plan.resources import allowed_cores
 from pretraining_gain.plan.taxonomy import load_class_table
 from pretraining_gain.prepare import Part, make_pack
 
@@ -57,7 +57,7 @@ class Task:
 
     def _packed(self, split: str, size_px: int) -> ImageSet:
         name, classes, part = self.folder.name, self._classes(split), Part(_TOY, split, size_px)
-        with ThreadPoolExecutor(n_cores()) as pool:
+        with ThreadPoolExecutor(allowed_cores()) as pool:
             for folder in classes:
                 path = pack_path(name, split, size_px, folder.name)
                 if not path.exists():

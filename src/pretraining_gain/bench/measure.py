@@ -6,7 +6,6 @@ Results are plain dictionaries in the form of `results/bench/<device>.json`, whi
 from __future__ import annotations
 
 import cProfile
-import os
 import platform
 import pstats
 import statistics
@@ -22,6 +21,7 @@ import psutil
 from scipy.special import stdtrit
 
 from pretraining_gain.errors import InputError
+from pretraining_gain.plan.resources import allowed_cores
 
 _PROFILE_LINES = 12
 _AGREE = 1.25  # rounds agree if their largest ratio is at most this many times their smallest
@@ -155,18 +155,13 @@ def profile(contestant: Contestant) -> list[dict[str, Any]]:
     return found
 
 
-def n_cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def this_computer() -> dict[str, Any]:
     """Return processor, cores, memory in GB, system and Python version."""
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     processor = names[0] if names else platform.processor() or platform.machine()
-    facts = {"processor": processor, "cores": n_cores(), "memory_gb": round(psutil.virtual_memory().total / 1e9, 1)}
+    facts = {"processor": processor, "cores": allowed_cores(), "memory_gb": round(psutil.virtual_memory().total / 1e9, 1)}
     return facts | {"system": f"{platform.system()} {platform.machine()}", "python": platform.python_version()}
 
 

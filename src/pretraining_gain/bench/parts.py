@@ -15,7 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from pretraining_gain.bench import loops
 from pretraining_gain.bench.images import Photographs, tiled
 from pretraining_gain.bench.loops import NoCheckpoint, Training
-from pretraining_gain.bench.measure import Aim, Contestant, Effort, compare, n_cores, paired_difference
+from pretraining_gain.bench.measure import Aim, Contestant, Effort, compare, paired_difference
 from pretraining_gain.bench.scale import Scale, Setting
 from pretraining_gain.compute.evaluation import evaluate
 from pretraining_gain.compute.machine import Machine, cpu_has_bf16
@@ -23,6 +23,7 @@ from pretraining_gain.compute.models import build_model
 from pretraining_gain.compute.pipeline import training_batches
 from pretraining_gain.compute.training import build_optimizer, train
 from pretraining_gain.plan.recipes import Recipe
+from pretraining_gain.plan.resources import allowed_cores
 
 #: Comparisons of speed, and comparisons of top-1, which have the field `top1`.
 Found = list[dict[str, Any]]
@@ -56,7 +57,7 @@ class Given:
 
     @property
     def worker_counts(self) -> list[int]:
-        return [0] if self.scale.name == "tiny" else sorted({0, 1, 2, n_cores()})
+        return [0] if self.scale.name == "tiny" else sorted({0, 1, 2, allowed_cores()})
 
 
 def limit(given: Given, setting: Setting) -> Found:
@@ -77,7 +78,7 @@ def limit(given: Given, setting: Setting) -> Found:
     def prepare_steps() -> None:
         build()
         model = held["model"].to(machine.accelerator.device).train()
-        held["prepared"] = machine.prepare(model, build_optimizer(model.parameters(), recipe, machine.device))
+        held["prepared"] = machine.prepare(model, build_optimizer(model.parameters(), recipe))
         held["batch"] = next(iter(training_batches(data, recipe, 0, 0, machine.device)))
 
     def steps(n: int = n_batches) -> None:

@@ -12,8 +12,8 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
-from pretraining_gain.compute.machine import n_devices
 from pretraining_gain.errors import InputError, Interrupted
+from pretraining_gain.plan.resources import whole_number
 
 
 def launch(function: Callable[..., None], *arguments: Any) -> None:
@@ -22,7 +22,7 @@ def launch(function: Callable[..., None], *arguments: Any) -> None:
     Processes are spawned, so `function` belongs to a module and its arguments can be pickled. When one fails, the others are
     stopped, and its `InputError` or `Interrupted` is raised here. SIGTERM is passed on to all of them.
     """
-    if (n := n_devices()) == 1:
+    if (n := whole_number("DEVICES", 1)) == 1:
         return function(*arguments)
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError

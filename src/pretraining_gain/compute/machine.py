@@ -9,9 +9,10 @@
 | `PRETRAINING_GAIN_THREADS`       | a whole number to 1024        | torch's own choice            |
 | `PRETRAINING_GAIN_CHECKPOINT_S`  | seconds that may be lost      | 60                            |
 
-Defaults follow measurements (`make bench`): channels_last everywhere; fused SGD, cuDNN's choice of kernels and bf16 on CUDA.
-On a CPU, fusing gains nothing. bf16 is refused on a CPU that only emulates it, where it is many times slower. Compiling takes
-a minute before the first step; `graphs` also replays each step as one CUDA graph. Neither is measured on CUDA, so both are off.
+Defaults follow measurements (`make bench`): channels_last and fused SGD everywhere; cuDNN's choice of kernels and bf16 on CUDA,
+where a run on one device takes the one that the fewest other runs use. bf16 is refused on a CPU that only emulates it, where it
+is many times slower. Compiling takes a minute before the first step; `graphs` also replays each step as one CUDA graph. Neither
+is measured on CUDA, so both are off.
 """
 
 from __future__ import annotations
@@ -23,18 +24,21 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import version
 from typing import Any
 
 import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast
+from filelock import FileLock, Timeout
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from pretraining_gain.errors import InputError
+from pretraining_gain.paths import cache_root
 from pretraining_gain.plan.resources import whole_number
 
 # fp64 is for checks: rounding is so small that one process and several end alike.
@@ -128,7 +132,7 @@ class Machine:
 
 def this_machine() -> Machine:
     """Read the settings, make CPU arithmetic deterministic, and set up accelerate. Raises `InputError` for a bad setting."""
-    device, precision, devices = _device(), _setting("PRECISION", "auto", *_PRECISIONS), n_devices()
+    device, precision, devices = _device(), _setting("PRECISION", "auto", *_PRECISIONS), whole_number("DEVICES", 1)
     if precision == "auto":
         precision = "bf16" if device == "cuda" and torch.cuda.is_bf16_supported() else "fp32"
     if precision in ("fp16", "tf32") and device == "cpu":
@@ -152,6 +156,8 @@ def this_machine() -> Machine:
     if threads or devices > 1:
         torch.set_num_threads(threads or max(1, torch.get_num_threads() // devices))
     os.environ.setdefault("OMP_NUM_THREADS", str(torch.get_num_threads()))  # else accelerate sets its own guess
+    if device == "cuda" and devices == 1:
+        torch.cuda.set_device(_free_device(torch.cuda.device_count())[0])
     accelerator = Accelerator(cpu=device == "cpu", mixed_precision=_PRECISIONS[precision])
     compiles = _setting("COMPILE", "no", *_COMPILE_MODES)
     return Machine(device, precision, torch.get_num_threads(), accelerator, checkpoint_s, compiles)
@@ -164,15 +170,24 @@ def _device() -> str:
     return device if device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
 
 
+@cache  # the lock is held while this process lives
+def _free_device(n: int) -> tuple[int, FileLock | None]:
+    """Choose the CUDA device, of n, that the fewest other runs of this machine use; the first where locks cannot be written."""
+    folder = cache_root() / "devices"
+    with suppress(OSError):
+        folder.mkdir(parents=True, exist_ok=True)
+        for place in range(64 * n if n > 1 else 0):  # each device once, then each twice
+            lock = FileLock(folder / f"{platform.node()}-{place}.lock")
+            with suppress(Timeout):
+                lock.acquire(timeout=0)
+                return place % n, lock
+    return 0, None
+
+
 def cpu_has_bf16() -> bool:
     """Say whether this CPU has bf16 instructions, rather than an emulation."""
     found = torch.cpu.get_capabilities()
     return any(found.get(name, False) for name in ("avx512_bf16", "amx_bf16", "sve_bf16", "bf16"))
-
-
-def n_devices() -> int:
-    """Return how many devices share a run."""
-    return whole_number("DEVICES", 1)
 
 
 @contextmanager

@@ -118,8 +118,9 @@ def library_of(name: str) -> Literal["torchvision", "timm"] | None:
     return "timm" if timm.is_model(name) else None
 
 
-def download_weights(name: str) -> tuple[dict[str, Tensor], str, str]:
-    """Download published weights by their name in torchvision or timm; return the state dict, its source and its licence.
+def download_weights(name: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Download published weights by their name in torchvision or timm; return the state dict, and what is known about it:
+    source, licence and normalisation (see `plan.weights`).
 
     Raises what the libraries raise for an unknown name or a failed download.
     """
@@ -128,10 +129,13 @@ def download_weights(name: str) -> tuple[dict[str, Tensor], str, str]:
 
     if "_Weights." in name:
         entry = torchvision.models.get_weight(name)
-        return dict(entry.get_state_dict(check_hash=True, progress=True)), entry.url, "BSD-3-Clause"
+        shown = entry.transforms()
+        about = {"source": entry.url, "licence": "BSD-3-Clause", "normalisation": [shown.mean, shown.std]}
+        return dict(entry.get_state_dict(check_hash=True, progress=True)), about
     model = timm.create_model(name, pretrained=True)
-    about: dict[str, Any] = model.pretrained_cfg  # type: ignore[assignment]
-    return model.state_dict(), str(about.get("hf_hub_id") or about.get("url", "")), about.get("license") or "not stated"
+    found: dict[str, Any] = model.pretrained_cfg  # type: ignore[assignment]
+    about = {"source": str(found.get("hf_hub_id") or found.get("url", "")), "licence": found.get("license") or "not stated"}
+    return model.state_dict(), about | {"normalisation": [found["mean"], found["std"]]}
 
 
 def measure(name: str) -> Backbone:

@@ -17,9 +17,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pretraining_gain.plan.recipes import Recipe
+from pretraining_gain.plan.weights import IMAGENET, Normalisation
 
-# Channel means and deviations of ImageNet in 0..255, the convention of torchvision's recipes [assumed].
-_MEAN, _STD = (0.485 * 255, 0.456 * 255, 0.406 * 255), (0.229 * 255, 0.224 * 255, 0.225 * 255)
 _WIDEST_ASPECT = 4 / 3
 _SMALL_PX = 64  # up to here one sampling per batch beats cropping byte by byte on a CPU, beyond it takes twice as long
 _PREFETCH = 2  # batches; more only take memory
@@ -43,13 +42,15 @@ class StoredImages(Protocol):
 @dataclass(frozen=True)
 class ImageSet:
     """N labelled images: `images` (N, 3, S, S) uint8 in memory or stored, `labels` (N,) int64, `image_ids` N strings,
-    `skipped` broken files; `from_cache`: whether a cache had them decoded (None: nothing to decode)."""
+    `skipped` broken files; `from_cache`: whether a cache had them decoded (None: nothing to decode); `normalisation`: means
+    and deviations of the channels, from 0 to 1, which a network expects."""
 
     images: Tensor | StoredImages
     labels: Tensor
     image_ids: list[str]
     skipped: list[str] = field(default_factory=list)
     from_cache: bool | None = None
+    normalisation: Normalisation = IMAGENET
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -112,7 +113,7 @@ def augmented_batches(
     for number, pixels in enumerate(_fetched(data.images, wanted, device), first):
         crops = share(draw_crops(len(batches[number]), recipe, _generator(seed, epoch, number)), part)
         by_image = device == "cpu" and pixels.shape[-1] > _SMALL_PX
-        yield _normalised((augment_by_image if by_image else augment)(pixels, crops, recipe.image_size_px))
+        yield _normalised((augment_by_image if by_image else augment)(pixels, crops, recipe.image_size_px), data.normalisation)
 
 
 def inference_batch_size(image_size_px: int, device: str) -> int:
@@ -133,7 +134,7 @@ def evaluation_batches(
     numbered = list(enumerate(torch.arange(len(data)).split(batch_size)))[rank::n_parts]
     pixels = _fetched(data.images, [positions for _, positions in numbered], device)
     for (number, _), found in zip(numbered, pixels, strict=True):
-        yield number, _normalised(found[:, :, window, window])
+        yield number, _normalised(found[:, :, window, window], data.normalisation)
 
 
 def _fetched(images: Tensor | StoredImages, wanted: Sequence[Tensor], device: str) -> Iterator[Tensor]:
@@ -180,7 +181,8 @@ def draw_crops(n: int, recipe: Recipe, generator: torch.Generator) -> Tensor:
     ratio = (widest * (2 * aspect - 1)).exp()
     width, height = (area * ratio).sqrt(), (area / ratio).sqrt()
     centres = [(2 * across - 1) * (1 - width), (2 * down - 1) * (1 - height)]
-    width = torch.where((mirror < 0.5) & recipe.flip, -width, width)
+    if recipe.flip:
+        width = torch.where(mirror < 0.5, -width, width)
     return torch.stack([torch.stack([width, height], 1), torch.stack(centres, 1)], 2)
 
 
@@ -212,16 +214,16 @@ def augment_by_image(images: Tensor, crops: Tensor, size_px: int) -> Tensor:
     return found
 
 
-def _normalised(images: Tensor) -> Tensor:
-    """Subtract the channels' means and divide by their deviations: (B, 3, P, P), 0..255 -> float, channels_last."""
-    images = images.contiguous(memory_format=torch.channels_last)
-    mean, std = _mean_and_std(images.device, torch.get_default_dtype())
-    if images.dtype == torch.uint8:
-        return torch.addcmul(-mean / std, images, 1 / std)
-    return images.sub_(mean).div_(std)  # in place: `augment` has just made them
+def _normalised(images: Tensor, normalisation: Normalisation) -> Tensor:
+    """Subtract the channels' means and divide by their deviations: (B, 3, P, P), 0..255 -> float, channels_last.
+
+    Works in place on floats, which `augment` has just made, and before the change of layout, which is faster.
+    """
+    mean, std = _on_device(normalisation, images.device, torch.get_default_dtype())
+    return images.to(mean.dtype).sub_(mean).div_(std).contiguous(memory_format=torch.channels_last)
 
 
 @cache  # a copy to a CUDA device waits for all work before it
-def _mean_and_std(device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    mean, std = (torch.tensor(values, device=device, dtype=dtype).view(1, 3, 1, 1) for values in (_MEAN, _STD))
-    return mean, std
+def _on_device(normalisation: Normalisation, device: torch.device, dtype: torch.dtype) -> Tensor:
+    """Return means and deviations in 0..255: (2, 1, 3, 1, 1)."""
+    return 255 * torch.tensor(normalisation, device=device, dtype=dtype).view(2, 1, 3, 1, 1)

@@ -9,9 +9,10 @@ from pretraining_gain.compute.images import load_images
 from pretraining_gain.compute.launch import launch
 from pretraining_gain.compute.machine import defer_sigterm, this_machine
 from pretraining_gain.compute.models import build_model
-from pretraining_gain.compute.records import is_finished, locked, read_record, write_record
+from pretraining_gain.compute.records import is_finished, locked, write_record
 from pretraining_gain.compute.training import train_run
 from pretraining_gain.compute.weights import write_weights
+from pretraining_gain.plan.record import read_record
 from pretraining_gain.plan.runs import Run
 
 
@@ -26,7 +27,7 @@ def pretrain(run: Run | None) -> dict[str, Any] | None:
     with locked(run):
         if not is_finished(run):
             launch(_train, run)
-        return read_record(run)
+        return read_record(run.record_path)
 
 
 def _train(run: Run) -> None:

@@ -20,8 +20,7 @@ from pretraining_gain.compute.weights import ForeignWeights, read_weights
 from pretraining_gain.datasets import find_dataset
 from pretraining_gain.errors import InputError
 from pretraining_gain.paths import make_writable, write_atomically
-from pretraining_gain.plan import record
-from pretraining_gain.plan.record import Record
+from pretraining_gain.plan.record import read_record
 from pretraining_gain.plan.runs import Run
 from pretraining_gain.revision import revision
 
@@ -73,6 +72,7 @@ def write_record(
         "parameters": run.parameters(),
         "pretraining": f"{start.run_id}.{start.fingerprint}" if start else None,
         "weights": run.start_facts,
+        "normalisation": data.normalisation,
         "source_class_ids": list(run.subset.class_ids),
         "recipe": run.recipe.model_dump(),
         "train_images": len(data),
@@ -116,11 +116,6 @@ def _cost(
     }
 
 
-def read_record(run: Run) -> Record:
-    """Read the record of a finished run. Raises `InputError` when it is damaged."""
-    return record.read_record(run.record_path)
-
-
 def is_finished(run: Run) -> bool:
     """Say whether the record exists and its weights or predictions are whole; report damaged ones on stderr.
 
@@ -138,7 +133,7 @@ def is_finished(run: Run) -> bool:
         if not run.downstream:
             if _is_there(outcome):
                 read_weights(run)
-        elif complete and read_record(run)["sha256"]["predictions"] != hashlib.sha256(outcome.read_bytes()).hexdigest():
+        elif complete and read_record(run.record_path)["sha256"]["predictions"] != hashlib.sha256(outcome.read_bytes()).hexdigest():
             raise InputError(f"predictions {outcome} are damaged (wrong checksum); run 02_finetune again")
     except ForeignWeights:
         raise

@@ -78,13 +78,12 @@ def fetch_published(name: str) -> Path:
         return path
     make_writable(path.parent)
     try:
-        tensors, source, licence = download_weights(name)
+        tensors, about = download_weights(name)
     except (ValueError, RuntimeError, LookupError, AttributeError, OSError) as error:
         reason = " ".join(str(error).split())[:200]
         raise InputError(f"cannot fetch weights {name!r} ({reason}); accepted: a name of torchvision or timm, or a file") from None
-    about = {"name": name, "source": source, "licence": licence}
     tensors = {key: tensor.contiguous() for key, tensor in tensors.items()}
-    write_atomically(path, save(tensors, metadata={"about": json.dumps(about)}))
+    write_atomically(path, save(tensors, metadata={"about": json.dumps({"name": name} | about)}))
     return path
 
 

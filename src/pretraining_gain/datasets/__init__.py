@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pretraining_gain.plan.parts import Images
 
 Split = Literal["train", "eval"]
+SPLITS: tuple[Split, ...] = ("train", "eval")
 #: Id and path of each image of a class.
 Originals = list[tuple[str, Path]]
 

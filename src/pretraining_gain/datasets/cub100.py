@@ -21,22 +21,26 @@ if TYPE_CHECKING:
     from pretraining_gain.plan.parts import Images
 
 _FLAGS = {"train": "0", "eval": "1"}
+_MOST_TRAINED = 30
 
 
 def load_class(images: Images, row: dict[str, Any], split: str, size_px: int) -> Decoded:
-    """Load `train_images_per_class`, or up to `eval_images_per_class`, images of a species from the published split.
+    """Load up to `train_images_per_class` or `eval_images_per_class` images of a species from the published split.
 
-    Files in `near_duplicates` are left out.
+    Files in `near_duplicates` are left out. Raises `InputError` for a study that wants more than any species has.
     """
-    from pretraining_gain.compute.images.folder import load_part
+    from pretraining_gain.compute.images.folder import load_files
 
+    wanted = images.per_class(split)
+    if split == "train" and wanted > _MOST_TRAINED:
+        raise InputError(f"cub100: train_images_per_class is {wanted}; accepted: 1 to {_MOST_TRAINED}, some species have fewer")
     root = data_root() / "cub-100"
     listed = _numbered(root / "images.txt")
     flags = _numbered(root / "train_test_split.txt")
     names = [name for number, name in listed.items() if flags.get(number) == _FLAGS[split]]
     left_out = {f"{row['key']}/{file}" for file in row["near_duplicates"].split(";")}
     paths = [root / "images" / name for name in names if name.split("/")[0] == row["key"] and name not in left_out]
-    return load_part(images, row["key"], paths, split, root, size_px)
+    return load_files(paths, root, size_px, images.broken_images, wanted)
 
 
 def _numbered(path: Path) -> dict[str, str]:

@@ -31,8 +31,7 @@ def load_set(images: Images, rows: pd.DataFrame, split: str, size_px: int) -> Im
     """Load the packs of the classes in `rows`, up to the study's number of images per class, label i for the i-th row."""
     from pretraining_gain.compute.images.packs import load_packs
 
-    limit = images.train_images_per_class if split == "train" else images.eval_images_per_class
-    return load_packs("imagenet1k", split, size_px, rows["key"].tolist(), limit)
+    return load_packs("imagenet1k", split, size_px, rows["key"].tolist(), images.per_class(split))
 
 
 def list_originals(images: Images, rows: pd.DataFrame, split: str) -> list[Originals]:

@@ -112,7 +112,7 @@ def _read(path: Path, _mtime_ns: int) -> tuple[str, list[str], list[str], set[st
     strings = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
     loads = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and "load_class_table" in ast.unparse(node.func)]
     strings |= {f"{argument.value!s}.csv" for call in loads for argument in call.args if isinstance(argument, ast.Constant)}
-    tables = [table.name for table in (PACKAGE / "metadata").glob("*.csv") if table.name in strings]
+    tables = [table.name for table in (PACKAGE / "metadata").glob("*.csv*") if table.name in strings]
     return normalised(_without_declaration(source, tree)), _imports(tree), tables, strings
 
 

@@ -90,6 +90,10 @@ class Images(Given):
         return self
 
 
+    def per_class(self, split: str) -> int:
+        """Return how many images of each class a split, `train` or `eval`, has at most."""
+        return self.train_images_per_class if split == "train" else self.eval_images_per_class
+
     def planned(self, split: Literal["train", "eval"]) -> int:
         """Return the number of images of a split, over all classes."""
         if split == "train":

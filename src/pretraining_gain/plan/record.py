@@ -10,6 +10,8 @@ from pretraining_gain.errors import InputError
 
 _ACCEPTED = "accepted: a record as its run wrote it, delete it to do the run again"
 
+_PARTS = ("parameters", "recipe", "cost", "machine", "provenance")
+
 
 class Record(dict[str, Any]):
     """A run's record, or a part of one. A missing field raises `InputError` with the file's name."""
@@ -30,9 +32,12 @@ def read_record(path: Path) -> Record:
 
     try:
         record = json.loads(path.read_text(encoding="utf-8"), object_hook=part)
-        if isinstance(record, Record):
+        if not isinstance(record, Record):
+            reason = f"it holds a {type(record).__name__}"
+        elif wrong := [name for name in _PARTS if not isinstance(record.get(name, record), Record)]:
+            reason = f"its {wrong[0]} holds a {type(record[wrong[0]]).__name__}"
+        else:
             return record
-        reason = f"it holds a {type(record).__name__}"
     except OSError as error:
         reason = str(error.strerror)
     except (ValueError, RecursionError) as error:

@@ -76,3 +76,8 @@ def whole_number(name: str, default: int, least: int = 1, most: int = 1024) -> i
     if value and not (value.isdecimal() and len(value) < 20 and least <= int(value) <= most):
         raise InputError(f"PRETRAINING_GAIN_{name}={value!r}; accepted: a whole number from {least} to {most}")
     return int(value or default)
+
+
+def allowed_cores() -> int:
+    """Return the number of cores that this process may use, which `taskset` and cluster managers limit."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -22,7 +22,14 @@ from pretraining_gain.plan.pools import POOLS, SCRATCH, ClassSubset, Seed, known
 from pretraining_gain.plan.recipes import SIZES_PX, Recipe
 from pretraining_gain.plan.studies import Study, load_study
 from pretraining_gain.plan.taxonomy import has_class_table, rows_deciding_images
-from pretraining_gain.plan.weights import sha256_of, weights_file
+from pretraining_gain.plan.weights import (
+    NORMALISATIONS,
+    Normalisation,
+    is_published,
+    normalisation_of,
+    sha256_of,
+    weights_file,
+)
 
 WHOLE_POOL = 0
 
@@ -116,6 +123,13 @@ class Run(Parameters):
         return self.plan.weights.get(self.pool, "")
 
     @property
+    def normalisation(self) -> Normalisation:
+        """How images are normalised: as the weights that it starts from expect it, ImageNet's for all other starts."""
+        if self.weights and is_published(self.weights):
+            return normalisation_of(self.weights)
+        return NORMALISATIONS[self.plan.normalisation.get(self.pool, "imagenet")]
+
+    @property
     def keeps_network(self) -> bool:
         """Say whether a finetuning keeps its weights, beside its predictions."""
         return bool(self.downstream) and self.plan.keep_networks
@@ -180,6 +194,7 @@ class Run(Parameters):
             "code": code_hash(f"compute.{self.stage}", f"datasets.{self.images.dataset}", *own_modules(self.backbone)),
             "pretraining": start.fingerprint if start else None,
             "weights": sha256_of(self.weights) if self.weights else None,
+            "normalisation": self.normalisation,
         }
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
 

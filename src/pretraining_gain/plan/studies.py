@@ -32,6 +32,7 @@ from pretraining_gain.plan.pools import POOLS, SCRATCH, Pool, starts
 from pretraining_gain.plan.recipes import RecipeChoice
 from pretraining_gain.plan.record import read_record
 from pretraining_gain.plan.taxonomy import REQUIRED_COLUMNS, load_class_table
+from pretraining_gain.plan.weights import is_published
 from pretraining_gain.plan.yamlfile import read_yaml
 
 
@@ -46,6 +47,9 @@ class Study(Given):
     arms: Arms = Field(default={}, description="pool -> how many classes; for `all` the number of all classes")
     pretrain: RecipeChoice | None = None
     weights: Weights = Field(default={}, description="further starts: name -> file, or name of timm or torchvision")
+    normalisation: dict[Slug, Literal["imagenet", "half", "clip"]] = Field(
+        default={}, description="of starts that are files: how their network's images were normalised, if not imagenet"
+    )
     downstreams: Annotated[list[Downstream], AfterValidator(named_once)] = Field(
         min_length=1, description="the first of each domain is the paper's"
     )
@@ -76,6 +80,11 @@ class Study(Given):
         if "out_of_domain" not in self.domains:
             raise ValueError("downstreams: none is out_of_domain; accepted: at least one that is")
         self._check_arms("arms", self.arms)
+        files = [name for name, weights in self.weights.items() if not is_published(weights)]
+        unknown = [name for name in self.normalisation if name not in files]
+        if unknown:
+            accepted = ", ".join(files) or "none here"
+            raise ValueError(f"normalisation: {unknown[0]!r} is no file of weights; accepted: {accepted}")
         for target in self.downstreams:
             unknown = [pool for pool in target.pools if pool not in self.starts]
             if unknown:

@@ -17,8 +17,8 @@ from pretraining_gain.plan.parts import Images
 def load_images(images: Images, rows: pd.DataFrame, split: Split, size_px: int) -> ImageSet:
     """Load the `split` of the classes in `rows`, label i for the i-th row, as squares of `size_px` pixels.
 
-    Names on stderr a class that has fewer images than asked for because some are broken. Raises `InputError` for missing or
-    broken images, and for a class that has none.
+    Counts on stderr the broken images that are left out, and names the smallest class if it is smaller than asked for. Raises
+    `InputError` for missing or broken images, and for a class that has none.
     """
     dataset = find_dataset(images.dataset)
     check_columns(images.dataset, images.class_table, rows.columns)
@@ -33,13 +33,12 @@ def load_images(images: Images, rows: pd.DataFrame, split: Split, size_px: int) 
         from_cache = None if None in cached else all(cached)
         data = ImageSet(torch.from_numpy(np.ascontiguousarray(pixels)), torch.from_numpy(labels), ids, skipped, from_cache)
     counts = np.bincount(data.labels.numpy(), minlength=len(rows))
-    wanted = images.train_images_per_class if split == "train" else images.eval_images_per_class
+    smallest = rows["key"].iloc[int(counts.argmin())]
+    wanted = images.per_class(split)
     if data.skipped and counts.min() < wanted:
-        few = f"{(counts < wanted).sum()} of {len(rows)} classes have fewer than {wanted} images for {split}"
-        first = f"{rows['key'].iloc[int(counts.argmin())]!r} {counts.min()}"
-        print(f"{images.dataset}: {few}, {first}, as {len(data.skipped)} broken ones are left out", file=sys.stderr)
+        left = f"{len(data.skipped)} broken images are left out for {split}"
+        print(f"{images.dataset}: {left}; the smallest class, {smallest!r}, has {counts.min()}", file=sys.stderr)
     if not counts.all():
-        key = rows["key"].iloc[int(counts.argmin())]
-        where = f"class {key!r} of dataset {images.dataset}"
+        where = f"class {smallest!r} of dataset {images.dataset}"
         raise InputError(f"{where} has no image left for {split}; accepted: one or more per class (see the study file)")
     return data

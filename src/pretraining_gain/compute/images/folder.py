@@ -53,11 +53,11 @@ def load_part(images: Images, key: str, paths: list[Path], split: str, root: Pat
 
     Raises `InputError` if a class has fewer images than the study trains on: its folder is incomplete.
     """
-    n = images.train_images_per_class
+    n = images.per_class(split)
     if split == "train" and len(paths) < n:
         where = f"class {key!r} in {paths[0].parent if paths else root}"
         raise InputError(f"{where} has {len(paths)} images, train_images_per_class is {n}; accepted: 1 to {len(paths)}")
-    return load_files(paths, root, size_px, images.broken_images, n if split == "train" else images.eval_images_per_class)
+    return load_files(paths, root, size_px, images.broken_images, n)
 
 
 def load_files(paths: list[Path], root: Path, size_px: int, broken_images: str, wanted: int | None = None) -> Decoded:

@@ -26,6 +26,7 @@ from pretraining_gain.compute.images.decoding import BROKEN
 from pretraining_gain.compute.pipeline import ImageSet
 from pretraining_gain.errors import InputError
 from pretraining_gain.paths import prepared_root
+from pretraining_gain.plan.resources import allowed_cores
 
 INDEX = "index.json"
 DAMAGED = (*BROKEN, zipfile.BadZipFile, zlib.error, RuntimeError)  # what reading a zip file raises
@@ -36,11 +37,6 @@ _HEADER_BYTES = 30  # of a zip member, before its name; the preparation writes n
 def pack_path(dataset: str, part_name: str, size_px: int, key: str) -> Path:
     """Return the path of the pack of one class."""
     return prepared_root() / dataset / f"{size_px}px" / part_name / f"{key}.zip"
-
-
-def allowed_cores() -> int:
-    """Return the number of cores that this process may use, which `taskset` and cluster managers limit."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def n_workers() -> int:

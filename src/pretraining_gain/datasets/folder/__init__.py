@@ -122,9 +122,8 @@ def load_class(images: Images, row: dict[str, Any], split: str, size_px: int) ->
 
     photos, root = split_of(images).photos, listing_of(images).root
     files = photos.loc[(photos["label"] == row["key"]) & (photos["split"] == split), "file"].tolist()
-    limit = images.train_images_per_class if split == "train" else images.eval_images_per_class
     order = np.random.default_rng([images.split_seed, zlib.crc32(row["key"].encode())]).permutation(len(files))
-    return load_files([root / files[i] for i in order], root, size_px, images.broken_images, limit)
+    return load_files([root / files[i] for i in order], root, size_px, images.broken_images, images.per_class(split))
 
 
 def findings(images: Images) -> dict[str, Any]:

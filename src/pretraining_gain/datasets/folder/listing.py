@@ -102,12 +102,8 @@ def _below(folder: Path) -> tuple[list[Path], list[Path]]:
         seen.add(os.path.realpath(place))
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         photos += image_files(Path(place))
-        others += [Path(place, name) for name in sorted(names) if _is_other_medium(name)]
+        others += [Path(place, name) for name in sorted(names) if Path(name).suffix.lower() in _OTHER_MEDIA and name[0] != "."]
     return photos, others
-
-
-def _is_other_medium(name: str) -> bool:
-    return Path(name).suffix.lower() in _OTHER_MEDIA and not name.startswith(".")
 
 
 def _bytes(path: Path) -> int:

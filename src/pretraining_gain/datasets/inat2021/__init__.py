@@ -65,8 +65,7 @@ def load_set(images: Images, rows: pd.DataFrame, split: str, size_px: int) -> Im
     """
     from pretraining_gain.compute.images.packs import load_packs
 
-    limit = images.train_images_per_class if split == "train" else images.eval_images_per_class
-    loaded = load_packs("inat2021", part_name(images, split), size_px, rows["key"].tolist(), limit)
+    loaded = load_packs("inat2021", part_name(images, split), size_px, rows["key"].tolist(), images.per_class(split))
     if split == "eval" and is_drawn(images):
         _verify_packs(images, rows, size_px)
     return loaded

@@ -70,7 +70,7 @@ def load_class(
     for options that are no dials.
     """
     turned = options_of("toy", images.options)
-    n = images.train_images_per_class if split == "train" else images.eval_images_per_class
+    n = images.per_class(split)
     first = 0 if split == "train" else _FIRST_EVAL_INDEX
     indices = range(first, first + n)
     shown = looks(row, load_class_table(images.class_table or ""), indices, images.split_seed, turned)

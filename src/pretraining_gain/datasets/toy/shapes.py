@@ -66,15 +66,7 @@ def _wedge(x: _Field, y: _Field, girth: float, head: float) -> _Field:
     return np.minimum(0.6 * head - y, 0.5 * girth * (y + 0.8) - np.abs(x))
 
 
-_OUTLINES = {
-    "bird": _bird,
-    "fish": _fish,
-    "insect": _insect,
-    "box": _box,
-    "ring": _ring,
-    "cross": _cross,
-    "wedge": _wedge,
-}
+_OUTLINES = {shape.__name__[1:]: shape for shape in (_bird, _fish, _insect, _box, _ring, _cross, _wedge)}
 ARTEFACTS = ("box", "ring", "cross", "wedge")
 _WAVES = {
     "plain": lambda x, y: np.full_like(x, -1),

@@ -45,6 +45,7 @@ def write_card(study_name: str) -> Path:
         "backbone": run.backbone,
         "image_size_px": run.recipe.image_size_px,
         "resize_px": run.recipe.resize_px,
+        "normalisation": [list(values) for values in run.normalisation],
         "species": load_class_table(target.images.class_table)["name"].tolist(),
     }
     head = yaml.safe_dump({"pipeline_tag": "image-classification", "network": facts}, sort_keys=False, allow_unicode=True)
