@@ -61,7 +61,7 @@ def answer(results: StudyResults, numbers: dict[str, Any]) -> dict[str, str]:
     return {
         "answer_gain": _gain(results, numbers),
         "answer_who": f"{numbers['n_helped']} of {numbers['n_species']} species gain, {clear}. {represented}. {families}.",
-        "answer_limits": " ".join(limits) or "This study left none of these questions open.",
+        "answer_limits": " ".join(limits) or "What this study could test, it decided.",
         "answer_warnings": " ".join(_warnings(results, numbers)),
     }
 
