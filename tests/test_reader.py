@@ -244,9 +244,11 @@ def test_the_lead_figure_is_told_step_by_step(book, browser):
     assert place.inner_text() == f"Step 1 of {steps.count()}"
     opacities = "plot => Object.fromEntries(plot.data.map(trace => [trace.legendgroup, trace.opacity]))"
     plot = page.locator(".gain-figure[data-key=figure_3] .js-plotly-plot").first
-    assert [pool for pool, opacity in plot.evaluate(opacities).items() if opacity == 1] == ["scratch"]
+    assert set(plot.evaluate(opacities).values()) <= {1, None}
     page.get_by_role("button", name="Next").focus()
-    for _ in range(steps.count() - 1):
+    page.keyboard.press("Enter")
+    assert [pool for pool, opacity in plot.evaluate(opacities).items() if opacity == 1] == ["scratch"]
+    for _ in range(steps.count() - 2):
         page.keyboard.press("Enter")
     assert place.inner_text() == f"Step {steps.count()} of {steps.count()}"
     assert set(plot.evaluate(opacities).values()) == {1}

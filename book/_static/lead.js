@@ -12,7 +12,7 @@
   let at = 0;
   let playing = 0;
 
-  // Curves of a step stand out; in the last step, which names none, and on paper, which has all steps, all are as they are.
+  // Curves of a step stand out; in the first and last step, which name none, and on paper, all are as they are.
   const root = document.documentElement;
   const highlight = () => {
     const wanted = !root.classList.contains("printing") && steps[at].querySelector("[data-shows]")?.dataset.shows.split(" ");
