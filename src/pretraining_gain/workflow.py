@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Collection
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -92,8 +93,9 @@ def stamp(source: str, study: Study | None = None, made: Collection[str] = ()) -
     for name in results_read(source):
         files += [] if name in made else _tables_in(name)
         if name in study_names():
-            parts.append(load_study(name).config_hash)
-            files += _class_tables(load_study(name))
+            with suppress(InputError):  # its prepared class table is of other data; said when its own pages are made
+                parts.append(load_study(name).config_hash)
+                files += _class_tables(load_study(name))
     if study:
         parts.append(study.config_hash)
         files += _class_tables(study)
