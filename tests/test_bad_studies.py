@@ -30,7 +30,7 @@ WHOLE["downstreams"][0]["images"] |= defaults
 WHOLE["pretrain"]["from_scratch"] = {}
 WHOLE["downstreams"][0]["recipe"]["from_scratch"] = {"lr": 0.05}
 WHOLE["downstreams"][0] |= {"pools": ["all", "scratch"], "seeds": [0, 1]}
-WHOLE |= {"weights": {"published": "ResNet50_Weights.IMAGENET1K_V1"}, "keep_networks": False}
+WHOLE |= {"weights": {"published": "ResNet50_Weights.IMAGENET1K_V1"}, "keep_networks": False, "normalisation": {}}
 
 
 def place_of(study: Any, path: str) -> Any:

@@ -85,6 +85,7 @@ def test_verdicts_are_wrong_no_more_often_than_their_level(controls, name):
 def test_a_claim_of_one_part_is_found_with_the_promised_power(controls, name):
     rows = pd.DataFrame(controls.power(claim_named(name), 3)).set_index("scenario")
     low, high = binom.ppf([0.001, 0.999], REPETITIONS, [0.75, 0.85]) / REPETITIONS
+    high = 1.0 if name == "C1" else high  # a share of species moves in steps, so its promise is at least that
     assert low <= rows.loc["detectable", "supported"] <= high
 
 

@@ -82,7 +82,7 @@ def test_grades_are_counts_of_correct_images():
     correct = pd.Series({"a": 40, "b": 39, "c": 0})
     table = target("a", "b", "c", "b;a", "not annotated", "")
     well = well_represented(40)
-    assert representation(table, correct).tolist() == [well, SOME, SOME, well, SOME, NONE]
+    assert representation(table, correct).tolist() == [well, SOME, NONE, well, NONE, NONE]
     assert representation(table, correct, well=39).tolist()[:2] == [well_represented(39)] * 2
 
 

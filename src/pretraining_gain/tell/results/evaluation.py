@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -23,7 +23,9 @@ from pretraining_gain.plan.studies import Study, check_name, load_study
 from pretraining_gain.plan.taxonomy import load_class_table
 from pretraining_gain.tell.results.correctness import CorrectnessReader
 from pretraining_gain.tell.results.stored import read_results
-from pretraining_gain.tell.statistics import Answers
+
+if TYPE_CHECKING:
+    from pretraining_gain.tell.statistics import Answers
 
 #: Per table: its columns of texts, those of numbers, and the texts that may be empty.
 _COLUMNS = {
@@ -68,7 +70,7 @@ class Evaluation:
     @cached_property
     def answers(self) -> Answers:
         """All runs, as the statistics take them."""
-        return Answers(self.correct, self.labels)
+        return _answers(self.correct, self.labels)
 
     def gain(self, arm: str, other: str = SCRATCH) -> dict[str, float]:
         """Return the weights of `arm` minus `other` (scratch: the gain). Raises `InputError` when one is missing."""
@@ -92,7 +94,7 @@ class Evaluation:
             if seeds := [seed for seed in mine if seed in theirs]:
                 first, second = ([given.index(seed) for seed in seeds] for given in (mine, theirs))
                 differences[arm] = self.correct[arm][first].astype(float) - other.correct[arm][second]
-        return Answers(differences, self.labels)
+        return _answers(differences, self.labels)
 
     @cached_property
     def classes(self) -> pd.DataFrame:
@@ -111,6 +113,13 @@ class Evaluation:
         graded = representation(self.classes, correct, self.well_represented)
         columns = ["name", "representation", *TAXON_COLUMNS]
         return self.classes.assign(representation=graded).reindex(columns=columns, fill_value=NOT_STATED)
+
+
+def _answers(correct: dict[str, np.ndarray], labels: np.ndarray) -> Answers:
+    # Not at the top: scipy and statsmodels take a second to import.
+    from pretraining_gain.tell.statistics import Answers
+
+    return Answers(correct, labels)
 
 
 class View(Parameters):

@@ -155,14 +155,15 @@ class Units:
 def image_units(answers: Answers, weights: Weights) -> Units:
     """Return the images within each class as units, for a statement about these very species.
 
-    A class with one image gets the variance of an image of the others. Raises `InputError` if all have one.
+    A class with one image gets the variance of an image of the others. Where all have one, that of all images stands for
+    it, which is too wide.
     """
     total, shared = np.zeros(len(answers.labels)), np.zeros(len(answers.ids))
     df = answers.n_images - 1
-    if not df.any():
-        raise InputError("images cannot be compared: every class has one image; accepted: a class with two or more")
+    all_df = df.sum() or max(len(df) - 1, 1)
     for arm, weight in weights.items():
-        deviations = answers.correct[arm] - answers.means[arm][:, answers.index]
+        correct, means = answers.correct[arm], answers.means[arm]
+        deviations = correct - (means[:, answers.index] if df.any() else means.mean(axis=1, keepdims=True))
         average, n = deviations.mean(axis=0), len(deviations)
         total += weight * average
         noise = ((deviations - average) ** 2).sum(axis=0) / (n * max(n - 1, 1))
@@ -170,10 +171,10 @@ def image_units(answers: Answers, weights: Weights) -> Units:
     alone, several = df == 0, np.maximum(df, 1)
 
     def of_image(squares: np.ndarray) -> np.ndarray:
-        return np.where(alone, squares.sum() / df.sum(), squares / several) / answers.n_images
+        return np.where(alone, squares.sum() / all_df, squares / several) / answers.n_images
 
     variance = of_image(np.bincount(answers.index, total**2))
-    return Units(variance, of_image(shared), np.where(alone, df.sum(), several).astype(float))
+    return Units(variance, of_image(shared), np.where(alone, all_df, several).astype(float))
 
 
 def class_units(answers: Answers, weights: Weights, group: np.ndarray, covariate: np.ndarray | None = None) -> Units:

@@ -160,8 +160,8 @@ class Controls:
         """Do all unfinished jobs, with a progress bar, and write the tables. Rows depend on effort, code, and results."""
         digest = hashlib.sha256(repr(astuple(self.effort)).encode())
         for path in inputs_of(Path(__file__)):
-            source = path.read_text(encoding="utf-8")
-            digest.update((normalised(source) if path.suffix == ".py" else source).encode())
+            code = path.suffix == ".py"
+            digest.update(normalised(path.read_text(encoding="utf-8")).encode() if code else path.read_bytes())
         for evaluation in self.evidence.evaluations.values():
             digest.update(b"".join(evaluation.correct[arm].tobytes() for arm in sorted(evaluation.correct)))
         finished = Finished(make_writable(folder) / "finished.jsonl", digest.hexdigest()[:16])
