@@ -57,7 +57,7 @@ def test_every_executed_figure_of_the_book_has_a_static_picture(project):
     """In the notebook itself, for viewers that run no script, and in what chapters show."""
     found = []
     for path in (project / "book" / "executed").rglob("[0-9]*.ipynb"):
-        outputs = [output["data"] for cell in json.loads(path.read_text())["cells"] for output in cell.get("outputs", [])]
+        outputs = [output.get("data", {}) for cell in json.loads(path.read_text())["cells"] for output in cell.get("outputs", [])]
         found += [data for data in outputs if "application/vnd.plotly.v1+json" in data]
     assert len(found) > 20
     assert not [data["text/plain"] for data in found if not data.get("image/png")]

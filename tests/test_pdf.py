@@ -38,8 +38,8 @@ def test_the_outline_has_every_chapter_in_order(document, project):
     whole = BeautifulSoup((project / "_build" / "work" / "_build" / "singlehtml" / "book.html").read_text(), "html.parser")
     places = [place for place in whole.select(".toctree-wrapper > span[id]") if "/executed/" not in place["id"]]
     chapters = [place.find_next_sibling("section").h2.get_text().removesuffix("#") for place in places]
-    outline = [one.get_title() for one in document.get_toc()]
-    assert [title for title in outline if title in chapters] == chapters
+    outline = iter([one.get_title() for one in document.get_toc()])  # with the sections in between
+    assert [title for title in chapters if title not in outline] == []
 
 
 def test_every_chart_is_drawn_as_vectors(document, book):
