@@ -93,22 +93,23 @@ window.gainWhatIf = (() => {
     if (p >= HOMOGENEITY || !(separate > 0)) return { variance: perRun(answers, weights) * pooled, df };
     return { variance: separate, df: separate ** 2 / sum(parts.map(([part, of]) => part ** 2 / of)) };
   };
-  // Images within each class. A class with one image gets the variance of an image of the others.
+  // Images within each class. A class with one image gets the variance of an image of the others; where all have one, that of all images.
   const imageUnits = ({ arms, means, index, size, images }, weights) => {
     const df = images.map((n) => n - 1);
-    if (!df.some((n) => n > 0)) throw new NothingToTest("images cannot be compared: every class has one image; accepted: a class with two or more");
+    const several = df.some((n) => n > 0);
+    const allDf = several ? sum(df) : max(size - 1, 1);
     const total = zeros(index.length);
     const noise = zeros(size);
     for (const [arm, weight] of Object.entries(weights)) {
       const n = arms[arm].length;
-      const rest = arms[arm].map((row, s) => Float64Array.from(index, (c, i) => row[i] - means[arm][s][c]));
+      const rest = arms[arm].map((row, s) => Float64Array.from(index, (c, i) => row[i] - (several ? means[arm][s][c] : mean(means[arm][s]))));
       averaged(rest).forEach((one, i) => { total[i] += weight * one; });
       const squares = squaresOf(rest);
       summed(index, size, (i) => squares[i]).forEach((one, c) => { noise[c] += (weight ** 2 * one) / (n * max(n - 1, 1)); });
     }
-    const ofImage = (squares) => squares.map((one, c) => (df[c] ? one / df[c] : sum(squares) / sum(df)) / images[c]);
+    const ofImage = (squares) => squares.map((one, c) => (df[c] ? one / df[c] : sum(squares) / allDf) / images[c]);
     return {
-      variance: ofImage(summed(index, size, (i) => total[i] ** 2)), shared: ofImage(noise), df: [...df].map((n) => n || sum(df)),
+      variance: ofImage(summed(index, size, (i) => total[i] ** 2)), shared: ofImage(noise), df: [...df].map((n) => n || allDf),
     };
   };
   // Classes within groups, one variance for all; with a covariate its slope is taken out, too.
