@@ -47,6 +47,13 @@ def refused(*parts: str, unchanged: Path) -> Iterator[None]:
     assert listing(unchanged) == before
 
 
+def refuse_text(path: Path, content: str, load: Callable[[str], object], *said: str) -> None:
+    """Write a file and have it refused by its name, with each of `said`."""
+    path.write_text(content)
+    with refused(str(path), *said, unchanged=path.parent):
+        load(str(path))
+
+
 def whole(new: bytes) -> Damage:
     """Damage that replaces all bytes of a file."""
     return lambda path: path.write_bytes(new)

@@ -13,7 +13,7 @@ import pytest
 import yaml
 from conftest import ROOT
 from pydantic import BaseModel
-from refusal import refused
+from refusal import refuse_text
 
 from pretraining_gain.plan.recipes import Recipe
 from pretraining_gain.plan.studies import Study, load_study
@@ -57,10 +57,8 @@ def without(path: str) -> dict[str, Any]:
 
 def refuse(tmp_path: Path, content: Any, *said: str) -> None:
     """Write a study file (what is no text, as JSON, which is YAML) and have it refused by name."""
-    path = tmp_path / "own.yml"
-    path.write_text(content if isinstance(content, str) else json.dumps(content).replace("NaN", ".nan").replace("Infinity", ".inf"))
-    with refused(str(path), *said, unchanged=tmp_path):
-        load_study(str(path))
+    text = content if isinstance(content, str) else json.dumps(content).replace("NaN", ".nan").replace("Infinity", ".inf")
+    refuse_text(tmp_path / "own.yml", text, load_study, *said)
 
 
 def models_in(annotation: Any) -> Iterator[type[BaseModel]]:

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 import torch
 from conftest import simulate_results
-from refusal import assert_one_line, refused
+from refusal import assert_one_line, refuse_text
 from test_folder import photos, root  # noqa: F401 - a fixture
 
 from pretraining_gain import new_study
@@ -65,10 +65,7 @@ BAD_TABLES = {
 
 @pytest.mark.parametrize(("content", "said"), BAD_TABLES.values(), ids=BAD_TABLES)
 def test_a_bad_species_table_is_named(tmp_path, content, said):
-    path = tmp_path / "own.csv"
-    path.write_text(content)
-    with refused(str(path), said, unchanged=tmp_path):
-        load_class_table(str(path))
+    refuse_text(tmp_path / "own.csv", content, load_class_table, said)
 
 
 def test_represented_is_stated_or_not(tmp_path):

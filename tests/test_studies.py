@@ -8,7 +8,7 @@ import re
 import pytest
 import yaml
 from conftest import ROOT
-from refusal import Damage, folder, link_to, missing, recoded, refused, whole
+from refusal import Damage, folder, link_to, missing, recoded, refuse_text, refused, whole
 
 from pretraining_gain.plan.runs import finetuning_runs
 from pretraining_gain.plan.studies import load_study
@@ -121,10 +121,7 @@ BAD_TEXTS: dict[str, tuple[str, str]] = {
 
 @pytest.mark.parametrize(("content", "said"), BAD_TEXTS.values(), ids=BAD_TEXTS)
 def test_what_is_no_study_is_named_with_its_line(tmp_path, content, said):
-    path = tmp_path / "own.yml"
-    path.write_text(content)
-    with refused(str(path), said, unchanged=tmp_path):
-        load_study(str(path))
+    refuse_text(tmp_path / "own.yml", content, load_study, said)
 
 
 BAD_FILES: dict[str, tuple[Damage, str]] = {

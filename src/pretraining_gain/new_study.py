@@ -21,7 +21,8 @@ import psutil
 from pydantic import AfterValidator, TypeAdapter
 
 from pretraining_gain.commands import CommandLine, answer
-from pretraining_gain.datasets.folder.listing import Listing, counts, first, list_photos
+from pretraining_gain.datasets.folder import FolderOptions
+from pretraining_gain.datasets.folder.listing import Listing, counts, first, held_out, list_photos
 from pretraining_gain.errors import InputError, one_line
 from pretraining_gain.paths import path_beside, write_atomically
 from pretraining_gain.plan.costs import Plan
@@ -33,7 +34,8 @@ from pretraining_gain.plan.species import NO_CLASS, SPECIES_COLUMNS, readable
 from pretraining_gain.plan.studies import study_names
 from pretraining_gain.plan.weights import architecture_of, check_weights, is_published, weights_file
 
-_SEEDS, _EPOCHS, _LEAST_IMAGES, _EVAL_SHARE = (0, 1, 2), 30, 10, 0.3
+_SEEDS, _EPOCHS = (0, 1, 2), 30
+_LEAST_IMAGES, _EVAL_SHARE = (FolderOptions.model_fields[name].default for name in ("least_images", "eval_share"))
 #: Sides to choose from, and the hours that all runs together may take on this machine [assumed].
 _SIZES_PX, _BUDGET_H = (224, 160, 128, 96, 64, 48, 32), 6.0
 _SAMPLE = 200  # photographs whose sizes are read
@@ -43,7 +45,7 @@ _USUAL = {"cuda": "ResNet50_Weights.IMAGENET1K_V1", "cpu": "ResNet18_Weights.IMA
 
 @dataclass(frozen=True)
 class Proposal:
-    """What fits this machine: `images_per_s` of one `device` at `size_px`, and hours of all runs on `devices` of them."""
+    """Hold what fits this machine: `images_per_s` of one `device` at `size_px`, and hours of all runs on `devices` of them."""
 
     weights: str
     backbone: str
@@ -206,7 +208,7 @@ def _study_text(name: str, places: dict[str, str], proposal: Proposal, kept: pd.
     px = proposal.size_px
     recipe = {"epochs": _EPOCHS, "lr_step_epochs": _EPOCHS // 3, "batch_size": _BATCH, "lr": 0.02}
     recipe |= {"image_size_px": px, "resize_px": px if px < 96 else round(px * 8 / 7), "crop_scale_min": 0.5}
-    held_out = kept["eval"] if listing.has_splits else (_EVAL_SHARE * kept["all"]).round()
+    evaluated = held_out(listing, kept, _EVAL_SHARE)
     options = places | ({} if listing.has_splits else {"eval_share": _EVAL_SHARE})
     start = proposal.weights if is_published(proposal.weights) else _beside(Path(f"{name}.yml").resolve(), Path(proposal.weights))
     skip = "\n      broken_images: skip" if listing.unreadable else ""
@@ -225,8 +227,8 @@ downstreams:
       dataset: folder
       class_table: {name}_species.csv   # fill in what you know; an empty cell is "not stated"{skip}
       n_classes: {len(kept)}
-      train_images_per_class: {int((kept["all"] - held_out).max())}   # at most
-      eval_images_per_class: {int(held_out.max())}   # at most
+      train_images_per_class: {int((kept["all"] - evaluated).max())}   # at most
+      eval_images_per_class: {int(evaluated.max())}   # at most
       options: {json.dumps(options)}
     recipe:
       based_on: finetune_inat

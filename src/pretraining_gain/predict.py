@@ -7,7 +7,6 @@ second, third, network. The same command goes on where a former one was stopped.
 from __future__ import annotations
 
 import csv
-import hashlib
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -30,6 +29,7 @@ from pretraining_gain.compute.weights import read_published
 from pretraining_gain.errors import Given, InputError, one_line
 from pretraining_gain.paths import make_writable, whole_path
 from pretraining_gain.plan.recipes import Recipe, RecipeChoice
+from pretraining_gain.plan.weights import sha256_of
 from pretraining_gain.plan.yamlfile import parse_yaml
 
 _COLUMNS = ["file", "species", "probability", "second", "third", "network"]
@@ -75,7 +75,7 @@ class Network(Given):
         """Build the network with its weights. Raises `InputError` where they are not those of the card."""
         path = card.parent / self.weights
         weights = read_published(path)
-        if hashlib.sha256(path.read_bytes()).hexdigest() != self.sha256:
+        if sha256_of(str(path)) != self.sha256:
             raise InputError(f"weights {path} are not those of card {card}; accepted: the file that the study wrote beside it")
         model = build_model(self.backbone, len(self.species), 0, self.image_size_px)
         model.load_state_dict(weights)

@@ -147,7 +147,7 @@ def this_machine() -> Machine:
         # Otherwise torch fills each new tensor before it is written.
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = device == "cuda"
-    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
+    torch.backends.cudnn.allow_tf32 = precision == "tf32"  # of convolutions; of products, below
     torch.set_default_dtype(torch.float64 if precision == "fp64" else torch.float32)
     # What else code that ran before in this process may have set, and what changes numbers.
     torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")

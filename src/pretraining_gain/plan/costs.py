@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from pretraining_gain.datasets import find_dataset
+from pretraining_gain.datasets import Split, find_dataset
 from pretraining_gain.plan.backbones import find_backbone
 from pretraining_gain.plan.parameters import StudyName
 from pretraining_gain.plan.recipes import RecipeChoice
@@ -114,8 +114,14 @@ class Plan:
 
 def images_seen(run: Run) -> int:
     """Return training images × epochs, as planned."""
-    images = run.images.planned("train") if run.downstream else run.k * run.images.train_images_per_class
-    return images * run.recipe.epochs
+    return images_planned(run, "train") * run.recipe.epochs
+
+
+def images_planned(run: Run, split: Split) -> int:
+    """Return how many images a run trains on or is evaluated on: a pretraining on k classes, and on none."""
+    if run.downstream:
+        return run.images.planned(split)
+    return run.k * run.images.train_images_per_class if split == "train" else 0
 
 
 def device_hours(run: Run) -> float:
@@ -124,6 +130,6 @@ def device_hours(run: Run) -> float:
     share = _FORWARD_SHARE if recipe.freeze_backbone else 1.0
     if recipe.frozen_views:  # the backbone sees each view once; what the head takes is next to nothing
         share *= min(recipe.frozen_views, recipe.epochs) / recipe.epochs
-    evaluated = run.images.planned("eval") * _FORWARD_SHARE if run.downstream else 0
+    evaluated = images_planned(run, "eval") * _FORWARD_SHARE
     relative_cost = find_backbone(run.backbone).cost / find_backbone(run.plan.backbone).cost
     return relative_cost * (images_seen(run) * share + evaluated) / run.plan.throughput.train_images_per_s / 3600

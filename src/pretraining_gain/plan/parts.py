@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
@@ -14,7 +13,7 @@ from pretraining_gain.plan.backbones import known_backbone
 from pretraining_gain.plan.pools import POOLS, SCRATCH, PoolName, Seed
 from pretraining_gain.plan.recipes import Recipe, RecipeChoice
 from pretraining_gain.plan.taxonomy import has_class_table, is_own_table, load_class_table, made_tables
-from pretraining_gain.plan.weights import check_weights
+from pretraining_gain.plan.weights import check_weights, study_file_of
 
 
 def each_once(values: list[Any]) -> list[Any]:
@@ -70,7 +69,7 @@ class Images(Given):
         """Resolve the path of a class table, and let the dataset fill in what it can count."""
         if not (isinstance(given, dict) and isinstance(given.get("options", {}), dict)):
             return given
-        study_file, table = info.context or Path.cwd() / "study.yml", given.get("class_table")
+        study_file, table = study_file_of(info), given.get("class_table")
         if isinstance(table, str) and is_own_table(table):
             given = given | {"class_table": str(path_beside(study_file, table))}
         name = given.get("dataset")
@@ -96,9 +95,7 @@ class Images(Given):
 
     def planned(self, split: Literal["train", "eval"]) -> int:
         """Return the number of images of a split, over all classes."""
-        if split == "train":
-            return self.train_images or self.n_classes * self.train_images_per_class
-        return self.eval_images or self.n_classes * self.eval_images_per_class
+        return (self.train_images if split == "train" else self.eval_images) or self.n_classes * self.per_class(split)
 
 
 class Downstream(Given):

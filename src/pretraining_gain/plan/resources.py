@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pretraining_gain.datasets import find_dataset
 from pretraining_gain.errors import InputError
 from pretraining_gain.plan.backbones import find_backbone
-from pretraining_gain.plan.costs import device_hours
+from pretraining_gain.plan.costs import device_hours, images_planned
 from pretraining_gain.plan.runs import Run
 
 _SAFETY = 2  # a device at half the study's throughput, or a file system that feeds it half as fast
@@ -60,8 +60,8 @@ def check_environment() -> None:
 def _data_mb(run: Run, on_gpu: bool, devices: int) -> float:
     """Estimate the memory of images and network in one process, in MB."""
     recipe, images, network = run.recipe, run.images, find_backbone(run.backbone)
-    trained = images.planned("train") if run.downstream else run.k * images.train_images_per_class
-    n_images = trained + (images.planned("eval") if run.downstream else 0)
+    trained = images_planned(run, "train")
+    n_images = trained + images_planned(run, "eval")
     held = n_images * (_INDEX_BYTES if find_dataset(images.dataset).preparation else 3 * recipe.resize_px**2)
     batch_pixels = recipe.batch_size / devices * recipe.resize_px**2
     activations = 0 if on_gpu else batch_pixels * network.kept_kb_per_pixel * 1000

@@ -124,7 +124,7 @@ class Run(Parameters):
 
     @property
     def normalisation(self) -> Normalisation:
-        """How images are normalised: as the weights that it starts from expect it, ImageNet's for all other starts."""
+        """Return how images are normalised: as the weights that it starts from expect it, ImageNet's for all other starts."""
         if self.weights and is_published(self.weights):
             return normalisation_of(self.weights)
         return NORMALISATIONS[self.plan.normalisation.get(self.pool, "imagenet")]

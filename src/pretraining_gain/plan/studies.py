@@ -32,7 +32,7 @@ from pretraining_gain.plan.pools import POOLS, SCRATCH, Pool, starts
 from pretraining_gain.plan.recipes import RecipeChoice
 from pretraining_gain.plan.record import read_record
 from pretraining_gain.plan.taxonomy import REQUIRED_COLUMNS, load_class_table
-from pretraining_gain.plan.weights import is_published
+from pretraining_gain.plan.weights import NormalisationName, is_published
 from pretraining_gain.plan.yamlfile import read_yaml
 
 
@@ -47,7 +47,7 @@ class Study(Given):
     arms: Arms = Field(default={}, description="pool -> how many classes; for `all` the number of all classes")
     pretrain: RecipeChoice | None = None
     weights: Weights = Field(default={}, description="further starts: name -> file, or name of timm or torchvision")
-    normalisation: dict[Slug, Literal["imagenet", "half", "clip"]] = Field(
+    normalisation: dict[Slug, NormalisationName] = Field(
         default={}, description="of starts that are files: how their network's images were normalised, if not imagenet"
     )
     downstreams: Annotated[list[Downstream], AfterValidator(named_once)] = Field(

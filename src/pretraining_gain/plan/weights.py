@@ -7,7 +7,7 @@ import json
 import re
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import ValidationInfo
 
@@ -22,7 +22,8 @@ Normalisation = tuple[tuple[float, ...], tuple[float, ...]]
 #: ImageNet's own, the convention of torchvision's recipes [assumed].
 IMAGENET: Normalisation = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 #: What a study may say of a file of weights, as which images its network was trained on.
-NORMALISATIONS: dict[str, Normalisation] = {
+NormalisationName = Literal["imagenet", "half", "clip"]
+NORMALISATIONS: dict[NormalisationName, Normalisation] = {
     "imagenet": IMAGENET,
     "half": ((0.5,) * 3, (0.5,) * 3),
     "clip": ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)),
@@ -33,10 +34,15 @@ _FORMS = f"a file that ends in {', '.join(SUFFIXES)}, or a name such as ResNet50
 def check_weights(text: str, info: ValidationInfo) -> str:
     """Return a published name as it is, and a file as an absolute path; a study file, if known, is the validation's context."""
     if text.endswith(SUFFIXES):
-        return str(path_beside(info.context or Path.cwd() / "study.yml", text))
+        return str(path_beside(study_file_of(info), text))
     if not _PUBLISHED.fullmatch(text):
         raise ValueError(f"{text!r} is neither; accepted: {_FORMS}")
     return text
+
+
+def study_file_of(info: ValidationInfo) -> Path:
+    """Return the study file beside which paths are meant: the context of a validation, else one in the working folder."""
+    return info.context or Path.cwd() / "study.yml"
 
 
 def is_published(text: str) -> bool:

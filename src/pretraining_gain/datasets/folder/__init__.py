@@ -15,7 +15,7 @@ import pandas as pd
 from pydantic import Field
 
 from pretraining_gain.datasets import Dataset, Options, options_of
-from pretraining_gain.datasets.folder.listing import FORMS, Listing, counts, first, list_photos
+from pretraining_gain.datasets.folder.listing import FORMS, Listing, counts, first, held_out, list_photos
 from pretraining_gain.errors import InputError
 from pretraining_gain.paths import make_writable, path_beside, prepared_root, write_atomically
 from pretraining_gain.plan.taxonomy import load_class_table
@@ -28,7 +28,7 @@ _COUNTED = ("n_classes", "train_images_per_class", "eval_images_per_class")
 
 
 class FolderOptions(Options):
-    """Where the photographs lie does not count for a fingerprint, their names and sizes do."""
+    """Say where the photographs lie, which does not count for a fingerprint, as their names and sizes do, and how to split them."""
 
     path: str = Field(min_length=1, exclude=True, description=f"relative to the study file, or with ~ and $VARIABLES: {FORMS}")
     root: str = Field(default="", exclude=True, description="the folder below which a manifest's files lie; default: its own")
@@ -62,8 +62,8 @@ def complete(given: dict[str, Any], study_file: Path) -> dict[str, Any]:
     found = _enough(counts(listing), table, given.get("class_table", ""), path, options)
     if table is None or len(found) < len(table):
         given["class_table"] = _write_table(listing, table, found.index.tolist())
-    held_out = found["eval"] if listing.has_splits else (options.eval_share * found["all"]).round().clip(lower=1)
-    sizes = {"train": found["all"] - held_out, "eval": held_out}
+    evaluated = held_out(listing, found, options.eval_share)
+    sizes = {"train": found["all"] - evaluated, "eval": evaluated}
     given = {"n_classes": len(found)} | {f"{split}_images_per_class": int(n.max()) for split, n in sizes.items()} | given
     if all(isinstance(given[name], int) for name in _COUNTED):  # else its own check says what is accepted
         given |= {f"{split}_images": int(n.clip(upper=given[f"{split}_images_per_class"]).sum()) for split, n in sizes.items()}

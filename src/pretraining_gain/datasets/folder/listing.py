@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from unicodedata import normalize
 
@@ -38,7 +38,7 @@ class Listing:
     unreadable: list[str] = field(default_factory=list)
     left_out: dict[str, str] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def checksum(self) -> str:
         """Hash names, sizes, labels, splits and groups; where the folder lies does not count."""
         return hashlib.sha256(self.photos.to_csv(index=False, lineterminator="\n").encode()).hexdigest()
@@ -176,6 +176,11 @@ def counts(listing: Listing) -> pd.DataFrame:
     splits = pd.crosstab(listing.photos["label"], listing.photos["split"])
     splits = splits.reindex(columns=["train", "eval", ""], fill_value=0)
     return splits.assign(all=splits.sum(axis=1))[["all", "train", "eval"]]
+
+
+def held_out(listing: Listing, found: pd.DataFrame, share: float) -> pd.Series:
+    """Return how many photographs of each class are evaluated on: those of its split, or a share of all, from 1 on."""
+    return found["eval"] if listing.has_splits else (share * found["all"]).round().clip(lower=1)
 
 
 def first(names: list[str], most: int = 5) -> str:

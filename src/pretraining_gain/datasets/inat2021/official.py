@@ -58,7 +58,7 @@ class _Licence(_Row):
 
 
 class _Content(_Row):
-    """What is read of an official JSON; place, date and size of an image are dropped on the way (train has 2.7 million)."""
+    """Hold what is read of an official JSON; place, date and size of an image are dropped on the way (train has 2.7 million)."""
 
     categories: list[_Category]
     images: list[Photo]

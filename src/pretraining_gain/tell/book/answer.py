@@ -46,6 +46,11 @@ class Gain:
         present = self.answers.n_seeds(self.weights), n_species, len(self.answers.labels) / n_species
         return dict(zip(_MORE, present, strict=True))
 
+    @property
+    def components(self) -> tuple[statistics.Components, int]:
+        """The variance components of the gain, and the number of arms that its runs are pooled over."""
+        return statistics.components(self.answers, self.weights), len(self.answers.correct)
+
 
 def answer(results: StudyResults, numbers: dict[str, Any]) -> dict[str, str]:
     """Return `answer_gain`, `answer_who`, `answer_limits` and `answer_warnings` (may be empty), each as text.
@@ -74,7 +79,7 @@ def _gain(results: StudyResults, numbers: dict[str, Any]) -> str:
     main = results.view.arm
     name = f"pretraining {'on' if first.at[main, 'pool'] in POOLS else 'with'} {titles[main]}"
     low, high = numbers["gain_low"], numbers["gain_high"]
-    interval = f"{LEVEL} {ends(points(low), points(high))}"
+    interval = _interval(low, high)
     reached = f"from {percent(numbers['top1_scratch'])} to {percent(numbers['top1_pretrained'])}"
     by = f"{points(abs(numbers['gain'])).removeprefix('+')} ({interval}), {reached}"
     if low > 0:
@@ -90,7 +95,7 @@ def _gain(results: StudyResults, numbers: dict[str, Any]) -> str:
 def _compared(evaluation: Evaluation, titles: dict[str, str], arm: str, main: str) -> str:
     found = statistics.estimate_mean(evaluation.answers, evaluation.gain(arm, main))
     low, high = found.interval()
-    size = f"{points(found.mean)}, {LEVEL} {ends(points(low), points(high))}"
+    size = f"{points(found.mean)}, {_interval(low, high)}"
     verdict = "is better" if low > 0 else "is worse" if high < 0 else "may be better or worse"
     return f"Compared with it, pretraining with {titles[arm]} {verdict} ({size})."
 
@@ -98,7 +103,7 @@ def _compared(evaluation: Evaluation, titles: dict[str, str], arm: str, main: st
 def _open_gain(gain: Gain, numbers: dict[str, Any], margin: float) -> str:
     if not numbers["gain_low"] <= 0 <= numbers["gain_high"]:
         return ""
-    parts, n_arms = statistics.components(gain.answers, gain.weights), len(gain.answers.correct)
+    parts, n_arms = gain.components
 
     def error(seeds: int, species: float, photographs: float) -> tuple[float, float]:
         return statistics.design_error(parts, n_arms, seeds, species, photographs)
@@ -114,13 +119,12 @@ def _represented(gain: Gain, species: pd.DataFrame, margin: float) -> tuple[str,
         why = "does not state which are" if stated.empty else f"states that {len(first)} are and {len(second)} are not"
         return f"Whether represented species gain more cannot be tested: the species table {why}", ""
     found = statistics.estimate_difference(gain.answers, gain.weights, first, second)
-    low, high = found.interval()
-    size = f"{points(found.mean)}, {LEVEL} {ends(points(low), points(high))}"
+    size = f"{points(found.mean)}, {_interval(*found.interval())}"
     if found.p_different < _LEVEL:
         return f"Species that the source represents gain {'more' if found.mean > 0 else 'less'} than others ({size})", ""
     if found.p_equivalent(margin) < _LEVEL:
         return f"Species that the source represents gain as much as others, within {_plain(margin)} ({size})", ""
-    parts, n_arms = statistics.components(gain.answers, gain.weights), len(gain.answers.correct)
+    parts, n_arms = gain.components
     shares = np.array([len(first), len(second)]) / len(species)  # of all, as `sizes` counts species
 
     def error(seeds: int, n_species: float, photographs: float) -> tuple[float, float]:
@@ -163,6 +167,10 @@ def _enlarged(
     if not found:
         return f"{asked}, more of several kinds would be needed: {LARGEST} times as many {' or '.join(more)} alone do not suffice."
     return f"{asked}, the study would need about {' or '.join(found)}."
+
+
+def _interval(low: float, high: float) -> str:
+    return f"{LEVEL} {ends(points(low), points(high))}"
 
 
 def _plain(size: float) -> str:

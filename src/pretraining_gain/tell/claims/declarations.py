@@ -83,6 +83,16 @@ class Part:
         """The target whose images and species it is about: that of the first arm."""
         return next(iter(self.weights)).downstream
 
+    @property
+    def other(self) -> str:
+        """The target whose runs are subtracted, where it compares two; else empty."""
+        return next((arm.downstream for arm in self.weights if arm.downstream != self.downstream), "")
+
+    @property
+    def own_weights(self) -> dict[str, float]:
+        """The weights of the arms on its own target, by arm."""
+        return {arm.name: weight for arm, weight in self.weights.items() if arm.downstream == self.downstream}
+
 
 @dataclass(frozen=True)
 class Claim:

@@ -10,6 +10,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from pretraining_gain.errors import InputError
+from pretraining_gain.plan.pools import SCRATCH
 from pretraining_gain.plan.species import NOT_STATED
 from pretraining_gain.plan.studies import Study, load_study
 from pretraining_gain.tell import statistics
@@ -103,12 +104,8 @@ class Evidence:
         Arms of two targets with the same images are first subtracted, run by run: they share their pretraining.
         Raises `InputError` where results are missing or images differ.
         """
-        evaluation, weights = self.evaluations[part.downstream], {arm.name: w for arm, w in part.weights.items()}
-        others = [arm.downstream for arm in part.weights if arm.downstream != part.downstream]
-        answers = evaluation.answers
-        if others:
-            answers = evaluation.minus(self.evaluations[others[0]])
-            weights = {arm.name: w for arm, w in part.weights.items() if arm.downstream == part.downstream}
+        evaluation, weights = self.evaluations[part.downstream], part.own_weights
+        answers = evaluation.minus(self.evaluations[part.other]) if part.other else evaluation.answers
         for arm in weights:
             if arm not in answers.correct:
                 raise InputError(f"no results of {arm!r} for {part.downstream!r}; there are: {', '.join(answers.correct)}")
@@ -121,7 +118,7 @@ def margin_of(evaluation: Evaluation) -> float:
     study = evaluation.study
     if study.margin_share is None or study.everything not in evaluation.correct:
         return study.margin
-    gain = evaluation.correct[study.everything].mean() - evaluation.correct["scratch"].mean()
+    gain = evaluation.correct[study.everything].mean() - evaluation.correct[SCRATCH].mean()
     return float(study.margin_share * gain) if gain > 0 else study.margin
 
 

@@ -62,7 +62,7 @@ class Verdict(Record):
 
 
 class Runs(Record):
-    """How runs vary on a target, in fractions of top-1 over all its images."""
+    """State how runs vary on a target, in fractions of top-1 over all its images."""
 
     sd: float = Field(description="standard deviation of one run, pooled over all arms")
     df: float = Field(description="degrees of freedom")

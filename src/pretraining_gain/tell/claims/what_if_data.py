@@ -69,9 +69,7 @@ def _part(part: Part, evidence: Evidence) -> dict[str, Any]:
     rows = np.searchsorted(evaluation.classes.index, species.index)
     facts = {name: getattr(part, name) for name in ("what", "test", "kind", "bound", "column", "within", "downstream")}
     facts |= {"unit": KINDS[part.kind].unit, "signed": KINDS[part.kind].signed}
-    others = [arm.downstream for arm in part.weights if arm.downstream != part.downstream]
-    facts |= {"other": others[0] if others else ""}
-    facts |= {"weights": {arm.name: weight for arm, weight in part.weights.items() if arm.downstream == part.downstream}}
+    facts |= {"other": part.other, "weights": part.own_weights}
     facts |= {"species": rows.tolist()} if len(rows) < len(evaluation.classes) else {}
     return facts | {"between": [rows[group.mask(species)].tolist() for group in part.between or ()]}
 

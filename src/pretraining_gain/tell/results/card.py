@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from pretraining_gain.plan.record import read_record
 from pretraining_gain.plan.runs import Run, finetuning_runs
 from pretraining_gain.plan.studies import Study, load_study
 from pretraining_gain.plan.taxonomy import load_class_table
-from pretraining_gain.plan.weights import licence_of
+from pretraining_gain.plan.weights import licence_of, sha256_of
 from pretraining_gain.tell.results.evaluation import load_evaluation
 from pretraining_gain.tell.results.gains import row_of
 from pretraining_gain.tell.statistics import estimate_mean
@@ -41,7 +40,7 @@ def write_card(study_name: str) -> Path:
     text = _text(study, run, record, f"{found['mean']:.1%} (95 % interval {found['low']:.1%} to {found['high']:.1%}; {sizes})")
     facts = {
         "weights": run.weights_path.relative_to(results_of(study.name)).as_posix(),
-        "sha256": hashlib.sha256(run.weights_path.read_bytes()).hexdigest(),
+        "sha256": sha256_of(str(run.weights_path)),
         "backbone": run.backbone,
         "image_size_px": run.recipe.image_size_px,
         "resize_px": run.recipe.resize_px,

@@ -152,6 +152,13 @@ class Units:
         return variance, squares @ self.shared, np.where(variance > 0, df, self.df.max())
 
 
+def image_noise(correct: np.ndarray, centres: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return, per image, the mean over runs (S, N) of its distance from the centre, and the sum of squares of runs around it."""
+    deviations = correct - centres
+    average = deviations.mean(axis=0)
+    return average, ((deviations - average) ** 2).sum(axis=0)
+
+
 def image_units(answers: Answers, weights: Weights) -> Units:
     """Return the images within each class as units, for a statement about these very species.
 
@@ -163,11 +170,9 @@ def image_units(answers: Answers, weights: Weights) -> Units:
     all_df = df.sum() or max(len(df) - 1, 1)
     for arm, weight in weights.items():
         correct, means = answers.correct[arm], answers.means[arm]
-        deviations = correct - (means[:, answers.index] if df.any() else means.mean(axis=1, keepdims=True))
-        average, n = deviations.mean(axis=0), len(deviations)
+        average, squares = image_noise(correct, means[:, answers.index] if df.any() else means.mean(axis=1, keepdims=True))
         total += weight * average
-        noise = ((deviations - average) ** 2).sum(axis=0) / (n * max(n - 1, 1))
-        shared += weight**2 * np.bincount(answers.index, noise)
+        shared += weight**2 * np.bincount(answers.index, squares / (len(correct) * max(len(correct) - 1, 1)))
     alone, several = df == 0, np.maximum(df, 1)
 
     def of_image(squares: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ from scipy.optimize import brentq
 from scipy.special import chdtri, nctdtr, ndtr, stdtrit
 
 from pretraining_gain.errors import InputError
-from pretraining_gain.tell.statistics.model import Answers, Weights
+from pretraining_gain.tell.statistics.model import Answers, Weights, image_noise
 
 #: Level of the one-sided tests, and the probability with which an effect is to be found.
 LEVEL, POWER = 0.05, 0.8
@@ -44,9 +44,9 @@ def components(answers: Answers, weights: Weights) -> Components:
     by_class = square_weights * ((noise - noise.mean(axis=1, keepdims=True)) ** 2).sum() / (max(df, 1) * (n_classes - 1))
     total, residual, by_seeds = np.zeros(len(answers.labels)), 0.0, 0.0
     for arm, weight in weights.items():
-        deviations = answers.correct[arm] - answers.means[arm][:, answers.index]
-        average, n = deviations.mean(axis=0), len(deviations)
-        own = weight**2 * ((deviations - average) ** 2).sum() / (max(n - 1, 1) * df_images)
+        means = answers.means[arm]
+        (average, squares), n = image_noise(answers.correct[arm], means[:, answers.index]), len(means)
+        own = weight**2 * squares.sum() / (max(n - 1, 1) * df_images)
         total, residual, by_seeds = total + weight * average, residual + own, by_seeds + own / n
     images, n_seeds = (total**2).sum() / df_images, answers.n_seeds(weights)
     run_class = by_class - residual * per_image
