@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -235,6 +236,22 @@ def browser() -> Iterator[Browser]:
     flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
     with sync_playwright() as playwright, playwright.chromium.launch(executable_path=found, args=flags) as running:
         yield running
+
+
+def write_page(folder: Path, *parts: str) -> Path:
+    """Write a page that holds HTML as the book's theme frames it, beside the book's scripts and plotly; return its path."""
+    shutil.copytree(ROOT / "book" / "_static", folder / "_static", dirs_exist_ok=True)
+    shutil.copy(str(files("plotly") / "package_data" / "plotly.min.js"), folder / "_static")
+    colours = "--pst-color-text-base:#222832;--pst-color-text-muted:#48566b;--pst-color-surface:#f3f4f5;--pst-color-link:#176de8;"
+    colours += "--pst-color-primary:#0a7d91;--pst-color-border:#c9c9c9"
+    (folder / "page.html").write_text(
+        '<!doctype html><html lang="en" data-theme="light"><head><meta charset="utf-8"><title>page</title>'
+        '<meta name="viewport" content="width=device-width"><link rel="stylesheet" href="_static/book.css">'
+        f"<style>html{{{colours}}}body{{font-family:sans-serif;margin:8px}}</style>"
+        f'<script src="_static/figures.js"></script></head><body><article>{"".join(parts)}</article></body></html>',
+        encoding="utf-8",
+    )
+    return folder / "page.html"
 
 
 class Watched:

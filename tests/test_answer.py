@@ -8,7 +8,9 @@ import re
 import pytest
 from conftest import simulate_results
 
+from pretraining_gain.plan.studies import load_study
 from pretraining_gain.tell.book.answer import answer
+from pretraining_gain.tell.claims.evidence import Evidence
 from pretraining_gain.tell.results.confusions import confusions, histories
 from pretraining_gain.tell.results.gains import taxa_numbers
 from pretraining_gain.tell.results.study import StudyResults
@@ -32,6 +34,14 @@ def test_where_nothing_is_clear_the_answer_says_how_large_a_study_would_be(resul
     simulate_results("toy", 0.0)
     said = answer_of("toy")["answer_limits"]
     assert re.search(r"To see a gain of 3.0.points, the study would need about [\d,]+ (seeds|evaluation)", said)
+
+
+def test_the_margin_is_that_of_the_ledger(results):
+    """A share of the gain, in a study with `margin_share`."""
+    simulate_results("toy", 0.2)
+    margin, study = Evidence.load("toy").margins["field"], load_study("toy")
+    assert round(margin, 3) != study.margin
+    assert f"{100 * margin:.1f}\u00a0points" in answer_of("toy")["answer_who"]
 
 
 def test_a_study_of_three_seeds_and_many_species_has_no_warning(mini_results):

@@ -13,8 +13,9 @@ from scipy.stats import binom
 
 from pretraining_gain.errors import InputError
 from pretraining_gain.plan.code import PACKAGE, inputs_of
-from pretraining_gain.tell.claims.declarations import CLAIMS, SHARE, SPREAD, claim_named
+from pretraining_gain.tell.claims.declarations import CLAIMS, claim_named
 from pretraining_gain.tell.claims.evidence import Evidence
+from pretraining_gain.tell.claims.parts import SHARE, SPREAD
 from pretraining_gain.tell.figures.controls import figure_power
 from pretraining_gain.tell.validation import controls as controls_module
 from pretraining_gain.tell.validation.calibration import GAIN, calibrate, scenarios

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import ROOT
+from conftest import ROOT, Watched, write_page
 
 from pretraining_gain.errors import InputError
 from pretraining_gain.paths import results_of
+from pretraining_gain.tell.book.paste import paste_figure
 from pretraining_gain.tell.claims.ledger import Ledger
 from pretraining_gain.tell.figures.explorer import UNIT, explorer_tables, plain_table
 from pretraining_gain.tell.figures.registry import FIGURES
@@ -24,6 +26,7 @@ from pretraining_gain.tell.results.gains import (
     subset_numbers,
     taxa_numbers,
 )
+from pretraining_gain.tell.results.provenance import Provenance
 from pretraining_gain.tell.results.study import StudyResults
 from pretraining_gain.tell.results.tables import class_counts, write_tables
 from pretraining_gain.tell.software.readme import results_mark
@@ -122,6 +125,23 @@ def test_figure_1_draws_each_species_in_points_under_each_grouping(shown):
     assert [button.label for button in buttons] == ["by family", "by order", "by supercategory"]
     for button in buttons:
         assert [len(x) for x in button.args[0]["x"]] == [len(trace.x) for trace in drawn.data]
+
+
+@pytest.mark.browser
+def test_figure_1_names_each_of_its_ticks_once_where_no_species_gains(shown, evaluation, browser, tmp_path, monkeypatch):
+    evaluation = replace(evaluation, correct=dict.fromkeys(evaluation.correct, evaluation.correct["scratch"]))
+    shown.evaluation = lambda _: evaluation
+    pasted = []
+    monkeypatch.setattr("pretraining_gain.tell.book.paste.glue", lambda *_, **__: None)
+    monkeypatch.setattr("pretraining_gain.tell.book.paste.display", pasted.append)
+    paste_figure("figure_1", FIGURES["figure_1"].draw(shown), "gains", Provenance.of_study_file("mini", ""))
+    watched = Watched(browser)
+    page = watched.open(write_page(tmp_path, pasted[0]._repr_mimebundle_()[0]["text/html"]))
+    page.locator(".gain-figure[data-drawn]").wait_for()
+    ticks = page.locator(".ytick text").all_text_contents()
+    assert len(ticks) > 1
+    assert len(set(ticks)) == len(ticks)
+    assert watched.complaints == []
 
 
 def test_figure_6_draws_random_subsets_at_their_expected_animals(shown):

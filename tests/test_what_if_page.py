@@ -5,14 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import shlex
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from conftest import ROOT, Watched, simulate_results
+from conftest import ROOT, Watched, simulate_results, write_page
 from playwright.sync_api import Page
 from scipy.special import ncfdtr, nctdtr, stdtr, stdtrit
 
@@ -46,14 +45,7 @@ def place(tmp_path_factory) -> Path:
         patch.setenv("PRETRAINING_GAIN_CACHE", str(folder / "cache"))
         simulate_results("toy", gain=0.1)
         studies = [what_if_tables("mini"), what_if_tables("toy")]
-    shutil.copytree(ROOT / "book" / "_static", folder / "_static")
-    parts = [f'{what_if(one).html}<p class="provenance">of {one["study"]}</p>' for one in studies]
-    (folder / "page.html").write_text(
-        '<!doctype html><html lang="en" data-theme="light"><head><meta charset="utf-8"><title>page</title>'
-        '<link rel="stylesheet" href="_static/book.css"><script src="_static/figures.js"></script></head>'
-        f"<body><article>{''.join(parts)}</article></body></html>",
-        encoding="utf-8",
-    )
+    write_page(folder, *(f'{what_if(one).html}<p class="provenance">of {one["study"]}</p>' for one in studies))
     return folder
 
 

@@ -3,7 +3,7 @@
 // Intervals are read, never computed.
 window.gainData = (() => {
   "use strict";
-  const GRADES = ["best", "some", "none"];
+  const GRADES = ["best", "some", "none", "unknown"];
 
   // The levels of a target, fine to coarse; a table without any has one group of all.
   const levelsOf = (target) => (Object.keys(target.levels).length ? Object.keys(target.levels).reverse() : ["all"]);
@@ -27,7 +27,8 @@ window.gainData = (() => {
     let place = 0;
     return target.species.map((species, i) => {
       const correct = counts ? (target.named[i] ? counts[place++] : 0) : null;
-      const grade = !target.named[i] ? "none" : counts && correct < well ? "some" : "best";
+      const named = counts && correct < well ? "some" : "best";
+      const grade = target.named[i] === null ? "unknown" : target.named[i] ? named : "none";
       return {
         i, species, grade, correct, taxon: target.taxon[i] || "", images: target.images[i], net: arm.net[i],
         mean: arm.net[i] / (arm.seeds.length * target.images[i]), low: endOf(tables, arm.low[i]), high: endOf(tables, arm.high[i]),
@@ -62,7 +63,7 @@ window.gainData = (() => {
     GRADES.map((grade) => {
       const of = rows.filter((row) => row.grade === grade);
       return { grade, word: wordOf(tables, grade, well), species: of.length, images: sum(of, "images"), mean: meanOf(of, arm.seeds.length) };
-    }).filter((one) => one.species || (tables.graded === "annotated" && one.grade !== "none"));
+    }).filter((one) => one.species || (tables.graded === "annotated" && ["best", "some"].includes(one.grade)));
 
   const plainText = (text) => text.normalize("NFD").replace(/\p{M}/gu, "").toLowerCase();
 

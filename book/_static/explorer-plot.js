@@ -73,7 +73,7 @@ window.gainPlot = (() => {
       legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0, traceorder: "reversed" },
       xaxis: { ...axis, ...ticks(view.columns, width), title: { text: plain(view.title) }, tickangle: -50, tickfont: { size: 11 },
         range: [-0.6, view.columns.length - 0.4], zeroline: false, showgrid: false },
-      yaxis: { ...axis, title: { text: "pretraining gain in top-1, points" }, tickformat: "+.0f", zerolinewidth: 1 },
+      yaxis: { ...axis, title: { text: "pretraining gain in top-1, points" }, tickformat: "+.1~f", zerolinewidth: 1 },
       shapes: view.cursor === null ? [] : [{ type: "rect", xref: "x", yref: "paper", x0: view.cursor - 0.5, x1: view.cursor + 0.5,
         y0: 0, y1: 1, layer: "below", fillcolor: rgba(ink, 0.12), line: { color: ink, width: 1 } }],
       annotations: found.length > NAMED ? [] : found.map(({ row, x }, place) => ({

@@ -8,7 +8,7 @@
   const FEW = 60; // species that are shown one by one; rows of the table before the reader asks for more
   const count = (n, word, plural = `${word}s`) => `${n.toLocaleString("en")} ${n === 1 ? word : plural}`;
   const PLURAL = { family: "families", order: "orders", supercategory: "supercategories", all: "groups" };
-  const MARKS = { circle: "●", square: "■", diamond: "◆" };
+  const MARKS = { circle: "●", square: "■", diamond: "◆", x: "✕" };
 
   const holders = [...document.querySelectorAll(".gain-explorer")];
   const studies = holders.map((holder) => JSON.parse(holder.querySelector("script").textContent));

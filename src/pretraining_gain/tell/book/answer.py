@@ -19,6 +19,7 @@ from pretraining_gain.plan.representation import NONE
 from pretraining_gain.plan.species import NOT_STATED
 from pretraining_gain.tell import statistics
 from pretraining_gain.tell.book.formats import LEVEL, ends, percent, points
+from pretraining_gain.tell.claims.evidence import margin_of
 from pretraining_gain.tell.results.leaks import leaks_of
 
 if TYPE_CHECKING:
@@ -57,7 +58,8 @@ def answer(results: StudyResults, numbers: dict[str, Any]) -> dict[str, str]:
 
     `numbers` as from `taxa_numbers`: gain and counts are those that the figures show.
     """
-    evaluation, margin = results.out_of_domain, results.study.margin
+    evaluation = results.out_of_domain
+    margin = margin_of(evaluation)
     gain, species = Gain(evaluation.answers, evaluation.gain(results.view.arm)), evaluation.species
     represented, one = _represented(gain, species, margin)
     families, other = _families(gain, species["family"], margin)

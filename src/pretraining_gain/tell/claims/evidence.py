@@ -14,18 +14,8 @@ from pretraining_gain.plan.pools import SCRATCH
 from pretraining_gain.plan.species import NOT_STATED
 from pretraining_gain.plan.studies import Study, load_study
 from pretraining_gain.tell import statistics
-from pretraining_gain.tell.claims.declarations import (
-    ARMS,
-    CLAIMS,
-    EQUAL,
-    GREATER,
-    GROUPS,
-    KINDS,
-    SHARE,
-    SPREAD,
-    Claim,
-    Part,
-)  # fmt: skip
+from pretraining_gain.tell.claims.declarations import CLAIMS, Claim
+from pretraining_gain.tell.claims.parts import ARMS, EQUAL, GREATER, GROUPS, KINDS, SHARE, SPREAD, Part
 from pretraining_gain.tell.results.evaluation import Evaluation, View, load_evaluation
 from pretraining_gain.tell.results.gains import figure1_species
 from pretraining_gain.tell.statistics import Answers, Estimate, GroupSpread, Weights

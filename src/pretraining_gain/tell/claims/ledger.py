@@ -20,8 +20,9 @@ from pretraining_gain.paths import make_writable, results_of, results_root, writ
 from pretraining_gain.plan.parameters import plain_parameters
 from pretraining_gain.plan.studies import Study, load_study
 from pretraining_gain.tell import statistics
-from pretraining_gain.tell.claims.declarations import ARMS, CLAIMS, GREATER, KINDS, Claim
+from pretraining_gain.tell.claims.declarations import CLAIMS, Claim
 from pretraining_gain.tell.claims.evidence import Evidence, Outcome, Record, evaluate
+from pretraining_gain.tell.claims.parts import ARMS, GREATER, KINDS
 from pretraining_gain.tell.claims.planned import planned_detectable
 from pretraining_gain.tell.results.evaluation import View
 
@@ -169,9 +170,9 @@ class Ledger(Record):
         return found
 
 
-def judge(claim: Claim, evidence: Evidence) -> Verdict:
-    """Return the verdict on a claim from a study's results; see `decide`."""
-    return verdict_on(claim, evidence.study, evaluate(claim, evidence))
+def judge(claim: Claim, evidence: Evidence, threshold: float | None = None) -> Verdict:
+    """Return the verdict on a claim from a study's results; `threshold` replaces the bound of parts that say `greater`."""
+    return verdict_on(claim, evidence.study, evaluate(claim, evidence, threshold))
 
 
 def unanswered(claim: Claim, study: Study) -> tuple[str, str]:

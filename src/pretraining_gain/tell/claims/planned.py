@@ -6,8 +6,9 @@ from pretraining_gain.plan.representation import imagenet_birds
 from pretraining_gain.plan.species import load_taxa
 from pretraining_gain.plan.studies import Study
 from pretraining_gain.tell import statistics
-from pretraining_gain.tell.claims.declarations import ARMS, EQUAL, GROUPS, SHARE, Claim, Part
+from pretraining_gain.tell.claims.declarations import Claim
 from pretraining_gain.tell.claims.evidence import Evidence
+from pretraining_gain.tell.claims.parts import ARMS, EQUAL, GROUPS, SHARE, Part
 
 
 def planned_detectable(claim: Claim, study: Study, measured: Evidence) -> float | None:

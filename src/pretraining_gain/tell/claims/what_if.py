@@ -21,7 +21,7 @@ from pretraining_gain.plan.parameters import Parameters
 from pretraining_gain.plan.pools import Seed
 from pretraining_gain.tell.claims.declarations import CLAIMS, Claim, claim_named
 from pretraining_gain.tell.claims.evidence import Evidence, evaluate, species_of
-from pretraining_gain.tell.claims.ledger import Verdict, decide, unanswered, verdict_on
+from pretraining_gain.tell.claims.ledger import Verdict, decide, judge, unanswered
 from pretraining_gain.tell.results.evaluation import Evaluation
 from pretraining_gain.tell.statistics import group_means
 
@@ -55,8 +55,7 @@ class Answer:
 def recompute(settings: Settings) -> Answer:
     """Test the claim again. Raises `InputError` for settings that are not accepted or leave nothing to test."""
     claim, evidence = claim_named(settings.claim), narrowed(settings)
-    verdict = verdict_on(claim, evidence.study, evaluate(claim, evidence, settings.threshold))
-    return Answer(verdict, _gain_by_group(claim, evidence))
+    return Answer(judge(claim, evidence, settings.threshold), _gain_by_group(claim, evidence))
 
 
 def narrowed(settings: Settings) -> Evidence:

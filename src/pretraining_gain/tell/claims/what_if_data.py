@@ -12,9 +12,10 @@ import numpy as np
 import pandas as pd
 
 from pretraining_gain.plan.species import NOT_STATED, TAXON_COLUMNS
-from pretraining_gain.tell.claims.declarations import CLAIMS, KINDS, Part
-from pretraining_gain.tell.claims.evidence import Evidence, evaluate, species_of
-from pretraining_gain.tell.claims.ledger import verdict_on
+from pretraining_gain.tell.claims.declarations import CLAIMS
+from pretraining_gain.tell.claims.evidence import Evidence, species_of
+from pretraining_gain.tell.claims.ledger import judge
+from pretraining_gain.tell.claims.parts import KINDS, Part
 from pretraining_gain.tell.results.evaluation import Evaluation
 
 
@@ -25,7 +26,7 @@ def what_if_tables(study_name: str) -> dict[str, Any]:
     claims: list[Any] = []
     used: dict[str, set[str]] = {}
     for claim in CLAIMS:
-        verdict = verdict_on(claim, study, evaluate(claim, evidence))
+        verdict = judge(claim, evidence)
         if verdict.tests:
             facts = {name: getattr(claim, name) for name in ("id", "text", "estimand", "figure", "domain")}
             book = verdict.model_dump(include={"verdict", "rule", "decisive", "tests"})

@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 
 from pretraining_gain.paths import results_of
 from pretraining_gain.tell.figures.declare import Files, figure
-from pretraining_gain.tell.figures.style import BLUE, ORANGE, RULE, interval_bars, panels_layout
+from pretraining_gain.tell.figures.style import BLUE, ORANGE, POINTS_TICKS, RULE, interval_bars, panels_layout
 
 
 @figure(
@@ -38,5 +38,5 @@ def figure_anchors(anchors: pd.DataFrame) -> go.Figure:
         figure.add_traces([trained, simulated])
     figure.add_vline(x=0, line=RULE)
     figure.update_layout(**panels_layout(110, legend_y=1.02))
-    figure.update_xaxes(title="gain, species in the source − others, points", tickformat="+.0f")
+    figure.update_xaxes(title="gain, species in the source − others, points", tickformat=POINTS_TICKS)
     return figure.update_yaxes(autorange="reversed", automargin=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import plotly.graph_objects as go
 
 from pretraining_gain.tell.figures.declare import Files, figure
-from pretraining_gain.tell.figures.style import BLUE, DOTTED_RULE, GREEN, ORANGE, panels
+from pretraining_gain.tell.figures.style import BLUE, DOTTED_RULE, GREEN, ORANGE, POINTS_TICKS, panels
 
 if TYPE_CHECKING:
     from pretraining_gain.tell.validation.tables import ControlTables
@@ -49,5 +49,5 @@ def figure_power(controls: ControlTables) -> go.Figure:
         buttons.append({"label": claim, "method": "update", "args": [{"visible": visible}, {"shapes": bounds[claim]}]})
     menu = {"buttons": buttons, "x": 0, "xanchor": "left", "y": 1.3, "yanchor": "top"}
     drawn.update_layout(legend_x=0.2, updatemenus=[menu], shapes=bounds[claims[0]])
-    drawn.update_xaxes(title="planted effect on top-1, points", tickformat="+.0f")
+    drawn.update_xaxes(title="planted effect on top-1, points", tickformat=POINTS_TICKS)
     return drawn.update_yaxes(range=[-0.03, 1.03])

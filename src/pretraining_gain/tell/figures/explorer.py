@@ -24,7 +24,7 @@ from pretraining_gain.plan.representation import (
     load_annotations,
 )
 from pretraining_gain.plan.runs import finetuning_runs
-from pretraining_gain.plan.species import TAXON_COLUMNS
+from pretraining_gain.plan.species import NOT_STATED, TAXON_COLUMNS
 from pretraining_gain.plan.studies import load_study
 from pretraining_gain.tell.figures.audit import VOTE_CUTS
 from pretraining_gain.tell.figures.declare import Html, Runs, figure, in_browser
@@ -32,7 +32,8 @@ from pretraining_gain.tell.figures.taxa import REPRESENTATION_STYLES
 from pretraining_gain.tell.results.evaluation import Evaluation, View, load_evaluation
 
 UNIT = 0.0001
-FORM = 1
+#: How the source represents a species, as the page calls it.
+_GRADES = ("best", "some", "none", "unknown")
 
 
 @figure(key="explorer", number="", title="Gain explorer", notebook="23_explorer", needs=Runs())
@@ -49,7 +50,6 @@ def explorer_tables(view: View) -> dict[str, Any]:
     """
     study = load_study(view.study)
     return {
-        "form": FORM,
         "study": study.name,
         "title": study.title,
         "unit": UNIT,
@@ -57,8 +57,8 @@ def explorer_tables(view: View) -> dict[str, Any]:
         "well": view.well_represented,
         "cut": min(VOTE_CUTS, key=lambda label: abs(VOTE_CUTS[label] - view.vote_cut)),  # the nearest on offer
         "cuts": list(VOTE_CUTS),
-        "words": {"best": REPRESENTED, "some": SOME, "none": NONE},
-        "styles": dict(zip(("best", "some", "none"), list(REPRESENTATION_STYLES.values())[:3], strict=True)),
+        "words": dict(zip(_GRADES, (REPRESENTED, SOME, NONE, NOT_STATED), strict=True)),
+        "styles": dict(zip(_GRADES, REPRESENTATION_STYLES.values(), strict=True)),
         "targets": [target_table(load_evaluation(view.study, one.name), view) for one in study.downstreams],
     }
 
@@ -67,11 +67,12 @@ def target_table(evaluation: Evaluation, view: View) -> dict[str, Any]:
     """Return the species of a target, their groups, how the source represents them, and their gain after each of `arms`.
 
     `levels`: the taxonomic levels that the class table states, coarse to fine, as `names` and each species' index into
-    them (`of`). `correct`, in annotated studies: per vote cut, the correct images of the best source class that names a
-    species, for the species that `named` marks 1, in their order. Arms follow the study, that of all source classes first.
+    them (`of`). `named`: 1 for a species that a source class names, 0 for others, None where the table does not say.
+    `correct`, in annotated studies: per vote cut, the correct images of the best source class that names a species, for the
+    species marked 1, in their order. Arms follow the study, that of all source classes first.
     """
     study, classes = evaluation.study, evaluation.classes
-    named = is_named(classes)
+    named, stated = is_named(classes), evaluation.species["representation"] != NOT_STATED
     planned = dict.fromkeys(run.arm for run in finetuning_runs(study, view.study))
     arms = [arm for arm in planned if arm in evaluation.correct and arm != SCRATCH]
     arms.sort(key=lambda arm: arm != study.everything)
@@ -87,7 +88,7 @@ def target_table(evaluation: Evaluation, view: View) -> dict[str, Any]:
         "species": classes["name"].tolist(),
         "taxon": classes["taxon"].tolist() if "taxon" in classes else [],
         "images": np.unique(evaluation.labels, return_counts=True)[1].tolist(),
-        "named": named.astype(int).tolist(),
+        "named": [int(one) if known else None for one, known in zip(named, stated, strict=True)],
         "levels": levels,
         "arms": [_arm(evaluation, arm) for arm in arms],
     }

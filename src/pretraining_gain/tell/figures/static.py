@@ -76,7 +76,7 @@ def _look(axes: Any, given: dict[str, Any], which: str) -> None:
         axis.set_ticks(list(given["tickvals"]), [f"{one:g}" for one in given["tickvals"]], minor=False)
         axis.minorticks_off()
     if form := given.get("tickformat"):
-        axis.set_major_formatter(lambda value, _: format(value, form.replace(".0f", ".3g")).replace("-", "−"))
+        axis.set_major_formatter(lambda value, _: format(value, form.replace(".1~f", ".3g")).replace("-", "−"))
     if given.get("showticklabels") is False:
         axis.set_tick_params(**{"labelleft" if which == "y" else "labelbottom": False})
     if limits := given.get("range"):

@@ -12,7 +12,16 @@ from pretraining_gain.plan.representation import NONE, SOME
 from pretraining_gain.plan.species import NOT_STATED, TAXON_COLUMNS
 from pretraining_gain.tell.figures.declare import Runs, figure
 from pretraining_gain.tell.figures.inert import plotly_text
-from pretraining_gain.tell.figures.style import BLUE, GREEN, LAYOUT, ORANGE, RULE, TOP1_HOVER, interval_bars
+from pretraining_gain.tell.figures.style import (
+    BLUE,
+    GREEN,
+    LAYOUT,
+    ORANGE,
+    POINTS_TICKS,
+    RULE,
+    TOP1_HOVER,
+    interval_bars,
+)
 
 if TYPE_CHECKING:
     from pretraining_gain.tell.results.study import StudyResults
@@ -62,7 +71,7 @@ def figure_1(results: StudyResults) -> go.Figure:
         updatemenus=[{"buttons": buttons, "x": 1, "xanchor": "right", "y": 1.15, "yanchor": "top"}],
         xaxis={"categoryorder": "array", "categoryarray": _by_gain(species, levels[0]), "tickangle": -50, "dtick": 1,
                "tickfont": {"size": 11}, "title": levels[0], "automargin": True},
-        yaxis={"title": "pretraining gain in top-1, points", "tickformat": "+.0f"},
+        yaxis={"title": "pretraining gain in top-1, points", "tickformat": POINTS_TICKS},
     )  # fmt: skip
     return drawn
 

@@ -25,9 +25,10 @@ from pretraining_gain.commands import CommandLine, answer
 from pretraining_gain.errors import InputError
 from pretraining_gain.paths import make_writable, results_root, write_atomically
 from pretraining_gain.plan.code import inputs_of, normalised
-from pretraining_gain.tell.claims.declarations import CLAIMS, EQUAL, GREATER, Claim
+from pretraining_gain.tell.claims.declarations import CLAIMS, Claim
 from pretraining_gain.tell.claims.evidence import Evidence
 from pretraining_gain.tell.claims.ledger import ALPHA, CONTRADICTED, SUPPORTED, decide
+from pretraining_gain.tell.claims.parts import EQUAL, GREATER
 from pretraining_gain.tell.statistics import Answers, components
 from pretraining_gain.tell.validation.calibration import calibrate, scenarios
 from pretraining_gain.tell.validation.permutations import permutation_rows, shuffled

@@ -9,9 +9,10 @@ import numpy as np
 from scipy.stats import kstest
 
 from pretraining_gain.plan.studies import Study
-from pretraining_gain.tell.claims.declarations import CLAIMS, GROUPS, SPREAD, Claim
+from pretraining_gain.tell.claims.declarations import CLAIMS, Claim
 from pretraining_gain.tell.claims.evidence import Evidence, evaluate
 from pretraining_gain.tell.claims.ledger import ALPHA, CONTRADICTED, SUPPORTED, decide
+from pretraining_gain.tell.claims.parts import GROUPS, SPREAD
 from pretraining_gain.tell.results.evaluation import Evaluation
 from pretraining_gain.tell.validation.planted_effects import Relabelled
 

@@ -18,8 +18,9 @@ from scipy.optimize import brentq
 
 from pretraining_gain.errors import InputError
 from pretraining_gain.plan.studies import Study
-from pretraining_gain.tell.claims.declarations import ARMS, EQUAL, GREATER, SHARE, SPREAD, Arm, Claim, Part
+from pretraining_gain.tell.claims.declarations import Claim
 from pretraining_gain.tell.claims.evidence import Evidence, Outcome, evaluate
+from pretraining_gain.tell.claims.parts import ARMS, EQUAL, GREATER, SHARE, SPREAD, Arm, Part
 from pretraining_gain.tell.results.evaluation import Evaluation
 from pretraining_gain.tell.validation.simulator import Simulator, Target
 
