@@ -56,7 +56,7 @@ def test_planted_effects_come_out_on_average(controls, claim):
 
 @pytest.mark.parametrize("domain", ["out_of_domain", "in_domain"])
 def test_simulated_predictions_vary_as_the_real_ones(controls, domain):
-    target = controls.targets[domain]
+    target = controls.targets[controls.evidence.target(domain).downstream.name]
     real, labels = paper_arms(target.evaluation), target.evaluation.labels
     simulator = target.simulator({arm: float(correct.mean()) for arm, correct in real.items()}, 3)
     drawn = np.array([difference_components(simulator.draw(np.random.default_rng(i)), labels) for i in range(20)])
@@ -69,7 +69,7 @@ def test_simulated_predictions_vary_as_the_real_ones(controls, domain):
 
 def test_the_fit_finds_the_liability_that_made_the_predictions(controls):
     truth = Liability(class_=0.8, class_by_arm=0.3, image=1.5, image_by_arm=0.5, seed=0.2, seed_class=0.3)
-    target = replace(controls.targets["out_of_domain"], liability=truth)
+    target = replace(controls.targets["caltech101_animals"], liability=truth)
     simulator = target.simulator(dict.fromkeys(paper_arms(target.evaluation), 0.4), 12, "random")
     fits = [fit_liability(simulator.draw(np.random.default_rng(i)), simulator.labels) for i in range(6)]
     assert np.mean([astuple(fit) for fit in fits], axis=0) == pytest.approx(astuple(truth), rel=0.15)

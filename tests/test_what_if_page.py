@@ -107,7 +107,7 @@ def choices(n: int) -> list[dict[str, Any]]:
         tables = what_if_tables(study)
         for claim in tables["claims"]:
             cases.append({"study": study, "claim": claim["id"]})
-            levels = tables["targets"][claim["domain"]]["levels"]
+            levels = tables["targets"][claim["target"]]["levels"]
             for _ in range(n):
                 level = str(rng.choice(list(levels)))
                 names = levels[level]["names"]
@@ -229,7 +229,7 @@ def test_a_wrong_link_is_one_line_and_the_books_settings(opened, asked, said):
 
 
 def test_settings_that_leave_no_species_are_refused_in_one_line(opened):
-    levels = what_if_tables("mini")["targets"]["in_domain"]["levels"]
+    levels = what_if_tables("mini")["targets"]["cifar10_animals"]["levels"]
     groups = "".join(f"&without={name}" for name in levels["supercategory"]["names"])
     page = opened(f"#study=mini&claim=C10{groups}")
     wanted = "Nothing computed: no species is left; accepted: at least one group that stays in."

@@ -14,8 +14,8 @@
   };
 
   // The images of the classes that stay in: `index` of each image among these, `classes` their places in the study's table.
-  const narrowed = (tables, domain, { level, without, seeds }) => {
-    const target = tables.targets[domain];
+  const narrowed = (tables, name, { level, without, seeds }) => {
+    const target = tables.targets[name];
     const { names, of } = target.levels[level];
     const out = new Set(without.map((name) => {
       if (!names.includes(name)) throw new NothingToTest(`group '${name}' is unknown; accepted: ${names.join(", ")}`);
@@ -159,7 +159,7 @@
   // `settings`: claim, margin, threshold, level, without, seeds; null is as in the book.
   const recompute = (tables, settings) => {
     const claim = tables.claims.find((one) => one.id === settings.claim);
-    const data = narrowed(tables, claim.domain, settings);
+    const data = narrowed(tables, claim.target, settings);
     const margin = settings.margin ?? data.target.margin;
     const tests = claim.parts.map((spec) => partOf(spec, data, margin, settings.threshold)).filter((part) => part !== null);
     return { ...decide(tests), tests, groups: groupsTable(claim.parts[0], data) };

@@ -4,7 +4,7 @@
   const LEVELS = { supercategory: "supercategory", order: "order", family: "family", name: "species" };
   const asInBook = (study, claim) => ({ study, claim, margin: null, threshold: null, level: "supercategory", without: [], seeds: null });
   const claimOf = (tables, settings) => tables.claims.find((one) => one.id === settings.claim);
-  const targetOf = (tables, settings) => tables.targets[claimOf(tables, settings).domain];
+  const targetOf = (tables, settings) => tables.targets[claimOf(tables, settings).target];
   const usesMargin = (claim) => claim.parts.some((part) => part.test === "equal" || part.kind === "arms");
   const partWith = (claim, test) => claim.parts.find((part) => part.test === test);
 

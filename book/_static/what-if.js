@@ -52,7 +52,7 @@
   };
   // Groups stay left out where the other claim is about the same target.
   const chooseClaim = (id) => {
-    const same = claim().domain === tables().claims.find((one) => one.id === id).domain;
+    const same = claim().target === tables().claims.find((one) => one.id === id).target;
     change({ claim: id, margin: null, threshold: null, ...(same ? {} : { level: "supercategory", without: [] }) });
   };
   const leaveOut = (name, out) => {

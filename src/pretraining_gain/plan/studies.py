@@ -31,7 +31,7 @@ from pretraining_gain.plan.parts import (
 from pretraining_gain.plan.pools import POOLS, SCRATCH, Pool, starts
 from pretraining_gain.plan.recipes import RecipeChoice
 from pretraining_gain.plan.record import read_record
-from pretraining_gain.plan.taxonomy import REQUIRED_COLUMNS, load_class_table
+from pretraining_gain.plan.taxonomy import REQUIRED_COLUMNS, has_class_table, load_class_table
 from pretraining_gain.plan.weights import NormalisationName, is_published
 from pretraining_gain.plan.yamlfile import read_yaml
 
@@ -201,12 +201,19 @@ class Study(Given):
         accepted = ", ".join(["'' (the paper's own)", *(design.name for design in self.designs)])
         raise InputError(f"design {name!r} is not in study {self.name!r}; accepted: {accepted}")
 
-    def downstream_in(self, domain: str) -> Downstream:
-        """Return the first downstream of a domain, which stands for the paper's. Raises `InputError` if there is none."""
-        for downstream in self.downstreams:
-            if downstream.domain == domain:
-                return downstream
-        raise InputError(f"study {self.name!r} has no {domain} downstream")
+    def downstream_in(self, domain: str, across: str = "") -> Downstream:
+        """Return the first downstream of a domain, which stands for the paper's. Raises `InputError` if there is none.
+
+        `across`: the first whose species fall into several groups of this column of the class table, if there is one.
+        """
+        found = [downstream for downstream in self.downstreams if downstream.domain == domain]
+        if not found:
+            raise InputError(f"study {self.name!r} has no {domain} downstream")
+        for one in found if across else ():
+            name = one.images.class_table
+            if name and has_class_table(name) and load_class_table(name).get(across, pd.Series()).nunique() > 1:
+                return one
+        return found[0]
 
     def finetuned_the_other_way(self, target: Downstream) -> Downstream | None:
         """Return the downstream that differs from `target` only in whether the backbone is frozen (and in the number of

@@ -22,7 +22,8 @@ class Claim:
     """A claim: its text in our words, the paper's section, the key of its figure, what is estimated, and its parts.
 
     `build` makes the parts from a study and the name of its downstream in `domain`; `cannot` says why a study cannot test
-    it, or nothing. `section` is `ours` where the paper claims no such thing. To add a claim, append one to `CLAIMS`.
+    it, or nothing. `section` is `ours` where the paper claims no such thing. A claim `across` groups of species, a column of
+    the class table, is tested on the first target of the domain that has several. To add a claim, append one to `CLAIMS`.
     """
 
     id: str
@@ -33,13 +34,18 @@ class Claim:
     build: Callable[[Study, str], Iterator[Part]]
     domain: str = "out_of_domain"
     cannot: Callable[[Study], str] = lambda _: ""
+    across: str = ""
+
+    def target(self, study: Study) -> str:
+        """Return the name of the target that the claim is tested on. Raises `InputError` where there is none."""
+        return study.downstream_in(self.domain, self.across).name
 
     def parts(self, study: Study) -> list[Part]:
         """Return the parts whose arms and target the study has; none where it cannot test the claim."""
         if self.untestable(study):
             return []
         there = {Arm(target.name, arm) for target in study.downstreams for arm in study.arms_on(target)}
-        return [part for part in self.build(study, study.downstream_in(self.domain).name) if there.issuperset(part.weights)]
+        return [part for part in self.build(study, self.target(study)) if there.issuperset(part.weights)]
 
     def untestable(self, study: Study) -> str:
         """Say why no runs of the study could test the claim; nothing where they could."""
@@ -64,7 +70,7 @@ CLAIMS = [
           f"{_GAIN}: standard deviation of the true means of families", parts.family_is_no_matter),
     Claim("C4", "The gain is the same in all supercategories; mammals are not favoured.", "2", "figure_2",
           f"{_GAIN}: standard deviation of the true means of supercategories; mean over mammals minus mean over others",
-          parts.supercategory_is_no_matter),
+          parts.supercategory_is_no_matter, across="supercategory"),
     Claim("C5", "All source classes together are the best pretraining for the out-of-domain target.", "3", "figure_3", _OUT,
           parts.all_classes_are_best),
     Claim("C6", "A large enough set of irrelevant or random classes beats training from scratch.", "3", "figure_3", _OUT,

@@ -73,7 +73,7 @@ class Evidence:
     def of(cls, view: View) -> Evidence:
         """Load the results, graded as `view` says. Raises `InputError` where some are missing."""
         study = load_study(view.study)
-        names = {study.downstream_in(domain).name for domain in study.domains}
+        names = {claim.target(study) for claim in CLAIMS if claim.domain in study.domains}
         names |= {arm.downstream for claim in CLAIMS for arm in claim.arms(study)}
         grades: dict[str, Any] = {"vote_cut": view.vote_cut, "well_represented": view.well_represented}
         evaluations = {name: replace(load_evaluation(view.study, name), **grades) for name in sorted(names)}

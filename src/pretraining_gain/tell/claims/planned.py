@@ -20,7 +20,7 @@ def planned_detectable(claim: Claim, study: Study, measured: Evidence) -> float 
     """
     if claim.domain not in study.domains:
         return None
-    images, n_arms = study.downstream_in(claim.domain).images, 1 + sum(len(ks) for ks in study.arms.values())
+    images, n_arms = study.downstream(claim.target(study)).images, 1 + sum(len(ks) for ks in study.arms.values())
     found = []
     for part in claim.parts(measured.study):
         find = statistics.smallest_margin if part.test == EQUAL else statistics.smallest_detectable

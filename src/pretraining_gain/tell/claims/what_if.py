@@ -105,10 +105,12 @@ def single_changes(study_name: str) -> pd.DataFrame:
     evidence = Evidence.load(study_name)
     before = {claim.id: _verdict(Settings(study=study_name, claim=claim.id)) for claim in CLAIMS}
     rows = []
-    for words, by_domain in _changes(evidence):
+    for words, by_target in _changes(evidence):
         found = []
-        for claim in (claim for claim in CLAIMS if claim.domain in by_domain):
-            after = _verdict(Settings(study=study_name, claim=claim.id, **by_domain[claim.domain]))
+        for claim in (claim for claim in CLAIMS if claim.domain in evidence.study.domains):
+            if (target := claim.target(evidence.study)) not in by_target:
+                continue
+            after = _verdict(Settings(study=study_name, claim=claim.id, **by_target[target]))
             if after != before[claim.id]:
                 found.append(f"{claim.id}: {before[claim.id]} → {after}")
         rows.append([words, len(found), "; ".join(found) or "none"])
@@ -123,15 +125,14 @@ def _verdict(settings: Settings) -> str:
 
 
 def _changes(evidence: Evidence) -> Iterator[tuple[str, dict[str, dict[str, Any]]]]:
-    """Yield each change in words, and the settings that make it for a claim about a target of each domain."""
-    study, targets = evidence.study, {domain: evidence.target(domain) for domain in evidence.study.domains}
+    """Yield each change in words, and the settings that make it for a claim about each target."""
+    study, targets = evidence.study, evidence.evaluations
     for word, factor in (("halved", 0.5), ("doubled", 2)):
-        margins = {domain: evidence.margins[one.downstream.name] * factor for domain, one in targets.items()}
-        yield f"margin {word}", {domain: {"margin": margin} for domain, margin in margins.items()}
+        yield f"margin {word}", {name: {"margin": margin * factor} for name, margin in evidence.margins.items()}
     for seed in study.seeds if len(study.seeds) > 1 else []:
-        yield f"seed {seed} left out", {domain: {"seeds": [one for one in study.seeds if one != seed]} for domain in targets}
-    sizes = {domain: one.species["supercategory"].value_counts() for domain, one in targets.items()}
-    without = {domain: {"without": [size.index[0]]} for domain, size in sizes.items() if len(size) > 1}
+        yield f"seed {seed} left out", {name: {"seeds": [one for one in study.seeds if one != seed]} for name in targets}
+    sizes = {name: one.species["supercategory"].value_counts() for name, one in targets.items()}
+    without = {name: {"without": [size.index[0]]} for name, size in sizes.items() if len(size) > 1}
     if without:
         yield "largest supercategory left out", without
 

@@ -28,12 +28,13 @@ def what_if_tables(study_name: str) -> dict[str, Any]:
     for claim in CLAIMS:
         verdict = judge(claim, evidence)
         if verdict.tests:
-            facts = {name: getattr(claim, name) for name in ("id", "text", "estimand", "figure", "domain")}
+            facts = {name: getattr(claim, name) for name in ("id", "text", "estimand", "figure")}
             book = verdict.model_dump(include={"verdict", "rule", "decisive", "tests"})
+            facts["target"] = target = claim.target(study)
             claims.append(facts | {"parts": [_part(part, evidence) for part in claim.parts(study)], "book": book})
-            used.setdefault(claim.domain, set()).update(arm.downstream for arm in claim.arms(study))
+            used.setdefault(target, set()).update(arm.downstream for arm in claim.arms(study))
     declared = {"study": study.name, "title": study.title, "seeds": study.seeds}
-    targets = {domain: _target(evidence, evidence.target(domain), names) for domain, names in used.items()}
+    targets = {name: _target(evidence, evidence.evaluations[name], names) for name, names in used.items()}
     return declared | {"targets": targets, "claims": claims}
 
 

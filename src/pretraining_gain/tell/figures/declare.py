@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 class Runs:
     """The finetunings that a figure shows; `Runs()` means every run of the study.
 
-    `domains`: of the targets, the study's first target of each; empty: all targets. `pools`: empty: all pools, or
-    those whose declaration names the figure number `pools_of`.
+    `domains`: of the targets, the study's first target of each (`across`: as in `Study.downstream_in`); empty: all targets.
+    `pools`: empty: all pools, or those whose declaration names the figure number `pools_of`.
     `designs`: `published`: the paper's design only; `compared`: each design that has two arms or more, and the published
     arms of the same pools and sizes; `all`. `both_ways`: also the target with the same images that is finetuned the
     other way. `largest_shared_k`: of `animal` and `non_animal`, only the largest size that both have. `chosen`: scratch
@@ -44,6 +44,7 @@ class Runs:
     both_ways: bool = False
     largest_shared_k: bool = False
     chosen: bool = False
+    across: str = ""
 
     def finetunings(self, study: Study, name: str, downstream: str = "", arm: str = "") -> list[Run]:
         """Return the finetunings in the study's order; none where the study lacks a domain, or every start to compare.
@@ -55,7 +56,7 @@ class Runs:
         return runs if any(run.pool != SCRATCH for run in runs) else []
 
     def _of_targets(self, study: Study, name: str, downstream: str) -> list[Run]:
-        targets = [study.downstream_in(domain) for domain in self.domains] or list(study.downstreams)
+        targets = [study.downstream_in(domain, self.across) for domain in self.domains] or list(study.downstreams)
         if self.both_ways:
             pairs = [(target, study.finetuned_the_other_way(target)) for target in targets]
             targets = [one for target, other in pairs if other for one in (target, other)]

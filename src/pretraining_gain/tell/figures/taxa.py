@@ -31,6 +31,7 @@ REPRESENTATION_STYLES = {
     "best": (BLUE, "circle"), SOME: (GREEN, "square"), NONE: (ORANGE, "diamond"), NOT_STATED: (FROM_SCRATCH.colour, "x")
 }  # fmt: skip
 _NEEDS = Runs(domains=("out_of_domain",), chosen=True)
+_OF_GROUPS = Runs(domains=("out_of_domain",), chosen=True, across="supercategory")
 
 
 @figure(key="figure_1", number="1", title="Pretraining gain of each species", notebook="10_taxa", needs=_NEEDS)
@@ -86,7 +87,7 @@ def _short(taxon: str) -> str:
 
 
 @figure(
-    key="figure_2", number="2", title="Top-1 with and without pretraining by supercategory", notebook="10_taxa", needs=_NEEDS
+    key="figure_2", number="2", title="Top-1 with and without pretraining by supercategory", notebook="10_taxa", needs=_OF_GROUPS
 )
 def figure_2(results: StudyResults) -> go.Figure:
     """Draw top-1 with and without pretraining in each supercategory, largest gain first."""

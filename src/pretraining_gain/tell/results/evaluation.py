@@ -146,10 +146,10 @@ class View(Parameters):
             raise InputError(f"arm {view.arm!r} is not in study {study.name!r}; accepted: {', '.join(arms)}")
         return view
 
-    def evaluation(self, domain: str = "out_of_domain") -> Evaluation:
-        """Load the results of `downstream`, or, when that is empty, of the paper's downstream of that `domain`."""
+    def evaluation(self, domain: str = "out_of_domain", across: str = "") -> Evaluation:
+        """Load the results of `downstream`, or, when that is empty, of `Study.downstream_in` this domain."""
         study = load_study(self.study)
-        evaluation = load_evaluation(self.study, self.downstream or study.downstream_in(domain).name)
+        evaluation = load_evaluation(self.study, self.downstream or study.downstream_in(domain, across).name)
         return replace(evaluation, vote_cut=self.vote_cut, well_represented=self.well_represented)
 
     def describe(self) -> pd.DataFrame:

@@ -134,6 +134,9 @@ def taxa_numbers(results: StudyResults) -> Numbers:
         "top1_scratch": arms.at[(SCRATCH, "top1"), "mean"],
         **with_interval("gain", arms.loc[(arm, "gain")]),
     }
+    of_groups = results.across_groups
+    numbers |= {"groups_n_species": len(of_groups.classes), "groups_n_images": len(of_groups.labels)}
+    numbers |= with_interval("groups_gain", estimate_mean(of_groups.answers, of_groups.gain(arm)))
     for end, row in {"most": gains.iloc[-1], "least": gains.iloc[0]}.items():
         numbers |= {f"{end}_supercategory": row["group"], f"{end}_gain": row["mean"]}
     annotated = evaluation.study.representation == "annotated"

@@ -56,7 +56,12 @@ class StudyResults:
     @cached_property
     def supercategories(self) -> pd.DataFrame:
         """Top-1 and gain of each supercategory (see `group_accuracy`)."""
-        return group_accuracy(self.out_of_domain, self.view.arm, "supercategory")
+        return group_accuracy(self.across_groups, self.view.arm, "supercategory")
+
+    @property
+    def across_groups(self) -> Evaluation:
+        """The out-of-domain target whose species fall into several supercategories, where the study has one."""
+        return self.evaluation("out_of_domain", "supercategory")
 
     @cached_property
     def designs(self) -> pd.DataFrame:

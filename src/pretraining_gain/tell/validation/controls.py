@@ -66,13 +66,12 @@ class Controls:
 
     @cached_property
     def targets(self) -> dict[str, Target]:
-        """The targets of the claims, by domain."""
-        study = self.evidence.study
-        return {domain: Target.of(self.evidence.target(domain)) for domain in study.domains}
+        """The targets of the claims, by name."""
+        return {name: Target.of(evaluation) for name, evaluation in self.evidence.evaluations.items()}
 
     def experiment(self, claim: Claim, n_seeds: int = 0) -> Experiment:
         study = self.evidence.study
-        target = self.targets[claim.domain]
+        target = self.targets[claim.target(study)]
         margin = self.evidence.margins[target.evaluation.downstream.name]
         return Experiment(claim, study, target, n_seeds or len(study.seeds), margin)
 
@@ -80,7 +79,7 @@ class Controls:
         """Return what makes the rows of each (table, job)."""
         found: dict[tuple[str, str], Callable[[], Iterable[Row]]] = {("worlds", ""): self.worlds}
         for claim in claims:
-            if claim.domain not in self.targets or not self.experiment(claim).parts:
+            if claim.domain not in self.evidence.study.domains or not self.experiment(claim).parts:
                 continue
             found["false_positives", claim.id] = partial(self.false_positives, claim)
             found |= {("power", f"{claim.id} {n} seeds"): partial(self.power, claim, n) for n in SEEDS}
@@ -140,7 +139,8 @@ class Controls:
 
     def worlds(self) -> Iterator[Row]:
         """Describe each target's fit, with the variance components of differences of arms, real and simulated."""
-        for domain, target in self.targets.items():
+        for domain in self.evidence.study.domains:
+            target = self.targets[self.evidence.target(domain).downstream.name]
             real, labels = paper_arms(target.evaluation), target.evaluation.labels
             top1 = {arm: float(correct.mean()) for arm, correct in real.items()}
             simulator = target.simulator(top1, len(self.evidence.study.seeds))

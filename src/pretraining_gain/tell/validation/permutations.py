@@ -48,7 +48,7 @@ def permutation_rows(claim: Claim, evidence: Evidence, shuffles: int, seed: int)
     distance of their distribution from the uniform one (Kolmogorov); `supported` and `contradicted`: the claim's verdicts.
     Randomness: `seed`.
     """
-    what, name = shuffled(claim, evidence.study), evidence.study.downstream_in(claim.domain).name
+    what, name = shuffled(claim, evidence.study), claim.target(evidence.study)
     columns, real = _grouped_by(claim, evidence.study), evidence.evaluations[name]
     kinds = {"as they are": False} | ({"each arm's mean taken off": True} if what == POOLS else {})
     for values, centred in kinds.items():
