@@ -76,6 +76,11 @@ def results_of(name: str, marker: str = "runs.csv") -> Path:
     return came_along if (came_along / marker).exists() and not (own / marker).exists() else own
 
 
+def has_results(study_name: str) -> bool:
+    """Tell whether the tables of a study are there."""
+    return (results_of(study_name) / "runs.csv").exists()
+
+
 def cache_root() -> Path:
     return _place("PRETRAINING_GAIN_CACHE", "cache")
 

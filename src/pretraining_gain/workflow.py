@@ -14,7 +14,7 @@ import yaml
 
 from pretraining_gain.datasets import find_dataset
 from pretraining_gain.errors import InputError
-from pretraining_gain.paths import data_root, make_writable, project_root, results_of, write_atomically
+from pretraining_gain.paths import data_root, has_results, make_writable, project_root, results_of, write_atomically
 from pretraining_gain.plan.code import PACKAGE, digest_of, inputs_of, names_in, normalised
 from pretraining_gain.plan.representation import annotations_path
 from pretraining_gain.plan.studies import Study, load_study, study_names
@@ -52,8 +52,7 @@ def project_pages() -> list[str]:
 
 def template_of(page: str, study_name: str, made: bool) -> str:
     """Return the notebook to execute for a page of a study: that page, or the one that says what it would cost."""
-    has_results = made or (results_of(study_name) / "runs.csv").exists()
-    return page if has_results or _NEEDS_NO_RESULTS in _notebooks()[page][1] else NOT_RUN
+    return page if made or has_results(study_name) or _NEEDS_NO_RESULTS in _notebooks()[page][1] else NOT_RUN
 
 
 def relative(path: Path) -> str:

@@ -16,7 +16,7 @@ import pandas as pd
 from pydantic import Field
 
 from pretraining_gain.errors import InputError, one_line
-from pretraining_gain.paths import make_writable, results_of, results_root, write_atomically
+from pretraining_gain.paths import has_results, make_writable, results_root, write_atomically
 from pretraining_gain.plan.parameters import plain_parameters
 from pretraining_gain.plan.studies import Study, load_study
 from pretraining_gain.tell import statistics
@@ -236,10 +236,6 @@ def _rule(verdict: str, test: Outcome, n_parts: int, p_against: float) -> str:
 def p_text(p: float) -> str:
     """State a p-value; below 0.0001 only that, as no t distribution is credible so far out."""
     return "p < 0.0001" if p < 1e-4 else f"p = {p:.2g}"
-
-
-def has_results(study_name: str) -> bool:
-    return (results_of(study_name) / "runs.csv").exists()
 
 
 def ledger_path(study_name: str) -> Path:

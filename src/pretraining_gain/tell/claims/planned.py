@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import numpy as np
+import pandas as pd
+
+from pretraining_gain.paths import has_results
 from pretraining_gain.plan.representation import imagenet_birds
 from pretraining_gain.plan.species import load_taxa
-from pretraining_gain.plan.studies import Study
+from pretraining_gain.plan.studies import Study, load_study
 from pretraining_gain.tell import statistics
-from pretraining_gain.tell.claims.declarations import Claim
+from pretraining_gain.tell.claims.declarations import CLAIMS, Claim
 from pretraining_gain.tell.claims.evidence import Evidence
 from pretraining_gain.tell.claims.parts import ARMS, EQUAL, GROUPS, SHARE, Part
 
@@ -35,6 +39,43 @@ def planned_detectable(claim: Claim, study: Study, measured: Evidence) -> float 
             of_groups = statistics.difference_error(parts, *sizes, first, second, per_class)
             found.append(find(*of_groups) if part.kind == GROUPS else find(0.5 / n**0.5, n - 1))
     return max(found, default=None)
+
+
+def margins_by_representation(study_name: str, variances_from: str) -> pd.DataFrame:
+    """Return the smallest margin within which a design shows that well represented species gain no more than others.
+
+    One row per number of seeds (the study's, 5 and 10) and of well represented species, of those that Figure 1 shows:
+    n_seeds, represented, others, margin (met with probability 0.8 where there is no difference), `named`: whether these are
+    all that ImageNet names. Empty for other targets than iNaturalist 2021, whose groups are not known, and where the study
+    `variances_from` has no results.
+    """
+    study = load_study(study_name)
+    target = study.downstream_in("out_of_domain")
+    if target.images.dataset != "inat2021" or not has_results(variances_from):
+        return pd.DataFrame()
+    measured, n_arms = Evidence.load(variances_from), 1 + sum(len(ks) for ks in study.arms.values())
+    compared = (part for claim in CLAIMS for part in claim.parts(measured.study))
+    part = next(part for part in compared if part.kind == GROUPS and part.column == "representation")
+    components, (n_named, n_others) = statistics.components(*measured.answers(part)), _inat_groups(part)
+    total, images, rows = n_named + n_others, target.images.eval_images_per_class, []
+    for n_seeds in sorted({len(study.seeds), 5, 10}):
+        for first in sorted({n_named, *np.geomspace(20, total // 2, 25).astype(int).tolist()}):
+            error = statistics.difference_error(components, n_arms, n_seeds, first, total - first, images)
+            sizes = {"n_seeds": n_seeds, "represented": first, "others": total - first, "named": first == n_named}
+            rows.append(sizes | {"margin": statistics.smallest_margin(*error)})
+    return pd.DataFrame(rows)
+
+
+def margin_numbers(margins: pd.DataFrame, study_name: str) -> dict[str, int | float]:
+    """Return how many well represented species the study needs for its own margin (0: no number of them suffices), how many
+    ImageNet names, and which margin the study meets if all of these count."""
+    if margins.empty:
+        return {}
+    study = load_study(study_name)
+    own = margins[margins["n_seeds"] == len(study.seeds)]
+    enough, named = own.loc[own["margin"] <= study.margin, "represented"], own[own["named"]].iloc[0]
+    found = {"sight_needed": int(enough.min()) if len(enough) else 0, "sight_margin_named": float(named["margin"])}
+    return found | {"sight_named": int(named["represented"]), "sight_others": int(named["others"])}
 
 
 def _inat_groups(part: Part) -> tuple[int, int]:

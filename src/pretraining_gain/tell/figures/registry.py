@@ -15,6 +15,7 @@ from pretraining_gain.tell.figures import (  # noqa: F401
     explorer,
     performance,
     samples,
+    sight,
     subsets,
     taxa,
     training,

@@ -1,0 +1,42 @@
+"""Figure C1: what the original design could show about representation, whatever its networks do."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import plotly.graph_objects as go
+
+from pretraining_gain.tell.figures.declare import StudyFile, figure
+from pretraining_gain.tell.figures.style import BLUE, DOTTED_RULE, GREEN, LAYOUT, ORANGE
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_STYLES = [(ORANGE, "square"), (BLUE, "circle"), (GREEN, "diamond")]
+
+
+@figure(
+    key="figure_sight", number="C1", title="The difference that the design could rule out", notebook="13_claims",
+    needs=StudyFile("the variances of a study that was run"),
+)
+def figure_sight(margins: pd.DataFrame) -> go.Figure | str:
+    """Draw the smallest margin of equality against the number of well represented species, one line per number of seeds.
+
+    `margins` as from `margins_by_representation`. A dotted line marks the species that ImageNet names.
+    """
+    if margins.empty:
+        return "How many species are well represented is not known for this study's target."
+    drawn = go.Figure()
+    for (n_seeds, part), (colour, symbol) in zip(margins.groupby("n_seeds"), _STYLES, strict=False):
+        drawn.add_trace(
+            go.Scatter(
+                x=part["represented"], y=100 * part["margin"], name=f"{n_seeds} seeds", mode="lines+markers",
+                line={"color": colour}, marker={"symbol": symbol, "size": 7}, customdata=part[["others"]],
+                hovertemplate=f"{n_seeds} seeds, %{{x}} species against %{{customdata[0]}}: differences above "
+                "%{y:.1f} points can be ruled out<extra></extra>",
+            )
+        )
+    named = int(margins.loc[margins["named"], "represented"].iloc[0])
+    drawn.add_vline(x=named, line=DOTTED_RULE, annotation_text="all that ImageNet names", annotation_position="top left")
+    xaxis = {"title": "well represented species", "type": "log", "tickvals": [20, 50, 100, 200, 300]}
+    return drawn.update_layout(**LAYOUT, xaxis=xaxis, yaxis={"title": "smallest margin, points", "rangemode": "tozero"})
