@@ -33,6 +33,7 @@ from pretraining_gain.tell.claims.ledger import (
     verdict_on,
 )
 from pretraining_gain.tell.claims.parts import ARMS, EQUAL, GREATER, Arm, Part, scaled_gaps
+from pretraining_gain.tell.claims.planned import margin_numbers, margins_by_representation
 from pretraining_gain.tell.claims.what_if import Settings, recompute
 from pretraining_gain.tell.claims.what_if_data import what_if_tables
 from pretraining_gain.tell.results.designs import assigned_effects, design_curves, freezing_by_domain
@@ -236,3 +237,14 @@ def test_ledger_page_and_price_follow_from_the_one_entry_of_a_claim(mini, added)
     assert (part["downstream"], part["weights"]) == ("caltech101_animals", {"animal-k2": 1.0, "scratch": -1.0})
     assert Costs.from_parameters({"study": "mini"}).by_claim().at["C99", "runs"] == 9
     assert recompute(Settings(study="mini", claim="C99")).verdict.tests[0].effect == pytest.approx(test.effect, abs=1e-6)
+
+
+def test_more_seeds_and_more_well_represented_species_narrow_what_can_be_ruled_out():
+    margins = margins_by_representation("paper", "mini")
+    by_species = margins.pivot(index="represented", columns="n_seeds", values="margin")
+    assert (by_species.diff().iloc[1:] < 0).all(axis=None)
+    assert (by_species.diff(axis="columns").iloc[:, 1:] < 0).all(axis=None)
+    numbers = margin_numbers(margins, "paper")
+    assert by_species.at[numbers["sight_needed"], 3] <= load_study("paper").margin < by_species[3].loc[: numbers["sight_needed"] - 1].min()
+    assert by_species.at[numbers["sight_named"], 3] == numbers["sight_margin_named"]
+    assert margins_by_representation("mini", "mini").empty

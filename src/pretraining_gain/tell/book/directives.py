@@ -146,18 +146,19 @@ class Output(BookDirective):
 class FigureOf(BookDirective):
     """{figure-of} KEY: a figure with one tab per study that has it, and the content as its caption.
 
-    `:each:` is a line under each tab, with that study's numbers; `:again:` names the chapter that shows the figure first.
+    `:each:` is a line under each tab, with that study's numbers; `:again:` names the chapter that shows the figure first;
+    `:studies:` names the studies to show, where these are not all.
     """
 
     required_arguments = 1
     has_content = True
-    option_spec: ClassVar = {"each": directives.unchanged, "again": directives.unchanged}
+    option_spec: ClassVar = {"each": directives.unchanged, "again": directives.unchanged, "studies": directives.unchanged}
 
     def make(self) -> list[nodes.Node]:
         key = self.arguments[0]
         if key not in FIGURES:
             raise InputError(f"unknown figure {key!r}; accepted: {', '.join(FIGURES)}")
-        figure, studies = FIGURES[key], studies_here(self.env)
+        figure, studies = FIGURES[key], self.options.get("studies", "").split() or studies_here(self.env)
         name, again, more = f"Figure {figure.number}", self.options.get("again"), ""
         made = nodes.container("", self._panels(figure, studies), is_div=True, classes=["figure"])
         if again:
