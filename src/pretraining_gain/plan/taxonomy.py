@@ -18,7 +18,7 @@ REQUIRED_COLUMNS = ["class_id", "key", "name", "animal"]
 #: Folders with class tables; the package's own first.
 TABLE_FOLDERS = [Path(str(files("pretraining_gain") / "metadata"))]
 #: Tables of the package that are about classes but do not list a dataset's classes.
-NOT_CLASSES = ("imagenet_birds",)
+NOT_CLASSES = ("imagenet_birds", "imagenet_kinds")
 
 
 def table_names() -> list[str]:

@@ -174,7 +174,7 @@ class FigureOf(BookDirective):
         """Return one tab per study that has the figure, run studies first; no tabs where there is only one panel."""
         found = {study: executed_for(self.env, short_name(Path(figure.notebook)), study) for study in studies}
         shown = [study for study in studies if found[study].has_figure(figure.key)]
-        shown += [study for study in studies if not found[study].was_run]
+        shown += [study for study in studies if not found[study].was_run and figure.key in found[study].shown]
         if len({one.page for one in found.values()}) == 1 or not shown:
             return self.output(found[studies[0]], figure.key)
         tabs = create_component("tab-set", classes=["sd-tab-set"])

@@ -35,6 +35,7 @@ class Runs:
     arms of the same pools and sizes; `all`. `both_ways`: also the target with the same images that is finetuned the
     other way. `largest_shared_k`: of `animal` and `non_animal`, only the largest size that both have. `chosen`: scratch
     and `Study.everything`; the notebook's parameters `downstream` and `arm` take the place of `domains` and the latter.
+    `select`: those that an experiment compares (see `plan.experiments`), in place of all rules above.
     """
 
     domains: tuple[str, ...] = ()
@@ -45,12 +46,15 @@ class Runs:
     largest_shared_k: bool = False
     chosen: bool = False
     across: str = ""
+    select: Callable[[Study, list[Run]], list[Run]] | None = None
 
     def finetunings(self, study: Study, name: str, downstream: str = "", arm: str = "") -> list[Run]:
         """Return the finetunings in the study's order; none where the study lacks a domain, or every start to compare.
 
         `downstream` and `arm` count where `chosen` is set.
         """
+        if self.select:
+            return self.select(study, finetuning_runs(study, name))
         runs = self._of_targets(study, name, downstream) if set(self.domains) <= set(study.domains) else []
         runs = self._of_arms(study, runs, arm)
         return runs if any(run.pool != SCRATCH for run in runs) else []

@@ -20,6 +20,7 @@ from pretraining_gain.tell.figures import (  # noqa: F401
     taxa,
     training,
     what_if,
+    why,
 )
 from pretraining_gain.tell.figures.declare import DECLARED, Figure, Files, Html, Runs, StudyFile, figure
 

@@ -58,7 +58,9 @@ def _axes(drawn: Any, layout: dict[str, Any]) -> dict[str, Any]:
         else:
             x = layout.get(f"xaxis{(y.get('anchor') or 'x')[1:]}", {})
             (left, right), (bottom, top) = x.get("domain", (0, 1)), y.get("domain", (0, 1))
-            axes = drawn.add_axes((0.1 + 0.88 * left, 0.12 + 0.72 * bottom, 0.88 * (right - left), 0.72 * (top - bottom)))
+            same = found[y["matches"][1:] or "1"] if "matches" in y else None
+            place = (0.1 + 0.88 * left, 0.12 + 0.72 * bottom, 0.88 * (right - left), 0.72 * (top - bottom))
+            axes = drawn.add_axes(place, sharey=same)
             _look(axes, x, "x")
         _look(axes, y, "y")
         found[number] = axes
@@ -121,7 +123,8 @@ def _places(axes: Any, values: Any, given: dict[str, Any], which: str) -> Any:
         return np.asarray(values, dtype=float)
     order = vars(axes).setdefault(f"_names_{which}", [_text(one) for one in given.get("categoryarray") or ()])
     order += [one for one in dict.fromkeys(map(_text, values)) if one not in order]
-    turned = {"rotation": 50, "ha": "right", "rotation_mode": "anchor"} if which == "x" and len("".join(order)) > 60 else {}
+    slanted = which == "x" and ("tickangle" in given or len("".join(order)) > 60)
+    turned = {"rotation": 50, "ha": "right", "rotation_mode": "anchor"} if slanted else {}
     axis = getattr(axes, f"{which}axis")
     axis.set_ticks(range(len(order)), order, fontsize=7 if len(order) > 12 else None, **turned)
     if which == "y" and given.get("autorange") == "reversed":

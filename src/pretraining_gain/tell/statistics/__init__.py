@@ -5,11 +5,13 @@
 """
 
 from pretraining_gain.tell.statistics.estimates import (
-    Estimate, estimate_difference, estimate_mean, estimate_share_positive, group_means, holm, paired_factor,
+    Estimate, combine, estimate_difference, estimate_mean, estimate_share_positive, estimate_slope, group_means, holm,
+    line_weights, paired_factor,
 )  # fmt: skip
 from pretraining_gain.tell.statistics.model import Answers, Weights, per_run
 from pretraining_gain.tell.statistics.power import (
     Components, components, design_error, difference_error, equivalence_power, power_at, smallest_detectable,
     smallest_margin,
 )  # fmt: skip
+from pretraining_gain.tell.statistics.regression import effects_of_counts, effects_of_own_kind, predict_held_out
 from pretraining_gain.tell.statistics.spread import GroupSpread, group_spread

@@ -107,6 +107,38 @@ def estimate_difference(
     return _estimate(answers, weights, slope[None], class_units(answers, weights, group, covariate))
 
 
+def estimate_slope(answers: Answers, weights: Weights, covariate: pd.Series) -> Estimate:
+    """Estimate how class means change per unit of `covariate` (class id -> number), for classes like these; each counts once.
+
+    Classes without a number are left out. Raises `InputError` for fewer than three classes, or where all have one number.
+    """
+    known = covariate[covariate.index.isin(answers.ids)].dropna()
+    if len(known) < 3 or known.nunique() < 2:
+        raise InputError(f"{len(known)} classes at {known.nunique()} places; accepted: three classes at two places or more")
+    answers = answers.only(known.index)
+    places, one_group = known.loc[answers.ids].to_numpy(float), np.zeros(len(answers.ids), int)
+    units = class_units(answers, weights, one_group, places)
+    return _estimate(answers, weights, line_weights(places)[None], units)
+
+
+def line_weights(places: np.ndarray, at: float | None = None) -> np.ndarray:
+    """Return the weights of values at `places` (N,) whose sum is the least-squares line's slope, or its height `at` a place."""
+    centred = places - places.mean()
+    slope = centred / (centred @ centred)
+    return slope if at is None else 1 / len(places) + (at - places.mean()) * slope
+
+
+def combine(estimates: Sequence[Estimate], weights: Sequence[float] | None = None) -> Estimate:
+    """Return the weighted sum of independent estimates; without weights, their mean weighted by inverse variance."""
+    variances = np.array([one.se**2 for one in estimates])
+    shares = np.asarray(weights, float) if weights is not None else (1 / variances) / (1 / variances).sum()
+    parts, df = shares**2 * variances, np.array([one.df for one in estimates])
+    mean, total = float(shares @ [one.mean for one in estimates]), parts.sum()
+    sizes = (sum(one.n_classes for one in estimates), sum(one.n_images for one in estimates))
+    n_seeds = min(one.n_seeds for one in estimates)
+    return Estimate(mean, float(np.sqrt(total)), float(total**2 / (parts**2 / df).sum()), n_seeds, *sizes)
+
+
 def _within_groups(values: np.ndarray, group: np.ndarray) -> np.ndarray:
     left = within(values[None], group)[0]
     return np.where(np.abs(left) < 1e-12, 0.0, left)

@@ -1,0 +1,86 @@
+"""Select the finetunings that each experiment on *why pretraining helps* compares, as far as a study has them.
+
+Each function takes a study and its finetunings, and returns none where the study lacks what the experiment needs.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from pretraining_gain.plan.parts import Downstream
+from pretraining_gain.plan.pools import POOLS, SCRATCH
+from pretraining_gain.plan.runs import Run
+from pretraining_gain.plan.studies import Study
+from pretraining_gain.plan.taxonomy import has_class_table, load_class_table
+
+#: With fewer random subsets, effects of six kinds of classes cannot be told apart.
+FEWEST_SUBSETS = 20
+
+
+def main_targets(study: Study) -> dict[str, Downstream]:
+    """Return, by name, the first target of each domain and set of classes: none that differs only in recipe or size."""
+    first: dict[tuple[str, str | None], Downstream] = {}
+    for target in study.downstreams:
+        first.setdefault((target.domain, target.images.class_table), target)
+    return {target.name: target for target in first.values()}
+
+
+def many_subsets(study: Study, runs: list[Run]) -> list[Run]:
+    """Select, on the main targets, the arm with most random subsets of one size."""
+    runs = [run for run in runs if run.pool == "random" and run.downstream in main_targets(study)]
+    subsets = Counter(arm for arm, _ in {(run.arm, run.seed) for run in runs})
+    arm, n_subsets = max(subsets.items(), key=lambda one: one[1], default=("", 0))
+    return [run for run in runs if run.arm == arm] if n_subsets >= FEWEST_SUBSETS else []
+
+
+def by_distance(study: Study, runs: list[Run]) -> list[Run]:
+    """Select all classes and scratch on each main target out of domain, where tables state the families of both sides."""
+    if "family" not in study.source_classes or study.main_start != "all":
+        return []
+    targets = [name for name, target in main_targets(study).items() if target.domain == "out_of_domain" and _has_families(target)]
+    return [run for run in runs if run.downstream in targets and run.arm in (study.everything, SCRATCH)]
+
+
+def _has_families(target: Downstream) -> bool:
+    table = target.images.class_table
+    return table is not None and has_class_table(table) and "family" in load_class_table(table)
+
+
+def by_target_size(study: Study, runs: list[Run]) -> list[Run]:
+    """Select all classes and scratch on three or more targets that differ only in images per class, at the seeds of all."""
+    for main in main_targets(study).values():
+        names = [target.name for target in study.downstreams if _but_for_size(target) == _but_for_size(main)]
+        found = [run for run in runs if run.downstream in names and run.arm in (study.everything, SCRATCH)]
+        shared = set.intersection(*({run.seed for run in found if run.downstream == name} for name in names))
+        if len(names) > 2 and shared:
+            return [run for run in found if run.seed in shared]
+    return []
+
+
+def _but_for_size(target: Downstream) -> tuple[object, ...]:
+    return target.domain, target.images.model_copy(update={"train_images_per_class": 0}), target.recipe
+
+
+def saturation(study: Study, runs: list[Run]) -> list[Run]:
+    """Select scratch and the animal classes, by their number and, for the most classes, by their images."""
+    largest = max(study.arms.get("animal", []), default=0)
+    limited = [design.name for design in study.designs if design.total_images]
+    found = [
+        run for run in runs
+        if run.pool == "animal" and (not run.design or (run.k == largest and run.design in limited))
+        and run.downstream in main_targets(study)
+    ]  # fmt: skip
+    if len({run.arm for run in found}) < 2:
+        return []
+    scratch = [run for run in runs if run.pool == SCRATCH and run.downstream in main_targets(study)]
+    return [*scratch, *found]
+
+
+def parts_of_the_gain(study: Study, runs: list[Run]) -> list[Run]:
+    """Select scratch, all classes, the most animal and as many other classes, and the halves of the animals."""
+    k = max(set(study.arms.get("animal", [])) & set(study.arms.get("non_animal", [])), default=0)
+    if not k or study.everything not in {run.arm for run in runs}:
+        return []
+    arms = {SCRATCH, study.everything, f"animal-k{k}", f"non_animal-k{k}"}
+    halves = [pool.name for pool in POOLS.values() if pool.takes == "half"]
+    return [run for run in runs if run.downstream in main_targets(study) and (run.arm in arms or run.pool in halves)]

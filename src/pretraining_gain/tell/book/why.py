@@ -1,0 +1,65 @@
+"""Hand the experiments on *why* to the chapter: numbers by target, and a sentence on what a curve cannot tell."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pretraining_gain.tell.book.formats import ends, points
+from pretraining_gain.tell.results.gains import with_interval
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from pretraining_gain.tell.results.why import Why
+
+
+def why_numbers(why: Why) -> dict[str, Any]:
+    """Return what the chapter states, by target, e.g. `birds_kind_mammals`, each with `_low` and `_high`."""
+    numbers: dict[str, Any] = {"study": why.study.name}
+    for row in why.kinds.to_dict("records"):
+        numbers |= with_interval(f"{row['target']}_kind_{_key(row['term'])}", row)
+        numbers |= {f"{row['target']}_n_subsets": row["n_subsets"], "reference": row["reference"]}
+    for row in why.held_out.to_dict("records"):
+        numbers |= with_interval(f"{row['target']}_{row['measure']}", row) | {"n_held_out": row["n_held_out"]}
+    for row in why.ranks.to_dict("records"):
+        key = f"{row['target']}_rank_{row['rank']}"
+        numbers |= with_interval(key, row) | {f"{key}_n_species": row["n_classes"]}
+    for target, slope in why.rank_trend.items():
+        numbers |= with_interval(f"{target}_per_rank", slope)
+    for row in why.target_sizes.to_dict("records"):
+        numbers |= with_interval(f"size_{row['images']}_gain", row) | {"size_n_seeds": row["n_seeds"]}
+    numbers |= with_interval("size_per_doubling", why.per_doubling) if why.per_doubling else {}
+    for row in why.curves.to_dict("records"):
+        place = f"_{row['at']}" if row["at"] else ""
+        numbers |= with_interval(f"{row['target']}_{row['by']}_{row['what']}{place}", row)
+    numbers |= {f"{target}_saturation": text for target, text in saturation_sentences(why.curves).items()}
+    for row in why.parts.to_dict("records"):
+        numbers |= with_interval(f"{row['target']}_part_{_key(row['part'])}", row)
+    return numbers
+
+
+def _key(words: str) -> str:
+    return words.replace(" − ", "_minus_").replace(" ", "_")
+
+
+def saturation_sentences(curves: pd.DataFrame) -> dict[str, str]:
+    """Say, by target, whether the gain still rises with the number of animal classes at the end of the curve."""
+    found = {}
+    for target, rows in curves[curves["by"] == "classes"].groupby("target") if len(curves) else ():
+        of = {row["what"]: row for row in rows.to_dict("records")}
+        last, bend = of["last"], of.get("bend")
+        size = f"the last doubling of animal classes changes the gain by {_with_ends(last)}"
+        if bend and not bend["low"] <= 0 <= bend["high"]:
+            way = "flatter" if bend["mean"] < 0 else "steeper"
+            found[target] = f"The curve gets {way}, so a straight line does not predict beyond it: {size}."
+        elif last["low"] > 0:
+            found[target] = f"The gain still rises at the end of the curve: {size}."
+        elif last["high"] < 0:
+            found[target] = f"The gain falls at the end of the curve: {size}."
+        else:
+            found[target] = f"The fit cannot tell whether the gain still rises: {size}."
+    return found
+
+
+def _with_ends(row: dict[str, Any]) -> str:
+    return f"{points(row['mean'])} ({ends(points(row['low']), points(row['high']))})"

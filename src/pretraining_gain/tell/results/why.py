@@ -1,0 +1,251 @@
+"""Estimate why pretraining helps: which source classes matter, how near and how many, and what each part of the gain is worth.
+
+Exploratory, as the plan of analysis says: estimates with intervals, and no verdict. Differences of top-1 are fractions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache, cached_property
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pretraining_gain.plan import experiments
+from pretraining_gain.plan.pools import SCRATCH, sample_classes
+from pretraining_gain.plan.relatives import RANKS, kinds, nearest_rank
+from pretraining_gain.plan.runs import Run, finetuning_runs
+from pretraining_gain.plan.studies import Study
+from pretraining_gain.plan.taxonomy import load_class_table
+from pretraining_gain.tell import statistics
+from pretraining_gain.tell.results.designs import assigned_effect
+from pretraining_gain.tell.results.evaluation import Evaluation, View, load_evaluation
+from pretraining_gain.tell.results.gains import row_of
+from pretraining_gain.tell.results.study import StudyResults
+from pretraining_gain.tell.statistics import Answers, Estimate
+
+Select = Callable[[Study, list[Run]], list[Run]]
+#: In this order: kinds of animals, then of other classes.
+KINDS = ("mammals", "birds", "other animals", "animals", "food and plants", "scenes", "artefacts", "other classes")
+_EXCHANGED = 10  # classes per effect
+#: A line is drawn on to ImageNet's animal classes only up to this many times the most classes that it was fitted to.
+_FARTHEST = 8
+
+
+class Why(StudyResults):
+    """Results of the experiments on *why*, each a table with a row per estimate; empty where the study has no such runs."""
+
+    def __init__(self, view: View) -> None:
+        super().__init__(view)
+        self.load = cache(lambda target: load_evaluation(view.study, target))
+
+    def compared(self, select: Select) -> dict[str, list[str]]:
+        """Return the arms of an experiment by target, in the study's order."""
+        found: dict[str, list[str]] = {}
+        for run in select(self.study, finetuning_runs(self.study, self.view.study)):
+            found.setdefault(run.downstream, []).append(run.arm)
+        return {target: list(dict.fromkeys(arms)) for target, arms in found.items()}
+
+    def _rows(self, select: Select, estimate: Callable[[Evaluation, list[str]], list[dict[str, Any]]]) -> pd.DataFrame:
+        """Estimate on each target of an experiment; columns `target` (name) and `title` come first."""
+        found = []
+        for target, arms in self.compared(select).items():
+            evaluation = self.load(target)
+            facts = {"target": target, "title": evaluation.downstream.title}
+            found += [facts | row for row in estimate(evaluation, arms)]
+        return pd.DataFrame(found)
+
+    @cached_property
+    def kinds(self) -> pd.DataFrame:
+        """Effects of ten classes of a kind in place of the reference kind: term, reference, whose, mean, low, high."""
+        return self._rows(experiments.many_subsets, lambda evaluation, arms: kind_effects(evaluation, arms[0]))
+
+    @cached_property
+    def held_out(self) -> pd.DataFrame:
+        """How well the regression on kinds predicts subsets that it has not seen: measure, mean, low, high, n_held_out."""
+        return self._rows(
+            experiments.many_subsets,
+            lambda evaluation, arms: statistics.predict_held_out(*_top1_and_counts(evaluation, arms[0])[:2])
+            .rename_axis("measure").reset_index().to_dict("records"),
+        )  # fmt: skip
+
+    @cached_property
+    def ranks(self) -> pd.DataFrame:
+        """Gain of the species by the lowest rank that they share with a source class: rank, n_classes, mean, low, high."""
+        return self._rows(experiments.by_distance, lambda evaluation, _: gains_by_rank(evaluation))
+
+    @cached_property
+    def rank_trend(self) -> dict[str, Estimate]:
+        """Change of a species' gain per step to the next wider rank, by target, and over `all` targets together."""
+        found = {}
+        for target in self.compared(experiments.by_distance):
+            evaluation = self.load(target)
+            steps = ranks_of(evaluation).map(RANKS.index, na_action="ignore").astype(float)
+            if steps.dropna().nunique() > 1:
+                weights = evaluation.gain(evaluation.study.everything)
+                found[target] = statistics.estimate_slope(evaluation.answers, weights, steps)
+        return found | ({"all": statistics.combine(list(found.values()))} if found else {})
+
+    @cached_property
+    def target_sizes(self) -> pd.DataFrame:
+        """Gain by training images per species, at the same seeds: images, mean, low, high."""
+        found = [
+            {"images": self.load(target).downstream.images.train_images_per_class}
+            | row_of(statistics.estimate_mean(answers, {self.study.everything: 1.0, SCRATCH: -1.0}))
+            for target, answers in self._same_seeds.items()
+        ]
+        return pd.DataFrame(found).sort_values("images", ignore_index=True) if found else pd.DataFrame()
+
+    @cached_property
+    def per_doubling(self) -> Estimate | None:
+        """Change of the gain when the target has twice the images per species: slope of a line over the logarithm."""
+        sizes = [self.load(target).downstream.images.train_images_per_class for target in self._same_seeds]
+        if not sizes:
+            return None
+        slope = dict(zip(self._same_seeds, statistics.line_weights(np.log2(sizes)), strict=True))
+        arms = (self.study.everything, SCRATCH)
+        summed = {arm: sum(slope[name] * one.correct[arm] for name, one in self._same_seeds.items()) for arm in arms}
+        labels = next(iter(self._same_seeds.values())).labels
+        return statistics.estimate_mean(Answers(summed, labels), {arms[0]: 1.0, SCRATCH: -1.0})
+
+    @cached_property
+    def _same_seeds(self) -> dict[str, Answers]:
+        """Answers on the targets of different size, of the seeds that all have, image by image in the same order."""
+        runs = experiments.by_target_size(self.study, finetuning_runs(self.study, self.view.study))
+        seeds, found = sorted({run.seed for run in runs}), {}
+        for target, arms in self.compared(experiments.by_target_size).items():
+            one = self.load(target)
+            correct = {arm: one.correct[arm][[one.seeds_of[arm].index(seed) for seed in seeds]].astype(float) for arm in arms}
+            found[target] = Answers(correct, one.labels)
+        return found
+
+    @cached_property
+    def curves(self) -> pd.DataFrame:
+        """Gain of animal classes by their number and by their images, and the lines through them (see `gain_curve`)."""
+        return self._rows(experiments.saturation, _both_curves)
+
+    @cached_property
+    def parts(self) -> pd.DataFrame:
+        """Parts of the gain of all classes on each main target (see `gain_parts`)."""
+        return self._rows(experiments.parts_of_the_gain, lambda evaluation, _: gain_parts(evaluation))
+
+
+def _top1_and_counts(evaluation: Evaluation, arm: str) -> tuple[np.ndarray, pd.DataFrame, str]:
+    """Return (S,) top-1 of the arm's runs, (S, K) classes of each kind but the reference, and the reference's name.
+
+    The reference is the commonest kind of classes that are no animals.
+    """
+    source, run = evaluation.study.source_classes, evaluation.runs[evaluation.runs["arm"] == arm].iloc[0]
+    subsets = evaluation.study.design(run["design"]).subsets if run["design"] else "nested"
+    kind = kinds(source)
+    drawn = [sample_classes(source, "random", run["k"], seed, subsets).class_ids for seed in evaluation.seeds_of[arm]]
+    counts = pd.DataFrame([kind.loc[list(ids)].value_counts() for ids in drawn]).fillna(0).reset_index(drop=True)
+    reference = str(kind[~source["animal"]].value_counts().index[0])
+    held = [name for name in KINDS if name in counts and name != reference]
+    return evaluation.correct[arm].mean(axis=1), counts[held], reference
+
+
+def kind_effects(evaluation: Evaluation, arm: str) -> list[dict[str, Any]]:
+    """Estimate what ten classes of each kind change in top-1, in place of ten of the reference kind.
+
+    Rows `all species`: over random subsets, for these images. Rows `each species, by its kind`: over subsets and species, of
+    classes of the species' own kind and of the other kinds of animals.
+    """
+    top1, counts, reference = _top1_and_counts(evaluation, arm)
+    animals = [name for name in counts if name in KINDS[:4]]
+    own = statistics.effects_of_own_kind(evaluation.answers.means[arm], counts, kinds(evaluation.classes), animals)
+    whose = {"all species": statistics.effects_of_counts(top1, counts), "each species, by its kind": own}
+    facts = {"reference": reference, "n_subsets": len(top1), "n_classes": len(evaluation.answers.ids)}
+    return [
+        {"whose": name, "term": term, **(_EXCHANGED * row).to_dict(), **facts}
+        for name, table in whose.items()
+        for term, row in table.iterrows()
+    ]
+
+
+def ranks_of(evaluation: Evaluation) -> pd.Series:
+    """Return the lowest rank that each species of the target shares with a class of the source."""
+    return nearest_rank(evaluation.classes, evaluation.study.source_classes)
+
+
+def gains_by_rank(evaluation: Evaluation) -> list[dict[str, Any]]:
+    """Estimate the gain from all classes per rank, for species like these, which vary alike at all ranks."""
+    ranks = ranks_of(evaluation).dropna()
+    if ranks.empty:
+        return []
+    weights = evaluation.gain(evaluation.study.everything)
+    table = statistics.group_means(evaluation.answers, weights, ranks, random_classes=True).rename(columns={"group": "rank"})
+    order = table["rank"].map(RANKS.index)
+    return table.assign(n_seeds=len(evaluation.seeds)).iloc[order.argsort()].to_dict("records")
+
+
+def _both_curves(evaluation: Evaluation, arms: list[str]) -> list[dict[str, Any]]:
+    """Return the rows of `gain_curve` by the number of classes and, of the most classes, by their images."""
+    facts = evaluation.runs.drop_duplicates("arm").set_index("arm").loc[[arm for arm in arms if arm != SCRATCH]]
+    by_number, largest = facts[facts["design"] == ""], facts[facts["k"] == facts["k"].max()]
+    most, imagenet = int(by_number["k"].max()), int(load_class_table("imagenet1k")["animal"].sum())
+    beyond = [2 * most, *([imagenet] if 2 * most < imagenet <= _FARTHEST * most else [])]
+    rows = gain_curve(evaluation, by_number["k"].sort_values(), beyond)
+    found = [{"by": "classes", **row} for row in rows]
+    images = largest["pretrain_images"].sort_values()
+    return found + [{"by": "images", **row} for row in gain_curve(evaluation, images, [])]
+
+
+def gain_curve(evaluation: Evaluation, places: pd.Series, beyond: list[int]) -> list[dict[str, Any]]:
+    """Estimate the gain at each of `places` (arm -> classes or images) and fit a line over their logarithm.
+
+    Rows by `what`: `gain` at a place; `line`, its height there; `predicted`, the line at places `beyond`, with the interval of
+    a new mean of as many seeds; `slope` per doubling; `last`, the slope between the last two places; `bend`, the last slope
+    minus the first. No rows for fewer than two places, no bend for two.
+    """
+    if len(places) < 2:
+        return []
+    answers, arms, logs = evaluation.answers, list(places.index), np.log2(places.to_numpy(float))
+
+    def estimate(weights: np.ndarray, *, gain: bool = False) -> Estimate:
+        return statistics.estimate_mean(answers, dict(zip(arms, weights, strict=True)) | ({SCRATCH: -1.0} if gain else {}))
+
+    steps = np.zeros((len(arms) - 1, len(arms)))
+    for step, (first, second) in enumerate(pairwise(logs)):
+        steps[step, step : step + 2] = np.array([-1, 1]) / (second - first)
+    new = statistics.estimate_mean(answers, {arms[-1]: 1.0}).run_se
+    line = {at: estimate(statistics.line_weights(logs, np.log2(at)), gain=True) for at in [*places, *beyond]}
+    found = [("gain", at, estimate(one, gain=True)) for at, one in zip(places, np.eye(len(arms)), strict=True)]
+    found += [("line", at, line[at]) for at in places]
+    found += [("predicted", at, replace(line[at], se=float(np.hypot(line[at].se, new)))) for at in beyond]
+    found += [("slope", 0, estimate(statistics.line_weights(logs))), ("last", 0, estimate(steps[-1]))]
+    found += [("bend", 0, estimate(steps[-1] - steps[0]))] if len(arms) > 2 else []
+    return [{"what": what, "at": int(at), **row_of(one)} for what, at, one in found]
+
+
+def gain_parts(evaluation: Evaluation) -> list[dict[str, Any]]:
+    """Split the gain of all source classes over scratch, on one target, into parts that add up to it.
+
+    With k the largest number of classes that animal and non-animal subsets share:
+
+    - `any images`: k non-animal classes minus scratch;
+    - `animals`: k animal classes minus k non-animal ones, less the next part;
+    - `own class`: what a species gains from having its own class in the source, where chance decided it (see
+      `assigned_effect`), times the share of images whose species have one. Estimated beside all other classes, so that it
+      is taken to be the same among k. Where the study cannot tell, it stays within `animals`;
+    - `more classes`: all classes minus k animal ones;
+    - `all`: the gain itself, all classes minus scratch.
+    """
+    study, assigned = evaluation.study, assigned_effect(evaluation)
+    k = max(set(study.arms["animal"]) & set(study.arms["non_animal"]))
+    animal, other = f"animal-k{k}", f"non_animal-k{k}"
+    differences = {"any images": (other, SCRATCH), "animals": (animal, other), "more classes": (study.everything, animal)}
+    differences["all"] = study.everything, SCRATCH
+    found = {part: statistics.estimate_mean(evaluation.answers, evaluation.gain(*pair)) for part, pair in differences.items()}
+    if assigned:
+        table, effect = assigned
+        share = table["n_images"].sum() / len(evaluation.labels)
+        own = replace(effect, mean=share * effect.mean, se=share * effect.se)
+        found["own class"] = own
+        left = statistics.combine([found["animals"], own], [1, -1])
+        found["animals"] = replace(left, n_classes=own.n_classes, n_images=own.n_images)
+    order = ("any images", "animals", "own class", "more classes", "all")
+    return [{"part": part, "k": k, **row_of(found[part])} for part in order if part in found]
