@@ -11,7 +11,17 @@ from pretraining_gain.plan import experiments
 from pretraining_gain.plan.relatives import RANKS
 from pretraining_gain.tell.figures.declare import Runs, figure
 from pretraining_gain.tell.figures.inert import plotly_text
-from pretraining_gain.tell.figures.style import BLUE, GREEN, LAYOUT, ORANGE, POINTS_TICKS, RULE, YELLOW, interval_bars, panels
+from pretraining_gain.tell.figures.style import (
+    BLUE,
+    GREEN,
+    LAYOUT,
+    ORANGE,
+    POINTS_TICKS,
+    RULE,
+    YELLOW,
+    interval_bars,
+    panels,
+)
 
 if TYPE_CHECKING:
     from pretraining_gain.tell.results.why import Why
