@@ -21,6 +21,7 @@ from pretraining_gain.compute.pretrain import pretrain
 from pretraining_gain.compute.samples import SampleView
 from pretraining_gain.plan.costs import Plan
 from pretraining_gain.plan.runs import Run
+from pretraining_gain.plan.studies import study_names
 from pretraining_gain.tell.claims.ledger import Ledger
 from pretraining_gain.tell.figures.audit import AuditView
 from pretraining_gain.tell.results.evaluation import View
@@ -28,7 +29,7 @@ from pretraining_gain.tell.validation.anchors import AnchorView
 from pretraining_gain.tell.validation.tables import ControlTables
 
 NAN, INF, LONG = float("nan"), float("inf"), 2**63
-STUDIES = "accepted: anchors, imagenet200, mini, paper, paper_short, paper_weights, toy, or the path of a .yml file"
+STUDIES = f"accepted: {', '.join(study_names())}, or the path of a .yml file"
 #: What reads parameters, and good ones that a row changes.
 GOOD: dict[str, tuple[Callable[[dict[str, Any]], object], dict[str, Any]]] = {
     "run": (Run.from_parameters, {"study": "mini"}),

@@ -48,7 +48,8 @@ def test_every_recipe_value_says_where_it_comes_from():
 
 
 def test_all_studies_list_their_runs():
-    assert study_names() == ["anchors", "imagenet200", "mini", "paper", "paper_short", "paper_weights", "toy"]
+    minis, papers = ["mini", "mini_convnext", "mini_resnet"], ["paper", "paper_short", "paper_weights"]
+    assert study_names() == ["anchors", "imagenet200", *minis, *papers, "toy"]
     for name in study_names():
         runs = Plan.of(name).runs()
         assert len({run.run_id for run in runs if run.downstream}) == len([r for r in runs if r.downstream])

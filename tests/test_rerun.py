@@ -36,7 +36,7 @@ from pretraining_gain.tell.book.rerun import (
 )
 from pretraining_gain.tell.results import compare
 
-STUDIES = {"mini": 238, "toy": 66, "anchors": 140, "paper": 399}
+STUDIES = {"mini": 238, "mini_convnext": 9, "toy": 66, "anchors": 140, "paper": 399}
 RUN = "field--animal-k4-s0-resnet10_w16"
 
 

@@ -146,9 +146,9 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path, damage, said):
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("", "study '' is unknown; accepted: anchors, imagenet200, mini, "
-         "paper, paper_short, paper_weights, toy, or the path of a .yml file"),
-        ("minni", "study 'minni' is unknown; accepted: anchors, imagenet200, mini, paper, paper_short, paper_weights, toy"),
+        ("", "study '' is unknown; accepted: anchors, imagenet200, mini, mini_convnext, "
+         "mini_resnet, paper, paper_short, paper_weights, toy, or the path of a .yml file"),
+        ("minni", "study 'minni' is unknown; accepted: anchors, imagenet200, mini, mini_convnext, mini_resnet, paper, "),
         ("../studies/toy", "is unknown; accepted"),
         ("toy.txt", "is unknown; accepted"),
         ("/", "is unknown; accepted"),

@@ -190,7 +190,7 @@ def test_results_elsewhere_leave_the_committed_ones_to_be_read(results, simulate
     [
         ({"arm": "animals"}, "arm 'animals' is not in study 'mini'; accepted: animal-k2"),
         ({"draws": 5}, "unknown parameter.s.: draws"),
-        ({"study": "NA"}, "accepted: anchors, imagenet200, mini, paper, paper_short, paper_weights, toy"),
+        ({"study": "NA"}, "accepted: anchors, imagenet200, mini, mini_convnext, mini_resnet, paper, "),
     ],
 )
 def test_a_wrong_view_is_named(given, said):

@@ -86,7 +86,7 @@ def test_cores_without_a_run_of_their_own_become_threads_of_the_runs(results, sm
 @pytest.mark.parametrize(
     ("study", "said"),
     [
-        ("minni", "study 'minni' is unknown; accepted: anchors, imagenet200, mini, paper, paper_short, paper_weights, toy"),
+        ("minni", "study 'minni' is unknown; accepted: anchors, imagenet200, mini, mini_convnext, mini_resnet, paper, "),
         ("small.yml", "name 'mini' is a study of the project; accepted: "),
     ],
     ids=["a name that no study has", "a file that takes the name of another"],
