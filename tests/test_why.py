@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -22,6 +23,7 @@ from pretraining_gain.plan.taxonomy import load_class_table
 from pretraining_gain.tell import statistics
 from pretraining_gain.tell.book.why import why_numbers
 from pretraining_gain.tell.figures.registry import figures_of
+from pretraining_gain.tell.results.designs import assigned_effect
 from pretraining_gain.tell.results.evaluation import Evaluation
 from pretraining_gain.tell.results.why import Why
 
@@ -244,6 +246,18 @@ def test_the_parts_add_up_and_are_as_planted(why):
     own = why.parts.set_index(["target", "part"]).loc[("tiny_animals", "own class")]
     assert near(own, OWN_CLASS)
     assert own["low"] > 0
+
+
+def test_pairs_that_decide_nothing_of_a_species_do_not_dilute_its_effect(why):
+    """Butterflies have two classes in the source, often one in each half; and one of 59 animals is in neither half."""
+    target = why.load("caltech101_animals")
+    arm, named = "half_animal-k170", target.classes["represented_by"]
+    drawn = [list(sample_classes(SOURCE, "half_animal", 170, seed).class_ids) for seed in target.seeds_of[arm]]
+    shown = [set(SOURCE.loc[ids, "key"]) for ids in drawn]
+    exact = np.array([[0.3 + 0.1 * (not held.isdisjoint(keys.split(";"))) for keys in named] for held in shown])
+    table, effect = assigned_effect(replace(target, correct={arm: exact[:, target.labels]}))
+    assert effect.mean == pytest.approx(0.1)
+    assert table["mean"].tolist() == pytest.approx([0.1] * 6)
 
 
 def test_sums_done_by_hand_agree(why):

@@ -76,11 +76,16 @@ def saturation(study: Study, runs: list[Run]) -> list[Run]:
     return [*scratch, *found]
 
 
+def chance_decides(study: Study, runs: list[Run]) -> list[Run]:
+    """Select, on the main targets, the pretrainings on opposite halves of the animals."""
+    halves = [pool.name for pool in POOLS.values() if pool.takes == "half"]
+    return [run for run in runs if run.pool in halves and run.downstream in main_targets(study)]
+
+
 def parts_of_the_gain(study: Study, runs: list[Run]) -> list[Run]:
     """Select scratch, all classes, the most animal and as many other classes, and the halves of the animals."""
     k = max(set(study.arms.get("animal", [])) & set(study.arms.get("non_animal", [])), default=0)
     if not k or study.everything not in {run.arm for run in runs}:
         return []
     arms = {SCRATCH, study.everything, f"animal-k{k}", f"non_animal-k{k}"}
-    halves = [pool.name for pool in POOLS.values() if pool.takes == "half"]
-    return [run for run in runs if run.downstream in main_targets(study) and (run.arm in arms or run.pool in halves)]
+    return [run for run in runs if run.arm in arms and run.downstream in main_targets(study)] + chance_decides(study, runs)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import plotly.graph_objects as go
 
+from pretraining_gain.plan.experiments import chance_decides
 from pretraining_gain.plan.pools import POOLS, SCRATCH
 from pretraining_gain.tell.figures.declare import Runs, figure
 from pretraining_gain.tell.figures.inert import plotly_text
@@ -76,7 +77,7 @@ def figure_freezing(results: StudyResults) -> go.Figure | str:
 
 @figure(
     key="figure_assigned", number="B3", title="Representation assigned by chance", notebook="15_beyond",
-    needs=Runs(BOTH, ("half_animal",)),
+    needs=Runs(select=chance_decides),
 )
 def figure_assigned(results: StudyResults) -> go.Figure | str:
     """Draw the effect on each species of having its class in the source, one panel per domain."""

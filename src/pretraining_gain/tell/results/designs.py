@@ -69,8 +69,9 @@ def assigned_effect(evaluation: Evaluation) -> tuple[pd.DataFrame, Estimate] | N
 
     Seeds 2j and 2j + 1 of a pool that takes half pretrain on opposite halves, so each pair shows every represented
     species once in the source and once not. Estimand: top-1 with its class in the source minus top-1 without, same
-    images, mean over species (random) that a source class names. Returns one row per species (name, mean, n_images,
-    supercategory) and the estimate over all; None where the study has no such runs.
+    images, mean over species (random) that a source class names. A pair whose halves both show a species, or neither, says
+    nothing of it and counts nothing. Returns one row per species (name, mean, n_images, supercategory) and the estimate over
+    all; None where the study has no such runs.
     """
     halves = [name for name, pool in POOLS.items() if pool.takes == "half"]
     runs = evaluation.runs[evaluation.runs["pool"].isin(halves)]
@@ -83,15 +84,17 @@ def assigned_effect(evaluation: Evaluation) -> tuple[pd.DataFrame, Estimate] | N
     labels, correct = evaluation.labels[chosen], evaluation.correct[arm][:, chosen].astype(float)
     if not chosen.all():  # what one half does for all species alike
         correct -= evaluation.correct[arm][:, ~chosen].mean(axis=1, keepdims=True)
-    source = evaluation.study.source_classes
-    values = []
-    for seed in (seed for seed in seeds if seed % 2 == 0 and seed + 1 in seeds):
-        held = set(source.loc[list(sample_classes(source, pool, k, seed).class_ids), "key"])
-        in_even = named.map(lambda keys, held=held: not held.isdisjoint(keys.split(";"))).loc[labels].to_numpy()
-        even_minus_odd = correct[seeds.index(seed)] - correct[seeds.index(seed + 1)]
-        values.append(np.where(in_even, even_minus_odd, -even_minus_odd))
-    answers, weights = Answers({arm: np.stack(values)}, labels), {arm: 1.0}
-    each = pd.Series(named.index, index=named.index)
+    source, pairs = evaluation.study.source_classes, [seed for seed in seeds if seed % 2 == 0 and seed + 1 in seeds]
+    signs, differences = [], []
+    for even in pairs:
+        shown = [set(source.loc[list(sample_classes(source, pool, k, seed).class_ids), "key"]) for seed in (even, even + 1)]
+        in_even, in_odd = (named.map(lambda keys, held=held: not held.isdisjoint(keys.split(";"))) for held in shown)
+        signs.append((in_even.astype(int) - in_odd.astype(int)).loc[labels].to_numpy())
+        differences.append(correct[seeds.index(even)] - correct[seeds.index(even + 1)])
+    decided = np.count_nonzero(signs, axis=0)
+    values = (np.stack(signs) * np.stack(differences) * len(pairs) / np.maximum(decided, 1))[:, decided > 0]
+    answers, weights = Answers({arm: values}, labels[decided > 0]), {arm: 1.0}
+    each = pd.Series(answers.ids, index=answers.ids)
     table = group_means(answers, weights, each, random_classes=False).rename(columns={"group": "class_id"})
     table = table.join(evaluation.species[["name", "supercategory"]], on="class_id")
     return table.sort_values("mean", ascending=False, ignore_index=True), estimate_mean(answers, weights, random_classes=True)

@@ -8,9 +8,11 @@ from typing import Any
 
 import pandas as pd
 
+from pretraining_gain.plan.experiments import chance_decides
+from pretraining_gain.plan.runs import finetuning_runs
 from pretraining_gain.plan.studies import load_study
 from pretraining_gain.tell.results.designs import assigned_effects, design_curves, freezing_by_domain
-from pretraining_gain.tell.results.evaluation import Evaluation, View
+from pretraining_gain.tell.results.evaluation import Evaluation, View, load_evaluation
 from pretraining_gain.tell.results.gains import arm_accuracy, figure1_species, group_accuracy, species_gains
 from pretraining_gain.tell.statistics import Estimate
 
@@ -76,4 +78,6 @@ class StudyResults:
     @cached_property
     def assigned(self) -> dict[str, tuple[pd.DataFrame, Estimate]]:
         """Effect of representation assigned by chance (see `assigned_effects`)."""
-        return assigned_effects([self.evaluation(one) for one in self.study.domains])
+        runs = chance_decides(self.study, finetuning_runs(self.study, self.view.study))
+        targets = dict.fromkeys(run.downstream for run in runs)
+        return assigned_effects([load_evaluation(self.view.study, target) for target in targets])

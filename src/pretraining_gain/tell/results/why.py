@@ -17,6 +17,7 @@ import pandas as pd
 from pretraining_gain.plan import experiments
 from pretraining_gain.plan.pools import SCRATCH, sample_classes
 from pretraining_gain.plan.relatives import RANKS, kinds, nearest_rank
+from pretraining_gain.plan.representation import is_named
 from pretraining_gain.plan.runs import Run, finetuning_runs
 from pretraining_gain.plan.studies import Study
 from pretraining_gain.plan.taxonomy import load_class_table
@@ -241,8 +242,8 @@ def gain_parts(evaluation: Evaluation) -> list[dict[str, Any]]:
     differences["all"] = study.everything, SCRATCH
     found = {part: statistics.estimate_mean(evaluation.answers, evaluation.gain(*pair)) for part, pair in differences.items()}
     if assigned:
-        table, effect = assigned
-        share = table["n_images"].sum() / len(evaluation.labels)
+        effect = assigned[1]
+        share = np.isin(evaluation.labels, evaluation.classes.index[is_named(evaluation.classes)]).mean()
         own = replace(effect, mean=share * effect.mean, se=share * effect.se)
         found["own class"] = own
         left = statistics.combine([found["animals"], own], [1, -1])
