@@ -70,9 +70,12 @@ class Evidence:
     margins: Mapping[str, float]
 
     @classmethod
-    def of(cls, view: View) -> Evidence:
-        """Load the results, graded as `view` says. Raises `InputError` where some are missing."""
-        study = load_study(view.study)
+    def of(cls, view: View, study: Study | None = None) -> Evidence:
+        """Load the results, graded as `view` says. Raises `InputError` where some are missing.
+
+        `study`: the study of `view` with some of its targets only.
+        """
+        study = study or load_study(view.study)
         names = {claim.target(study) for claim in CLAIMS if claim.domain in study.domains}
         names |= {arm.downstream for claim in CLAIMS for arm in claim.arms(study)}
         grades: dict[str, Any] = {"vote_cut": view.vote_cut, "well_represented": view.well_represented}

@@ -1,0 +1,48 @@
+"""The claims on a further target of a domain: judged as if it were the first."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import yaml
+from conftest import ROOT, simulate_results
+
+from pretraining_gain.plan.runs import finetuning_runs
+from pretraining_gain.plan.studies import load_study
+from pretraining_gain.tell.claims.declarations import CLAIMS
+from pretraining_gain.tell.claims.other_targets import other_targets
+from pretraining_gain.tell.results.evaluation import View
+
+
+def test_the_claims_are_judged_on_a_further_target(results, tmp_path):
+    study = yaml.safe_load((ROOT / "notebooks" / "studies" / "toy.yml").read_text()) | {"name": "two_targets", "seeds": [0, 1]}
+    further = study["downstreams"][0] | {"name": "again", "title": "Another target"}
+    study |= {"designs": [], "downstreams": [*study["downstreams"], further]}
+    path = tmp_path / "study.yml"
+    path.write_text(yaml.safe_dump(study))
+    simulate_results(str(path))
+    table = other_targets(View(study=str(path)))
+    assert set(table["target"]) == {"Another target"}
+    about = [claim for claim in CLAIMS if claim.domain == "out_of_domain"]
+    assert table["claim"].tolist() == [f"{claim.id}. {claim.text}" for claim in about]
+    c1 = table.set_index(table["claim"].str.partition(".")[0]).loc["C1"]
+    assert c1["verdict"] == "supported"
+    assert c1["effect"].startswith(f"{100 * share_that_gains(str(path)):.1f} %")
+
+
+def share_that_gains(path: str) -> float:
+    """Recompute from the files of predictions alone."""
+    top1 = {}
+    for run in finetuning_runs(load_study(path), path):
+        if run.downstream == "again" and run.arm in (load_study(path).everything, "scratch"):
+            table = pd.read_csv(run.predictions_path)
+            right = (table["label"] == table["prediction"]).groupby(table["label"]).mean()
+            top1.setdefault(run.arm == "scratch", []).append(right)
+    gain = np.mean(top1[False], axis=0) - np.mean(top1[True], axis=0)
+    return float((gain > 1e-12).mean())
+
+
+def test_a_study_with_one_target_per_domain_has_no_further_one(results):
+    simulate_results("toy")
+    assert other_targets(View(study="toy")).empty
+    assert other_targets(View(study="paper")).empty
