@@ -42,8 +42,8 @@ def write_notebook(path: Path, template: str, shown: dict[str, str], numbers: di
 
 @pytest.fixture
 def project(tmp_path: Path, results: Path) -> Path:
-    """A book with studies `mini` and `toy`, which ran, and `paper`, which did not."""
-    root = tmp_path / "project"
+    """A book, at an odd path, with studies `mini` and `toy`, which ran, and `paper`, which did not."""
+    root = tmp_path / "é {a} it's b"
     for study in ("mini", "toy"):
         write_notebook(
             root / f"book/executed/{study}/10_taxa.ipynb", "10_taxa", {"figure_1": FIGURE, "figure_2": NOTE}, NUMBERS

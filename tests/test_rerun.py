@@ -162,8 +162,12 @@ def test_a_value_arrives_in_the_notebook_as_it_was(value):
     assert type(parameters["first"]) is type(value)
 
 
-def test_parameters_are_listed_with_their_meaning():
-    study, vote_cut = parameters_of(ROOT / "notebooks" / "13_claims.ipynb", {"study": "mini"})[:2]
+@pytest.mark.parametrize("folder", ["notebooks", "é {a} it's {{b}}"])
+def test_parameters_are_listed_with_their_meaning(tmp_path, folder):
+    notebook = tmp_path / folder / "13_claims.ipynb"
+    notebook.parent.mkdir()
+    shutil.copy(ROOT / "notebooks" / notebook.name, notebook)
+    study, vote_cut = parameters_of(notebook, {"study": "mini"})[:2]
     assert study == Parameter("study", "mini", "toy", "name in notebooks/studies/, or the path of your own .yml")
     assert (vote_cut.value, vote_cut.default) == (0.0, 0.0)
 
