@@ -11,7 +11,7 @@ from conftest import ROOT
 from refusal import refused
 
 from pretraining_gain.tell.figures.performance import figure_targets
-from pretraining_gain.tell.software.performance import PARTS, Performance, PerformanceView, bench_path, targets_or_how
+from pretraining_gain.tell.software.performance import Performance, PerformanceView, bench_path, targets_or_how
 
 SPREAD = {"median": 2.0, "low": 1.5, "high": 3.0}
 
@@ -35,7 +35,7 @@ def measured(results):
               "differences": {"ours": {"mean": 0.01, "low": -0.1, "high": 0.12}}}  # fmt: skip
     parts = {
         "limit": {"comparisons": [comparison("limit", targets=targets, profiles=profiles)]},
-        "feeding": {"comparisons": [comparison("decoding", clock="processor time"), comparison("per core")], "notes": ["one core"]},
+        "feeding": {"comparisons": [comparison("decoding", clock="processor time"), comparison("per core", notes=["one core"])]},
         "parity": {"comparisons": [], "accuracies": [parity]},
     }
     record = {"schema_version": 1, "device": "cpu", "date": "2026-11-25", "commit": "c" * 40, "images": "drawn", "parts": parts,
@@ -82,11 +82,6 @@ def test_cores_of_a_node_follow_from_processor_time(measured):
     assert rows == [["ours", "1,111", "1", "3", "18"], ["other", "1,111", "1", "3", "18"]]
 
 
-def test_an_unknown_part_is_named(measured):
-    with refused("part 'speed' is unknown", f"accepted: {', '.join(PARTS)}", unchanged=measured):
-        Performance.of("cpu").table("speed")
-
-
 def test_accuracies_are_differences_in_points(measured):
     accuracy = Performance.of("cpu").accuracy_table()
     assert accuracy["top-1"].tolist() == ["45.0%", "46.0%"]
@@ -112,9 +107,7 @@ def test_a_gpu_that_was_not_there_is_named_with_the_command(measured):
     assert targets_or_how("cuda")["met"].tolist() == ["met", "missed", "too noisy to tell"]
 
 
-@pytest.mark.parametrize(
-    "content", ["{", "[]", '{"schema_version": 2, "parts": {"limit": {}}}', '{"schema_version": 1}']
-)
+@pytest.mark.parametrize("content", ["{", "[]", '{"schema_version": 2, "parts": {"limit": {}}}', '{"schema_version": 1}'])
 def test_a_missing_or_damaged_file_is_one_line(results, content):
     (results / "bench").mkdir(parents=True)
     (results / "bench" / "cpu.json").write_text(content)

@@ -23,7 +23,7 @@ from pretraining_gain.bench.images import Photographs
 from pretraining_gain.bench.loops import machine_for
 from pretraining_gain.bench.measure import this_computer, versions
 from pretraining_gain.bench.parts import Given
-from pretraining_gain.bench.scale import CPU, CUDA, TINY, Scale
+from pretraining_gain.bench.scale import CPU, CUDA, Scale
 from pretraining_gain.commands import CommandLine, answer
 from pretraining_gain.errors import InputError
 from pretraining_gain.paths import make_writable, results_root, write_atomically
@@ -34,14 +34,14 @@ PARTS = {"limit": parts.limit, "loaders": parts.loaders, "feeding": feeding, "ev
 _SAME = ("commit", "machine", "versions", "images", "scale")
 
 
-def bench(device: str, names: list[str], out: Path, scale: Scale, only_drawn: bool = False) -> Path:
+def bench(device: str, names: list[str], out: Path, scale: Scale) -> Path:
     """Measure the named parts and write `<out>/<device>.json`; keep parts measured before on the same commit and machine.
 
     Raise `InputError` for a missing device. Record a part that fails, and go on with the others.
     """
     path, machine = make_writable(out) / f"{device}.json", machine_for(device)
     with tempfile.TemporaryDirectory() as folder:
-        found = Photographs.find(Path(folder), scale.drawn_per_class, only_drawn)
+        found = Photographs.find(Path(folder), scale.drawn_per_class)
         os.environ |= {f"PRETRAINING_GAIN_{place}": f"{folder}/{place}" for place in ("CACHE", "PREPARED", "RESULTS")}
         facts = this_computer() | {"precision": machine.precision, "threads": machine.threads}
         if device == "cuda":
@@ -82,20 +82,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--only", default=",".join(PARTS), metavar="NAME,...", help=f"of {', '.join(PARTS)}")
     parser.add_argument("--out", type=Path, help="folder; default: results/bench")
     parser.add_argument("--short", action="store_true", help="only the largest network of each part, in fewer rounds")
-    parser.add_argument("--tiny", action="store_true", help="only show that it works")
-    parser.add_argument("--drawn", action="store_true", help="use pictures of the toy world even where photographs are")
     given = parser.parse_args(arguments)
 
     def work() -> None:
         names = given.only.split(",")
         if wrong := [name for name in names if name not in PARTS]:
             raise InputError(f"{wrong[0]!r} is not a part of the benchmark; accepted: {', '.join(PARTS)}")
-        if given.tiny and given.out is None:
-            raise InputError("--tiny is no measurement; accepted: with --out, away from the results")
-        scale = TINY if given.tiny else CUDA if given.device == "cuda" else CPU
-        scale = scale.short() if given.short else scale
-        path = bench(given.device, names, given.out or results_root() / "bench", scale, given.drawn)
-        print(f"The benchmark is in {path}")
+        scale = CUDA if given.device == "cuda" else CPU
+        out = given.out or results_root() / "bench"
+        print(f"The benchmark is in {bench(given.device, names, out, scale.short() if given.short else scale)}")
 
     return answer("bench", work)
 

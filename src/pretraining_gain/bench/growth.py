@@ -89,15 +89,11 @@ def _write_run(run: Run) -> None:
         run.predictions_path.write_bytes(predictions)
         record |= {"sha256": {"predictions": hashlib.sha256(predictions).hexdigest()}, "eval_content_hash": "e" * 16}
         record |= {"eval_images": eval_images, "top1": float(right.mean())}
-    cost: dict[str, Any] = {
-        "train_images_seen": 1000,
-        "eval_images_seen": eval_images,
-        "device_peak_memory_mb": None,
-        "starts": 1,
-    }
+    cost: dict[str, Any] = {"train_images_seen": 1000, "eval_images_seen": eval_images, "starts": 1}
+    cost |= {"device_peak_memory_mb": None, "from_cache": None}
     cost |= {name: 1.0 for name in ("train_wall_time_s", "eval_wall_time_s", "device_time_s", "peak_memory_mb")}
     record |= {"train_images": 1000, "recipe": run.recipe.model_dump(), "history": [{}], "train_content_hash": "a" * 16}
-    record |= {"cost": cost | {"from_cache": None}, "machine": {"device": "cpu", "name": "simulated", "devices": 1}}
+    record |= {"cost": cost, "machine": {"device": "cpu", "name": "simulated", "devices": 1}}
     record |= {"provenance": {"commit": "0" * 40, "changed": False, "config_hash": run.plan.config_hash}}
     run.record_path.write_text(json.dumps(record), encoding="utf-8")
 
@@ -144,13 +140,6 @@ def grow(values: dict[str, tuple[int, ...]], out: Path, **usual: int) -> None:
     print(out)
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run the command line; return its exit status."""
-    parser = CommandLine("bench.growth", __doc__ or "")
-    parser.add_argument("--out", type=Path, default=project_root() / "results" / "bench" / "growth.json")
-    given = parser.parse_args(arguments)
-    return answer("bench.growth", lambda: grow(VALUES, given.out))
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    CommandLine("bench.growth", __doc__ or "").parse_args()
+    sys.exit(answer("bench.growth", lambda: grow(VALUES, project_root() / "results" / "bench" / "growth.json")))

@@ -79,11 +79,11 @@ class Photographs:
     scratch: Path
 
     @classmethod
-    def find(cls, scratch: Path, drawn_per_class: int, only_drawn: bool = False) -> Photographs:
+    def find(cls, scratch: Path, drawn_per_class: int) -> Photographs:
         """Return Caltech-101's animals, or pictures of the toy world drawn into `scratch`."""
         root = data_root() / "caltech-101" / "101_ObjectCategories"
         what = "photographs of Caltech-101's animal classes"
-        if root.is_dir() and not only_drawn:
+        if root.is_dir():
             rows = load_class_table("caltech101_animals")["folders"].str.split(";")
             classes = [[path for name in names for path in sorted((root / name).glob("*.jpg"))] for names in rows]
         else:

@@ -6,10 +6,9 @@ The plain loop follows torchvision's classification reference: NCHW, float32 unl
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -70,9 +69,12 @@ class Training:
         held_out = self.task.load("val", recipe.resize_px) if self.is_evaluated else None
         return evaluate(model, held_out, recipe, machine).top1 if held_out is not None else float("nan")
 
-    def plain(
-        self, seed: int = 0, *, workers: int, loader: Callable[..., Any] | None = None, amp: bool = False
-    ) -> float:
+    def one_epoch(self, workers: int, loader: Callable[..., Any] | None = None) -> None:
+        """Train the first epoch by the plain loop."""
+        once = replace(self, recipe=self.recipe.model_copy(update={"epochs": 1}), is_evaluated=False)
+        once.plain(workers=workers, loader=loader)
+
+    def plain(self, seed: int = 0, *, workers: int, loader: Callable[..., Any] | None = None, amp: bool = False) -> float:
         """Train by the plain loop and return top-1 on the held-out files; NaN if none are evaluated."""
         torch.manual_seed(seed)
         make, recipe, device = loader or torchvision_loader, self.recipe, self.device
@@ -159,13 +161,3 @@ def torch_defaults() -> Iterator[None]:
         yield
     finally:
         torch.use_deterministic_algorithms(asked)
-
-
-def best_workers(work: Callable[[int], object], counts: Sequence[int]) -> int:
-    """Return the number of loader workers with which `work` was fastest, tried once each after a warm-up."""
-    seconds = {}
-    for count in [counts[0], *counts] if len(counts) > 1 else counts:
-        started = time.perf_counter()
-        work(count)
-        seconds[count] = time.perf_counter() - started
-    return min(seconds, key=seconds.__getitem__)

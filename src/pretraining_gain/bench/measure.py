@@ -20,7 +20,6 @@ from typing import Any
 import psutil
 from scipy.special import stdtrit
 
-from pretraining_gain.errors import InputError
 from pretraining_gain.plan.resources import allowed_cores
 
 _PROFILE_LINES = 12
@@ -40,7 +39,7 @@ class Contestant:
 
 @dataclass(frozen=True)
 class Effort:
-    """`least` rounds in any case, `rounds` if `budget_s` allows, twice as many if rounds disagree.
+    """`least` rounds in any case (2 or more: one gives no ratio), `rounds` if `budget_s` allows, twice as many if rounds disagree.
 
     `synchronize` waits for the device; `on_cpu`: processor time is a fair second clock.
     """
@@ -57,16 +56,14 @@ Aim = tuple[str, str, float]
 
 
 def compare(
-    name: str, setting: str, contestants: list[Contestant], reference: str, effort: Effort, *aims: Aim, **facts: Any
+    name: str, setting: str, contestants: list[Contestant], reference: str, effort: Effort, *aims: Aim, notes: Sequence[str] = ()
 ) -> dict[str, Any]:
     """Time the contestants in turns, in an order that shifts by one each round; profile those of a missed aim.
 
     Ratios are of wall time or, on a CPU where rounds disagree, of processor time, on which other programs have less influence.
     An aim is (contestant, reference, how many times as fast in the median). It is undecided (None) if rounds disagree and
-    their ratios lie on both sides of it. `facts`: `notes`. Raises `InputError` for fewer than two rounds.
+    their ratios lie on both sides of it.
     """
-    if effort.least < 2:
-        raise InputError(f"least={effort.least} rounds; accepted: 2 or more, as one repetition gives no ratio")
     started, done, slowest = time.perf_counter(), 0, 0.0
     times: dict[str, list[tuple[float, float]]] = {one.name: [] for one in contestants}
     items = {one.name: one.items for one in contestants}
@@ -103,25 +100,24 @@ def compare(
     missed = {one for target in targets if target["met"] is False for one in (target["contestant"], target["reference"])}
     return {
         "name": name, "setting": setting, "reference": reference, "rounds": done,
-        "clock": ("wall time", "processor time")[clock], "outcomes": outcomes, "targets": targets, "notes": [],
+        "clock": ("wall time", "processor time")[clock], "outcomes": outcomes, "targets": targets, "notes": notes,
         "profiles": {one.name: profile(one) for one in contestants if one.name in missed},
-    } | facts  # fmt: skip
+    }  # fmt: skip
 
 
 def timed(contestant: Contestant, synchronize: Callable[[], object]) -> tuple[float, float]:
     """Return wall time and processor time of one repetition in seconds, up to the end of the work that it started on the device."""
+    def clocks() -> tuple[float, float]:
+        synchronize()
+        ended = psutil.Process().cpu_times()  # with its children that have ended, e.g. loader workers
+        busy = time.process_time() + float(getattr(ended, "children_user", 0) + getattr(ended, "children_system", 0))
+        return time.perf_counter(), busy
+
     contestant.prepare()
-    synchronize()
-    wall, busy = time.perf_counter(), _processor_seconds()
+    wall, busy = clocks()
     contestant.work()
-    synchronize()
-    return time.perf_counter() - wall, max(_processor_seconds() - busy, 1e-9)
-
-
-def _processor_seconds() -> float:
-    """Return processor time of this process and of its children that have ended."""
-    ended = psutil.Process().cpu_times()
-    return time.process_time() + float(getattr(ended, "children_user", 0) + getattr(ended, "children_system", 0))
+    wall_after, busy_after = clocks()
+    return wall_after - wall, max(busy_after - busy, 1e-9)
 
 
 def _agree(values: Sequence[float]) -> bool:

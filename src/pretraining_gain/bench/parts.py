@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -55,9 +56,15 @@ class Given:
         wait = (lambda: None) if on_cpu else torch.cuda.synchronize
         return Effort(2, self.scale.rounds, self.scale.budget_s, on_cpu=on_cpu, synchronize=wait)
 
-    @property
-    def worker_counts(self) -> list[int]:
-        return [0] if self.scale.name == "tiny" else sorted({0, 1, 2, allowed_cores()})
+    def best_workers(self, work: Callable[[int], object]) -> int:
+        """Return the number of loader workers with which `work` was fastest, tried once each after a warm-up."""
+        counts = [0] if self.scale.name == "tiny" else sorted({0, 1, 2, allowed_cores()})
+        seconds: dict[int, float] = {}
+        for count in [counts[0], *counts] if len(counts) > 1 else []:
+            started = time.perf_counter()
+            work(count)
+            seconds[count] = time.perf_counter() - started
+        return min(seconds, key=seconds.__getitem__, default=0)
 
 
 def limit(given: Given, setting: Setting) -> Found:
@@ -117,19 +124,14 @@ def loaders(given: Given, setting: Setting) -> Found:
     contestants = [Contestant(OURS, training.ours, items)]
     notes = [f"{setting.images} files, {recipe.epochs} epochs, batch {recipe.batch_size}, network built in all"]
     for name, make in ((TORCHVISION, loops.torchvision_loader), (TIMM, loops.timm_loader)):
-        workers = _best_workers(training, given, loader=make)
-        notes.append(f"{name}: {workers} workers were the fastest of {given.worker_counts}")
+        workers = given.best_workers(partial(training.one_epoch, loader=make))
+        notes.append(f"{name}: {workers} workers were the fastest")
         work = partial(training.plain, workers=workers, loader=make)
         contestants.append(Contestant(name, work, items))
         if given.device == "cuda":
             contestants.append(Contestant(f"{name}, bf16", partial(work, amp=True), items))
     aims = (OURS, TORCHVISION, _END_TO_END[setting.image_size_px]), (OURS, TIMM, 1.0)
     return [compare("loaders", str(setting), contestants, TORCHVISION, given.effort, *aims, notes=notes)]
-
-
-def _best_workers(training: Training, given: Given, **chosen: Any) -> int:
-    once = replace(training, recipe=training.recipe.model_copy(update={"epochs": 1}))
-    return loops.best_workers(lambda count: once.plain(workers=count, **chosen), given.worker_counts)
 
 
 def evaluation(given: Given, setting: Setting) -> Found:
@@ -146,10 +148,10 @@ def evaluation(given: Given, setting: Setting) -> Found:
             batches = loops.torchvision_loader(task.folder / "train", recipe, workers, given.device, False)
             loops.plain_top1(plain, batches, given.device)
 
-    workers = loops.best_workers(theirs, given.worker_counts)
+    workers = given.best_workers(theirs)
     ways = {TORCHVISION: partial(theirs, workers), OURS: partial(ours, True), CACHED: partial(ours, False)}
     contestants = [Contestant(name, work, setting.images) for name, work in ways.items()]
-    notes = [f"{setting.images} files, {TORCHVISION}: {workers} workers were the fastest of {given.worker_counts}"]
+    notes = [f"{setting.images} files, {TORCHVISION}: {workers} workers were the fastest"]
     aim = (OURS, TORCHVISION, 1.0)
     return [compare("evaluation", str(setting), contestants, TORCHVISION, given.effort, aim, notes=notes)]
 
@@ -184,9 +186,7 @@ def frozen(given: Given, setting: Setting) -> Found:
     return _over_seeds("frozen", given, setting, exact, ways, (VIEWS, FROZEN, 12.0))
 
 
-def _on_held_out(
-    given: Given, setting: Setting, recipe: Recipe, start: dict[str, torch.Tensor] | None = None
-) -> Training:
+def _on_held_out(given: Given, setting: Setting, recipe: Recipe, start: dict[str, torch.Tensor] | None = None) -> Training:
     """Return a training that ends with an evaluation of held-out images."""
     task = given.photographs.task(setting.images, given.scale.classes, N_EVAL)
     return Training(task, setting.backbone, given.scale.classes, recipe, given.device, is_evaluated=True, start=start)
@@ -199,7 +199,7 @@ def _over_seeds(
 
     The reference is a plain loop, which gets its best number of workers.
     """
-    seeds, reference, workers = range(given.scale.seeds), aim[1], _best_workers(training, given)
+    seeds, reference, workers = range(given.scale.seeds), aim[1], given.best_workers(training.one_epoch)
     ways = ways | {reference: partial(ways[reference], workers=workers)}
     top1: dict[str, list[float]] = {way: [] for way in ways}
     n_images = len(list((training.task.folder / "val").glob("*/*")))

@@ -39,9 +39,7 @@ def _read(device: str, version: int, field: str, how: str) -> dict[str, Any]:
             raise ValueError("it has another form")
         return record
     except (OSError, ValueError, LookupError, TypeError) as error:
-        raise InputError(
-            f"benchmark {path} cannot be read ({' '.join(str(error).split())}); make it with `{how}`"
-        ) from None
+        raise InputError(f"benchmark {path} cannot be read ({' '.join(str(error).split())}); make it with `{how}`") from None
 
 
 class PerformanceView(Parameters):
@@ -74,20 +72,16 @@ class Performance:
 
     def targets(self) -> pd.DataFrame:
         """Return one row per aim: what was compared, the ratio reached with its spread, and whether the aim is met."""
+        rows = []
+        for one in self.comparisons():
+            for aim in one["targets"]:
+                compared = [f"{one['name']}: {one['setting']}", aim["contestant"], aim["reference"], aim["at_least"]]
+                rows.append([*compared, *aim["ratio"].values(), one["rounds"], _VERDICTS[aim["met"]]])
         columns = ["compared", "contestant", "against", "aim", "reached", "low", "high", "rounds", "met"]
-        rows = [
-            [f"{one['name']}: {one['setting']}", aim["contestant"], aim["reference"], aim["at_least"]]
-            + [aim["ratio"][name] for name in ("median", "low", "high")]
-            + [one["rounds"], _VERDICTS[aim["met"]]]
-            for one in self.comparisons()
-            for aim in one["targets"]
-        ]
         return pd.DataFrame(rows, columns=columns)
 
     def table(self, part: str) -> pd.DataFrame:
-        """Return one row per contestant of a part, with a reason where it did not run. Raise `InputError` for no part."""
-        if part not in PARTS:
-            raise InputError(f"part {part!r} is unknown; accepted: {', '.join(PARTS)}")
+        """Return one row per contestant and per note of a part, or the reason why it did not run."""
         rows: list[list[str]] = []
         for one in self.comparisons(part):
             setting = one["setting"] if one["name"] == part else f"{one['name']}: {one['setting']}"
@@ -97,10 +91,8 @@ class Performance:
                 ratio += " of processor time" if one.get("clock") == "processor time" else ""
                 ratio = "reference" if name == one["reference"] else ratio
                 rows.append([setting, name, speed, ratio, str(one["rounds"])])
-        notes = self.record["parts"].get(part, {}).get("notes", [])
-        if not rows and not notes:
-            notes = [self.record["failed"].get(part, "not measured")]
-        rows += [[note, "", "", "", ""] for note in notes]
+            rows += [[note, "", "", "", ""] for note in one["notes"]]
+        rows = rows or [[self.record["failed"].get(part, "not measured"), "", "", "", ""]]
         return pd.DataFrame(rows, columns=["setting", "contestant", "speed", "ratio", "rounds"])
 
     def sizing(self) -> pd.DataFrame:
@@ -114,35 +106,23 @@ class Performance:
 
     def accuracy_table(self) -> pd.DataFrame:
         """Return one row per contestant trained over seeds: mean top-1, its standard deviation, the paired difference."""
-        columns = ["recipe", "contestant", "seeds", "images", "top-1", "sd over seeds", "difference"]
         rows = []
         for one in (one for part in PARTS for one in self.record["parts"].get(part, {}).get("accuracies", [])):
             for name, top1 in one["top1"].items():
                 points = {key: 100 * value for key, value in one["differences"].get(name, {}).items()}
-                difference = (
-                    "{mean:+.1f} points ({low:+.1f} to {high:+.1f})".format(**points) if points else "reference"
-                )
-                row = [
-                    f"{one['name']}: {one['setting']}",
-                    name,
-                    len(top1),
-                    one["images"],
-                    f"{sum(top1) / len(top1):.1%}",
-                ]
-                rows.append([*row, f"{100 * one['seed_sd'][name]:.1f} points", difference])
+                difference = "{mean:+.1f} points ({low:+.1f} to {high:+.1f})".format(**points) if points else "reference"
+                mean, sd = f"{statistics.mean(top1):.1%}", f"{100 * one['seed_sd'][name]:.1f} points"
+                rows.append([f"{one['name']}: {one['setting']}", name, len(top1), one["images"], mean, sd, difference])
+        columns = ["recipe", "contestant", "seeds", "images", "top-1", "sd over seeds", "difference"]
         return pd.DataFrame(rows, columns=columns)
 
     def profiles(self) -> pd.DataFrame:
         """Return where the time goes in each comparison that missed an aim: the first lines of its profiles."""
-        rows = [
-            [
-                f"{one['name']}: {one['setting']}",
-                name,
-                "; ".join(f"{cost['what']} {cost['share']:.0%}" for cost in costs[:4]),
-            ]
-            for one in self.comparisons()
-            for name, costs in one["profiles"].items()
-        ]
+        rows = []
+        for one in self.comparisons():
+            for name, costs in one["profiles"].items():
+                told = "; ".join(f"{cost['what']} {cost['share']:.0%}" for cost in costs[:4])
+                rows.append([f"{one['name']}: {one['setting']}", name, told])
         return pd.DataFrame(rows, columns=["compared", "contestant", "where the time goes"])
 
     def machine(self) -> pd.DataFrame:
