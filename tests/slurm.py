@@ -106,11 +106,7 @@ def _through_slurm(study: str, local: Path) -> dict[str, Any]:
         "study": load_study(study).name,
         "runs": n_runs,
         "slurm_version": version,
-        "jobs": {
-            "submitted": ended.total(),
-            "restarted": ended.total() - n_runs,
-            **{k.lower(): ended[k] for k in ended},
-        },
+        "jobs": {"submitted": ended.total(), "restarted": ended.total() - n_runs, **{k.lower(): ended[k] for k in ended}},
         "cut_off": {how: run.run_id for how, run in victims.items()},
         "wall_time_s": round(time.monotonic() - started),
         "equal_to_local": outcomes(study, results_root() / load_study(study).name) == outcomes(study, local),

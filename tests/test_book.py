@@ -16,6 +16,7 @@ from bs4 import BeautifulSoup
 from conftest import ROOT, Watched
 from odd import STUDY
 
+from pretraining_gain.tell.book.build import remove_unlisted
 from pretraining_gain.tell.figures.registry import FIGURES as REGISTERED
 
 CHAPTERS = sorted((ROOT / "book").glob("*.md"))
@@ -39,6 +40,19 @@ def source(path: Path) -> str:
 @pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
 def test_a_chapter_holds_no_code_cell(path):
     assert "{code-cell}" not in path.read_text()
+
+
+def test_the_pages_of_a_study_that_is_gone_are_removed(tmp_path):
+    toc = {"root": "book/index", "parts": [{"chapters": [{"file": "book/studies/mine"}]}]}
+    (tmp_path / "_toc.yml").write_text(yaml.safe_dump(toc))
+    kept = ["book/index.html", "book/studies/mine.html", "_sources/book/studies/mine.md.txt", "search.html"]
+    gone = ["book/studies/gone.html", "book/executed/gone/10_taxa.html", "_sources/book/executed/gone/10_taxa.ipynb.txt"]
+    for name in kept + gone:
+        (tmp_path / "html" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "html" / name).touch()
+    remove_unlisted(tmp_path / "html", tmp_path / "_toc.yml")
+    left = [path.relative_to(tmp_path / "html").as_posix() for path in (tmp_path / "html").rglob("*.*")]
+    assert sorted(left) == sorted(kept)
 
 
 #: Chapters with results of this project: one states what others found, one what was planned before there were any.

@@ -306,9 +306,7 @@ def test_durations_in_words():
 
 
 def test_binder_installs_the_lock():
-    lines = [
-        line for line in (ROOT / "binder" / "requirements.txt").read_text().splitlines() if not line.startswith("#")
-    ]
+    lines = [line for line in (ROOT / "binder" / "requirements.txt").read_text().splitlines() if not line.startswith("#")]
     assert lines[1:] == ["-r ../requirements.lock", "-e ."]
     assert (ROOT / "binder" / lines[1].split()[1]).exists()
     assert (ROOT / "binder" / "runtime.txt").read_text() == "python-3.11\n"

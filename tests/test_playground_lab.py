@@ -51,9 +51,7 @@ def lab(results, tmp_path) -> Iterator[str]:
                "--LabApp.news_url=None", "--LabApp.extension_manager=readonly", f"--ServerApp.root_dir={tmp_path / 'notebooks'}",
                "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]  # fmt: skip
     with open(tmp_path / "lab.log", "w") as log:
-        server = subprocess.Popen(
-            [sys.executable, "-m", "jupyterlab", *options], env=environment, stdout=log, stderr=log
-        )
+        server = subprocess.Popen([sys.executable, "-m", "jupyterlab", *options], env=environment, stdout=log, stderr=log)
     try:
         _wait_for(server, f"http://127.0.0.1:{port}/api?token={token}", tmp_path / "lab.log")
         yield f"http://127.0.0.1:{port}/lab/tree/90_playground.ipynb?token={token}"
@@ -124,9 +122,7 @@ def test_the_playground_trains_shows_curves_stops_and_shows_a_gain(lab, browser)
     train.click()
     status.filter(has_text="Done. Gain").wait_for()
     assert _epochs(page) == 12 + 15 + 15
-    assert re.search(
-        r"Gain [+-]\d+\.\d points, 95 % interval [+-]\d+\.\d to [+-]\d+\.\d: .*seed 7", status.inner_text()
-    )
+    assert re.search(r"Gain [+-]\d+\.\d points, 95 % interval [+-]\d+\.\d to [+-]\d+\.\d: .*seed 7", status.inner_text())
     gains = page.locator(".js-plotly-plot").nth(1)
     gains.get_by_text("yours: 12 animal classes, seed 7", exact=True).first.wait_for()
     gains.get_by_text("toy animals, field rendering, study toy").wait_for()

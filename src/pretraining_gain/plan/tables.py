@@ -30,9 +30,7 @@ def read_table(path: Path, required: Sequence[str], spreadsheet: bool = False) -
         header = ["_".join(column.lower().split()) for column in header]
     missing = [column for column in required if column not in header]
     if missing:
-        raise InputError(
-            f"{path}: column(s) missing: {', '.join(missing)}; accepted: a CSV file with {', '.join(required)}"
-        )
+        raise InputError(f"{path}: column(s) missing: {', '.join(missing)}; accepted: a CSV file with {', '.join(required)}")
     twice = [column for column in header if header.count(column) > 1]
     if twice:
         raise InputError(f"{path}: column {twice[0]!r} appears twice; accepted: each column once")

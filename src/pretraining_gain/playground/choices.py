@@ -15,7 +15,7 @@ from pretraining_gain.plan.parameters import Parameters
 from pretraining_gain.plan.parts import Downstream
 from pretraining_gain.plan.pools import SCRATCH, Seed
 from pretraining_gain.plan.recipes import Recipe
-from pretraining_gain.plan.runs import WHOLE_POOL, Run
+from pretraining_gain.plan.run import WHOLE_POOL, Run
 from pretraining_gain.plan.studies import Study, load_study
 from pretraining_gain.plan.taxonomy import has_class_table, load_class_table
 from pretraining_gain.plan.weights import is_published, weights_file
@@ -51,9 +51,7 @@ class Choice(Parameters):
         name, target = _finetuned(self.study, target, frozen == "yes")
         recipe = target.recipe.resolve()
         if self.epochs > _MOST_EPOCHS * recipe.epochs:
-            raise InputError(
-                f"epochs={self.epochs}; accepted: 1 to {most_epochs(recipe)} (0: the recipe's {recipe.epochs})"
-            )
+            raise InputError(f"epochs={self.epochs}; accepted: 1 to {most_epochs(recipe)} (0: the recipe's {recipe.epochs})")
         epochs = 0 if self.epochs == recipe.epochs else self.epochs
         chosen = self.model_dump(include={"pool", "k", "seed", "backbone"})
         return Run(study=name, downstream=target.name, epochs=epochs, **chosen)

@@ -9,7 +9,7 @@ import ipywidgets as widgets
 from pretraining_gain.plan.backbones import BACKBONES
 from pretraining_gain.plan.parts import Downstream
 from pretraining_gain.plan.pools import POOLS
-from pretraining_gain.plan.runs import WHOLE_POOL
+from pretraining_gain.plan.run import WHOLE_POOL
 from pretraining_gain.plan.studies import Study, load_study, study_names
 from pretraining_gain.playground.choices import Choice, missing_data, most_epochs, species_of, targets
 
@@ -31,9 +31,7 @@ class Controls:
         self.seed = widgets.BoundedIntText(description="Seed", min=0, max=9999, style=_STYLE, layout=_WIDE)
         self.backbone = _dropdown("Backbone", list(BACKBONES))
         self.epochs = _slider("Finetuning epochs")
-        self.freeze = widgets.Checkbox(
-            description="Freeze the backbone: only the head learns", style=_STYLE, layout=_WIDE
-        )
+        self.freeze = widgets.Checkbox(description="Freeze the backbone: only the head learns", style=_STYLE, layout=_WIDE)
         self.species = _dropdown("Show the gain on", [])
         self._set(start)
         self.study.observe(lambda _: self._changed(self._study_changed), "value")

@@ -82,15 +82,11 @@ def show_gains(figure: go.FigureWidget, run: Run, mine: Sequence[Outcome], study
     figure.add_traces([trace for trace in traces if len(trace.y)])
     order = [*names, *dict.fromkeys(yours)][::-1]
     title = f"{run.target.title}, study {run.plan.name}"
-    figure.update_layout(
-        height=150 + 26 * len(order), title=title, yaxis={"categoryorder": "array", "categoryarray": order}
-    )
+    figure.update_layout(height=150 + 26 * len(order), title=title, yaxis={"categoryorder": "array", "categoryarray": order})
     return remark
 
 
-def _row(
-    name: str, rows: list[str], table: pd.DataFrame, colour: str | list[str], symbol: str, size: int
-) -> go.Scatter:
+def _row(name: str, rows: list[str], table: pd.DataFrame, colour: str | list[str], symbol: str, size: int) -> go.Scatter:
     values = table[["mean", "low", "high"]].astype(float)
     look = {"marker": {"color": colour, "symbol": symbol, "size": size}, "error_x": interval_bars(values, 100)}
     hover = "%{y}: %{x:+.1f} points<extra></extra>"

@@ -90,9 +90,7 @@ class Work:
         """Return the time that the epochs trained here took, over the time planned for them; None before the first."""
         trained = self.reported()
         planned = sum(device_hours(run) * 3600 * len(epochs) / run.recipe.epochs for run, epochs in trained.items())
-        return (
-            sum(epoch["wall_time_s"] for epochs in trained.values() for epoch in epochs) / planned if planned else None
-        )
+        return (sum(epoch["wall_time_s"] for epochs in trained.values() for epoch in epochs) / planned if planned else None)
 
 
 def title_of(run: Run) -> str:

@@ -13,6 +13,8 @@ import sys
 from importlib.resources import files
 from pathlib import Path
 
+import yaml
+
 from pretraining_gain.errors import InputError
 from pretraining_gain.paths import make_writable, project_root, results_root, write_atomically
 from pretraining_gain.tell.book.shown import write_contents
@@ -23,6 +25,7 @@ def build() -> Path:
     """Build the book and return its index page. Raises `InputError` when Sphinx warns of anything."""
     book = project_root() / "_build" / "html"
     made, fresh, old = run_sphinx("html"), book.with_name("html.new"), book.with_name("html.old")
+    remove_unlisted(made, project_root() / "_build" / "_toc.yml")
     for left in (fresh, old):
         shutil.rmtree(left, ignore_errors=True)
     shutil.copytree(made, fresh)  # what was made stays for the next build, which re-makes only what changed
@@ -32,6 +35,16 @@ def build() -> Path:
     shutil.rmtree(old, ignore_errors=True)
     (book / "index.html").touch()  # newer than all that it was made from, even where Sphinx kept the page
     return book / "index.html"
+
+
+def remove_unlisted(made: Path, contents: Path) -> None:
+    """Remove the pages of studies that are gone, which Sphinx leaves in `made`: those that the table of contents does not list."""
+    toc = yaml.safe_load(contents.read_text(encoding="utf-8"))
+    listed = {toc["root"], *(chapter["file"] for part in toc["parts"] for chapter in part["chapters"])}
+    for page in (made / "book").rglob("*.html"):
+        if (name := page.relative_to(made).with_suffix("").as_posix()) not in listed:
+            for left in [page, *(made / "_sources").glob(f"{name}.*")]:
+                left.unlink()
 
 
 def run_sphinx(builder: str) -> Path:

@@ -150,9 +150,7 @@ class Costs:
     def _comparing(self, pairs: Iterable[tuple[str, str]]) -> pd.DataFrame:
         """Return the finetunings of these (downstream, arm) pairs and the pretrainings that they start from."""
         wanted = set(pairs)
-        finetunings = pd.Series(
-            [pair in wanted for pair in zip(self.runs["downstream"], self.runs["arm"], strict=True)]
-        )
+        finetunings = pd.Series([pair in wanted for pair in zip(self.runs["downstream"], self.runs["arm"], strict=True)])
         return self.runs[finetunings | self.runs["run_id"].isin(self.runs.loc[finetunings, "pretraining"])]
 
     def _title(self, downstream: str) -> str:
