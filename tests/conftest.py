@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
-import hashlib
-import json
 import os
 import shutil
 import subprocess
@@ -13,18 +10,16 @@ import time
 from collections.abc import Callable, Iterator
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import pandas as pd
 import pytest
 import torch
 from playwright.sync_api import Browser, Page, Request, sync_playwright
 
+from pretraining_gain.bench.simulated import write_run
 from pretraining_gain.compute.images import load_images
 from pretraining_gain.compute.pipeline import ImageSet
 from pretraining_gain.plan.recipes import Recipe
-from pretraining_gain.plan.runs import Run, finetuning_runs
+from pretraining_gain.plan.runs import finetuning_runs
 from pretraining_gain.plan.studies import load_study
 from pretraining_gain.plan.taxonomy import load_class_table
 from pretraining_gain.tell.book.pdf import CHROMIUMS
@@ -71,39 +66,11 @@ def simulate_results(study_name: str, gain: float = 0.2, scratch: float = 0.3) -
     """Write seeded records and predictions of every run: `scratch` is top-1 from scratch, and pretrained ones get `gain` more."""
     study = load_study(study_name)
     for run in finetuning_runs(study, study_name):
-        rng = np.random.default_rng([run.seed, len(run.run_id)])
-        n_classes, per_class = run.images.n_classes, min(run.images.eval_images_per_class, 20)
-        labels = np.repeat(np.arange(n_classes), per_class)
-        right = rng.random(len(labels)) < scratch + gain * (run.pool != "scratch")
-        guesses = np.where(right, labels, (labels + 1) % n_classes)
-        ids = [f"{label}/{i}" for i, label in enumerate(labels)]
-        table = pd.DataFrame({"image_id": ids, "label": labels, "prediction": guesses})
-        run.folder.mkdir(parents=True, exist_ok=True)
-        content = gzip.compress(table.to_csv(index=False).encode(), mtime=0)
-        run.predictions_path.write_bytes(content)
-        outcome = {"sha256": {"predictions": hashlib.sha256(content).hexdigest()}}
-        outcome |= {"eval_images": len(labels), "top1": float(right.mean()), "eval_content_hash": "e" * 16}
-        _write_record(run, 100 * n_classes, outcome)
+        top1, per_class = scratch + gain * (run.pool != "scratch"), min(run.images.eval_images_per_class, 20)
+        write_run(run, 100 * run.images.n_classes, top1, per_class)
         if run.pretraining:
-            _write_record(run.pretraining, 1000 * run.k, {})
+            write_run(run.pretraining, 1000 * run.k)
     write_tables(study_name)
-
-
-def _write_record(run: Run, train_images: int, outcome: dict[str, Any]) -> None:
-    """Write a record like those of `compute.records`, for three epochs with two seconds of processor time per second."""
-    seen, evaluated = 3 * train_images, outcome.get("eval_images", 0)
-    cost = {"train_images_seen": seen, "eval_images_seen": evaluated, "train_wall_time_s": seen / 1000}
-    cost |= {"eval_wall_time_s": evaluated / 1000, "device_time_s": 2 * (seen + evaluated) / 1000, "starts": 1}
-    cost |= {"peak_memory_mb": 500.0, "device_peak_memory_mb": None, "from_cache": None}
-    history = [{"epoch": epoch, "loss": 1.0, "top1": 0.5} for epoch in range(3)]
-    record = {"run_id": run.run_id, "fingerprint": run.fingerprint, "stage": run.stage, "parameters": run.parameters()}
-    record |= {"train_images": train_images, "recipe": run.recipe.model_dump(), "history": history, "cost": cost}
-    record |= {"source_class_ids": list(run.subset.class_ids) if run.pool != "scratch" else []}
-    machine = {"device": "cpu", "name": "x86_64", "devices": 1, "precision": "fp32", "threads": 1, "compiled": False}
-    record |= {"machine": machine | {"torch": "2.13.0+cpu"}, "train_content_hash": "a" * 16}
-    record |= {"provenance": {"commit": "c" * 40, "changed": False, "config_hash": run.plan.config_hash}}
-    run.folder.mkdir(parents=True, exist_ok=True)
-    run.record_path.write_text(json.dumps(record | outcome))
 
 
 @pytest.fixture

@@ -90,10 +90,6 @@ def _unpack(download: Download, file: Path, folder: Path) -> None:
         shutil.rmtree(unpacking, ignore_errors=True)
 
 
-def fetch_annotations() -> Path:
-    return fetch(ANNOTATIONS_DOWNLOAD, annotations_path().parent)
-
-
 def fetch_dataset(name: str) -> str:
     """Fetch a dataset unless it is in place; say where it is. Raises `InputError` for one that must be requested."""
     dataset = find_dataset(name)
@@ -108,12 +104,11 @@ def fetch_dataset(name: str) -> str:
 
 
 def main(name: str) -> None:
-    if name == "annotations":
-        print(f"annotations: {fetch_annotations()}")
+    study = load_study(name) if name != "annotations" else None
+    if study is None or study.representation == "annotated":
+        print(f"annotations: {fetch(ANNOTATIONS_DOWNLOAD, annotations_path().parent)}")
+    if study is None:
         return
-    study = load_study(name)
-    if study.representation == "annotated":
-        print(f"annotations: {fetch_annotations()}")
     for dataset in study.datasets:
         print(f"{dataset}: {fetch_dataset(dataset)}")
     for weights in filter(is_published, study.weights.values()):

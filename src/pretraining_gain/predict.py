@@ -9,7 +9,6 @@ from __future__ import annotations
 import csv
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -82,30 +81,17 @@ class Network(Given):
         return model.eval()
 
 
-@dataclass
-class Table:
-    """The CSV that predictions are added to, batch by batch."""
-
-    path: Path
-    network: str
-
-    def done(self) -> set[str]:
-        """Return the files that it has already, without a last line that was cut off. Raises `InputError` for another table."""
-        if not self.path.exists():
-            return set()
-        text = self.path.read_bytes()
-        self.path.write_bytes(text[: text.rfind(b"\n") + 1])
-        with open(self.path, encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
-        if any(list(row) != _COLUMNS or row["network"] != self.network for row in rows):
-            raise InputError(f"{self.path} has other predictions; accepted: those of the same network, or another --output")
-        return {row["file"] for row in rows}
-
-    def add(self, rows: list[list[str]]) -> None:
-        """Write rows, and the header first in an empty table."""
-        with open(self.path, "a", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerows(([] if file.tell() else [_COLUMNS]) + rows)
+def _done_in(table: Path, network: str) -> set[str]:
+    """Return the files that a table has already, without a last line that was cut off. Raises `InputError` for another table."""
+    if not table.exists():
+        return set()
+    text = table.read_bytes()
+    table.write_bytes(text[: text.rfind(b"\n") + 1])
+    with open(table, encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    if any(list(row) != _COLUMNS or row["network"] != network for row in rows):
+        raise InputError(f"{table} has other predictions; accepted: those of the same network, or another --output")
+    return {row["file"] for row in rows}
 
 
 def predict(card: Path, folder: Path, output: Path) -> list[str]:
@@ -114,21 +100,22 @@ def predict(card: Path, folder: Path, output: Path) -> list[str]:
     Raises `InputError` for a card, weights, folder or table that cannot be used.
     """
     network = Network.of(card)
-    table = Table(make_writable(output.parent) / output.name, network.sha256[:12])
+    table = make_writable(output.parent) / output.name
     files = [path for place in sorted([folder, *folder.rglob("*/")]) for path in image_files(place)]
     if not files:
         raise InputError(f"folder {folder} has no photographs; accepted: a folder with JPEG or PNG files, also in subfolders")
-    done = table.done()
+    done = _done_in(table, network.sha256[:12])
     left = [path for path in files if path.relative_to(folder).as_posix() not in done]
     model, machine = network.load(card), this_machine()
     megabytes = _PYTHON_MB + (sum(w.nbytes for w in model.parameters()) + _BATCH * 60 * network.resize_px**2) / 1e6
     size = len(files) * (60 + 3 * max(map(len, network.species))) / 1e6
     print(f"{len(left):,} of {len(files):,} photographs to do, about {megabytes:,.0f} MB of memory and {size:.1f} MB for {output}")
     model, unreadable = model.to(machine.device), []
-    with tqdm(total=len(left), unit="photograph") as bar:
+    with tqdm(total=len(left), unit="photograph") as bar, open(table, "a", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerows([] if file.tell() else [_COLUMNS])
         for start in range(0, len(left), _BATCH):
-            batch = left[start : start + _BATCH]
-            names, pixels = [], []
+            batch, names, pixels = left[start : start + _BATCH], [], []
             for path in batch:
                 name = path.relative_to(folder).as_posix()
                 try:
@@ -137,7 +124,8 @@ def predict(card: Path, folder: Path, output: Path) -> list[str]:
                 except BROKEN as error:
                     unreadable.append(f"{name}: {' '.join(str(error).split())}")
             if names:
-                table.add(list(_rows(network, model, names, np.stack(pixels), machine.device)))
+                writer.writerows(_rows(network, model, names, np.stack(pixels), machine.device))
+                file.flush()
             bar.update(len(batch))
     return unreadable
 

@@ -90,7 +90,8 @@ def stamp(source: str, study: Study | None = None, made: Collection[str] = ()) -
     files = [one for one in sources if one.suffix != ".py"]
     parts = [digest_of(modules)]
     for name in results_read(source):
-        files += [] if name in made else _tables_in(name)
+        tables = [] if name in made else sorted(results_of(name).glob("*.*"))
+        files += [path for path in tables if path.suffix in (".csv", ".json") and path.stem != "claims"]
         if name in study_names():
             with suppress(InputError):  # its prepared class table is of other data; said when its own pages are made
                 parts.append(load_study(name).config_hash)
@@ -98,7 +99,9 @@ def stamp(source: str, study: Study | None = None, made: Collection[str] = ()) -
     if study:
         parts.append(study.config_hash)
         files += _class_tables(study)
-        parts += [normalised(file.read_text(encoding="utf-8")) for name in study.datasets for file in _module_files(name)]
+        for name in study.datasets:  # its modules, in a folder or in one file
+            own = [*(PACKAGE / "datasets" / name).glob("*.py"), PACKAGE / "datasets" / f"{name}.py"]
+            parts += [normalised(file.read_text(encoding="utf-8")) for file in sorted(own) if file.is_file()]
         if any(module.startswith("compute/images") for module in modules):
             parts += [name for name in study.datasets if (data_root() / find_dataset(name).folder).is_dir()]
             files += [results_of(study.name, "domains.csv") / "domains.csv"]
@@ -125,16 +128,6 @@ def _inputs(source: str) -> list[Path]:
     return inputs_of(project_root() / source)
 
 
-def _tables_in(name: str) -> list[Path]:
-    folder = results_of(name)
-    return sorted(path for path in folder.glob("*.*") if path.suffix in (".csv", ".json") and path.stem != "claims")
-
-
 def _class_tables(study: Study) -> list[Path]:
     names = {images.class_table for images in study.images}
     return [class_table_path(name) for name in sorted(filter(None, names))]
-
-
-def _module_files(dataset: str) -> list[Path]:
-    folder = PACKAGE / "datasets"
-    return sorted([*(folder / dataset).glob("*.py"), *folder.glob(f"{dataset}.py")])

@@ -5,5 +5,5 @@ Imports the other packages; none of them imports it. `python -m pretraining_gain
     measure   interleave contestants, pair their ratios      images    the JPEG files that all contestants read
     scale     how much each part does                        loops     our training beside torchvision's and timm's
     parts     limit, loaders, evaluation, parity, frozen     feeding   decoders, augmentation, and how they feed a device
-    growth    the analysis up to the paper's size
+    growth    the analysis up to the paper's size            simulated results of runs that nobody trained
 """

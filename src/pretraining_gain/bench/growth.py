@@ -6,8 +6,6 @@ a fresh process, so that its peak memory is its own. Takes about five minutes an
 
 from __future__ import annotations
 
-import gzip
-import hashlib
 import json
 import multiprocessing
 import os
@@ -25,10 +23,10 @@ import pandas as pd
 import yaml
 
 from pretraining_gain.bench.measure import this_computer
+from pretraining_gain.bench.simulated import write_run
 from pretraining_gain.commands import CommandLine, answer
 from pretraining_gain.paths import make_writable, project_root, write_atomically
-from pretraining_gain.plan.pools import SCRATCH
-from pretraining_gain.plan.runs import Run, finetuning_runs, pretraining_runs
+from pretraining_gain.plan.runs import finetuning_runs, pretraining_runs
 from pretraining_gain.plan.species import SUPERCATEGORIES
 from pretraining_gain.plan.studies import load_study
 from pretraining_gain.plan.taxonomy import made_table_path
@@ -66,36 +64,13 @@ def simulate(folder: Path, species: int, images: int, seeds: int, ks: int) -> st
     write_atomically(make_writable(made.parent) / made.name, table.to_csv(index=False).encode())
     study = load_study(str(path))
     for run in [*pretraining_runs(study, str(path)), *finetuning_runs(study, str(path))]:
-        _write_run(run)
+        write_run(run, 1000, 0.3 + 0.05 * np.log1p(run.k), run.images.eval_images_per_class)
     return str(path)
 
 
 def _keep_everything_in(folder: Path) -> None:
     """Point this process to results, cache and prepared data in `folder`."""
     os.environ |= {f"PRETRAINING_GAIN_{place}": str(folder / place) for place in ("RESULTS", "CACHE", "PREPARED")}
-
-
-def _write_run(run: Run) -> None:
-    """Write a record and, for a finetuning, predictions with made-up accuracy, in the form that real runs leave."""
-    rng, eval_images = np.random.default_rng([run.seed, run.k]), 0
-    record: dict[str, Any] = {"source_class_ids": [] if run.pool == SCRATCH else list(run.subset.class_ids)}
-    run.folder.mkdir(parents=True, exist_ok=True)
-    if run.downstream:
-        labels = np.repeat(np.arange(run.images.n_classes), run.images.eval_images_per_class)
-        eval_images, right = len(labels), rng.random(len(labels)) < 0.3 + 0.05 * np.log1p(run.k)
-        guesses = np.where(right, labels, (labels + 1) % run.images.n_classes)
-        rows = pd.DataFrame({"image_id": np.arange(eval_images).astype(str), "label": labels, "prediction": guesses})
-        predictions = gzip.compress(rows.to_csv(index=False).encode(), 1, mtime=0)
-        run.predictions_path.write_bytes(predictions)
-        record |= {"sha256": {"predictions": hashlib.sha256(predictions).hexdigest()}, "eval_content_hash": "e" * 16}
-        record |= {"eval_images": eval_images, "top1": float(right.mean())}
-    cost: dict[str, Any] = {"train_images_seen": 1000, "eval_images_seen": eval_images, "starts": 1}
-    cost |= {"device_peak_memory_mb": None, "from_cache": None}
-    cost |= {name: 1.0 for name in ("train_wall_time_s", "eval_wall_time_s", "device_time_s", "peak_memory_mb")}
-    record |= {"train_images": 1000, "recipe": run.recipe.model_dump(), "history": [{}], "train_content_hash": "a" * 16}
-    record |= {"cost": cost, "machine": {"device": "cpu", "name": "simulated", "devices": 1}}
-    record |= {"provenance": {"commit": "0" * 40, "changed": False, "config_hash": run.plan.config_hash}}
-    run.record_path.write_text(json.dumps(record), encoding="utf-8")
 
 
 def draw_figures(study: str) -> None:

@@ -59,13 +59,11 @@ def known_backbone(name: str) -> str:
     return name
 
 
+@cache
 def find_backbone(name: str) -> Backbone:
     """Return the entry of `name`, or one measured on the network. Raises `InputError` where that takes a missing library."""
-    return BACKBONES.get(name) or _measured(name)
-
-
-@cache
-def _measured(name: str) -> Backbone:
+    if name in BACKBONES:
+        return BACKBONES[name]
     try:
         return import_module(_MODELS).measure(name)
     except ImportError as error:

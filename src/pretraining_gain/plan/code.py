@@ -61,11 +61,7 @@ def inputs_of(notebook: Path) -> list[Path]:
 
 def names_in(sources: Iterable[Path]) -> set[str]:
     """Return all strings in some modules, such as the names of studies and of result folders that they read."""
-    return {text for path in sources if path.suffix == ".py" for text in _strings(path)}
-
-
-def _strings(path: Path) -> set[str]:
-    return _read(path, path.stat().st_mtime_ns)[3]
+    return {text for path in sources if path.suffix == ".py" for text in _read(path, path.stat().st_mtime_ns)[3]}
 
 
 def normalised(source: str) -> str:

@@ -18,7 +18,7 @@ from pretraining_gain.plan.backbones import builder_of, own_modules
 from pretraining_gain.plan.code import code_hash
 from pretraining_gain.plan.parameters import Parameters
 from pretraining_gain.plan.parts import BackboneName, Downstream, Images
-from pretraining_gain.plan.pools import POOLS, SCRATCH, ClassSubset, Seed, known_pool, sample_classes
+from pretraining_gain.plan.pools import POOLS, SCRATCH, ClassSubset, Seed, sample_classes
 from pretraining_gain.plan.recipes import SIZES_PX, Recipe
 from pretraining_gain.plan.studies import Study, load_study
 from pretraining_gain.plan.taxonomy import has_class_table, rows_deciding_images
@@ -247,7 +247,9 @@ class Run(Parameters):
 
 def _canonical_arm(study: Study, pool: str, k: Any, finetuning: bool) -> tuple[str, int]:
     pool = pool or (study.main_start if finetuning else "all")
-    study.known_start(pool) if finetuning else known_pool(pool)
+    accepted = study.starts if finetuning else POOLS
+    if pool not in accepted:
+        raise InputError(f"pool {pool!r} is unknown; accepted: {', '.join(accepted)}")
     if pool not in POOLS:
         if k != WHOLE_POOL:
             raise InputError(f"k={k!r} with pool {pool!r}, which has no pretraining; accepted: 0")

@@ -157,12 +157,6 @@ class Study(Given):
         """Everything that a finetuning can start from: the pools where the study has a source, its weights, scratch."""
         return {name: start for name, start in starts(self.weights).items() if self.source or name not in POOLS}
 
-    def known_start(self, name: str) -> str:
-        """Return `name` if a finetuning can start from it. Raises `InputError` otherwise."""
-        if name not in self.starts:
-            raise InputError(f"pool {name!r} is unknown; accepted: {', '.join(self.starts)}")
-        return name
-
     @property
     def main_start(self) -> str:
         """Name of the start whose gain Figures 1 and 2 and the claims on species are about: `all`, else the first weights."""
@@ -242,21 +236,16 @@ def _studies_folder() -> Path:
     return project_root() / "notebooks" / "studies"
 
 
-def _study_path(name: str) -> Path:
-    path = _studies_folder() / f"{name}.yml"
-    if Path(name).name != name or not path.is_file():  # no listing: this runs often
-        names = ", ".join(study_names())
-        raise InputError(f"study {name!r} is unknown; accepted: {names}, or the path of a .yml file")
-    return path
-
-
 def load_study(name_or_path: str) -> Study:
     """Load the study of that name in `notebooks/studies/`, or the one in the given `.yml` file.
 
     Raises `InputError` naming file and field when it is unknown, not YAML, or does not fit the model.
     """
     own = name_or_path.endswith((".yml", ".yaml"))
-    path = whole_path(name_or_path) if own else _study_path(name_or_path)
+    path = whole_path(name_or_path) if own else _studies_folder() / f"{name_or_path}.yml"
+    if not own and (Path(name_or_path).name != name_or_path or not path.is_file()):  # no listing: this runs often
+        names = ", ".join(study_names())
+        raise InputError(f"study {name_or_path!r} is unknown; accepted: {names}, or the path of a .yml file")
     return _read_study(path, path.stat().st_mtime_ns if path.exists() else 0)
 
 

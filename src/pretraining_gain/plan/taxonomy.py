@@ -111,14 +111,10 @@ def _read_table(path: Path, _mtime_ns: int) -> pd.DataFrame:
     for place, number in enumerate(table["class_id"]):
         if number != place:
             raise InputError(f"{path}: class_id {number} instead of {place}; accepted: 0, 1, 2, …, each once")
-    _check_keys(path, table["key"])
-    return table
-
-
-def _check_keys(path: Path, keys: pd.Series) -> None:
-    """Raise `InputError` for a key that is no name of a folder or pack, or leads out of the dataset."""
+    keys = table["key"]
     if keys.duplicated().any():
         raise InputError(f"{path}: key {keys[keys.duplicated()].iloc[0]!r} appears twice; accepted: each key once")
-    for key in keys:
+    for key in keys:  # a folder or a pack, which must not lead out of the dataset
         if key in (".", "..") or "/" in key or "\\" in key:
             raise InputError(f"{path}: key {key!r} is not the name of one folder; accepted: a name without slashes")
+    return table

@@ -14,14 +14,13 @@ from pretraining_gain.paths import data_root, make_writable, prepared_root, publ
 from pretraining_gain.plan.parameters import Parameters
 from pretraining_gain.plan.parts import Downstream
 from pretraining_gain.plan.pools import SCRATCH, Seed
-from pretraining_gain.plan.recipes import Recipe
 from pretraining_gain.plan.run import WHOLE_POOL, Run
 from pretraining_gain.plan.studies import Study, load_study
 from pretraining_gain.plan.taxonomy import has_class_table, load_class_table
 from pretraining_gain.plan.weights import is_published, weights_file
 
 #: The most finetuning epochs, in multiples of the recipe's.
-_MOST_EPOCHS = 2
+MOST_EPOCHS = 2
 
 
 class Choice(Parameters):
@@ -50,8 +49,8 @@ class Choice(Parameters):
         frozen = self.freeze_backbone or ("yes" if target.recipe.resolve().freeze_backbone else "no")
         name, target = _finetuned(self.study, target, frozen == "yes")
         recipe = target.recipe.resolve()
-        if self.epochs > _MOST_EPOCHS * recipe.epochs:
-            raise InputError(f"epochs={self.epochs}; accepted: 1 to {most_epochs(recipe)} (0: the recipe's {recipe.epochs})")
+        if self.epochs > (most := MOST_EPOCHS * recipe.epochs):
+            raise InputError(f"epochs={self.epochs}; accepted: 1 to {most} (0: the recipe's {recipe.epochs})")
         epochs = 0 if self.epochs == recipe.epochs else self.epochs
         chosen = self.model_dump(include={"pool", "k", "seed", "backbone"})
         return Run(study=name, downstream=target.name, epochs=epochs, **chosen)
@@ -75,11 +74,6 @@ def species_of(target: Downstream) -> list[str]:
     """Return the names of a target's classes; none before a preparation made their table."""
     name = target.images.class_table
     return load_class_table(name)["name"].tolist() if name and has_class_table(name) else []
-
-
-def most_epochs(recipe: Recipe) -> int:
-    """Return the most finetuning epochs that can be chosen."""
-    return _MOST_EPOCHS * recipe.epochs
 
 
 def scratch_partner(run: Run) -> Run | None:

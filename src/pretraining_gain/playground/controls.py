@@ -11,7 +11,7 @@ from pretraining_gain.plan.parts import Downstream
 from pretraining_gain.plan.pools import POOLS
 from pretraining_gain.plan.run import WHOLE_POOL
 from pretraining_gain.plan.studies import Study, load_study, study_names
-from pretraining_gain.playground.choices import Choice, missing_data, most_epochs, species_of, targets
+from pretraining_gain.playground.choices import MOST_EPOCHS, Choice, missing_data, species_of, targets
 
 _STYLE = {"description_width": "11rem"}
 _WIDE = {"width": "min(100%, 36rem)"}
@@ -106,7 +106,7 @@ class Controls:
     def _target_changed(self) -> None:
         target: Downstream = self._study.downstream(self.target.value)
         recipe = target.recipe.resolve()
-        _limit(self.epochs, 1, most_epochs(recipe))
+        _limit(self.epochs, 1, MOST_EPOCHS * recipe.epochs)
         self.epochs.value, self.freeze.value = recipe.epochs, recipe.freeze_backbone
         self.species.options = [("all species", ""), *((name, name) for name in species_of(target))]
         self.species.value = ""

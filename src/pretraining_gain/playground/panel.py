@@ -18,7 +18,7 @@ from pretraining_gain.playground.controls import Controls
 from pretraining_gain.playground.outcome import Outcome
 from pretraining_gain.playground.pictures import curves_widget, gains_widget, show_curves, show_gains
 from pretraining_gain.playground.training import Training
-from pretraining_gain.playground.work import Work, in_words, seconds
+from pretraining_gain.playground.work import Work, duration
 
 
 class Playground:
@@ -27,7 +27,7 @@ class Playground:
     def __init__(self, start: Choice, train_now: bool = False) -> None:
         self._training: Training | None = None
         self._outcomes: dict[str, Outcome] = {}
-        self._pace, self._waits = 1.0, train_now
+        self._waits = train_now
         self.controls = Controls(start, self._reflect)
         self.train_button = widgets.Button(description="Train", button_style="primary")
         self.stop_button = widgets.Button(description="Stop", disabled=True)
@@ -65,7 +65,7 @@ class Playground:
             return
         self._busy(True)
         runs = "1 run" if len(to_do) == 1 else f"{len(to_do)} runs"
-        self._say(f"Training has begun: {runs}, {in_words(seconds(to_do, self._pace))}.")
+        self._say(f"Training has begun: {runs}, {duration(to_do)}.")
         self._training = Training(work, self._update)
 
     def stop(self) -> None:
@@ -102,7 +102,7 @@ class Playground:
         """Show what Train would do, or why it can do nothing."""
         problem, work = self._planned()
         self.train_button.disabled = work is None or self._is_training()
-        self.plan.value = _paragraph(problem if work is None else work.describe(self._pace))
+        self.plan.value = _paragraph(problem if work is None else work.describe())
 
     def _update(self, training: Training) -> None:
         """Show progress; the training calls this from its thread."""
@@ -112,7 +112,6 @@ class Playground:
         show_curves(self.curves, work)
         if training.state == "running":
             return
-        self._pace = work.pace() or self._pace
         try:
             if training.state == "done":
                 self.bar.value = 1.0

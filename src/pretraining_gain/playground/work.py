@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from pretraining_gain.paths import make_writable, results_of, write_atomically
 from pretraining_gain.plan.costs import device_hours
@@ -33,8 +32,8 @@ class Work:
         """Return the runs that are not finished."""
         return [run for run in self.steps() if not is_done(run)]
 
-    def describe(self, pace: float) -> str:
-        """Say what training would do and how long it may take; `pace` as in `seconds`."""
+    def describe(self) -> str:
+        """Say what training would do and how long it may take."""
         to_do = self.to_do()
         if not to_do:
             return "Finished already: Train shows it and trains nothing."
@@ -42,8 +41,8 @@ class Work:
         reused = f" Finished already and reused: {', '.join(ready)}." if ready else ""
         frozen = self.run.recipe.freeze_backbone
         note = " With a frozen backbone, from scratch means a head trained on a random network." if frozen else ""
-        device = f", at the pace of {self.run.plan.throughput.device}" if pace == 1 else ", at the pace measured here"
-        return f"To do: {', '.join(map(title_of, to_do))}; {in_words(seconds(to_do, pace))}{device}.{reused}{note}"
+        device = self.run.plan.throughput.device
+        return f"To do: {', '.join(map(title_of, to_do))}; {duration(to_do)}, at the pace of {device}.{reused}{note}"
 
     def progress(self) -> tuple[float, str]:
         """Return the share of the work that is done, and the current step in words."""
@@ -70,27 +69,15 @@ class Work:
         return make_writable(playground_root() / "progress") / f"{self.run.record_path.stem}.jsonl"
 
     def histories(self) -> dict[Run, History]:
-        """Return the epochs so far of each step: from the record if it is finished, else as reported."""
-        return {
-            run: read_record(record_of(run))["history"] if is_done(run) else epochs
-            for run, epochs in self.reported().items()
-        }
-
-    def reported(self) -> dict[Run, History]:
-        """Return the epochs of each step that were reported here, each once; an incomplete last line waits."""
-        path, steps = self.progress_file(), {f"{run.stage} {run.run_id}": run for run in self.steps()}
-        epochs: dict[str, dict[int, Any]] = {key: {} for key in steps}
+        """Return the epochs so far of each step: from the record if it is finished, else as reported, each once."""
+        path = self.progress_file()
         lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
-        for entry in (json.loads(line) for line in lines if line.endswith("\n")):
-            if "epoch" in entry and entry["run"] in epochs:
-                epochs[entry["run"]][int(entry["epoch"])] = entry
-        return {run: [epochs[key][number] for number in sorted(epochs[key])] for key, run in steps.items()}
-
-    def pace(self) -> float | None:
-        """Return the time that the epochs trained here took, over the time planned for them; None before the first."""
-        trained = self.reported()
-        planned = sum(device_hours(run) * 3600 * len(epochs) / run.recipe.epochs for run, epochs in trained.items())
-        return (sum(epoch["wall_time_s"] for epochs in trained.values() for epoch in epochs) / planned if planned else None)
+        reported = [json.loads(line) for line in lines if line.endswith("\n")]  # an incomplete last line waits
+        found: dict[Run, History] = {}
+        for run in self.steps():
+            own = {one["epoch"]: one for one in reported if one["run"] == f"{run.stage} {run.run_id}" and "epoch" in one}
+            found[run] = read_record(record_of(run))["history"] if is_done(run) else [own[number] for number in sorted(own)]
+        return found
 
 
 def title_of(run: Run) -> str:
@@ -101,6 +88,10 @@ def title_of(run: Run) -> str:
 def record_of(run: Run) -> Path:
     """Return the path of the run's record in the playground's folder."""
     return playground_root() / run.plan.name / run.stage / run.record_path.name
+
+
+def _stored(run: Run) -> Path:
+    return results_of(run.plan.name) / run.stage / run.record_path.name
 
 
 def outcome_of(record: Path, run: Run) -> Path | None:
@@ -114,19 +105,11 @@ def is_done(run: Run) -> bool:
     return bool(outcome_of(record_of(run), run) or outcome_of(_stored(run), run))
 
 
-def _stored(run: Run) -> Path:
-    return results_of(run.plan.name) / run.stage / run.record_path.name
-
-
-def seconds(runs: list[Run], pace: float = 1.0) -> float:
-    """Estimate the duration of runs: the study's assumed speed times `pace`, which is 1 until measured here."""
-    return _START_S + sum(map(device_hours, runs)) * 3600 * pace if runs else 0.0
-
-
-def in_words(duration_s: float) -> str:
-    """Return a duration in words, rounded."""
-    if duration_s < 90:
-        return f"about {max(5, round(duration_s / 5) * 5)} seconds"
-    if duration_s < 90 * 60:
-        return f"about {round(duration_s / 60)} minutes"
-    return f"about {duration_s / 3600:,.0f} hours"
+def duration(runs: list[Run]) -> str:
+    """Estimate how long runs take at the study's assumed speed; say it in words, rounded."""
+    seconds = _START_S + sum(map(device_hours, runs)) * 3600
+    if seconds < 90:
+        return f"about {max(5, round(seconds / 5) * 5)} seconds"
+    if seconds < 90 * 60:
+        return f"about {round(seconds / 60)} minutes"
+    return f"about {seconds / 3600:,.0f} hours"
