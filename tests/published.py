@@ -92,4 +92,6 @@ def serve(monkeypatch, server: str, content: bytes, dataset: str = "cifar10", ch
 
 def fetch(dataset: str) -> Path:
     """Fetch a dataset, or the annotations; return its folder."""
-    return data.fetch_annotations() if dataset == "annotations" else Path(data.fetch_dataset(dataset))
+    if dataset == "annotations":
+        return data.fetch(data.ANNOTATIONS_DOWNLOAD, data.annotations_path().parent)
+    return Path(data.fetch_dataset(dataset))

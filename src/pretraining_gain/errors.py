@@ -57,13 +57,9 @@ def one_line(where: str) -> Iterator[None]:
     try:
         yield
     except ValidationError as error:
-        raise InputError(f"{where}: {_summary(error)}") from None
-
-
-def _summary(error: ValidationError) -> str:
-    problems = [_problem(one) for one in error.errors(include_url=False)]
-    more = [f"and {len(problems) - _MOST} more"] if len(problems) > _MOST else []
-    return "; ".join([*problems[:_MOST], *more])
+        problems = [_problem(one) for one in error.errors(include_url=False)]
+        more = [f"and {len(problems) - _MOST} more"] if len(problems) > _MOST else []
+        raise InputError(f"{where}: {'; '.join([*problems[:_MOST], *more])}") from None
 
 
 def _problem(found: Mapping[str, Any]) -> str:

@@ -84,7 +84,10 @@ def write_study(name: str, images: str, weights: str = "", root: str = "") -> No
     places = {"path": _beside(study, path)} | ({"root": _beside(study, listing.root)} if root else {})
     write_atomically(study, _study_text(name, places, proposal, kept, listing).encode())
     _print_species(species)
-    print(f"wrote {study.name} and {table.name}\n{_price(study, proposal)}\n\nTo go on:")
+    totals = Plan.of(str(study)).numbers()
+    print(f"wrote {study.name} and {table.name}")
+    price = f"{totals['n_runs']} runs, {totals['images_seen']:,} images, about {totals['device_hours']:.1f} hours of {proposal.device}"
+    print(f"{proposal.backbone} at {proposal.size_px} px: {price} ({proposal.hours:.1f} hours on all of this machine)\n\nTo go on:")
     if is_published(proposal.weights) and not weights_file(proposal.weights).exists():
         print(f"  make data STUDY={study.name}        # fetches {proposal.weights}")
     print(f"  make prepare STUDY={study.name}     # splits the photographs and looks for near-duplicates")
@@ -245,14 +248,6 @@ def _start_name(weights: str) -> str:
     stem = weights.replace("_Weights.", "_") if is_published(weights) else Path(weights).stem
     name = re.sub(r"[^a-z0-9]+", "_", stem.lower()).strip("_")
     return (name if re.match("[a-z]", name) and name not in starts() else f"weights_{name}".strip("_"))[:40]
-
-
-def _price(study: Path, proposal: Proposal) -> str:
-    totals = Plan.of(str(study)).numbers()
-    return (
-        f"{proposal.backbone} at {proposal.size_px} px: {totals['n_runs']} runs, {totals['images_seen']:,} images, about "
-        f"{totals['device_hours']:.1f} hours of {proposal.device} ({proposal.hours:.1f} hours on all of this machine)"
-    )
 
 
 def main(arguments: list[str] | None = None) -> int:

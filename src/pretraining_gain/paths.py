@@ -151,18 +151,13 @@ def write_atomically(path: Path, content: bytes, keep_as: Path | None = None) ->
         if keep_as and path.exists():
             os.replace(path, keep_as)
         os.replace(temporary, path)
-        _flush_folder(path.parent)
+        if os.name != "nt":  # flush the folder, so that the renames survive a power cut; Windows has no such call
+            handle = os.open(path.parent, os.O_RDONLY)
+            try:
+                os.fsync(handle)
+            finally:
+                os.close(handle)
     except OSError as error:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise InputError(f"cannot write {path}: {error.strerror}") from None
-
-
-def _flush_folder(folder: Path) -> None:
-    """Flush a folder, so that renames in it survive a power cut. Windows has no such call."""
-    if os.name != "nt":
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

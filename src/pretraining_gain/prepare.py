@@ -116,8 +116,6 @@ def prepare(study_name: str, workers: int, only_estimate: bool = False) -> None:
         if only_estimate:
             return
         for part in sorted(parts, key=lambda part: part.split == "eval"):  # a drawn evaluation set avoids training images
-            if part.drawing:
-                _draw(part, part.drawing, workers)
             _make_packs(part, workers)
             if part.split == "eval":
                 _look_for_leaks(part)
@@ -187,14 +185,13 @@ def encode(path: Path, size_px: int) -> tuple[bytes, str]:
     return made, hashlib.sha256(content).hexdigest()
 
 
-def _draw(part: Part, drawing: Drawing, workers: int) -> None:
-    with ThreadPoolExecutor(workers) as pool, _bar(desc=f"{part}: drawing", total=len(part.rows()), unit="class") as bar:
-        short = drawing.draw(part.images, lambda: set(part.training.hashes()), pool.map, bar.update)
-    for key, n in short.items():
-        print(f"{part}: only {n} of {part.images.eval_images_per_class} images are left for {key}")
-
-
 def _make_packs(part: Part, workers: int) -> None:
+    """Make the packs that are missing, and first draw the images of a set that is drawn."""
+    if part.drawing:
+        with ThreadPoolExecutor(workers) as pool, _bar(desc=f"{part}: drawing", total=len(part.rows()), unit="class") as bar:
+            short = part.drawing.draw(part.images, lambda: set(part.training.hashes()), pool.map, bar.update)
+        for key, n in short.items():
+            print(f"{part}: only {n} of {part.images.eval_images_per_class} images are left for {key}")
     todo = part.missing()
     if todo.empty:
         return

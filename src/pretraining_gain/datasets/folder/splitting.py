@@ -55,7 +55,7 @@ def split_of(images: Images) -> Split:
     key = hashlib.sha256(json.dumps([*decides, code_hash("datasets.folder.splitting")]).encode()).hexdigest()[:16]
     folder = prepared_root() / "folder" / key
     if folder not in _READ:
-        _READ[folder] = _read(folder) or _write(folder, _make(images, labels))
+        _READ[folder] = _read(folder) or _make(images, labels, folder)
     return _READ[folder]
 
 
@@ -74,20 +74,15 @@ def _read(folder: Path) -> Split | None:
     return None
 
 
-def _write(folder: Path, split: Split) -> Split:
-    content = split.photos.to_csv(index=False, lineterminator="\n").encode()
-    findings = split.findings | {"sha256": hashlib.sha256(content).hexdigest()}
-    write_atomically(make_writable(folder) / "split.csv", content)
-    write_atomically(folder / "findings.json", (json.dumps(findings, indent=1, ensure_ascii=False) + "\n").encode())
-    return Split(split.photos, findings)
-
-
-def _make(images: Images, labels: list[str]) -> Split:
+def _make(images: Images, labels: list[str], folder: Path) -> Split:
+    """Look for copies and near-duplicates, draw the split unless it is given, and write it with what was found."""
     listing, options = listing_of(images), options_of("folder", images.options)
     used = listing.photos["label"].isin(labels)
     photos = listing.photos.loc[used, ["file", "label", "split", "group"]].reset_index(drop=True)
     hashes, contents = hash_photos([listing.root / file for file in photos["file"]])
-    contradicting = _in_two_classes(photos, contents)
+    known = photos.assign(content=contents)[contents != ""]
+    twice = known.groupby("content")["label"].transform("nunique") > 1  # the very same content in two classes
+    contradicting = known[twice].sort_values("content", kind="stable")
     if len(contradicting) and images.broken_images == "stop":
         one, other = contradicting[["file", "label"]].to_numpy().tolist()[:2]
         raise InputError(
@@ -103,7 +98,11 @@ def _make(images: Images, labels: list[str]) -> Split:
     left_out = listing.left_out | dict.fromkeys(unused, "not in the class table, or too few photographs")
     more = {"in_two_classes": contradicting["file"].tolist(), "unreadable_formats": listing.unreadable, "left_out": left_out}
     given = "as given" if listing.has_splits else "drawn"
-    return Split(photos, {"split": given} | leaks(photos, pairs) | more)
+    content = photos.to_csv(index=False, lineterminator="\n").encode()
+    found = {"split": given} | leaks(photos, pairs) | more | {"sha256": hashlib.sha256(content).hexdigest()}
+    write_atomically(make_writable(folder) / "split.csv", content)
+    write_atomically(folder / "findings.json", (json.dumps(found, indent=1, ensure_ascii=False) + "\n").encode())
+    return Split(photos, found)
 
 
 def hash_photos(paths: list[Path]) -> tuple[np.ndarray, np.ndarray]:
@@ -181,13 +180,6 @@ def draw(labels: pd.Series, unit: np.ndarray, share: float, seed: int) -> np.nda
         held_out[chosen] = True
         have += table[chosen]
     return np.where(held_out[unit], "eval", "train")
-
-
-def _in_two_classes(photos: pd.DataFrame, contents: np.ndarray) -> pd.DataFrame:
-    """Return the photographs whose very content is in another class, too, copies side by side."""
-    known = photos.assign(content=contents)[contents != ""]
-    n_labels = known.groupby("content")["label"].transform("nunique")
-    return known[n_labels > 1].sort_values("content", kind="stable")
 
 
 def leaks(photos: pd.DataFrame, pairs: np.ndarray) -> dict[str, Any]:

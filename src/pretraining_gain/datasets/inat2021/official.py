@@ -99,8 +99,10 @@ def read_listing(path: Path) -> Listing:
             images[note["category_id"]].append(by_id[note["image_id"]])
     for rows in images.values():
         rows.sort(key=lambda row: row["id"])
-        for row in rows:
-            _check_file_name(path, row["file_name"])
+        for name in (row["file_name"] for row in rows):  # must lead to an image beside the JSON
+            parts = name.split("/")
+            if len(parts) != 3 or parts[0] != path.stem or not parts[1].strip(".") or not parts[2].strip(".") or "\0" in name:
+                raise InputError(f"{path}: file_name {name!r}; accepted: {path.stem}/<folder>/<file>")
     licences = {row["id"]: row for row in content.get("licenses") or []}
     return Listing(path, sorted(animals.values(), key=lambda row: row["id"]), dict(images), licences)
 
@@ -113,13 +115,6 @@ def _check_unique(path: Path, content: Mapping[str, Any]) -> None:
             if row[field] in seen:
                 raise InputError(f"{path}: {field} {row[field]!r} appears twice in {part!r}; accepted: each once")
             seen.add(row[field])
-
-
-def _check_file_name(path: Path, name: str) -> None:
-    """Raise `InputError` for a file name that does not lead to an image beside the JSON."""
-    parts = name.split("/")
-    if len(parts) != 3 or parts[0] != path.stem or not parts[1].strip(".") or not parts[2].strip(".") or "\0" in name:
-        raise InputError(f"{path}: file_name {name!r}; accepted: {path.stem}/<folder>/<file>")
 
 
 def class_table(listing: Listing, n_classes: int) -> pd.DataFrame:
