@@ -86,8 +86,9 @@ def write_study(name: str, images: str, weights: str = "", root: str = "") -> No
     _print_species(species)
     totals = Plan.of(str(study)).numbers()
     print(f"wrote {study.name} and {table.name}")
-    price = f"{totals['n_runs']} runs, {totals['images_seen']:,} images, about {totals['device_hours']:.1f} hours of {proposal.device}"
-    print(f"{proposal.backbone} at {proposal.size_px} px: {price} ({proposal.hours:.1f} hours on all of this machine)\n\nTo go on:")
+    runs, hours = f"{totals['n_runs']} runs, {totals['images_seen']:,} images", f"{totals['device_hours']:.1f} hours"
+    print(f"{proposal.backbone} at {proposal.size_px} px: {runs}, about {hours} of {proposal.device} "
+          f"({proposal.hours:.1f} hours on all of this machine)\n\nTo go on:")  # fmt: skip
     if is_published(proposal.weights) and not weights_file(proposal.weights).exists():
         print(f"  make data STUDY={study.name}        # fetches {proposal.weights}")
     print(f"  make prepare STUDY={study.name}     # splits the photographs and looks for near-duplicates")
