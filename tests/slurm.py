@@ -57,10 +57,6 @@ def workflow(study: str, profile: str, *more: str) -> list[str]:
     return [*command, *more, "--", "results"]
 
 
-def run_locally(study: str, environment: dict[str, str]) -> None:
-    subprocess.run(workflow(study, "local", "--quiet"), cwd=ROOT, env=environment, check=True, stdout=sys.stderr)
-
-
 def run_on(of: Cluster, study: str, victims: dict[str, Run], log: Path) -> None:
     """Run the study through the cluster to its end, and cut off each of the `victims` once."""
     options = ["--slurm-init-seconds-before-status-checks", "1", "--latency-wait", "5"]
@@ -119,15 +115,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--study", default="toy")
     parser.add_argument("--out", type=Path, required=True, help="the summary, JSON")
-    parser.add_argument("--local", type=Path, help="results of the study from a local run; without, it is run first")
     given = parser.parse_args()
     if reason := why_not():
         sys.exit(f"slurm: {reason}")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("slurm: terminated"))  # so that the cluster is stopped then, too
     with tempfile.TemporaryDirectory() as folder:
-        local = given.local or Path(folder, "local", load_study(given.study).name)
-        if not given.local:
-            run_locally(given.study, os.environ | {"PRETRAINING_GAIN_RESULTS": str(local.parent)})
+        local = Path(folder, "local", load_study(given.study).name)
+        environment = os.environ | {"PRETRAINING_GAIN_RESULTS": str(local.parent)}
+        subprocess.run(workflow(given.study, "local", "--quiet"), cwd=ROOT, env=environment, check=True, stdout=sys.stderr)
         os.environ["PRETRAINING_GAIN_RESULTS"] = str(Path(folder, "slurm"))
         summary = _through_slurm(given.study, local)
     given.out.parent.mkdir(parents=True, exist_ok=True)

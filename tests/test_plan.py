@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections import Counter
 
 import pytest
 from conftest import ROOT, change_study
@@ -13,7 +12,7 @@ from conftest import ROOT, change_study
 from pretraining_gain.plan.__main__ import main
 from pretraining_gain.plan.costs import Plan, device_hours
 from pretraining_gain.plan.recipes import ASSUMED, CHOSEN, PAPER, PAPER_RECIPES, Recipe, RecipeChoice
-from pretraining_gain.plan.runs import Run, finetuning_runs, pretraining_runs
+from pretraining_gain.plan.runs import Run
 from pretraining_gain.plan.studies import load_study, study_names
 from pretraining_gain.tell.figures.registry import FIGURES
 from pretraining_gain.tell.software.price import figure_table
@@ -57,17 +56,6 @@ def test_all_studies_list_their_runs():
         assert len({run.record_path for run in here}) == len(here)
         assert all(run.run_id in str(run.record_path) for run in here)
         assert Plan.of(name).numbers()["device_hours"] > 0
-
-
-def test_mini_holds_the_grid():
-    study = load_study("mini")
-    plain = [run for run in finetuning_runs(study) if not run.design and run.pool != "half_animal"]
-    arms = [("scratch", 0), *((pool, k) for pool in ("animal", "non_animal", "random") for k in study.arms[pool]), ("all", 10)]
-    assert (len(arms), len(study.seeds)) == (11, 3)
-    assert {(run.pool, run.k) for run in plain} == set(arms)
-    assert Counter(run.downstream for run in plain) == {target.name: 11 * 3 for target in study.downstreams}
-    papers = [run for run in pretraining_runs(study) if not run.design and run.pool != "half_animal"]
-    assert len(papers) == 10 * len(study.seeds)
 
 
 def test_a_frozen_run_is_priced_by_the_views_that_its_backbone_sees():

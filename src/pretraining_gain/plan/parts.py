@@ -24,8 +24,6 @@ def each_once(values: list[Any]) -> list[Any]:
 
 
 BackboneName = Annotated[str, AfterValidator(known_backbone)]
-#: Domains of targets: other images than the source's, and the source's own.
-DOMAINS = ("out_of_domain", "in_domain")
 #: Names become parts of file names, so they are short, and valid on every system.
 Slug = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=40)]
 Text = Annotated[str, Field(min_length=1)]
@@ -87,7 +85,6 @@ class Images(Given):
         if len(table) != self.n_classes:
             raise ValueError(f"n_classes is {self.n_classes} but class table {name!r} has {len(table)}")
         return self
-
 
     def per_class(self, split: str) -> int:
         """Return how many images of each class a split, `train` or `eval`, has at most."""
