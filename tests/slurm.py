@@ -22,7 +22,7 @@ from typing import Any
 from cluster import Cluster, cluster, why_not
 
 from pretraining_gain.paths import results_root
-from pretraining_gain.plan.costs import images_seen
+from pretraining_gain.plan.costs import Plan, images_seen
 from pretraining_gain.plan.runs import Run, finetuning_runs, pretraining_runs
 from pretraining_gain.plan.studies import load_study
 
@@ -97,7 +97,7 @@ def _through_slurm(study: str, local: Path) -> dict[str, Any]:
     with cluster() as here:
         run_on(here, study, victims, here.folder / "snakemake.log")
         ended, version = here.ended_jobs(), here.ask("sinfo", "--version").split()[-1]
-    n_runs = len(pretraining_runs(load_study(study), study)) + len(finetuning_runs(load_study(study), study))
+    n_runs = len(Plan.of(study).runs())
     return {
         "study": load_study(study).name,
         "runs": n_runs,

@@ -6,6 +6,7 @@ import json
 import os
 import re
 from contextlib import suppress
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
@@ -15,7 +16,7 @@ from conftest import ROOT
 from pretraining_gain.bench import __main__ as program
 from pretraining_gain.bench import measure
 from pretraining_gain.bench.images import Photographs
-from pretraining_gain.bench.measure import Contestant, Effort, compare, paired_difference
+from pretraining_gain.bench.measure import Effort, compare, paired_difference
 from pretraining_gain.bench.scale import CUDA, TINY
 from pretraining_gain.errors import InputError
 from pretraining_gain.tell.software.performance import PARTS, Performance
@@ -26,22 +27,23 @@ def clock(monkeypatch):
     """Contestants take the given seconds, one after the other, and `busy` processor seconds; `order` says who ran when."""
     found = SimpleNamespace(order=[], seconds={}, busy={})
 
-    def timed(contestant, synchronize):
-        found.order.append(contestant.name)
-        return found.seconds[contestant.name].pop(0), found.busy.get(contestant.name, 1.0)
+    def timed(work, synchronize):
+        found.order.append(work.args[0])
+        return found.seconds[work.args[0]].pop(0), found.busy.get(work.args[0], 1.0)
 
     monkeypatch.setattr(measure, "timed", timed)
     return found
 
 
-def contestants(names: str) -> list[Contestant]:
-    return [Contestant(name, lambda: None, 10) for name in names]
+def compared(names: str, effort: Effort, *aims) -> dict:
+    """Compare contestants of one letter, of which each does ten items; the first is the reference."""
+    return compare("x", "s", {name: partial(str, name) for name in names}, 10, effort, *aims)
 
 
 def test_ratios_are_paired_within_rounds(clock):
     """The machine is ten times slower in the second round; no ratio shows it."""
     clock.seconds |= {"a": [9.0, 1.0, 10.0, 1.0], "b": [9.0, 0.5, 5.0, 0.45]}
-    found = compare("x", "s", contestants("ab"), "a", Effort(rounds=3), ("b", "a", 2.0), ("a", "b", 1.0))
+    found = compared("ab", Effort(rounds=3), ("b", "a", 2.0), ("a", "b", 1.0))
     assert found["outcomes"][1]["ratio"] == pytest.approx({"median": 2.0, "low": 2.0, "high": 1 / 0.45})
     assert found["outcomes"][0]["items_per_s"] == {"median": 10.0, "low": 1.0, "high": 10.0}
     assert [target["met"] for target in found["targets"]] == [True, False]
@@ -61,20 +63,23 @@ def test_ratios_are_paired_within_rounds(clock):
 def test_rounds_that_disagree_are_twice_as_many_and_undecided_or_by_processor_time(clock, aim, on_cpu, verdict, used):
     clock.seconds |= {"a": [1.0, *[1.0] * 6], "b": [1.0, *[1.0, 0.25] * 3]}
     clock.busy |= {"a": 1.0, "b": 0.5}
-    found = compare("x", "s", contestants("ab"), "a", Effort(rounds=3, on_cpu=on_cpu), ("b", "a", aim))
+    found = compared("ab", Effort(rounds=3, on_cpu=on_cpu), ("b", "a", aim))
     assert (found["rounds"], found["clock"]) == (6, used)
     assert found["targets"][0]["met"] is verdict
 
 
-def test_the_order_shifts_by_one_each_round_after_a_warm_up(clock):
+@pytest.mark.parametrize(
+    ("effort", "order"),
+    [
+        (Effort(rounds=3), "abc" + "abc" + "bca" + "cab"),  # shifts by one each round, after a warm-up
+        (Effort(budget_s=0), "abc" + "abc" + "bca"),  # a budget ends rounds, but not before the second
+        (Effort(rounds=3, budget_s=0, exactly=True), "abc" + "bca" + "cab"),
+    ],
+)
+def test_contestants_take_turns(clock, effort, order):
     clock.seconds |= {name: [1.0] * 4 for name in "abc"}
-    compare("x", "s", contestants("abc"), "a", Effort(rounds=3))
-    assert "".join(clock.order) == "abc" + "abc" + "bca" + "cab"
-
-
-def test_a_budget_ends_rounds_but_not_before_the_second(clock):
-    clock.seconds |= {"a": [1.0] * 9}
-    assert compare("x", "s", contestants("a"), "a", Effort(budget_s=0))["rounds"] == 2
+    compared("abc", effort)
+    assert "".join(clock.order) == order
 
 
 def test_top1_is_compared_seed_by_seed():
@@ -84,9 +89,8 @@ def test_top1_is_compared_seed_by_seed():
 
 def test_a_repetition_is_timed_to_the_end_of_the_devices_work():
     calls: list[str] = []
-    one = Contestant("a", lambda: calls.append("work"), 1, lambda: calls.append("prepare"))
-    measure.timed(one, lambda: calls.append("synchronize"))
-    assert calls == ["prepare", "synchronize", "work", "synchronize"]
+    measure.timed(lambda: calls.append("work"), lambda: calls.append("synchronize"))
+    assert calls == ["synchronize", "work", "synchronize"]
 
 
 @pytest.fixture

@@ -30,7 +30,7 @@ from typing import Any
 import psutil
 
 from pretraining_gain.paths import project_root, write_atomically
-from pretraining_gain.plan.runs import Run, finetuning_runs, pretraining_runs
+from pretraining_gain.plan.costs import Plan
 from pretraining_gain.plan.studies import load_study
 from pretraining_gain.revision import revision
 
@@ -79,14 +79,10 @@ class Campaign:
                 self.kills.update(killed)
                 here, left = here - len(killed), left - len(killed)
         halves = [path.name for path in folder.rglob(".writing-*")]
-        if len(halves) > self._written_at_once * (n_kills - left):
+        at_once = 4 if self.workflow else 2  # files that a kill may leave half-written: of a runner and its kernel, of two jobs
+        if len(halves) > at_once * (n_kills - left):
             self.differing.append(f"left over: {len(halves)} half-written files after {n_kills - left} kills")
         return self._outcome(folder)
-
-    @property
-    def _written_at_once(self) -> int:
-        """Count the files that a kill may leave half-written: of a runner and its kernel, in a workflow of two jobs."""
-        return 4 if self.workflow else 2
 
     def _steps(self, folder: Path) -> list[tuple[str, list[str]]]:
         """List (kind, command) of the steps, in order."""
@@ -94,7 +90,7 @@ class Campaign:
             command = ["-m", "snakemake", "--cores", "2", "--config", f"study={self.study}", "--", "results"]
             return [("workflow", [sys.executable, *command])]
         steps = []
-        for run in _runs(self.study):
+        for run in Plan.of(self.study).runs():
             kind = "02_finetune" if run.downstream else "01_pretrain"
             files = [str(ROOT / "notebooks" / f"{kind}.ipynb"), str(folder / "executed" / f"{run.run_id}.ipynb")]
             given = [text for name, value in run.parameters().items() for text in ("-p", name, str(value))]
@@ -162,10 +158,6 @@ class Campaign:
 _OF_ONE_START = ("_time_s", "_mb", "starts", "commit", "changed", "from_cache")
 
 
-def _runs(study: str) -> list[Run]:
-    return [*pretraining_runs(load_study(study), study), *finetuning_runs(load_study(study), study)]
-
-
 def _lasting(path: Path) -> bytes:
     """Read a file without times, memory, number of starts and commit."""
     if path.suffix == ".json":
@@ -189,7 +181,7 @@ def campaign(study: str, kills: int, seed: int, workflow: bool, kills_a_round: i
     started = time.monotonic()
     try:
         undisturbed = done.round(0)
-        steps = 1 if workflow else len(_runs(study)) + 1
+        steps = 1 if workflow else len(Plan.of(study).runs()) + 1
         done.longest_s = (time.monotonic() - started) / steps
         while sum(done.kills.values()) < kills:
             done.compare(undisturbed, done.round(min(kills_a_round, kills - sum(done.kills.values()))))

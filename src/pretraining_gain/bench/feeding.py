@@ -18,7 +18,7 @@ from PIL import Image, ImageOps
 
 from pretraining_gain.bench.images import tiled
 from pretraining_gain.bench.loops import MEAN, STD, torch_defaults
-from pretraining_gain.bench.measure import Contestant, compare
+from pretraining_gain.bench.measure import compare
 from pretraining_gain.bench.parts import N_CLASSES, OURS, Found, Given
 from pretraining_gain.bench.scale import Setting
 from pretraining_gain.compute import pipeline
@@ -50,9 +50,8 @@ def _decoders(files: list[bytes], size_px: int, given: Given) -> dict[str, Any]:
 
     difference = np.abs(all_by(decode).astype(float) - all_by(_pillow)).mean()
     notes = [f"{OURS}: pixels differ from {PILLOW}'s by {difference:.1f} of 255 in the mean"]
-    ways = {PILLOW: _pillow, OURS: decode}
-    contestants = [Contestant(name, partial(all_by, engine), len(files)) for name, engine in ways.items()]
-    return compare("decoding", f"files to {size_px} px", contestants, PILLOW, given.effort, (OURS, PILLOW, 1.5), notes=notes)
+    ways = {PILLOW: partial(all_by, _pillow), OURS: partial(all_by, decode)}
+    return compare("decoding", f"files to {size_px} px", ways, len(files), given.effort, (OURS, PILLOW, 1.5), notes=notes)
 
 
 def _augmentation(setting: Setting, given: Given) -> dict[str, Any]:
@@ -73,9 +72,8 @@ def _augmentation(setting: Setting, given: Given) -> dict[str, Any]:
     def by_batch() -> None:
         deque(pipeline.training_batches(data, recipe, 0, 0), maxlen=0)
 
-    contestants = [Contestant(V2, by_image, len(data)), Contestant(OURS, by_batch, len(data))]
     where = f"{recipe.resize_px} px in memory to {recipe.image_size_px} px"
-    return compare("augmenting", where, contestants, V2, given.effort, (OURS, V2, 1.0))
+    return compare("augmenting", where, {V2: by_image, OURS: by_batch}, len(data), given.effort, (OURS, V2, 1.0))
 
 
 def _per_core(setting: Setting, given: Given) -> dict[str, Any]:
@@ -91,8 +89,8 @@ def _per_core(setting: Setting, given: Given) -> dict[str, Any]:
     def cropped() -> None:
         deque(pipeline.training_batches(data, recipe, 0, 0), maxlen=0)
 
-    contestants = [Contestant(_CROPPED, cropped, len(data)), Contestant(_DECODED, decoded, len(data))]
-    return compare("per core", f"prepared {recipe.resize_px} px images", contestants, _CROPPED, given.effort)
+    ways = {_CROPPED: cropped, _DECODED: decoded}
+    return compare("per core", f"prepared {recipe.resize_px} px images", ways, len(data), given.effort)
 
 
 def _prefetch(setting: Setting, given: Given) -> dict[str, Any]:
@@ -114,12 +112,10 @@ def _prefetch(setting: Setting, given: Given) -> dict[str, Any]:
             for _ in pipeline._fetched(data.images, order, given.device):
                 time.sleep(batch_s)
 
-    ways = {f"prefetch {depth}": partial(consume, depth) for depth in (1, 2, 4)}
-    contestants = [Contestant(_DEVICE, compute, len(data))]
-    contestants += [Contestant(name, work, len(data)) for name, work in ways.items()]
+    ways = {_DEVICE: compute} | {f"prefetch {depth}": partial(consume, depth) for depth in (1, 2, 4)}
     effort = replace(given.effort, on_cpu=False)  # a sleeping device takes no processor time
     where = f"a device that takes {1000 * batch_s:.0f} ms per batch of {len(order[0])}, {allowed_cores()} cores"
-    return compare("prefetch", where, contestants, _DEVICE, effort)
+    return compare("prefetch", where, ways, len(data), effort)
 
 
 @contextmanager

@@ -26,9 +26,8 @@ from pretraining_gain.bench.measure import this_computer
 from pretraining_gain.bench.simulated import write_run
 from pretraining_gain.commands import CommandLine, answer
 from pretraining_gain.paths import make_writable, project_root, write_atomically
-from pretraining_gain.plan.runs import finetuning_runs, pretraining_runs
+from pretraining_gain.plan.costs import Plan
 from pretraining_gain.plan.species import SUPERCATEGORIES
-from pretraining_gain.plan.studies import load_study
 from pretraining_gain.plan.taxonomy import made_table_path
 from pretraining_gain.revision import revision
 from pretraining_gain.tell.claims.ledger import Ledger
@@ -62,8 +61,7 @@ def simulate(folder: Path, species: int, images: int, seeds: int, ks: int) -> st
         table[rank] = [f"{rank}{i // size}" for i in number]
     made = made_table_path("inat2021_animals")
     write_atomically(make_writable(made.parent) / made.name, table.to_csv(index=False).encode())
-    study = load_study(str(path))
-    for run in [*pretraining_runs(study, str(path)), *finetuning_runs(study, str(path))]:
+    for run in Plan.of(str(path)).runs():
         write_run(run, 1000, 0.3 + 0.05 * np.log1p(run.k), run.images.eval_images_per_class)
     return str(path)
 

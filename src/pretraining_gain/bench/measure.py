@@ -11,7 +11,7 @@ import pstats
 import statistics
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import distributions
 from pathlib import Path
@@ -27,95 +27,91 @@ _AGREE = 1.25  # rounds agree if their largest ratio is at most this many times 
 _PACKAGES = "torch torchvision accelerate numpy pillow simplejpeg timm scipy pandas plotly snakemake"
 
 
-@dataclass(frozen=True)
-class Contestant:
-    """`work` does one repetition on `items`; `prepare` runs before each and is not timed."""
-
-    name: str
-    work: Callable[[], object]
-    items: int
-    prepare: Callable[[], object] = lambda: None
+Work = Callable[[], object]
+#: A contestant, another one, and how many times as fast the first should be in the median.
+Aim = tuple[str, str, float]
 
 
 @dataclass(frozen=True)
 class Effort:
-    """`least` rounds in any case (2 or more: one gives no ratio), `rounds` if `budget_s` allows, twice as many if rounds disagree.
+    """Two rounds in any case, `rounds` if `budget_s` allows, twice as many if rounds disagree; or exactly `rounds`, without a
+    warm-up.
 
     `synchronize` waits for the device; `on_cpu`: processor time is a fair second clock.
     """
 
-    least: int = 2
     rounds: int = 5
     budget_s: float = 60
-    warm_up: bool = True
+    exactly: bool = False
     on_cpu: bool = False
-    synchronize: Callable[[], object] = lambda: None
-
-
-Aim = tuple[str, str, float]
+    synchronize: Work = lambda: None
 
 
 def compare(
-    name: str, setting: str, contestants: list[Contestant], reference: str, effort: Effort, *aims: Aim, notes: Sequence[str] = ()
-) -> dict[str, Any]:
+    name: str, setting: str, ways: Mapping[str, Work], items: int, effort: Effort, *aims: Aim,
+    notes: Sequence[str] = (), prepare: Mapping[str, Work] | None = None,
+) -> dict[str, Any]:  # fmt: skip
     """Time the contestants in turns, in an order that shifts by one each round; profile those of a missed aim.
 
-    Ratios are of wall time or, on a CPU where rounds disagree, of processor time, on which other programs have less influence.
-    An aim is (contestant, reference, how many times as fast in the median). It is undecided (None) if rounds disagree and
-    their ratios lie on both sides of it.
+    One repetition of each of `ways` does its work on `items`; the first is the reference. `prepare` runs before a repetition and
+    is not timed. Ratios are of wall time or, on a CPU where rounds disagree, of processor time, on which other programs have
+    less influence. An aim is undecided (None) if rounds disagree and their ratios lie on both sides of it.
     """
     started, done, slowest = time.perf_counter(), 0, 0.0
-    times: dict[str, list[tuple[float, float]]] = {one.name: [] for one in contestants}
-    items = {one.name: one.items for one in contestants}
+    names, prepare = [*ways], prepare or {}
+    times: dict[str, list[tuple[float, float]]] = {one: [] for one in names}
+
+    def repeat(one: str) -> tuple[float, float]:
+        prepare.get(one, lambda: None)()
+        return timed(ways[one], effort.synchronize)
 
     def ratios(own: str, other: str, clock: int) -> list[float]:
-        pairs = zip(times[own], times[other], strict=True)
-        return [items[own] / a[clock] / (items[other] / b[clock]) for a, b in pairs]
+        return [theirs[clock] / ours[clock] for ours, theirs in zip(times[own], times[other], strict=True)]
 
     def agree(clock: int) -> bool:
-        return all(_agree(ratios(one, reference, clock)) for one in times)
+        return all(_agree(ratios(one, names[0], clock)) for one in names)
 
-    for one in contestants if effort.warm_up else ():
-        timed(one, effort.synchronize)
-    while done < effort.least or (
-        time.perf_counter() - started + slowest < effort.budget_s and done < effort.rounds * (1 if agree(0) else 2)
+    for one in [] if effort.exactly else names:
+        repeat(one)
+    while done < (effort.rounds if effort.exactly else 2) or (
+        not effort.exactly
+        and time.perf_counter() - started + slowest < effort.budget_s
+        and done < effort.rounds * (1 if agree(0) else 2)
     ):
-        begun, turn = time.perf_counter(), done % len(contestants)
-        for one in [*contestants[turn:], *contestants[:turn]]:
-            times[one.name].append(timed(one, effort.synchronize))
+        begun, turn = time.perf_counter(), done % len(names)
+        for one in [*names[turn:], *names[:turn]]:
+            times[one].append(repeat(one))
         done, slowest = done + 1, max(slowest, time.perf_counter() - begun)
     clock = int(effort.on_cpu and not agree(0))
     print(f"bench: {name}, {setting}: {done} rounds, {time.perf_counter() - started:.0f} s", file=sys.stderr)
 
-    outcomes, targets = [], []
-    for one in contestants:
-        wall, busy = (list(column) for column in zip(*times[one.name], strict=True))
-        speeds, ratio = spread([one.items / second for second in wall]), spread(ratios(one.name, reference, clock))
-        outcome = {"contestant": one.name, "items": one.items, "seconds": wall, "processor_seconds": busy}
-        outcomes.append(outcome | {"items_per_s": speeds, "ratio": ratio})
+    outcomes, targets, missed = [], [], set()
+    for one in names:
+        wall, busy = (list(column) for column in zip(*times[one], strict=True))
+        outcome = {"contestant": one, "items": items, "seconds": wall, "processor_seconds": busy}
+        outcome |= {"items_per_s": spread([items / second for second in wall]), "ratio": spread(ratios(one, names[0], clock))}
+        outcomes.append(outcome)
     for own, other, at_least in (aim for aim in aims if {*aim[:2]} <= times.keys()):
         found = ratios(own, other, clock)
         met = spread(found)["median"] >= at_least if _agree(found) or not min(found) < at_least <= max(found) else None
+        missed |= {own, other} if met is False else set()
         targets.append({"contestant": own, "reference": other, "at_least": at_least, "ratio": spread(found), "met": met})
-    missed = {one for target in targets if target["met"] is False for one in (target["contestant"], target["reference"])}
-    return {
-        "name": name, "setting": setting, "reference": reference, "rounds": done,
-        "clock": ("wall time", "processor time")[clock], "outcomes": outcomes, "targets": targets, "notes": notes,
-        "profiles": {one.name: profile(one) for one in contestants if one.name in missed},
-    }  # fmt: skip
+    profiles = {one: profile(ways[one], prepare.get(one, lambda: None)) for one in names if one in missed}
+    record = {"name": name, "setting": setting, "reference": names[0], "rounds": done, "notes": notes, "profiles": profiles}
+    return record | {"clock": ("wall time", "processor time")[clock], "outcomes": outcomes, "targets": targets}
 
 
-def timed(contestant: Contestant, synchronize: Callable[[], object]) -> tuple[float, float]:
+def timed(work: Work, synchronize: Work) -> tuple[float, float]:
     """Return wall time and processor time of one repetition in seconds, up to the end of the work that it started on the device."""
+
     def clocks() -> tuple[float, float]:
         synchronize()
         ended = psutil.Process().cpu_times()  # with its children that have ended, e.g. loader workers
         busy = time.process_time() + float(getattr(ended, "children_user", 0) + getattr(ended, "children_system", 0))
         return time.perf_counter(), busy
 
-    contestant.prepare()
     wall, busy = clocks()
-    contestant.work()
+    work()
     wall_after, busy_after = clocks()
     return wall_after - wall, max(busy_after - busy, 1e-9)
 
@@ -137,11 +133,11 @@ def paired_difference(values: Sequence[float], reference: Sequence[float]) -> di
     return {"mean": mean, "low": mean - reach, "high": mean + reach}
 
 
-def profile(contestant: Contestant) -> list[dict[str, Any]]:
+def profile(work: Work, prepare: Work) -> list[dict[str, Any]]:
     """Return the functions in which the calling thread spent most of one repetition; waiting is a function, too."""
-    contestant.prepare()
+    prepare()
     measured = cProfile.Profile()
-    measured.runcall(contestant.work)
+    measured.runcall(work)
     entries = [(entry[2], place) for place, entry in pstats.Stats(measured).stats.items()]  # type: ignore[attr-defined]
     whole = sum(seconds for seconds, _ in entries) or 1e-9
     found = []

@@ -16,7 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from pretraining_gain.bench import loops
 from pretraining_gain.bench.images import Photographs, tiled
 from pretraining_gain.bench.loops import NoCheckpoint, Training
-from pretraining_gain.bench.measure import Aim, Contestant, Effort, compare, paired_difference
+from pretraining_gain.bench.measure import Aim, Effort, compare, paired_difference
 from pretraining_gain.bench.scale import Scale, Setting
 from pretraining_gain.compute.evaluation import evaluate
 from pretraining_gain.compute.machine import Machine, cpu_has_bf16
@@ -54,7 +54,7 @@ class Given:
     def effort(self) -> Effort:
         on_cpu = self.device == "cpu"
         wait = (lambda: None) if on_cpu else torch.cuda.synchronize
-        return Effort(2, self.scale.rounds, self.scale.budget_s, on_cpu=on_cpu, synchronize=wait)
+        return Effort(self.scale.rounds, self.scale.budget_s, on_cpu=on_cpu, synchronize=wait)
 
     def best_workers(self, work: Callable[[int], object]) -> int:
         """Return the number of loader workers with which `work` was fastest, tried once each after a warm-up."""
@@ -101,9 +101,9 @@ def limit(given: Given, setting: Setting) -> Found:
         train(held["model"], data, recipe, seed=0, machine=machine, checkpoint=NoCheckpoint())
 
     items, what = n_batches * recipe.batch_size, "prepared JPEGs" if setting.is_large else "uint8 in memory"
-    contestants = [Contestant(LIMIT, steps, items, prepare_steps), Contestant(OURS, epoch, items, build)]
-    notes = [f"batch {recipe.batch_size}, {n_batches} batches; images are {what}"]
-    found = compare("limit", str(setting), contestants, LIMIT, given.effort, (OURS, LIMIT, 0.97), notes=notes)
+    notes, prepare = [f"batch {recipe.batch_size}, {n_batches} batches; images are {what}"], {LIMIT: prepare_steps, OURS: build}
+    ways, aim = {LIMIT: steps, OURS: epoch}, (OURS, LIMIT, 0.97)
+    found = compare("limit", str(setting), ways, items, given.effort, aim, notes=notes, prepare=prepare)
     if given.device == "cuda":
         prepare_steps()
         with FlopCounterMode(display=False) as counted:
@@ -121,17 +121,16 @@ def loaders(given: Given, setting: Setting) -> Found:
     recipe, task = setting.recipe(), given.photographs.task(setting.images, N_CLASSES)
     training = Training(task, setting.backbone, N_CLASSES, recipe, given.device)
     items = recipe.epochs * setting.images // recipe.batch_size * recipe.batch_size
-    contestants = [Contestant(OURS, training.ours, items)]
+    ways: dict[str, Callable[[], object]] = {}
     notes = [f"{setting.images} files, {recipe.epochs} epochs, batch {recipe.batch_size}, network built in all"]
     for name, make in ((TORCHVISION, loops.torchvision_loader), (TIMM, loops.timm_loader)):
         workers = given.best_workers(partial(training.one_epoch, loader=make))
         notes.append(f"{name}: {workers} workers were the fastest")
-        work = partial(training.plain, workers=workers, loader=make)
-        contestants.append(Contestant(name, work, items))
+        ways[name] = partial(training.plain, workers=workers, loader=make)
         if given.device == "cuda":
-            contestants.append(Contestant(f"{name}, bf16", partial(work, amp=True), items))
+            ways[f"{name}, bf16"] = partial(training.plain, workers=workers, loader=make, amp=True)
     aims = (OURS, TORCHVISION, _END_TO_END[setting.image_size_px]), (OURS, TIMM, 1.0)
-    return [compare("loaders", str(setting), contestants, TORCHVISION, given.effort, *aims, notes=notes)]
+    return [compare("loaders", str(setting), ways | {OURS: training.ours}, items, given.effort, *aims, notes=notes)]
 
 
 def evaluation(given: Given, setting: Setting) -> Found:
@@ -150,10 +149,8 @@ def evaluation(given: Given, setting: Setting) -> Found:
 
     workers = given.best_workers(theirs)
     ways = {TORCHVISION: partial(theirs, workers), OURS: partial(ours, True), CACHED: partial(ours, False)}
-    contestants = [Contestant(name, work, setting.images) for name, work in ways.items()]
     notes = [f"{setting.images} files, {TORCHVISION}: {workers} workers were the fastest"]
-    aim = (OURS, TORCHVISION, 1.0)
-    return [compare("evaluation", str(setting), contestants, TORCHVISION, given.effort, aim, notes=notes)]
+    return [compare("evaluation", str(setting), ways, setting.images, given.effort, (OURS, TORCHVISION, 1.0), notes=notes)]
 
 
 def parity(given: Given, setting: Setting) -> Found:
@@ -205,13 +202,12 @@ def _over_seeds(
     n_images = len(list((training.task.folder / "val").glob("*/*")))
 
     def next_seed(way: str) -> None:
-        top1[way].append(ways[way](len(top1[way]) % len(seeds)))  # further rounds and profiles ask again
+        top1[way].append(ways[way](len(top1[way]) % len(seeds)))  # a profile asks again
 
     where = f"{setting}, {given.scale.classes} classes, {setting.images} images, {setting.epochs} epochs"
-    contestants = [Contestant(way, partial(next_seed, way), setting.images * setting.epochs + n_images) for way in ways]
-    effort = replace(given.effort, least=len(seeds), rounds=len(seeds), warm_up=False)
+    effort, items = replace(given.effort, rounds=len(seeds), exactly=True), setting.images * setting.epochs + n_images
     notes = [f"a round is a seed, training and evaluation from files; {reference}: {workers} workers"]
-    speeds = compare(name, where, contestants, reference, effort, aim, notes=notes)
+    speeds = compare(name, where, {way: partial(next_seed, way) for way in ways}, items, effort, aim, notes=notes)
     top1 = {way: values[: len(seeds)] for way, values in top1.items()}
     accuracy = {"name": name, "setting": where, "reference": reference, "seeds": [*seeds], "images": n_images}
     accuracy |= {"top1": top1, "seed_sd": {way: statistics.stdev(values) for way, values in top1.items()}}

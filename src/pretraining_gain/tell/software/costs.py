@@ -107,18 +107,15 @@ class Costs:
         hover = "<b>%{customdata[0]}</b><br>%{customdata[1]:,} images trained on, %{customdata[2]:,} evaluated<br>"
         hover += "%{customdata[3]:,.1f} s, device time %{customdata[4]:,.1f} s, %{customdata[5]:,.0f} MB<extra></extra>"
         for part, style in zip(parts, cycle(starts().values())):
-            title, details = (
-                plotly_text(self._title(part["downstream"].iloc[0]), 32),
-                ["run_id", "train_images_seen", "eval_images_seen"],
-            )
+            title = plotly_text(self._title(part["downstream"].iloc[0]), 32)
+            details = part[["run_id", "train_images_seen", "eval_images_seen", *MEASURES.values()]]
             look = {"color": style.colour, "symbol": style.marker, "size": 8, "opacity": 0.75}
             trace = go.Scatter(x=part["arm"], y=part["wall_s"], name=title, mode="markers", marker=look)
-            figure.add_trace(trace.update(customdata=part[[*details, *MEASURES.values()]], hovertemplate=hover))
-        changes = {
-            label: [{"y": [part[name] for part in parts]}, {"yaxis.title.text": label}]
-            for label, name in MEASURES.items()
-        }
-        buttons = [{"label": label, "method": "update", "args": change} for label, change in changes.items()]
+            figure.add_trace(trace.update(customdata=details, hovertemplate=hover))
+        buttons = []
+        for label, name in MEASURES.items():
+            change = [{"y": [part[name] for part in parts]}, {"yaxis.title.text": label}]
+            buttons.append({"label": label, "method": "update", "args": change})
         arms = self.runs["arm"].unique().tolist()  # in the plan's order: pretrainings first, scratch last
         figure.update_layout(
             **LAYOUT | {"height": 620},
