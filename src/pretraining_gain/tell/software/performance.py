@@ -81,7 +81,7 @@ class Performance:
         return pd.DataFrame(rows, columns=columns)
 
     def table(self, part: str) -> pd.DataFrame:
-        """Return one row per contestant and per note of a part, or the reason why it did not run."""
+        """Return one row per contestant of a part, and one for the notes on a comparison; or the reason why it did not run."""
         rows: list[list[str]] = []
         for one in self.comparisons(part):
             setting = one["setting"] if one["name"] == part else f"{one['name']}: {one['setting']}"
@@ -91,7 +91,7 @@ class Performance:
                 ratio += " of processor time" if one.get("clock") == "processor time" else ""
                 ratio = "reference" if name == one["reference"] else ratio
                 rows.append([setting, name, speed, ratio, str(one["rounds"])])
-            rows += [[note, "", "", "", ""] for note in one["notes"]]
+            rows += [["; ".join(one["notes"]), "", "", "", ""]] if one["notes"] else []
         rows = rows or [[self.record["failed"].get(part, "not measured"), "", "", "", ""]]
         return pd.DataFrame(rows, columns=["setting", "contestant", "speed", "ratio", "rounds"])
 
