@@ -71,13 +71,15 @@ def compare(
     def agree(clock: int) -> bool:
         return all(_agree(ratios(one, names[0], clock)) for one in names)
 
+    def go_on() -> bool:
+        if effort.exactly or done < 2:
+            return done < effort.rounds
+        in_time = time.perf_counter() - started + slowest < effort.budget_s
+        return in_time and done < effort.rounds * (1 if agree(0) else 2)
+
     for one in [] if effort.exactly else names:
         repeat(one)
-    while done < (effort.rounds if effort.exactly else 2) or (
-        not effort.exactly
-        and time.perf_counter() - started + slowest < effort.budget_s
-        and done < effort.rounds * (1 if agree(0) else 2)
-    ):
+    while go_on():
         begun, turn = time.perf_counter(), done % len(names)
         for one in [*names[turn:], *names[:turn]]:
             times[one].append(repeat(one))
