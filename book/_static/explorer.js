@@ -3,15 +3,14 @@
   "use strict";
   const { endOf, levelsOf, groupName, rowsOf, groupsOf, summaryOf, meanOf, wordOf, matches, usualLevel, sorted, csvOf } = window.gainData;
   const { draw, points, interval, MANY } = window.gainPlot;
-  const { element, option, save } = window.gainBook;
+  const { element, option, save, count, table, region, studiesOf, showProvenance } = window.gainBook;
   const field = window.gainBook.field("explorer");
   const FEW = 60; // species that are shown one by one; rows of the table before the reader asks for more
-  const count = (n, word, plural = `${word}s`) => `${n.toLocaleString("en")} ${n === 1 ? word : plural}`;
   const PLURAL = { family: "families", order: "orders", supercategory: "supercategories", all: "groups" };
   const MARKS = { circle: "●", square: "■", diamond: "◆", x: "✕" };
 
   const holders = [...document.querySelectorAll(".gain-explorer")];
-  const studies = holders.map((holder) => JSON.parse(holder.querySelector("script").textContent));
+  const studies = studiesOf(holders);
   const state = {
     study: 0, target: 0, arm: 0, level: "", zoom: [], typed: "", intervals: true, cursor: null, well: 40, cut: "",
     sort: "mean", falling: true, all: false,
@@ -98,7 +97,6 @@
   const fill = (select, labels, chosen) => select.replaceChildren(...labels.map((label, i) => option(i, label, i === chosen)));
   const row = (...fields) => element("div", { className: "explorer-row" }, ...fields);
   const bar = (...parts) => element("div", { className: "explorer-bar" }, ...parts);
-  const region = (label) => element("div", { className: "explorer-scroll", tabIndex: 0, role: "region", "aria-label": label });
 
   const build = () => {
     const pick = (name, act) => (ui[name] = element("select", { name, onchange: (event) => act(event.target.value) }));
@@ -157,10 +155,7 @@
     ui.intervals.checked = state.intervals;
     ui.back.hidden = !zoomed();
     ui.back.textContent = `← Back to ${state.zoom.at(-2)?.name || `all ${PLURAL[level]}`}`;
-    holders.forEach((holder, i) => {
-      holder.hidden = true;
-      if (holder.nextElementSibling?.matches(".provenance")) holder.nextElementSibling.hidden = i !== state.study;
-    });
+    showProvenance(holders, state.study);
   };
 
   const showTexts = ({ rows, ordered, columns, bySpecies }) => {
@@ -182,7 +177,6 @@
     ui.status.textContent = `${count(rows.length, "species", "species")}${where}${among}: mean gain ${points(meanOf(rows, seeds.length))} points${ends}.${dense}`;
   };
 
-  const head = (...cells) => element("thead", {}, element("tr", {}, ...cells));
   const showSummary = ({ rows }) => {
     const line = ({ grade, word, species, images, mean }) => {
       const [colour, symbol] = tables().styles[grade];
@@ -190,10 +184,9 @@
       const cells = [species.toLocaleString("en"), images.toLocaleString("en"), species ? points(mean) : "–"];
       return element("tr", {}, element("th", { scope: "row" }, dot, ` ${word}`), ...cells.map((text) => element("td", {}, text)));
     };
-    const heads = ["representation", "species", "images", "mean gain, points"].map((text) => element("th", { scope: "col" }, text));
-    ui.summary.replaceChildren(element("table", { className: "explorer-summary" },
-      element("caption", {}, "Means over all images of the species shown, recomputed here; intervals of such groups are in the chapters."),
-      head(...heads), element("tbody", {}, ...summaryOf(tables(), rows, arm(), state.well).map(line))));
+    ui.summary.replaceChildren(table(["representation", "species", "images", "mean gain, points"],
+      summaryOf(tables(), rows, arm(), state.well).map(line), { className: "explorer-summary" },
+      "Means over all images of the species shown, recomputed here; intervals of such groups are in the chapters."));
   };
 
   const showTable = ({ ordered }) => {
@@ -217,7 +210,7 @@
     };
     const shown = state.all ? ordered : ordered.slice(0, FEW);
     const lines = shown.map((one) => element("tr", {}, ...Object.keys(columns).map((key) => cell(key, one))));
-    ui.table.replaceChildren(element("table", {}, head(...heads), element("tbody", {}, ...lines)));
+    ui.table.replaceChildren(table(heads, lines));
     ui.more.hidden = shown.length === ordered.length;
     ui.more.textContent = `Show all ${ordered.length.toLocaleString("en")} rows`;
     ui.download.textContent = `Download ${count(ordered.length, "row")} as CSV`;

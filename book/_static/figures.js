@@ -47,6 +47,20 @@
   const TURNS = /[\u200e\u200f\u202a-\u202e\u2066-\u2069\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]/;
   const plain = (name) => (TURNS.test(name) ? `\u2068${name}\u2069` : name).replace(/[&<>$%]/g, (sign) => `&#${sign.charCodeAt(0)};`);
 
+  const count = (n, word, plural = `${word}s`) => `${n.toLocaleString("en")} ${n === 1 ? word : plural}`;
+  const table = (heads, rows, properties = {}, caption = "") => element("table", properties,
+    ...(caption ? [element("caption", {}, caption)] : []),
+    element("thead", {}, element("tr", {}, ...heads.map((head) => (head instanceof Node ? head : element("th", { scope: "col" }, head))))),
+    element("tbody", {}, ...rows));
+  const region = (label, ...children) => element("div", { className: "explorer-scroll", tabIndex: 0, role: "region", "aria-label": label }, ...children);
+
+  // The plain forms of an application, one per study: the data of each, and a way to leave the provenance of only one.
+  const studiesOf = (holders) => holders.map((holder) => JSON.parse(holder.querySelector("script").textContent));
+  const showProvenance = (holders, shown) => holders.forEach((holder, i) => {
+    holder.hidden = true;
+    if (holder.nextElementSibling?.matches(".provenance")) holder.nextElementSibling.hidden = i !== shown;
+  });
+
   // Offer a text as a file to download.
   const save = (download, type, text) => {
     const href = URL.createObjectURL(new Blob([text], { type }));
@@ -159,7 +173,10 @@
     ".lead-steps": ["lead"],
   };
 
-  window.gainBook = { INK, GRID, theme, load, loadPlotly, element, option, field, plain, save, draw: drawOnce };
+  window.gainBook = {
+    INK, GRID, theme, load, loadPlotly, element, option, field, count, table, region, studiesOf, showProvenance, plain,
+    save, draw: drawOnce,
+  };
   const start = () => {
     for (const [part, names] of Object.entries(SCRIPTS)) if (document.querySelector(part)) loadInTurn(names);
     const holders = [...document.querySelectorAll(".gain-figure")];

@@ -2,7 +2,7 @@
 // of the picked run. Each study's runs are a script, loaded when the reader chooses the study.
 (() => {
   "use strict";
-  const { element, load, option, save } = window.gainBook;
+  const { element, load, option, save, table, region } = window.gainBook;
   const field = window.gainBook.field("rerun-by");
   const holder = document.querySelector(".rerun-runs");
   const box = holder.querySelector(".rerun-box");
@@ -84,10 +84,9 @@
     const choices = Object.entries(CHOICES).map(([name, label]) => field(label, (ui[name] = element("select", { name, onchange: show }))));
     ui.status = element("p", { className: "explorer-status", role: "status" });
     ui.download = element("button", { type: "button", onclick: download });
-    ui.body = element("tbody", {});
-    const heads = Object.values(COLUMNS).map((title) => element("th", { scope: "col" }, title));
-    const table = element("table", {}, element("thead", {}, element("tr", {}, ...heads)), ui.body);
-    const scroll = element("div", { className: "explorer-scroll rerun-scroll", tabIndex: 0, role: "region", "aria-label": "Runs" }, table);
+    const scroll = region("Runs", table(Object.values(COLUMNS), []));
+    scroll.classList.add("rerun-scroll");
+    ui.body = scroll.querySelector("tbody");
     const form = element("form", { className: "explorer-controls", onsubmit: () => false },
       element("div", { className: "explorer-row" }, field("Study", ui.study), ...choices, field("Words in the name", ui.search)));
     holder.querySelector(".rerun-table").append(element("section", { className: "explorer", "aria-label": "Runs and their commands" },

@@ -27,21 +27,16 @@
     const place = new Map(classes.map((c, i) => [c, i]));
     const images = [...all.keys()].filter((i) => place.has(all[i]));
     const index = images.map((i) => place.get(all[i]));
-    const bits = ({ seeds: all, runs }) => runs.filter((_, s) => seeds === null || seeds.includes(all[s]))
-      .map((text) => { const of = bitsOf(text, n); return Float64Array.from(images, (i) => of[i]); });
-    const n = all.length;
+    const rowOf = (text) => { const bits = bitsOf(text, all.length); return Float64Array.from(images, (i) => bits[i]); };
+    const runsOf = (arm) => new Map((arm?.seeds ?? []).map((seed, s) => [seed, arm.runs[s]]));
     // The runs of a part: of its target, or minus those of the other target with the same arm and seed.
     const armsOf = ({ downstream, other }) => {
       const found = {};
-      for (const [arm, of] of Object.entries(target.arms[downstream])) {
-        let rows = bits(of);
-        if (other) {
-          const paired = target.arms[other][arm];
-          if (!paired) continue;
-          const both = (one) => ({ seeds: of.seeds.filter((seed) => paired.seeds.includes(seed)), runs: one.runs.filter((_, s) => (one === of ? paired : of).seeds.includes(one.seeds[s])) });
-          const minus = bits(both(paired));
-          rows = bits(both(of)).map((row, s) => row.map((one, i) => one - minus[s][i]));
-        }
+      for (const arm of Object.keys(target.arms[downstream])) {
+        const [mine, theirs] = [downstream, other].map((name) => runsOf(target.arms[name]?.[arm]));
+        const kept = [...mine.keys()].filter((seed) => (seeds === null || seeds.includes(seed)) && (!other || theirs.has(seed)));
+        const minus = (row, other) => row.map((one, i) => one - other[i]);
+        const rows = kept.map((seed) => (other ? minus(rowOf(mine.get(seed)), rowOf(theirs.get(seed))) : rowOf(mine.get(seed))));
         if (rows.length) found[arm] = rows;
       }
       return found;

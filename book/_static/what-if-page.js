@@ -72,7 +72,6 @@
     return `${effect} ${unitOf(part)} (${low} to ${high})`;
   };
   const testOf = (part) => (part.test === "greater" ? `above ${hundredfold(part.bound, false)}` : `within ±${hundredfold(part.bound, false)}`);
-  const count = (n, word, plural = `${word}s`) => `${n.toLocaleString("en")} ${n === 1 ? word : plural}`;
 
   // What differs from the book's settings, in words.
   const differences = (tables, settings) => {
@@ -90,7 +89,6 @@
   };
 
   Object.assign(window.gainWhatIf, {
-    LEVELS, asInBook, claimOf, targetOf, partWith, usesMargin, textOf, read, commandOf, hundredfold, unitOf, effectOf, testOf, count,
-    differences,
+    LEVELS, asInBook, claimOf, targetOf, partWith, usesMargin, textOf, read, commandOf, hundredfold, unitOf, effectOf, testOf, differences,
   });
 })();

@@ -1,14 +1,15 @@
 // The page "Change the analysis": controls, and the answer beside the book's.
 (() => {
   "use strict";
-  const { element } = window.gainBook;
+  const { element, option, save, count, table, region, studiesOf, showProvenance } = window.gainBook;
+  const field = window.gainBook.field("what-if");
   const {
     NothingToTest, recompute, LEVELS, asInBook, claimOf, targetOf, partWith, usesMargin, textOf, read, commandOf, hundredfold,
-    unitOf, effectOf, testOf, count, differences,
+    unitOf, effectOf, testOf, differences,
   } = window.gainWhatIf;
 
   const holders = [...document.querySelectorAll(".gain-what-if")];
-  const studies = holders.map((holder) => JSON.parse(holder.querySelector("script").textContent));
+  const studies = studiesOf(holders);
   const ui = {};
   let [settings, answer, asked] = [null, null, 0];
   const tables = () => studies.find((one) => one.study === settings.study);
@@ -77,23 +78,16 @@
   };
   const download = () => {
     const content = JSON.stringify({ ...answer, command: commandOf(settings) }, null, 1);
-    const href = URL.createObjectURL(new Blob([content], { type: "application/json" }));
-    element("a", { href, download: `what-if-${settings.study}-${settings.claim}.json` }).click();
-    setTimeout(() => URL.revokeObjectURL(href), 1000);
+    save(`what-if-${settings.study}-${settings.claim}.json`, "application/json", content);
   };
 
   // ---- controls
 
-  const field = (label, input) => {
-    input.id = `what-if-${input.name}`;
-    return element("div", { className: "explorer-field" }, element("label", { htmlFor: input.id }, label), element("div", {}, input));
-  };
   const pick = (name, act) => (ui[name] = element("select", { name, onchange: (event) => act(event.target.value) }));
   const entry = (name, min, book) => (ui[name] = element("input", {
     type: "number", name, min, max: 99, step: "any", onchange: () => chooseFraction(ui[name], book()) }));
   const button = (label, onclick) => element("button", { type: "button", onclick }, label);
-  const options = (select, values, chosen) => select.replaceChildren(
-    ...values.map(([value, label]) => element("option", { value, selected: value === chosen }, label)));
+  const options = (select, values, chosen) => select.replaceChildren(...values.map(([value, label]) => option(value, label, value === chosen)));
   const check = (label, checked, act) => element("label", { className: "what-if-check" },
     element("input", { type: "checkbox", checked, onchange: (event) => act(event.target.checked) }), ` ${label}`);
   // New boxes in place of the old; the keyboard focus stays.
@@ -145,34 +139,28 @@
       return check(n === 1 ? name : `${name} (${n})`, !settings.without.includes(name), (taken) => leaveOut(name, !taken));
     }));
     ui.command.textContent = commandOf(settings);
-    holders.forEach((holder, i) => {
-      holder.hidden = true;
-      if (holder.nextElementSibling?.matches(".provenance")) holder.nextElementSibling.hidden = studies[i].study !== settings.study;
-    });
+    showProvenance(holders, studies.indexOf(tables()));
   };
 
   // ---- the answer
 
-  const table = (caption, heads, rows) => element("div", { className: "explorer-scroll", tabIndex: 0, role: "region", "aria-label": caption },
-    element("table", {}, element("caption", {}, caption),
-      element("thead", {}, element("tr", {}, ...heads.map((text) => element("th", { scope: "col" }, text)))),
-      element("tbody", {}, ...rows.map(([first, ...cells]) => element("tr", {}, element("th", { scope: "row" }, first),
-        ...cells.map((text) => element("td", {}, text)))))));
+  const shown = (caption, heads, rows) => region(caption, table(heads, rows.map(([first, ...cells]) =>
+    element("tr", {}, element("th", { scope: "row" }, first), ...cells.map((text) => element("td", {}, text)))), {}, caption));
 
   const verdictTable = (outcome) => {
     const { book } = claim();
     const [theirs, mine] = [book, outcome].map((one) => (one.decisive === null ? null : one.tests[one.decisive]));
     const row = (label, text) => [label, text({ ...theirs, signed: claim().parts[book.decisive].signed }), mine ? text(mine) : "–"];
-    return table("The claim in the book and with these settings. Intervals are 95 percent.", ["", "in the book", "with these settings"], [
+    return shown("The claim in the book and with these settings. Intervals are 95 percent.", ["", "in the book", "with these settings"], [
       ["verdict", book.verdict, outcome.verdict], ["because", book.rule, outcome.rule], row("decided by", (test) => test.what),
       row("effect", effectOf), row("smallest detectable", (test) => (test.detectable === null ? "unknown" : `${hundredfold(test.detectable, false)} ${unitOf(test)}`)),
       row("evidence", (test) => `${count(test.n_seeds, "seed")}, ${count(test.n_classes, "species", "species")}, ${count(test.n_images, "image")}`)]);
   };
   const pOf = (p) => (p < 0.0001 ? "< 0.0001" : p.toFixed(4));
-  const partsTable = (tests) => table("Every comparison of the claim. “p against” is before Holm’s correction.",
+  const partsTable = (tests) => shown("Every comparison of the claim. “p against” is before Holm’s correction.",
     ["comparison", "must be", "effect (interval)", "p for", "p against", "detectable"], tests.map((part) => [part.what, testOf(part),
       effectOf(part), pOf(part.p_for), pOf(part.p_against), part.detectable === null ? "unknown" : hundredfold(part.detectable, false)]));
-  const groupsTable = (groups) => table(`Gain by ${claim().parts[0].column}, points, with 95 percent intervals.`,
+  const groupsTable = (groups) => shown(`Gain by ${claim().parts[0].column}, points, with 95 percent intervals.`,
     ["group", "species", "gain", "interval"], groups.map((one) => [one.group, one.classes.toLocaleString("en"), hundredfold(one.mean),
       `${hundredfold(one.low)} to ${hundredfold(one.high)}`]));
 
