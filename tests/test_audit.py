@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 import nbformat
 import pytest
 from conftest import ROOT
@@ -97,18 +95,6 @@ def test_without_the_file_the_notebook_runs_and_says_what_is_missing(tmp_path, m
     for key in ("figure_thresholds", "figure_classes", "annotations"):
         assert "Biodiversity_ImageNet_Image_data.csv is missing; fetch it with" in found[key]
         assert str(tmp_path) not in found[key]  # no reader's folders in a book
-
-
-def test_with_the_file_the_notebook_holds_what_its_chapter_pastes(photographs, tmp_path):
-    execute(ROOT / "notebooks" / "14_audit.ipynb", tmp_path / "out.ipynb", {})
-    found = pasted(tmp_path / "out.ipynb")
-    assert all(value in found[key] for key, value in COUNTED_IN_THE_FILE.items())
-    chapter = (ROOT / "book" / "audit.md").read_text()
-    keys = re.findall(r"audit\.(\w+)", chapter)
-    assert len(keys) > 20
-    assert set(keys) <= set(found)
-    assert "gain-figure" in found["figure_thresholds"]
-    assert "gain-figure" in found["figure_classes"]
 
 
 @pytest.mark.parametrize(

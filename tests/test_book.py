@@ -38,8 +38,8 @@ def source(path: Path) -> str:
 
 
 @pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
-def test_a_chapter_holds_no_code_cell(path):
-    assert "{code-cell}" not in path.read_text()
+def test_a_chapter_holds_no_code_cell_and_no_glue(path):
+    assert not re.findall(r"\{code-cell\}|\{glue", path.read_text())
 
 
 def test_the_pages_of_a_study_that_is_gone_are_removed(tmp_path):
@@ -65,11 +65,6 @@ def test_a_chapter_holds_no_typed_result(path):
     prose = re.sub(r"95 %\s+(t )?interval", "", prose)
     typed = re.findall(r"[-+−]?\d+(?:\.\d+)?\s?(?:%|points)|[-+−]\d*\.\d+|top-1 (?:of|is) \d|\d\.\d{2,}", prose)
     assert [number for number in typed if number != "0.398"] == []
-
-
-@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
-def test_a_chapter_pastes_by_key(path):
-    assert "{glue" not in path.read_text()
 
 
 def test_every_chapter_is_in_the_table_of_contents():

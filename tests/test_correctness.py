@@ -11,7 +11,7 @@ from pretraining_gain.paths import cache_root
 from pretraining_gain.plan.studies import load_study
 from pretraining_gain.tell.results import correctness
 from pretraining_gain.tell.results.correctness import CorrectnessReader
-from pretraining_gain.tell.results.evaluation import load_evaluation, load_runs
+from pretraining_gain.tell.results.evaluation import load_evaluation, load_table
 from pretraining_gain.tell.results.stored import read_predictions
 
 
@@ -19,7 +19,7 @@ from pretraining_gain.tell.results.stored import read_predictions
 def toy(results):
     """Return path and checksum of one finetuning's predictions, after the tables were made."""
     simulate_results("toy")
-    row = load_runs(load_study("toy")).iloc[0]
+    row = load_table(load_study("toy"), "runs").iloc[0]
     return results / "toy" / "finetune" / row["predictions"], row["predictions_sha256"]
 
 

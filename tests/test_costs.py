@@ -12,7 +12,7 @@ from pretraining_gain.errors import InputError
 from pretraining_gain.plan.costs import Plan
 from pretraining_gain.plan.studies import load_study
 from pretraining_gain.tell.claims.declarations import CLAIMS
-from pretraining_gain.tell.results.evaluation import load_costs
+from pretraining_gain.tell.results.evaluation import load_table
 from pretraining_gain.tell.software.costs import ALL, Costs
 from pretraining_gain.tell.software.price import figure_table, figures_as_run, sharing_table
 
@@ -140,5 +140,5 @@ def test_the_figure_shows_every_run(costs):
 
 def test_a_study_that_was_not_run_has_no_ledger(results):
     with pytest.raises(InputError, match=r"no results of study 'paper'.*costs\.csv is missing"):
-        load_costs(load_study("paper"))
+        load_table(load_study("paper"), "costs")
     assert Plan.of("paper").numbers()["n_runs"] > 0

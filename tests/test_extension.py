@@ -86,43 +86,32 @@ def render(root: Path, text: str, fresh: bool = True) -> tuple[BeautifulSoup, st
 
 
 @pytest.mark.parametrize(
-    ("form", "text"),
+    ("key", "form", "text"),
     [
-        ("points", "+12.0 points"),
-        ("points interval", "+12.0 points (95 % interval 8.7 to 15.6)"),
-        ("points range", "+12.0 points (8.7 to 15.6)"),
-        ("unsigned-points", "12.0 points"),
-        ("unsigned-points interval", "12.0 points (95 % interval 8.7 to 15.6)"),
-        ("percent", "12.0 %"),
-        ("percent interval", "12.0 % (95 % interval 8.7 to 15.6)"),
-        ("whole-percent", "12 %"),
-        (".2f", "0.12"),
-        ("text", "0.1199"),
+        ("gain", "points", "+12.0 points"),
+        ("gain", "points interval", "+12.0 points (95 % interval 8.7 to 15.6)"),
+        ("gain", "points range", "+12.0 points (8.7 to 15.6)"),
+        ("gain", "unsigned-points", "12.0 points"),
+        ("gain", "unsigned-points interval", "12.0 points (95 % interval 8.7 to 15.6)"),
+        ("gain", "percent", "12.0 %"),
+        ("gain", "percent interval", "12.0 % (95 % interval 8.7 to 15.6)"),
+        ("gain", "whole-percent", "12 %"),
+        ("gain", ".2f", "0.12"),
+        ("gain", "text", "0.1199"),
+        ("unclear", "points range", "−1.3 points (−5.6 to +3.1)"),
+        ("loss", "points range", "−1.3 points (−5.6 to −0.1)"),
+        ("nothing", "points", "+0.0 points"),
     ],
 )
-def test_a_format_fixes_sign_and_unit(form, text):
-    assert format_number(NUMBERS.__getitem__, "gain", form).replace("\u00a0", " ") == text
-
-
-@pytest.mark.parametrize(
-    ("low", "high", "text"),
-    [
-        (-0.056, 0.031, "−1.3 points (−5.6 to +3.1)"),
-        (-0.056, -0.001, "−1.3 points (−5.6 to −0.1)"),
-    ],
-)
-def test_the_ends_of_an_interval_have_signs_where_one_is_negative(low, high, text):
-    values = {"d": -0.013, "d_low": low, "d_high": high}
-    assert format_number(values.__getitem__, "d", "points range").replace("\u00a0", " ") == text
+def test_a_format_fixes_sign_and_unit(key, form, text):
+    values = NUMBERS | {"unclear": -0.013, "unclear_low": -0.056, "unclear_high": 0.031, "nothing": -0.0001}
+    values |= {"loss": -0.013, "loss_low": -0.056, "loss_high": -0.001}
+    assert format_number(values.__getitem__, key, form).replace("\u00a0", " ") == text
 
 
 def test_a_negative_difference_is_refused_where_the_sentence_gives_its_direction():
     with pytest.raises(InputError, match="'unsigned-points' cannot show; accepted: a number, not negative"):
         format_number({"d": -0.013}.__getitem__, "d", "unsigned-points")
-
-
-def test_a_difference_that_rounds_to_nothing_has_no_minus():
-    assert format_number({"d": -0.0001}.__getitem__, "d", "points") == "+0.0\u00a0points"
 
 
 def test_a_number_is_that_of_the_main_study_or_of_the_one_named(project):

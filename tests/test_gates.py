@@ -45,16 +45,6 @@ def test_every_picture_has_a_text_alternative(book):
     assert {path: complaints for path, complaints in found.items() if complaints} == {}
 
 
-def test_the_explorer_works_below_a_path(browser, home):
-    page = browser.new_page()
-    page.goto(f"{home}index.html")
-    page.wait_for_url(f"{home}book/index.html")
-    page.get_by_role("link", name="Gain explorer").first.click()
-    page.locator("select[name=study]").select_option("toy")
-    page.wait_for_function("document.querySelector('.explorer-facts').textContent.startsWith('Study toy')")
-    page.close()
-
-
 # ---- each gate refuses
 
 PHONE = {"phone": WIDTHS["phone"]}

@@ -14,7 +14,7 @@ from pretraining_gain.plan.studies import load_study
 from pretraining_gain.tell.book.executed import read_executed
 from pretraining_gain.tell.book.paste import paste_figure
 from pretraining_gain.tell.figures.registry import FIGURES
-from pretraining_gain.tell.results.evaluation import load_costs
+from pretraining_gain.tell.results.evaluation import load_table
 from pretraining_gain.tell.results.provenance import Provenance
 from pretraining_gain.tell.results.stored import write_checksums
 
@@ -44,15 +44,10 @@ def of_toy(key: str) -> Provenance:
 )
 def test_a_figures_runs_are_those_that_it_shows(results, key, targets, pools):
     simulate_results("toy")
-    costs = load_costs(load_study("toy"))
+    costs = load_table(load_study("toy"), "costs")
     shown = costs[costs["downstream"].isin(targets) & costs["arm"].str.split("-").str[0].isin(pools)]
     wanted = {*shown["run_id"], *filter(None, shown["pretraining"])}
     assert {run.split(".")[0] for run in of_toy(key).runs} == wanted
-
-
-def test_the_explorer_shows_every_run(results):
-    simulate_results("toy")
-    assert len(of_toy("explorer").runs) == len(load_costs(load_study("toy")))
 
 
 def test_the_line_reports_uncommitted_and_mixed_versions(results):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -105,11 +106,7 @@ def _compared(evaluation: Evaluation, titles: dict[str, str], arm: str, main: st
 def _open_gain(gain: Gain, numbers: dict[str, Any], margin: float) -> str:
     if not numbers["gain_low"] <= 0 <= numbers["gain_high"]:
         return ""
-    parts, n_arms = gain.components
-
-    def error(seeds: int, species: float, photographs: float) -> tuple[float, float]:
-        return statistics.design_error(parts, n_arms, seeds, species, photographs)
-
+    error = partial(statistics.design_error, *gain.components)
     return _enlarged(f"To see a gain of {_plain(margin)}", error, gain.sizes, margin, _MORE[::2])
 
 

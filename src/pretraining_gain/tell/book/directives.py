@@ -26,8 +26,9 @@ from pretraining_gain.tell.book.formats import format_number
 from pretraining_gain.tell.book.shown import PAGES, own_studies
 from pretraining_gain.tell.claims.declarations import OURS
 from pretraining_gain.tell.claims.ledger import Verdict, ledger_path, read_ledger
+from pretraining_gain.tell.figures.declare import Figure
 from pretraining_gain.tell.figures.inert import markdown_text
-from pretraining_gain.tell.figures.registry import FIGURES, Figure
+from pretraining_gain.tell.figures.registry import FIGURES
 
 logger = logging.getLogger(__name__)
 _STUDY = "pretraining_gain_study"

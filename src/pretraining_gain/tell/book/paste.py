@@ -16,7 +16,7 @@ from myst_nb import glue
 
 from pretraining_gain.errors import InputError
 from pretraining_gain.plan.costs import Plan, device_hours
-from pretraining_gain.tell.figures.declare import Figure, Html, declared_in
+from pretraining_gain.tell.figures.declare import Figure, Files, Html, declared_in
 from pretraining_gain.tell.figures.inert import script_json
 from pretraining_gain.tell.figures.static import draw_static
 from pretraining_gain.tell.results.provenance import Provenance
@@ -68,7 +68,7 @@ def show_figures(module: ModuleType, source: Any, study: str = "", downstream: s
     """
     for figure in declared_in(module):
         origin = Provenance.of_figure(figure, study, source, downstream, arm)
-        plan = Plan.of(study) if figure.of_a_study else None
+        plan = None if isinstance(figure.needs, Files) else Plan.of(study)
         title = f"{figure.title}, study {plan.study.name}" if plan else figure.title
         paste_figure(figure.key, figure.drawn(source, plan, downstream, arm), title, origin)
 

@@ -19,7 +19,7 @@ from pretraining_gain.plan.costs import Plan
 from pretraining_gain.plan.record import read_record
 from pretraining_gain.plan.runs import Run
 from pretraining_gain.plan.studies import load_study
-from pretraining_gain.tell.results.evaluation import load_costs
+from pretraining_gain.tell.results.evaluation import load_table
 
 AGAIN = "again"
 #: The notebook that does a run of each stage.
@@ -116,9 +116,9 @@ class Repeatable(NamedTuple):
     outcome: str
 
 
-def was_run(study_name: str) -> bool:
-    """Tell whether a study has results."""
-    return (results_of(load_study(study_name).name) / "costs.csv").exists()
+def costs_of(study: str) -> Path:
+    """Return the table of a study's runs, by the study's own name; it exists where the study was run."""
+    return results_of(study) / "costs.csv"
 
 
 def repeatable_runs(study_name: str) -> Iterator[Repeatable]:
@@ -127,13 +127,13 @@ def repeatable_runs(study_name: str) -> Iterator[Repeatable]:
     Raises `InputError` for a record that is missing or damaged.
     """
     study = load_study(study_name)
-    if not was_run(study_name):
+    if not costs_of(study.name).exists():
         for run in Plan.of(study_name).runs():
             output = f"book/executed/{run.plan.name}/runs/{run.run_id}.{run.fingerprint}.ipynb"  # as in the workflow
             command = _command(NOTEBOOKS[run.stage], output, run.parameters(), {})
             yield Repeatable(run, run.run_id, command, "planned, not run here")
         return
-    for row in load_costs(study).to_dict("records"):
+    for row in load_table(study, "costs").to_dict("records"):
         name = f"{row['run_id']}.{row['fingerprint']}"
         record = read_record(results_of(study.name) / row["stage"] / f"{name}.json")
         cost, machine = record["cost"], record["machine"]

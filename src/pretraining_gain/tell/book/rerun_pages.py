@@ -20,17 +20,10 @@ from pretraining_gain.errors import InputError
 from pretraining_gain.paths import make_writable, project_root, results_of, write_atomically
 from pretraining_gain.plan.record import read_record
 from pretraining_gain.plan.studies import load_study, study_names
+from pretraining_gain.tell.book import rerun
 from pretraining_gain.tell.book.directives import BookDirective, studies_here
 from pretraining_gain.tell.book.executed import EXECUTED, Executed, read_executed
 from pretraining_gain.tell.book.provenance_pages import RERUN
-from pretraining_gain.tell.book.rerun import (
-    NOTEBOOKS,
-    command_of_notebook,
-    parameters_of,
-    repeatable_runs,
-    settings_of,
-    was_run,
-)
 from pretraining_gain.tell.book.shown import own_studies, study_file
 from pretraining_gain.tell.figures.registry import FIGURES
 
@@ -57,13 +50,13 @@ def place_of(notebook: Executed) -> str:
 def command_of(notebook: Executed) -> str:
     """Return the command that makes an executed notebook again, or, of a study that was not run, for the first time."""
     own = project_root() / "notebooks" / notebook.path.name
-    given = {one.name: one.value for one in parameters_of(own, notebook.parameters)}
-    stages = {name: stage for stage, name in NOTEBOOKS.items()}
+    given = {one.name: one.value for one in rerun.parameters_of(own, notebook.parameters)}
+    stages = {name: stage for stage, name in rerun.NOTEBOOKS.items()}
     if notebook.was_run and notebook.path.stem in stages:  # it shows one run, on its machine
         [run] = next(iter(notebook.provenance.values()))["runs"]
         record = results_of(load_study(given["study"]).name) / stages[notebook.path.stem] / f"{run}.json"
-        return command_of_notebook(place_of(notebook), given, settings_of(read_record(record)["machine"]))
-    return command_of_notebook(place_of(notebook), given, was_run=notebook.was_run)
+        return rerun.command_of_notebook(place_of(notebook), given, rerun.settings_of(read_record(record)["machine"]))
+    return rerun.command_of_notebook(place_of(notebook), given, was_run=notebook.was_run)
 
 
 def figures_of(notebook: Executed) -> dict[str, tuple[str, list[str]]]:
@@ -87,7 +80,7 @@ class RerunFigures(BookDirective):
 
     def make(self) -> list[nodes.Node]:
         entries, study = [], "".join(self.arguments)
-        if study and not (results_of(study) / "costs.csv").exists():
+        if study and not rerun.costs_of(study).exists():
             entries.append(nodes.paragraph("", _NOT_RUN))
         for notebook in executed_in(self.env, study):
             self.env.note_dependency(str(notebook.path))
@@ -118,12 +111,12 @@ class RerunRuns(BookDirective):
         root, shown = Path(self.env.srcdir), studies_here(self.env)
         if len(shown) > 1:
             shown = [*dict.fromkeys([*shown, *study_names(), *own_studies(root)])]
+        ran = [study for study in shown if rerun.costs_of(study).exists()]
+        for study in ran:
+            self.env.note_dependency(str(rerun.costs_of(study)))
         files = {study: study_file(root, study) for study in shown}
-        studies = {study: file for study, file in files.items() if was_run(file) or _can_be_planned(file)}
-        given = list(studies.values())
-        for study in filter(was_run, given):
-            self.env.note_dependency(str(results_of(load_study(study).name) / "costs.csv"))
-        first = next(run for study in given for run in repeatable_runs(study) if run.run.downstream)
+        studies = {study: file for study, file in files.items() if study in ran or _can_be_planned(file)}
+        first = next(run for file in studies.values() for run in rerun.repeatable_runs(file) if run.run.downstream)
         up = "../" * self.env.docname.count("/")
         links = ", ".join(f'<a href="{up}{FOLDER}/{study}.txt">{study}</a>' for study in studies)
         plain = nodes.raw("", f'<p class="rerun-plain">All commands as plain text: {links}.</p>', format="html")
@@ -137,7 +130,7 @@ class RerunRuns(BookDirective):
 def _can_be_planned(study: str) -> bool:
     """Tell whether all runs of a study that was not run can be named: their names rest on weights that may not be here."""
     try:
-        return bool(list(repeatable_runs(study)))
+        return bool(list(rerun.repeatable_runs(study)))
     except InputError:
         return False
 
@@ -157,7 +150,7 @@ def _publish_study(app: Sphinx, study: str, given: str) -> None:
 
     A script, because a page opened from disk may not load JSON: the rows of the table, and which of them each figure shows.
     """
-    folder, runs = make_writable(Path(app.outdir, FOLDER)), list(repeatable_runs(given))
+    folder, runs = make_writable(Path(app.outdir, FOLDER)), list(rerun.repeatable_runs(given))
     at = {one.name: row for row, one in enumerate(runs)}
     figures = {}
     for notebook in executed_in(app.env, study):
@@ -198,7 +191,7 @@ def add_header(app: Sphinx, doctree: nodes.document) -> None:
 def _parameter_table(notebook: Executed) -> nodes.table:
     """Return a table of the parameters: name, value, whether it was given, meaning; the first two as code."""
     rows = [[nodes.inline("", head) for head in ("parameter", "value", "given or default", "what it is")]]
-    for one in parameters_of(notebook.path, notebook.parameters):
+    for one in rerun.parameters_of(notebook.path, notebook.parameters):
         origin = f"given; default {json.dumps(one.default)}" if one.value != one.default else "default"
         code = [nodes.literal("", text) for text in (one.name, json.dumps(one.value, ensure_ascii=False))]
         rows.append([*code, nodes.inline("", origin), nodes.inline("", one.meaning)])

@@ -125,11 +125,6 @@ class Figure:
         """The name of the figure in tables: `Figure 3`, or the title of an unnumbered one."""
         return f"Figure {self.number}" if self.number else self.title
 
-    @property
-    def of_a_study(self) -> bool:
-        """Say whether each study has this figure."""
-        return not isinstance(self.needs, Files)
-
     def runs(self, plan: Plan, downstream: str = "", arm: str = "") -> list[Run]:
         """Return the runs that the figure needs, each once: pretrainings first, then finetunings.
 

@@ -22,9 +22,7 @@ from pretraining_gain.tell.figures import (  # noqa: F401
     what_if,
     why,
 )
-from pretraining_gain.tell.figures.declare import DECLARED, Figure, Files, Html, Runs, StudyFile, figure
-
-__all__ = ["FIGURES", "Figure", "Files", "Html", "Runs", "StudyFile", "figure", "figures_of"]
+from pretraining_gain.tell.figures.declare import DECLARED, Figure
 
 #: Key -> figure, in the order of the notebooks.
 FIGURES: dict[str, Figure] = DECLARED

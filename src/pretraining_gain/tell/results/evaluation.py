@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -49,7 +49,7 @@ class Evaluation:
 
     `correct[arm]` is (S, N) bool: per seed and image, whether the top-1 prediction was right. All arms have the same N
     images in the same order, so any two can be compared in pairs. `seeds_of[arm]` are an arm's S seeds, `labels` (N,)
-    int class ids, `image_ids` (N,) texts, `runs` the rows of `runs.csv`.
+    int class ids, `image_ids` (N,) texts, `runs` the rows of `runs.csv`. `relabelled`: a table in the place of `species`.
     """
 
     study: Study
@@ -61,6 +61,7 @@ class Evaluation:
     runs: pd.DataFrame
     vote_cut: float = 0.0
     well_represented: int = 40
+    relabelled: pd.DataFrame | None = None
 
     @property
     def seeds(self) -> list[int]:
@@ -108,6 +109,8 @@ class Evaluation:
 
         Raises `InputError` when the study grades by the annotations and their file is missing.
         """
+        if self.relabelled is not None:
+            return self.relabelled
         annotated = self.study.representation == "annotated"
         correct = correct_images(load_annotations(), self.vote_cut) if annotated else None
         graded = representation(self.classes, correct, self.well_represented)
@@ -154,7 +157,7 @@ class View(Parameters):
 
     def describe(self) -> pd.DataFrame:
         """Return the finished runs behind the notebook: seeds and mean top-1 per downstream and arm."""
-        runs = load_runs(load_study(self.study)).groupby(["downstream", "arm"], sort=False)
+        runs = load_table(load_study(self.study), "runs").groupby(["downstream", "arm"], sort=False)
         return runs.agg(seeds=("seed", "size"), top1=("top1", "mean")).round(3)
 
 
@@ -165,7 +168,7 @@ def load_evaluation(study_name: str, downstream_name: str) -> Evaluation:
     when two runs were not evaluated on the same images.
     """
     study = load_study(study_name)
-    downstream, again, runs = study.downstream(downstream_name), how_to_make(study_name), load_runs(study)
+    downstream, again, runs = study.downstream(downstream_name), how_to_make(study_name), load_table(study, "runs")
     planned: dict[tuple[str, str], list[int]] = {}
     for run in finetuning_runs(study, study_name):
         planned.setdefault((run.downstream, run.arm), []).append(run.seed)
@@ -192,17 +195,8 @@ def load_evaluation(study_name: str, downstream_name: str) -> Evaluation:
     return Evaluation(study, downstream, seeds_of, first.labels, first.image_ids, correct, runs)
 
 
-def load_runs(study: Study) -> pd.DataFrame:
-    """Read `runs.csv` of a study, one row per finetuning. Raises `InputError`."""
-    return _load_table(study, "runs")
-
-
-def load_costs(study: Study) -> pd.DataFrame:
-    """Read `costs.csv` of a study, one row per run. Raises `InputError`."""
-    return _load_table(study, "costs")
-
-
-def _load_table(study: Study, name: str) -> pd.DataFrame:
+def load_table(study: Study, name: Literal["runs", "costs"]) -> pd.DataFrame:
+    """Read `runs.csv` of a study, one row per finetuning, or `costs.csv`, one row per run. Raises `InputError`."""
     path = results_of(study.name) / f"{name}.csv"
     if not path.exists():
         raise InputError(f"no results of study {study.name!r} ({path} is missing); {how_to_make(study.name)}")

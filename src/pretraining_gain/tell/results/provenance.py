@@ -21,7 +21,7 @@ from pretraining_gain.plan.studies import Study, load_study
 from pretraining_gain.plan.weights import weights_file
 from pretraining_gain.revision import revision
 from pretraining_gain.tell.figures.declare import Figure, Files, StudyFile
-from pretraining_gain.tell.results.evaluation import load_costs
+from pretraining_gain.tell.results.evaluation import load_table
 
 
 class Version(BaseModel):
@@ -67,7 +67,7 @@ class Provenance(BaseModel):
             return cls.of_study_file(study_name, needs.note)
         plan = Plan.of(study_name)
         needed = {run.run_id: run for run in figure.runs(plan, downstream, arm)}
-        costs = load_costs(plan.study)
+        costs = load_table(plan.study, "costs")
         costs = costs[costs["run_id"].isin(needed)]
         weights, changed = {}, False
         for run_id, fingerprint in zip(costs["run_id"], costs["fingerprint"], strict=True):

@@ -20,7 +20,7 @@ from pretraining_gain.plan.runs import Run
 from pretraining_gain.tell.claims.declarations import CLAIMS
 from pretraining_gain.tell.figures.inert import plotly_text
 from pretraining_gain.tell.figures.style import LAYOUT
-from pretraining_gain.tell.results.evaluation import load_costs
+from pretraining_gain.tell.results.evaluation import load_table
 from pretraining_gain.tell.software.price import ALONE, AS_RUN, figure_runs, figures_as_run, further_scratch
 
 ALL = "all runs"
@@ -46,7 +46,7 @@ class Costs:
     def from_parameters(cls, parameters: Mapping[str, Any]) -> Costs:
         """Read the costs of the study in a notebook's `globals()`. Raise `InputError` where it was not run."""
         plan = Plan.from_parameters(parameters)
-        runs = load_costs(plan.study)
+        runs = load_table(plan.study, "costs")
         planned = runs["run_id"].map(plan.run_table().set_index("run_id")["device_hours"] * 60)
         return cls(plan, runs.assign(planned_min=planned, wall_s=runs["train_wall_time_s"] + runs["eval_wall_time_s"]))
 

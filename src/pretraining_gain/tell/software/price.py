@@ -7,7 +7,8 @@ import pandas as pd
 from pretraining_gain.plan.costs import Plan, device_hours, images_seen
 from pretraining_gain.plan.pools import SCRATCH
 from pretraining_gain.plan.runs import Run
-from pretraining_gain.tell.figures.registry import FIGURES, Runs
+from pretraining_gain.tell.figures.declare import Runs
+from pretraining_gain.tell.figures.registry import FIGURES
 
 ALONE, AS_RUN = "alone", "as run"
 #: Runs that no figure of the study shows.

@@ -11,17 +11,8 @@ from scipy.sparse import csr_array
 from scipy.special import stdtr, stdtrit
 
 from pretraining_gain.errors import InputError
-from pretraining_gain.tell.statistics.model import (
-    Answers,
-    Effects,
-    Units,
-    Weights,
-    class_units,
-    image_units,
-    run_part,
-    total_variance,
-    within,
-)
+from pretraining_gain.tell.statistics import model
+from pretraining_gain.tell.statistics.model import Answers, Weights
 
 
 @dataclass(frozen=True)
@@ -77,7 +68,7 @@ def estimate_mean(answers: Answers, weights: Weights, *, random_classes: bool = 
     """Estimate a weighted sum of arms over all images, for runs and images like these, and these very classes or, with
     `random_classes`, others like them."""
     effects, group = answers.n_images[None] / len(answers.labels), np.zeros(len(answers.ids), int)
-    units = class_units(answers, weights, group) if random_classes else image_units(answers, weights)
+    units = model.class_units(answers, weights, group) if random_classes else model.image_units(answers, weights)
     return _estimate(answers, weights, effects, units)
 
 
@@ -100,11 +91,12 @@ def estimate_difference(
         slope = np.where(in_first > 0, 1 / in_first.sum(), -1 / (len(in_first) - in_first.sum()))
     else:
         group, covariate = pd.factorize(within.loc[answers.ids])[0], in_first
-        left = _within_groups(in_first, group)
+        left = model.within(in_first[None], group)[0]
+        left[np.abs(left) < 1e-12] = 0.0  # groups of one kind, up to rounding
         if not left.any():
             raise InputError("no group holds classes of both kinds; accepted: one or more that do")
         slope = left / (left @ left)
-    return _estimate(answers, weights, slope[None], class_units(answers, weights, group, covariate))
+    return _estimate(answers, weights, slope[None], model.class_units(answers, weights, group, covariate))
 
 
 def estimate_slope(answers: Answers, weights: Weights, covariate: pd.Series) -> Estimate:
@@ -117,7 +109,7 @@ def estimate_slope(answers: Answers, weights: Weights, covariate: pd.Series) -> 
         raise InputError(f"{len(known)} classes at {known.nunique()} places; accepted: three classes at two places or more")
     answers = answers.only(known.index)
     places, one_group = known.loc[answers.ids].to_numpy(float), np.zeros(len(answers.ids), int)
-    units = class_units(answers, weights, one_group, places)
+    units = model.class_units(answers, weights, one_group, places)
     return _estimate(answers, weights, line_weights(places)[None], units)
 
 
@@ -139,14 +131,9 @@ def combine(estimates: Sequence[Estimate], weights: Sequence[float] | None = Non
     return Estimate(mean, float(np.sqrt(total)), float(total**2 / (parts**2 / df).sum()), n_seeds, *sizes)
 
 
-def _within_groups(values: np.ndarray, group: np.ndarray) -> np.ndarray:
-    left = within(values[None], group)[0]
-    return np.where(np.abs(left) < 1e-12, 0.0, left)
-
-
-def _estimate(answers: Answers, weights: Weights, effects: Effects, units: Units) -> Estimate:
-    runs = run_part(answers, weights, effects)
-    variance, df = total_variance(runs, units, effects)
+def _estimate(answers: Answers, weights: Weights, effects: model.Effects, units: model.Units) -> Estimate:
+    runs = model.run_part(answers, weights, effects)
+    variance, df = model.total_variance(runs, units, effects)
     mean = float((effects @ answers.class_contrast(weights))[0])
     used = np.flatnonzero(effects[0])
     sizes = answers.n_seeds(weights), len(used), int(answers.n_images[used].sum())
@@ -164,7 +151,7 @@ def estimate_share_positive(answers: Answers, weights: Weights) -> Estimate:
     share = float((contrast > 1e-12).mean())
     steadied = (share * n_classes + 2) / (n_classes + 4)
     by_classes, by_runs = steadied * (1 - steadied) / n_classes, 0.0
-    runs = run_part(answers, weights, np.full((1, n_classes), 1 / n_classes))
+    runs = model.run_part(answers, weights, np.full((1, n_classes), 1 / n_classes))
     df_runs, df_classes = float(runs.df[0]), max(n_classes - 1, 1)
     if df_runs:
         reach = float(stdtrit(df_runs, 0.95))
@@ -190,8 +177,8 @@ def group_means(answers: Answers, weights: Weights, group_of_class: pd.Series, *
     shares = answers.n_images / images[group]
     effects = csr_array((shares, (group, np.arange(len(group)))), (len(names), len(group)))
     by_classes = random_classes and len(names) < len(group)
-    units = class_units(answers, weights, group) if by_classes else image_units(answers, weights)
-    variance, df = total_variance(run_part(answers, weights, effects), units, effects)
+    units = model.class_units(answers, weights, group) if by_classes else model.image_units(answers, weights)
+    variance, df = model.total_variance(model.run_part(answers, weights, effects), units, effects)
     mean, half = effects @ answers.class_contrast(weights), stdtrit(df, 0.975) * np.sqrt(variance)
     least, most = sum(min(weight, 0.0) for weight in weights.values()), sum(max(weight, 0.0) for weight in weights.values())
     found = {"group": names, "mean": mean, "low": (mean - half).clip(least), "high": (mean + half).clip(None, most)}

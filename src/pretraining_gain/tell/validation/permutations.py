@@ -14,7 +14,6 @@ from pretraining_gain.tell.claims.evidence import Evidence, evaluate
 from pretraining_gain.tell.claims.ledger import ALPHA, CONTRADICTED, SUPPORTED, decide
 from pretraining_gain.tell.claims.parts import GROUPS, SPREAD
 from pretraining_gain.tell.results.evaluation import Evaluation
-from pretraining_gain.tell.validation.planted_effects import Relabelled
 
 POOLS = "pools within k, seed by seed"
 Row = dict[str, float | str | int]
@@ -57,7 +56,7 @@ def permutation_rows(claim: Claim, evidence: Evidence, shuffles: int, seed: int)
         for _ in range(shuffles):
             if columns:  # deal the labels out to other species, which keep their results
                 dealt = {column: rng.permutation(real.species[column].to_numpy()) for column in columns}
-                shown: Evaluation = Relabelled.of(real, real.species.assign(**dealt))
+                shown = replace(real, relabelled=real.species.assign(**dealt))
             else:
                 shown = _shuffle_pools(real, rng, centred)
             outcomes = evaluate(claim, replace(evidence, evaluations={**evidence.evaluations, name: shown}), detectable=False)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -21,7 +21,6 @@ from pretraining_gain.plan.studies import Study
 from pretraining_gain.tell.claims.declarations import Claim
 from pretraining_gain.tell.claims.evidence import Evidence, Outcome, evaluate
 from pretraining_gain.tell.claims.parts import ARMS, EQUAL, GREATER, SHARE, SPREAD, Arm, Part
-from pretraining_gain.tell.results.evaluation import Evaluation
 from pretraining_gain.tell.validation.simulator import Simulator, Target
 
 #: A part that is not in question holds by this much (`greater`), or is exactly equal.
@@ -31,21 +30,6 @@ GAIN = 0.1
 #: Simulated studies from which it is known what a design resolves.
 PILOTS = 16
 ARMS_OF_A_STUDY = 6
-
-
-@dataclass(frozen=True)
-class Relabelled(Evaluation):
-    """An evaluation whose species table is given, not looked up."""
-
-    table: pd.DataFrame = field(kw_only=True)
-
-    @classmethod
-    def of(cls, evaluation: Evaluation, table: pd.DataFrame) -> Relabelled:
-        return cls(**{one.name: getattr(evaluation, one.name) for one in fields(Evaluation)}, table=table)
-
-    @cached_property
-    def species(self) -> pd.DataFrame:
-        return self.table
 
 
 @dataclass(frozen=True)
@@ -91,7 +75,7 @@ class Experiment:
 
     def draw(self, simulator: Simulator, rng: np.random.Generator, *, detectable: bool = False) -> list[Outcome]:
         """Simulate one study and test the claim's parts on it."""
-        real = Relabelled.of(self.target.evaluation, self.target.evaluation.species)
+        real = replace(self.target.evaluation, relabelled=self.target.evaluation.species)  # looked up once
         seeds = list(range(simulator.n_seeds))
         by_downstream: dict[str, dict[str, np.ndarray]] = {}
         arms = self.arms | self.others

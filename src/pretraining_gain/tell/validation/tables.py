@@ -105,27 +105,20 @@ class ControlTables(Parameters):
             "power_repetitions": int(self.curves["repetitions"].max()),
             "n_scenarios": len(errors),
             "n_within": int(errors["within"].sum()),
-            "margin": float(self.curves["margin"].iloc[0]),
         }
         for error, worst in errors.loc[errors.groupby("error")["rate"].idxmax()].set_index("error").iterrows():
             found |= {f"worst_{error}": float(worst["rate"]), f"worst_{error}_claim": worst["claim"]}
         for row in promised.to_dict("records"):
-            key = f"{row['claim']}_{row['n_seeds']}_seeds"
-            found |= {f"{key}_found": row["supported"], f"{key}_detectable": row["effect"]}
+            found[f"{row['claim']}_{row['n_seeds']}_seeds_found"] = row["supported"]
         own = promised["repetitions"] == promised["repetitions"].max()
         single = promised.loc[own & (promised["parts"] == 1), "supported"]
         found |= {"single_least": float(single.min()), "single_most": float(single.max())}
         for row in self.read("permutations").to_dict("records"):
-            key = f"{row['claim']}_{'centred' if 'off' in row['values'] else 'shuffled'}"
-            found |= {f"{key}_significant": row["significant"], f"{key}_contradicted": row["contradicted"]}
-            found["shuffles"] = int(row["repetitions"])
+            way = "centred" if "off" in row["values"] else "shuffled"
+            found |= {f"{row['claim']}_{way}_significant": row["significant"], "shuffles": int(row["repetitions"])}
         for row in self.curves.to_dict("records"):
             size = f"{1000 * row['effect']:.0f}".replace("-", "minus_")
-            key = f"{row['claim']}_{row['n_seeds']}_seeds_{size}_permille"
-            found |= {f"{key}_supported": row["supported"], f"{key}_contradicted": row["contradicted"]}
-        for row in self.estimators.to_dict("records"):
-            key = f"{row['measure']}_{row['quantity']}".translate({ord(" "): "_", ord(","): None, ord(":"): None})
-            found |= {f"{key}_least": row["min"], f"{key}_most": row["max"]}
+            found[f"{row['claim']}_{row['n_seeds']}_seeds_{size}_permille_supported"] = row["supported"]
         variances = self.read("worlds").set_index("domain").filter(regex="^(real|simulated)_")
         deviations = np.sqrt(variances).stack()
         return found | {f"{domain}_{part}": float(value) for (domain, part), value in deviations.items()}
