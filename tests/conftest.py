@@ -8,11 +8,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
 
 import pytest
 import torch
+from bs4 import BeautifulSoup
 from playwright.sync_api import Browser, Page, Request, sync_playwright
 
 from pretraining_gain.bench.simulated import write_run
@@ -219,6 +221,26 @@ def write_page(folder: Path, *parts: str) -> Path:
         encoding="utf-8",
     )
     return folder / "page.html"
+
+
+@pytest.fixture
+def plain_page(browser: Browser) -> Iterator[Page]:
+    """Give one test a page that runs no JavaScript."""
+    with browser.new_context(java_script_enabled=False, offline=True) as context:
+        yield context.new_page()
+
+
+@lru_cache(maxsize=4)
+def soup(book: Path, page: str) -> BeautifulSoup:
+    """Return a page of the built book, such as `book/index`, for tests that only read it."""
+    return BeautifulSoup((book / f"{page}.html").read_text(encoding="utf-8"), "html.parser")
+
+
+def settle(page: Page, act: Callable[[], Any], selector: str, count: str) -> None:
+    """Act and wait until the application at `selector` has counted up its attribute `count`: it has drawn or computed again."""
+    before = int(page.locator(selector).get_attribute(count) or 0)
+    act()
+    page.wait_for_function(f"+document.querySelector('{selector}').getAttribute('{count}') > {before}")
 
 
 class Watched:

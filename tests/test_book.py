@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 from birds import STUDY as BIRDS
-from bs4 import BeautifulSoup
-from conftest import ROOT, Watched
+from conftest import ROOT, Watched, soup
 from odd import STUDY
 
 from pretraining_gain.tell.book.build import remove_unlisted
@@ -86,8 +85,7 @@ def test_every_work_in_the_bibliography_is_cited():
 
 @pytest.mark.parametrize("page_name", listed_pages())
 def test_every_figure_has_one_line_that_leads_to_its_notebook_and_to_the_same_as_json(book, page_name):
-    path = book / f"{page_name}.html"
-    page = BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser")
+    path, page = book / f"{page_name}.html", soup(book, page_name)
     lines = page.select("p.provenance")
     assert len(page.select(".gain-figure, .gain-explorer, .gain-what-if, .not-run, table.samples")) == len(lines)
     for line in lines:

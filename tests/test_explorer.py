@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import conftest
 import numpy as np
 import pandas as pd
 import pytest
@@ -150,11 +151,7 @@ def explore(browser, folder: Path, *studies: dict[str, Any], width: int = 1280, 
     return watched
 
 
-def settle(page: Page, act: Callable[[], Any]) -> None:
-    """Do something and wait until the chart has been drawn again."""
-    before = int(page.locator(".explorer").get_attribute("data-drawn"))
-    act()
-    page.wait_for_function(f"+document.querySelector('.explorer').dataset.drawn > {before}")
+settle = partial(conftest.settle, selector=".explorer", count="data-drawn")
 
 
 def table_of(page: Page) -> list[str]:
@@ -307,13 +304,10 @@ def test_it_fits_a_phone_and_follows_the_theme(mini, world, browser, tmp_path, w
 
 
 @pytest.mark.browser
-def test_without_javascript_a_plain_table_remains(mini, browser, tmp_path):
-    context = browser.new_context(java_script_enabled=False, offline=True)
-    page = context.new_page()
-    page.goto(put_page(tmp_path, mini).as_uri())
-    assert page.locator("noscript tbody tr:visible, .gain-explorer tbody tr:visible").count() == 36
-    assert "seeds 0, 1, 2" in page.locator("article").inner_text()
-    context.close()
+def test_without_javascript_a_plain_table_remains(mini, plain_page, tmp_path):
+    plain_page.goto(put_page(tmp_path, mini).as_uri())
+    assert plain_page.locator("noscript tbody tr:visible, .gain-explorer tbody tr:visible").count() == 36
+    assert "seeds 0, 1, 2" in plain_page.locator("article").inner_text()
 
 
 @pytest.mark.browser

@@ -12,7 +12,7 @@ from urllib.parse import parse_qs, urlparse
 import pytest
 import yaml
 from bs4 import BeautifulSoup
-from conftest import ROOT, Watched
+from conftest import ROOT, Watched, soup
 
 from pretraining_gain.paths import results_of
 from pretraining_gain.tell.book.reader.citing import bibtex, read_citation
@@ -21,10 +21,6 @@ from pretraining_gain.tell.book.reader.species import explorer_link, species_of
 from pretraining_gain.tell.claims.declarations import CLAIMS
 
 CHAPTERS = sorted(path.stem for path in (ROOT / "book").glob("*.md"))
-
-
-def soup(book: Path, page: str) -> BeautifulSoup:
-    return BeautifulSoup((book / f"{page}.html").read_text(encoding="utf-8"), "html.parser")
 
 
 # ---- hints on links
@@ -263,8 +259,6 @@ def test_nothing_plays_for_a_reader_who_wants_less_motion(book, browser):
     assert not page.get_by_role("button", name="Play").is_visible()
 
 
-def test_the_steps_are_a_list_without_javascript(book, browser):
-    page = browser.new_page(java_script_enabled=False, offline=True)
-    page.goto((book / "book" / "index.html").as_uri())
-    assert page.locator(".lead-steps li:visible").count() == page.locator(".lead-steps li").count()
-    page.close()
+def test_the_steps_are_a_list_without_javascript(book, plain_page):
+    plain_page.goto((book / "book" / "index.html").as_uri())
+    assert plain_page.locator(".lead-steps li:visible").count() == plain_page.locator(".lead-steps li").count()

@@ -11,7 +11,6 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,8 +18,7 @@ from typing import Any
 import papermill.cli
 import pytest
 from birds import STUDY as BIRDS
-from bs4 import BeautifulSoup
-from conftest import ROOT, Watched
+from conftest import ROOT, Watched, soup
 from odd import STUDY
 
 from pretraining_gain.errors import InputError
@@ -113,8 +111,7 @@ def test_printed_commands_make_a_pretraining_and_its_finetuning_again_bit_by_bit
 
 
 def test_the_printed_command_of_a_figure_draws_the_same_figure(book, elsewhere):
-    page = BeautifulSoup((book / "book" / "rerun.html").read_text(encoding="utf-8"), "html.parser")
-    entry = page.select_one("#rerun-toy-figure_1").find_parent(class_="rerun-entry")
+    entry = soup(book, "book/rerun").select_one("#rerun-toy-figure_1").find_parent(class_="rerun-entry")
     command = entry.select_one("pre").get_text()
     done = shell(command, elsewhere)
     assert done.returncode == 0, done.stderr[-3000:]
@@ -213,11 +210,6 @@ def test_a_notebook_that_shows_a_run_without_a_record_is_an_error(results, tmp_p
 def executed_pages() -> list[str]:
     pages = ["mini/10_taxa", "mini/13_claims", "toy/02_finetune", "toy/12_samples", "paper/11_subsets", "14_audit", "16_controls"]
     return [f"book/executed/{page}" for page in pages]
-
-
-@cache
-def soup(book: Path, page: str) -> BeautifulSoup:
-    return BeautifulSoup((book / f"{page}.html").read_text(encoding="utf-8"), "html.parser")
 
 
 @pytest.mark.parametrize("page", executed_pages())
@@ -326,11 +318,9 @@ def test_a_figures_runs_are_shown_and_downloaded(book, browser, tmp_path):
 
 
 @pytest.mark.browser
-def test_without_javascript_the_commands_are_there_as_text(book, browser):
-    context = browser.new_context(java_script_enabled=False, offline=True)
-    page = context.new_page()
+def test_without_javascript_the_commands_are_there_as_text(book, plain_page):
+    page = plain_page
     page.goto((book / "book" / "rerun.html").as_uri())
     assert "\nmkdir -p again/mini\n" in f"\n{page.locator('.rerun-box pre').inner_text()}"
     page.locator(".rerun-plain a", has_text="anchors").click()
     assert page.locator("body").inner_text().count("notebooks/02_finetune.ipynb") == 100
-    context.close()

@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import shlex
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import conftest
 import numpy as np
 import pytest
 from conftest import ROOT, Watched, simulate_results, write_page
@@ -74,11 +75,7 @@ def opened(browser, place):
         watched.page.context.close()
 
 
-def settle(page: Page, act: Callable[[], Any]) -> None:
-    """Act and wait until the page has recomputed."""
-    before = int(page.locator(".what-if").get_attribute("data-done"))
-    act()
-    page.wait_for_function(f"+document.querySelector('.what-if').dataset.done > {before}")
+settle = partial(conftest.settle, selector=".what-if", count="data-done")
 
 
 def outcome(page: Page) -> dict[str, Any]:
@@ -256,14 +253,11 @@ def test_the_download_holds_all_digits(opened):
     assert content["command"] == "python -m pretraining_gain.tell.claims.what_if --study mini --claim C1"
 
 
-def test_without_javascript_there_are_the_books_verdicts(browser, place):
-    context = browser.new_context(java_script_enabled=False, offline=True)
-    page = context.new_page()
-    page.goto((place / "page.html").as_uri())
-    texts = page.locator("table").first.locator("tbody tr").all_inner_texts()
+def test_without_javascript_there_are_the_books_verdicts(plain_page, place):
+    plain_page.goto((place / "page.html").as_uri())
+    texts = plain_page.locator("table").first.locator("tbody tr").all_inner_texts()
     for text, row in zip(texts, plain_verdicts(what_if_tables("mini")).to_dict("records"), strict=True):
         assert row["verdict"] in text
-    context.close()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

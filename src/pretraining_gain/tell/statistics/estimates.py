@@ -33,9 +33,9 @@ class Estimate:
     homogeneity: float = 1.0
     ends: tuple[float, float] = (-np.inf, np.inf)
 
-    def interval(self, level: float = 0.95) -> tuple[float, float]:
-        """Return the two-sided interval that contains the truth with probability `level`."""
-        half = float(stdtrit(self.df, (1 + level) / 2)) * self.se
+    def interval(self) -> tuple[float, float]:
+        """Return the two-sided 95 % interval."""
+        half = float(stdtrit(self.df, 0.975)) * self.se
         return max(self.mean - half, self.ends[0]), min(self.mean + half, self.ends[1])
 
     def p_above(self, bound: float = 0.0) -> float:

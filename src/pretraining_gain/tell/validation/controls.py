@@ -1,6 +1,6 @@
 """Measure how often each claim's verdict errs, and what it finds, on simulated studies and shuffled results.
 
-`python -m pretraining_gain.tell.validation.controls [--quick]` writes `results/controls/`: `worlds.csv`, `false_positives.csv`,
+`python -m pretraining_gain.tell.validation.controls` writes `results/controls/`: `worlds.csv`, `false_positives.csv`,
 `permutations.csv`, `power.csv` and `estimators.csv`. Finished jobs are kept in `finished.jsonl`, so an interrupted run
 continues; jobs start over when the code, the results or the effort change.
 """
@@ -52,9 +52,6 @@ class Effort:
     shuffles: int = 100
     estimators: int = 200
     seed: int = 0
-
-
-QUICK = Effort(nulls=4, power=2, shuffles=4, estimators=4)
 
 
 @dataclass(frozen=True)
@@ -203,18 +200,11 @@ class Finished:
 
 
 def main() -> int:
-    """Make the tables of the controls, or of a quick version of them."""
+    """Make the tables of the controls."""
     parser = CommandLine("tell.validation.controls", __doc__ or "")
-    parser.add_argument("--quick", action="store_true", help="few repetitions, into controls_quick")
     parser.add_argument("--study", default=STUDY, help="whose design and variability are simulated")
-    given = parser.parse_args()
-
-    def work() -> None:
-        folder = results_root() / ("controls_quick" if given.quick else "controls")
-        Controls(Evidence.load(given.study), QUICK if given.quick else Effort()).run(folder)
-        print(f"The tables are in {folder}")
-
-    return answer("controls", work)
+    study, folder = parser.parse_args().study, results_root() / "controls"
+    return answer("controls", lambda: Controls(Evidence.load(study), Effort()).run(folder))
 
 
 if __name__ == "__main__":
