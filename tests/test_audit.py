@@ -51,9 +51,9 @@ def test_both_thresholds_move_the_count(photographs, vote_cut, well, n_well):
 def test_figures_draw_every_class_at_every_cut(photographs):
     thresholds = {trace.name: dict(zip(trace.x, trace.y, strict=True)) for trace in figure_thresholds(audit()).data}
     assert set(thresholds) == set(VOTE_CUTS)
-    assert all(
-        line[0] == 57 and list(line.values()) == sorted(line.values(), reverse=True) for line in thresholds.values()
-    )
+    for line in thresholds.values():
+        assert line[0] == 57
+        assert list(line.values()) == sorted(line.values(), reverse=True)
     assert thresholds["majority (above 0)"][40] == 51
     assert thresholds["unanimous (1)"][40] == 48
     assert thresholds["any vote (−1 or more)"][50] == 57
@@ -79,9 +79,7 @@ def test_the_worst_classes_are_named_with_their_counts(photographs):
 
 def pasted(path) -> dict[str, str]:
     notebook = nbformat.read(path, as_version=4)
-    outputs = [
-        output for cell in notebook.cells for output in cell.get("outputs", []) if "scrapbook" in output.metadata
-    ]
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", []) if "scrapbook" in output.metadata]
     return {output.metadata["scrapbook"]["name"]: str(output.data) for output in outputs}
 
 

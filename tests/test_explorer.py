@@ -44,10 +44,8 @@ def frame(tables: dict[str, Any], target: str, arm: str) -> pd.DataFrame:
 def test_published_gains_are_those_of_the_figures(mini):
     evaluation = load_evaluation("mini", "caltech101_animals")
     for arm in ("all-k10", "animal-k4", "all-k10-matched_steps"):
-        published, wanted = (
-            frame(mini, "caltech101_animals", arm),
-            species_gains(evaluation, arm).set_index("class_id"),
-        )
+        published = frame(mini, "caltech101_animals", arm)
+        wanted = species_gains(evaluation, arm).set_index("class_id")
         assert np.allclose(published["mean"], wanted["mean"], rtol=1e-12, atol=1e-15)
         assert (published["n_images"] == wanted["n_images"]).all()
         for end in ("low", "high"):
@@ -119,9 +117,8 @@ def simulated_world(n_species: int, n_arms: int = 1, annotated: bool = True) -> 
     correct = {arm: rng.random((2, len(labels))) < 0.4 for arm in ["scratch", *arms]}
     runs = pd.DataFrame({"arm": arms, "pool": "animal", "k": range(1, n_arms + 1), "design": ""})
     study = load_study("paper")
-    study = study.model_copy(
-        update={"downstreams": study.downstreams[:1], "representation": "annotated" if annotated else "named"}
-    )
+    changes = {"downstreams": study.downstreams[:1], "representation": "annotated" if annotated else "named"}
+    study = study.model_copy(update=changes)
     evaluation = Evaluation(study, study.downstreams[0], {arm: [0, 1] for arm in correct}, labels, labels, correct, runs)
     evaluation.__dict__["classes"] = classes
     with pytest.MonkeyPatch.context() as patch:

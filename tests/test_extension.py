@@ -45,15 +45,12 @@ def project(tmp_path: Path, results: Path) -> Path:
     """A book, at an odd path, with studies `mini` and `toy`, which ran, and `paper`, which did not."""
     root = tmp_path / "é {a} it's b"
     for study in ("mini", "toy"):
-        write_notebook(
-            root / f"book/executed/{study}/10_taxa.ipynb", "10_taxa", {"figure_1": FIGURE, "figure_2": NOTE}, NUMBERS
-        )
+        shown = {"figure_1": FIGURE, "figure_2": NOTE}
+        write_notebook(root / f"book/executed/{study}/10_taxa.ipynb", "10_taxa", shown, NUMBERS)
         write_notebook(root / f"book/executed/{study}/13_claims.ipynb", "13_claims", {}, {})
     write_notebook(root / "book/executed/mini/15_beyond.ipynb", "15_beyond", {"figure_freezing": FIGURE}, {})
     for page in ("10_taxa", "13_claims", "00_plan"):
-        write_notebook(
-            root / f"book/executed/paper/{page}.ipynb", "19_not_run", {"figure_1": NOTE, "figure_2": NOTE}, {}
-        )
+        write_notebook(root / f"book/executed/paper/{page}.ipynb", "19_not_run", {"figure_1": NOTE, "figure_2": NOTE}, {})
     for study in ("mini", "toy", "paper"):
         (results / study).mkdir(parents=True)
         ledger = json.loads((ROOT / "results" / "mini" / "claims.json").read_text()) | {"study": study}
@@ -68,19 +65,11 @@ def render(root: Path, text: str, fresh: bool = True) -> tuple[BeautifulSoup, st
         (root / "index.md").write_text(f"# Page\n\n{text}\n")
     studies = {"mini": "real photographs", "toy": "known answer", "paper": "the original design"}
     extensions = ["myst_parser", "sphinx_design", "pretraining_gain.tell.book.directives"]
-    config = {
-        "extensions": extensions,
-        "book_studies": studies,
-        "html_theme": "basic",
-        "exclude_patterns": ["book", "notebooks"],
-    }
-    config["suppress_warnings"] = ["myst.xref_missing"]
-    warnings = StringIO()
+    config = {"extensions": extensions, "book_studies": studies, "html_theme": "basic"}
+    config |= {"exclude_patterns": ["book", "notebooks"], "suppress_warnings": ["myst.xref_missing"]}
+    warnings, places = StringIO(), (root, None, root / "out", root / "trees", "html")
     with patch_docutils(), docutils_namespace():
-        app = Sphinx(
-            root, None, root / "out", root / "trees", "html", config, status=None, warning=warnings, freshenv=fresh
-        )
-        app.build()
+        Sphinx(*places, config, status=None, warning=warnings, freshenv=fresh).build()
     said = re.sub(r"\x1b\[[\d;]*m", "", warnings.getvalue())
     return BeautifulSoup((root / "out" / "index.html").read_text(encoding="utf-8"), "html.parser"), said
 
@@ -143,9 +132,8 @@ def test_a_wrong_name_is_an_error_with_chapter_line_and_what_is_accepted(project
 
 
 def test_a_verdict_that_the_ledger_holds_is_a_link_to_the_claim(project):
-    page, said = render(
-        project, "It is {verdict}`C1 supported`, also {verdict}`C1 supported in toy`.\n\n```{claims}\n```"
-    )
+    text = "It is {verdict}`C1 supported`, also {verdict}`C1 supported in toy`.\n\n```{claims}\n```"
+    page, said = render(project, text)
     assert [link["href"] for link in page.select("p a.reference")[:2]] == ["#claim-c1", "#claim-c1"]
     assert page.find("p").text == "It is supported, also supported."
     assert said == ""
@@ -193,13 +181,8 @@ def test_each_study_has_a_section_and_that_of_a_readers_own_leads_to_its_page(pr
     (results / "mine" / "runs.csv").write_text("")
     page, _ = render(project, "```{each-study}\nOf $study.\n```")
     texts = {section["id"]: section.p.text for section in page.select("section[id^=index-]")}
-    wanted = {
-        "index-mini": "Of mini.",
-        "index-toy": "Of toy.",
-        "index-paper": "Of paper.",
-        "index-mine": "Its own page has them.",
-    }
-    assert texts == wanted
+    wanted = {f"index-{study}": f"Of {study}." for study in ("mini", "toy", "paper")}
+    assert texts == wanted | {"index-mine": "Its own page has them."}
 
 
 def test_what_is_not_known_is_left_out(project):
