@@ -215,9 +215,8 @@ def test_a_citation_file_without_a_field_is_refused(tmp_path):
 # ---- the theme, the cover
 
 
-@pytest.mark.parametrize("width", [1280, 360])
-def test_figures_follow_the_switch_of_the_theme(book, browser, width):
-    watched = Watched(browser, width=width)
+def test_figures_follow_the_switch_of_the_theme(book, browser):
+    watched = Watched(browser)
     page = watched.open(book / "book" / "index.html")
     page.locator(".gain-figure").first.scroll_into_view_if_needed()
     page.locator(".gain-figure[data-drawn] .xtick text").first.wait_for()
