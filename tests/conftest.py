@@ -236,7 +236,7 @@ def soup(book: Path, page: str) -> BeautifulSoup:
     return BeautifulSoup((book / f"{page}.html").read_text(encoding="utf-8"), "html.parser")
 
 
-def settle(page: Page, act: Callable[[], Any], selector: str, count: str) -> None:
+def settle(page: Page, act: Callable[[], object], selector: str, count: str) -> None:
     """Act and wait until the application at `selector` has counted up its attribute `count`: it has drawn or computed again."""
     before = int(page.locator(selector).get_attribute(count) or 0)
     act()
