@@ -15,6 +15,8 @@ from pretraining_gain.plan.taxonomy import has_class_table, load_class_table
 
 #: With fewer random subsets, effects of six kinds of classes cannot be told apart.
 FEWEST_SUBSETS = 20
+#: The parts of the gain, which add up to the last.
+PARTS = ("any images", "animals", "own class", "more classes", "all")
 
 
 def main_targets(study: Study) -> dict[str, Downstream]:

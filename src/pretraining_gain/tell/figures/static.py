@@ -96,7 +96,7 @@ def _trace(axes: Any, trace: dict[str, Any], layout: dict[str, Any], where: str,
     label = None if trace.get("showlegend") is False or not trace.get("name") else _text(trace["name"])
     if trace.get("type") == "bar":
         if trace.get("orientation") == "h":
-            axes.barh(y, x, color=colour, label=label)
+            axes.barh(y, x, xerr=errors["xerr"], color=colour, label=label, ecolor="#333333")
             return
         width = 0.8 / (2 if layout.get("barmode") == "group" else 1)
         offset = (bars.get(where, 0) - 0.5) * width if layout.get("barmode") == "group" else 0
@@ -143,6 +143,8 @@ def _decorate(drawn: Any, axes: dict[str, Any], layout: dict[str, Any]) -> None:
     titles = [note for note in layout.get("annotations", ()) if note.get("xref") == "paper" and not note.get("showarrow")]
     for one, note in zip(axes.values(), titles, strict=False):
         one.set_title(_text(note["text"]), fontsize=9)
+    for note in titles[len(axes) :]:  # the title that all panels share
+        drawn.supxlabel(_text(note["text"]), fontsize=9)
     handles = dict(pair[::-1] for one in axes.values() for pair in zip(*one.get_legend_handles_labels(), strict=True))
     if handles and layout.get("showlegend") is not False and len(handles) > 1:
         top = max(one.get_position().y1 for one in axes.values()) + (0.1 if titles else 0.02)

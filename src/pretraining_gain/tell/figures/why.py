@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -27,19 +27,41 @@ if TYPE_CHECKING:
     from pretraining_gain.tell.results.why import Why
 
 _LOOKS = ((BLUE, "circle"), (ORANGE, "square"), (GREEN, "diamond"), (YELLOW, "triangle-up"))
-_POINTS = "%{y:+.1f} points, interval %{customdata[0]:+.1f} to %{customdata[1]:+.1f}"
 
 
-def _marks(table: pd.DataFrame, x: pd.Series, name: str, hover: str, number: int = 0, **more: object) -> go.Scatter:
-    """Return marks in points with intervals; `hover` may use the columns of `customdata` after low and high."""
+def _interval(axis: str) -> str:
+    """Return the hover text of an estimate in points on the axis `x` or `y`, with the ends from `customdata`."""
+    return f"%{{{axis}:+.1f}} points, interval %{{customdata[0]:+.1f}} to %{{customdata[1]:+.1f}}<extra></extra>"
+
+
+def _marks(
+    table: pd.DataFrame, places: pd.Series, name: str, hover: str, number: int = 0, axis: str = "y", **more: Any
+) -> go.Scatter:
+    """Return marks in points with intervals, along `axis`; `hover` may use the columns of `customdata` after low and high."""
     colour, symbol = _LOOKS[number % len(_LOOKS)]
-    ends = 100 * table[["low", "high"]]
     shown = [column for column in ("n_classes", "n_seeds", "n_subsets") if column in table]
+    values = {axis: 100 * table["mean"], f"error_{axis}": interval_bars(table, scale=100), "xy".replace(axis, ""): places}
+    look = {"mode": "markers", "marker": {"color": colour, "symbol": symbol, "size": 10}}
     return go.Scatter(
-        x=x, y=100 * table["mean"], name=plotly_text(name), error_y=interval_bars(table, scale=100),
-        customdata=ends.join(table[shown]), hovertemplate=f"{hover}<br>{_POINTS}<extra></extra>",
-        **{"mode": "markers", "marker": {"color": colour, "symbol": symbol, "size": 10}} | more,
+        name=plotly_text(name), customdata=(100 * table[["low", "high"]]).join(table[shown]),
+        hovertemplate=f"{hover}<br>{_interval(axis)}", **values | look | more,
     )  # fmt: skip
+
+
+def _two_lines(name: str) -> str:
+    """Break a name at the space nearest its middle: on a phone, the panels need the width."""
+    spaces = [place for place, letter in enumerate(name) if letter == " "]
+    middle = min(spaces, key=lambda place: abs(2 * place - len(name)), default=len(name))
+    return f"{name[:middle]}<br>{name[middle + 1 :]}" if spaces else name
+
+
+def _side_by_side(titles: list[str], rows: list[str], x_title: str, top_px: int = 90, legend_y: float = 1.2) -> go.Figure:
+    """Return a panel per title, for values in points along x, whose named rows stand once at the left."""
+    names = [plotly_text(one, 32).replace(" ", "<br>") for one in titles]
+    drawn = panels(names, top_px, legend_y, y_title="", shared_yaxes=True, horizontal_spacing=0.05, x_title=x_title)
+    rows = [_two_lines(row) for row in rows]
+    drawn.update_yaxes(categoryorder="array", categoryarray=rows, autorange="reversed", automargin=True, dtick=1)
+    return drawn.update_xaxes(tickformat=POINTS_TICKS, nticks=4, zeroline=True, zerolinecolor=RULE["color"])
 
 
 @figure(
@@ -48,18 +70,18 @@ def _marks(table: pd.DataFrame, x: pd.Series, name: str, hover: str, number: int
 )
 def figure_kinds(why: Why) -> go.Figure | str:
     """Draw the effect of ten classes of each kind in place of ten of the reference, one panel per target."""
-    if why.kinds.empty:
+    kinds = why.kinds
+    if kinds.empty:
         return why.absent
-    titles = list(dict.fromkeys(why.kinds["title"]))
-    title = f"ten classes in place of ten {why.kinds['reference'].iloc[0]}, points"
-    drawn = panels([plotly_text(one, 32) for one in titles], 110, 1.14, y_title=title, shared_yaxes=True, horizontal_spacing=0.03)
-    for number, (whose, of) in enumerate(why.kinds.groupby("whose", sort=False)):
-        for target, part in of.groupby("title", sort=False):
-            hover = f"<b>%{{x}}</b>, top-1 of {whose}<br>%{{customdata[3]}} subsets, %{{customdata[2]}} species"
-            first = target == titles[0]
-            trace = _marks(part, part["term"], whose, hover, number, legendgroup=whose, showlegend=first)
-            drawn.add_trace(trace, row=1, col=titles.index(target) + 1)
-    return drawn.update_layout(height=520).update_xaxes(tickangle=-50, automargin=True)
+    titles = list(dict.fromkeys(kinds["title"]))
+    x_title = f"ten classes in place of ten {kinds['reference'].iloc[0]}, points"
+    drawn = _side_by_side(titles, list(dict.fromkeys(kinds["term"])), x_title, 150, 1.22)
+    for number, (whose, of) in enumerate(kinds.groupby("whose", sort=False)):
+        for title, part in of.groupby("title", sort=False):
+            hover = f"<b>%{{y}}</b>, top-1 of {whose}<br>%{{customdata[3]}} subsets, %{{customdata[2]}} species"
+            group = {"legendgroup": whose, "showlegend": title == titles[0]}
+            drawn.add_trace(_marks(part, part["term"].map(_two_lines), whose, hover, number, "x", **group), row=1, col=titles.index(title) + 1)
+    return drawn.update_layout(height=540)
 
 
 @figure(
@@ -68,17 +90,15 @@ def figure_kinds(why: Why) -> go.Figure | str:
 )
 def figure_ranks(why: Why) -> go.Figure | str:
     """Draw the mean gain of the species that share a species, genus, family and so on with their nearest source class."""
-    if why.ranks.empty:
+    ranks = why.ranks
+    if ranks.empty:
         return why.absent
-    titles = list(dict.fromkeys(why.ranks["title"]))
-    names = [plotly_text(one, 32) for one in titles]
-    drawn = panels(names, 60, 1.02, y_title="pretraining gain, points", shared_yaxes=True, horizontal_spacing=0.03)
-    held = [rank for rank in RANKS if rank in set(why.ranks["rank"])]
+    titles = list(dict.fromkeys(ranks["title"]))
+    drawn = _side_by_side(titles, [rank for rank in RANKS if rank in set(ranks["rank"])], "pretraining gain, points")
     for column, title in enumerate(titles, start=1):
-        part = why.ranks[why.ranks["title"] == title]
-        hover = "<b>nearest: %{x}</b><br>%{customdata[2]} species, %{customdata[3]} seeds"
-        drawn.add_trace(_marks(part, part["rank"], title, hover), row=1, col=column)
-    drawn.update_xaxes(categoryorder="array", categoryarray=held, title="lowest rank shared with the source")
+        part = ranks[ranks["title"] == title]
+        hover = "<b>nearest: %{y}</b><br>%{customdata[2]} species, %{customdata[3]} seeds"
+        drawn.add_trace(_marks(part, part["rank"], title, hover, axis="x"), row=1, col=column)
     return drawn.update_layout(showlegend=False)
 
 
@@ -120,13 +140,14 @@ def figure_saturation(why: Why) -> go.Figure | str:
         for what, mark in {"predicted": f"{symbol}-open", "gain": symbol}.items():
             rows = part[part["what"] == what]
             hover = f"<b>{plotly_text(title)}</b>, {what} at %{{x:,}} {by}"
-            look = {"marker": {"color": colour, "symbol": mark, "size": 10}, "legendgroup": title}
-            named = {"showlegend": what == "gain" and by == next(iter(ways))}
+            look: dict[str, Any] = {"marker": {"color": colour, "symbol": mark, "size": 10}, "legendgroup": title}
+            look |= {"showlegend": what == "gain" and by == next(iter(ways))}
             if len(rows):
-                drawn.add_trace(_marks(rows, rows["at"], title, hover, **look, **named), **place)
+                drawn.add_trace(_marks(rows, rows["at"], title, hover, **look), **place)
     for column, by in enumerate(ways, start=1):
         shown = curves[(curves["by"] == by) & (curves["at"] > 0)]
-        axis = {"type": "log", "tickvals": sorted(set(shown["at"].tolist())), "title": f"animal {by}", "tickangle": -50}
+        ticks = sorted(set(shown["at"].tolist()))
+        axis = {"type": "log", "tickvals": ticks, "title": f"animal {by}", "tickformat": ",.0f", "tickangle": -50}
         drawn.update_xaxes(**axis, row=1, col=column)
     return drawn
 
@@ -141,14 +162,13 @@ def figure_parts(why: Why) -> go.Figure | str:
     if parts.empty:
         return why.absent
     titles = list(dict.fromkeys(parts["title"]))
-    names = [plotly_text(one, 32) for one in titles]
-    drawn = panels(names, 60, 1.02, y_title="difference in top-1, points", horizontal_spacing=0.08)
+    drawn = _side_by_side(titles, [part for part in experiments.PARTS if part in set(parts["part"])], "difference in top-1, points")
     for column, title in enumerate(titles, start=1):
         part = parts[parts["title"] == title]
         bars = go.Bar(
-            x=part["part"], y=100 * part["mean"], error_y=interval_bars(part, scale=100), customdata=100 * part[["low", "high"]],
-            marker={"color": [ORANGE if one == "all" else BLUE for one in part["part"]]},
-            hovertemplate=f"<b>%{{x}}</b><br>{_POINTS}<extra></extra>",
+            x=100 * part["mean"], y=part["part"].map(_two_lines), error_x=interval_bars(part, scale=100), customdata=100 * part[["low", "high"]],
+            orientation="h", marker={"color": [ORANGE if one == "all" else BLUE for one in part["part"]]},
+            hovertemplate=f"<b>%{{y}}</b><br>{_interval('x')}",
         )  # fmt: skip
         drawn.add_trace(bars, row=1, col=column)
-    return drawn.update_layout(showlegend=False).update_xaxes(tickangle=-50, automargin=True)
+    return drawn.update_layout(showlegend=False)

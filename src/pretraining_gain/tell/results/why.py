@@ -248,5 +248,4 @@ def gain_parts(evaluation: Evaluation) -> list[dict[str, Any]]:
         found["own class"] = own
         left = statistics.combine([found["animals"], own], [1, -1])
         found["animals"] = replace(left, n_classes=own.n_classes, n_images=own.n_images)
-    order = ("any images", "animals", "own class", "more classes", "all")
-    return [{"part": part, "k": k, **row_of(found[part])} for part in order if part in found]
+    return [{"part": part, "k": k, **row_of(found[part])} for part in experiments.PARTS if part in found]
