@@ -61,7 +61,8 @@ def _side_by_side(titles: list[str], rows: list[str], x_title: str, top_px: int 
     drawn = panels(names, top_px, legend_y, y_title="", shared_yaxes=True, horizontal_spacing=0.05, x_title=x_title)
     rows = [_two_lines(row) for row in rows]
     drawn.update_yaxes(categoryorder="array", categoryarray=rows, autorange="reversed", automargin=True, dtick=1)
-    return drawn.update_xaxes(tickformat=POINTS_TICKS, nticks=4, zeroline=True, zerolinecolor=RULE["color"])
+    drawn.update_annotations(font_size=12)
+    return drawn.update_xaxes(tickformat=POINTS_TICKS, nticks=3, tickangle=0, zeroline=True, zerolinecolor=RULE["color"])
 
 
 @figure(
@@ -80,7 +81,8 @@ def figure_kinds(why: Why) -> go.Figure | str:
         for title, part in of.groupby("title", sort=False):
             hover = f"<b>%{{y}}</b>, top-1 of {whose}<br>%{{customdata[3]}} subsets, %{{customdata[2]}} species"
             group = {"legendgroup": whose, "showlegend": title == titles[0]}
-            drawn.add_trace(_marks(part, part["term"].map(_two_lines), whose, hover, number, "x", **group), row=1, col=titles.index(title) + 1)
+            marks = _marks(part, part["term"].map(_two_lines), whose, hover, number, "x", **group)
+            drawn.add_trace(marks, row=1, col=titles.index(title) + 1)
     return drawn.update_layout(height=540)
 
 
@@ -166,7 +168,8 @@ def figure_parts(why: Why) -> go.Figure | str:
     for column, title in enumerate(titles, start=1):
         part = parts[parts["title"] == title]
         bars = go.Bar(
-            x=100 * part["mean"], y=part["part"].map(_two_lines), error_x=interval_bars(part, scale=100), customdata=100 * part[["low", "high"]],
+            x=100 * part["mean"], y=part["part"].map(_two_lines), error_x=interval_bars(part, scale=100),
+            customdata=100 * part[["low", "high"]],
             orientation="h", marker={"color": [ORANGE if one == "all" else BLUE for one in part["part"]]},
             hovertemplate=f"<b>%{{y}}</b><br>{_interval('x')}",
         )  # fmt: skip
