@@ -55,11 +55,11 @@ def test_rows_add_up_to_all_runs(costs, table):
 
 def test_a_figure_costs_its_finetunings_and_each_of_their_pretrainings_once(costs):
     """Figures 1 and 2: three finetunings of all classes, three from scratch, and three pretrainings."""
-    assert costs.by_figure().at["Figure 1 and 2", "runs"] == 9
+    assert costs.by_figure().at["Figure 1, 2 and W2", "runs"] == 9
     both = needed(costs, ["field"], ["all-k24", "scratch"])
     assert sorted(both["stage"]) == ["finetune"] * 6 + ["pretrain"] * 3
     expected = both["device_time_s"].sum() / 60
-    assert costs.by_figure().at["Figure 1 and 2", "device time, min"] == pytest.approx(expected)
+    assert costs.by_figure().at["Figure 1, 2 and W2", "device time, min"] == pytest.approx(expected)
 
 
 def test_a_claim_costs_what_its_tests_compare(costs):
@@ -83,18 +83,19 @@ def test_each_figure_alone_against_as_run(costs):
     """By hand: six pretrainings, two targets of 21 finetunings (scratch included), and one of 6, with three seeds each.
 
     Figures 3 and 4 need all of a target; Figure 6 four pretrainings on both; Figure B2 three
-    arms and scratch, and all classes and scratch on the frozen copy.
+    arms and scratch, and all classes and scratch on the frozen copy; Figure W4 two arms of animals and scratch on both targets,
+    and W5 three arms and scratch.
     """
     shown = costs.sharing()
-    alone = [3 + 3 + 3, 18 + 21, 18 + 21, 12 + 2 * 12, 9 + 12 + 6]
-    as_run = [9, 39 - 9, 21, 0, 6]
-    assert shown["runs, alone"].tolist() == [*alone, 150]
+    alone = [3 + 3 + 3, 18 + 21, 18 + 21, 12 + 2 * 12, 9 + 12 + 6, 6 + 2 * 9, 9 + 2 * 12]
+    as_run = [9, 39 - 9, 21, 0, 6, 0, 0]
+    assert shown["runs, alone"].tolist() == [*alone, 207]
     assert shown["runs, as run"].tolist() == [*as_run, 66]
-    assert shown["runs, alone"].iloc[:-1].tolist() == costs.by_figure()["runs"].iloc[:5].tolist()
+    assert shown["runs, alone"].iloc[:-1].tolist() == costs.by_figure()["runs"].iloc[:7].tolist()
     total = costs.by_figure().loc[ALL]
     for what in ("images", "device time, min"):
         assert shown.at[ALL, f"{what}, as run"] == pytest.approx(total[what])
-        assert shown[f"{what}, alone"].iloc[:-1].tolist() == pytest.approx(costs.by_figure()[what].iloc[:5].tolist())
+        assert shown[f"{what}, alone"].iloc[:-1].tolist() == pytest.approx(costs.by_figure()[what].iloc[:7].tolist())
     scratch = costs.runs[costs.runs["run_id"] == "field--scratch-s0-resnet10_w16"].iloc[0]
     field = 3 * scratch["device_time_s"] / 60  # three seeds, all alike in these simulated records
     inside = 3 * costs.runs.set_index("run_id").at["clean--scratch-s0-resnet10_w16", "device_time_s"] / 60
@@ -105,7 +106,7 @@ def test_each_figure_alone_against_as_run(costs):
 
 def test_the_plan_says_beforehand_what_sharing_will_save():
     table = sharing_table(Plan.of("toy"))
-    assert table.loc["all", ["runs alone", "runs as run"]].tolist() == [150, 66]
+    assert table.loc["all", ["runs alone", "runs as run"]].tolist() == [207, 66]
     plan = figure_table(Plan.of("toy"))
     assert table["hours alone"].iloc[:-1].tolist() == pytest.approx(plan["hours_on_1"].iloc[:-1].tolist())
     assert table.at["all", "hours as run"] == pytest.approx(plan.at["all", "hours_on_1"])
