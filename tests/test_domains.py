@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pandas as pd
 import pytest
 import torch
@@ -9,9 +11,10 @@ from bs4 import BeautifulSoup
 from conftest import ROOT
 from pandas import DataFrame
 
-from pretraining_gain.compute.domains import domain_facts, measure, measures
+from pretraining_gain.compute.domains import domain_facts, domain_table, measure, measures
 from pretraining_gain.compute.samples import SampleView
 from pretraining_gain.execute import execute
+from pretraining_gain.tell.book.executed import Executed
 
 
 def test_the_domains_are_shown_without_data(book, tmp_path, monkeypatch):
@@ -31,6 +34,13 @@ def test_the_domains_are_shown_without_data(book, tmp_path, monkeypatch):
     cells = [cell.text for cell in page.select("table.dataframe")[0].select("tbody td")]
     assert f"{published.loc['target', 'plain ground']:.2f}" in cells
     assert "not measured here" in domain_facts("paper").columns
+
+
+def test_a_page_leaves_out_a_table_of_images_that_are_not_here(tmp_path, monkeypatch):
+    monkeypatch.setenv("PRETRAINING_GAIN_DATA", str(tmp_path))
+    for study, there in (("mini", True), ("paper", False)):
+        shown = {"domains": domain_table(study).to_html()}
+        assert Executed("", Path(), "", "", {}, {}, shown, {}).has_figure("domains") == there
 
 
 def test_the_published_measures_are_those_of_the_photographs(photographs):

@@ -74,6 +74,7 @@ def test_its_page_has_every_part_that_it_has_results_for(book, study):
     wanted = {"Species and families", "Every species", "Training", "Confusions", "Claims", "What the runs cost", "Re-run it"}
     assert wanted <= titles
     assert ("One thing changed" in titles) == (study == STUDY)  # it finetunes one target both ways
+    assert ("What the images look like" in titles) == (study == STUDY)  # the other has no source
 
 
 def test_no_name_does_anything(shown):

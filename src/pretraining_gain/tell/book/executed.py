@@ -14,6 +14,8 @@ from pretraining_gain.errors import InputError
 
 EXECUTED = "book/executed"
 _PREFIX = "application/papermill.record/"
+#: What an output says in place of a figure that was not drawn, and of a table of images that are not here.
+_ABSENT = ('class="not-run"', "<th>not measured here</th>")
 
 
 @dataclass(frozen=True)
@@ -46,8 +48,8 @@ class Executed:
         return self._find(self.shown, key, "figure or table")
 
     def has_figure(self, key: str) -> bool:
-        """Tell whether the notebook drew `key` instead of saying why it could not."""
-        return key in self.shown and 'class="not-run"' not in self.shown[key]
+        """Tell whether the notebook made `key` instead of saying why it could not."""
+        return key in self.shown and not any(sign in self.shown[key] for sign in _ABSENT)
 
     def _find(self, found: Mapping[str, Any], key: str, kind: str) -> Any:
         if key not in found:

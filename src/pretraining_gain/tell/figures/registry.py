@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from pretraining_gain.tell.figures import (  # noqa: F401
     anchors,
+    architectures,
     audit,
     beyond,
     controls,
