@@ -18,6 +18,7 @@ from sphinx.util import logging
 
 from pretraining_gain.errors import InputError
 from pretraining_gain.paths import make_writable, project_root, results_of, write_atomically
+from pretraining_gain.plan.costs import Plan
 from pretraining_gain.plan.record import read_record
 from pretraining_gain.plan.studies import load_study, study_names
 from pretraining_gain.tell.book import rerun
@@ -63,9 +64,9 @@ def figures_of(notebook: Executed) -> dict[str, tuple[str, list[str]]]:
     """Return the figures of an executed notebook, or those that it will have: name -> title and the runs shown."""
     declared = {key: f"Figure {one.number}. {one.title}" if one.number else one.title for key, one in FIGURES.items()}
     if not notebook.was_run:
-        study = place_of(notebook).split("/")[0]
-        keys = [key for key, one in FIGURES.items() if one.notebook == notebook.path.stem]
-        return {f"{study}-{key}": (declared[key], []) for key in keys}
+        plan = Plan.of(place_of(notebook).split("/")[0])
+        keys = [key for key, one in FIGURES.items() if one.notebook == notebook.path.stem and one.runs(plan)]
+        return {f"{plan.study.name}-{key}": (declared[key], []) for key in keys}
     found = {}
     for name, origin in notebook.provenance.items():
         key = name.removeprefix(f"{origin['origin']}-")
