@@ -31,6 +31,7 @@ WHOLE["pretrain"]["from_scratch"] = {}
 WHOLE["downstreams"][0]["recipe"]["from_scratch"] = {"lr": 0.05}
 WHOLE["downstreams"][0] |= {"pools": ["all", "scratch"], "seeds": [0, 1]}
 WHOLE |= {"weights": {"published": "ResNet50_Weights.IMAGENET1K_V1"}, "keep_networks": False, "normalisation": {}}
+WHOLE |= {"balanced_draws": False}
 
 
 def place_of(study: Any, path: str) -> Any:
@@ -105,7 +106,7 @@ OTHERS: list[tuple[Any, tuple[str, ...]]] = [
     ({"a": {"deep": "mapping"}}, ()),
     ("a text of no use", ("title", "device", "throughput.source")),
     (1.5, ("per_s",)),
-    (True, ("keep_networks",)),
+    (True, ("keep_networks", "balanced_draws")),
 ]
 
 

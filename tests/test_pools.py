@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,17 @@ IMAGENET = load_class_table("imagenet1k")
 def test_subsets_never_change(pool, k, subsets, drawn):
     """Draws of the first release: another draw would make results from before incomparable."""
     assert sample_classes(IMAGENET, pool, k, 1, subsets).class_ids == drawn
+
+
+@pytest.mark.parametrize("pool", ["animal", "non_animal", "random"])
+@pytest.mark.parametrize("k", [15, 150, 390])
+def test_ten_seeds_of_balanced_draws_take_every_class_about_equally_often(pool, k):
+    drawn = Counter(i for seed in range(100, 110) for i in sample_classes(IMAGENET, pool, k, seed, "balanced").class_ids)
+    times = [drawn[i] for i in IMAGENET.loc[POOLS[pool].draws(IMAGENET), "class_id"]]
+    assert max(times) - min(times) <= 1
+    assert sum(times) == 10 * k
+    larger = sample_classes(IMAGENET, pool, k + 5, 103, "balanced").class_ids
+    assert set(sample_classes(IMAGENET, pool, k, 103, "balanced").class_ids) < set(larger)
 
 
 @pytest.mark.parametrize("pool", ["animal", "non_animal", "random"])

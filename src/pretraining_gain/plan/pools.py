@@ -111,6 +111,8 @@ def known_pool(name: str) -> str:
 
 
 PoolName = Annotated[str, AfterValidator(known_pool)]
+#: How the subsets of a pool are drawn (see `sample_classes`).
+Subsets = Literal["nested", "independent", "balanced"]
 
 
 @dataclass(frozen=True)
@@ -122,15 +124,18 @@ class ClassSubset:
     class_ids: tuple[int, ...]
 
 
-def sample_classes(
-    table: pd.DataFrame, pool: str, k: int, seed: int, subsets: Literal["nested", "independent"] = "nested"
-) -> ClassSubset:
+#: Seeds that share a shuffle where draws are balanced.
+_ROUND = 10
+
+
+def sample_classes(table: pd.DataFrame, pool: str, k: int, seed: int, subsets: Subsets = "nested") -> ClassSubset:
     """Draw k classes from `pool` without replacement.
 
     Randomness: a generator seeded with (seed, the pool's stream), so nothing else shifts the draw. The k classes are
     the first k of one shuffle: for one seed, subsets of a pool are nested in k [assumed; the paper does not say].
-    `independent` subsets have one shuffle per k. Of a pool that takes half, seeds 2j and 2j + 1 draw opposite halves of
-    one shuffle. Raises `InputError` when k is not possible.
+    `independent` subsets have one shuffle per k. `balanced`: seeds 10j to 10j + 9 share a shuffle, and each begins a tenth
+    of it further on, so that they draw all classes about equally often; nested, too. Of a pool that takes half, seeds 2j and
+    2j + 1 draw opposite halves of one shuffle. Raises `InputError` when k is not possible.
     """
     declared = POOLS[known_pool(pool)]
     fewest, most = declared.sizes(table)
@@ -142,6 +147,8 @@ def sample_classes(
         half = len(shuffled) // 2
         chosen = np.concatenate([ids[~drawn], shuffled[-half:] if seed % 2 else shuffled[:half]])
     else:
-        key = [seed, declared.stream] + ([k] if subsets == "independent" else [])
-        chosen = np.random.default_rng(key).permutation(ids[drawn])[:k]
+        round_, place = divmod(seed, _ROUND) if subsets == "balanced" else (seed, 0)
+        key = [round_, declared.stream] + ([k] if subsets == "independent" else [])
+        shuffled = np.random.default_rng(key).permutation(ids[drawn])
+        chosen = np.roll(shuffled, -(len(shuffled) * place // _ROUND))[:k]
     return ClassSubset(pool, seed, tuple(int(i) for i in np.sort(chosen)))

@@ -114,8 +114,7 @@ class Run(Parameters):
         """The source classes of the pretraining; none from scratch and from published weights."""
         if self.pool not in POOLS:
             return ClassSubset(self.pool, self.seed, ())
-        subsets = self.plan.design(self.design).subsets if self.design else "nested"
-        return sample_classes(self.plan.source_classes, self.pool, self.k, self.seed, subsets)
+        return sample_classes(self.plan.source_classes, self.pool, self.k, self.seed, self.plan.subsets_of(self.design))
 
     @property
     def weights(self) -> str:
@@ -269,6 +268,6 @@ def _design_matters(study: Study, values: dict[str, Any]) -> bool:
     if pool not in POOLS:
         return False
     source, recipe = study.pretraining[0], study.pretraining[1].resolve()
-    subsets = [sample_classes(study.source_classes, pool, k, values["seed"], way) for way in ("nested", design.subsets)]
+    subsets = [sample_classes(study.source_classes, pool, k, values["seed"], study.subsets_of(name)) for name in ("", design.name)]
     same = design.source(source, k) == source and design.recipe(recipe, k) == recipe
     return not same or subsets[0] != subsets[1]

@@ -28,7 +28,7 @@ from pretraining_gain.plan.parts import (
     Weights,
     named_once,
 )
-from pretraining_gain.plan.pools import POOLS, SCRATCH, Pool, starts
+from pretraining_gain.plan.pools import POOLS, SCRATCH, Pool, Subsets, starts
 from pretraining_gain.plan.recipes import RecipeChoice
 from pretraining_gain.plan.record import read_record
 from pretraining_gain.plan.taxonomy import REQUIRED_COLUMNS, has_class_table, load_class_table
@@ -59,6 +59,7 @@ class Study(Given):
     margin_share: float | None = Field(
         default=None, gt=0, lt=1, description="the margin as a share of a target's gain from all classes, where it has one"
     )
+    balanced_draws: bool = Field(default=False, description="ten seeds together draw all classes of a pool about equally often")
     keep_networks: bool = Field(default=False, description="keep the weights of each finetuning, and a card of the best start's")
     representation: Literal["named", "annotated"] = Field(
         default="named",
@@ -126,7 +127,8 @@ class Study(Given):
     def config_hash(self) -> str:
         """Twelve hex digits that hash the content of the study file. Comments, the order of fields, and in which folders its
         files lie do not count."""
-        content = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        newer = set() if self.balanced_draws else {"balanced_draws"}  # studies from before it keep their hash
+        content = json.dumps(self.model_dump(mode="json", exclude=newer), sort_keys=True)
         content = re.sub(r'"/(?:[^"/]*/)*([^"/]*)"', r'"\1"', content)
         return hashlib.sha256(content.encode()).hexdigest()[:12]
 
@@ -187,6 +189,11 @@ class Study(Given):
     def domains(self) -> list[str]:
         """The domains in which the study has a target."""
         return list(dict.fromkeys(target.domain for target in self.downstreams))
+
+    def subsets_of(self, design: str) -> Subsets:
+        """Return how a design draws the subsets of its pools; an empty name means the paper's own."""
+        own: Subsets = "balanced" if self.balanced_draws else "nested"
+        return "independent" if design and self.design(design).subsets == "independent" else own
 
     def design(self, name: str) -> Design:
         for design in self.designs:

@@ -140,7 +140,7 @@ def _top1_and_counts(evaluation: Evaluation, arm: str) -> tuple[np.ndarray, pd.D
     The reference is the commonest kind of classes that are no animals.
     """
     source, run = evaluation.study.source_classes, evaluation.runs[evaluation.runs["arm"] == arm].iloc[0]
-    subsets = evaluation.study.design(run["design"]).subsets if run["design"] else "nested"
+    subsets = evaluation.study.subsets_of(run["design"])
     kind = kinds(source)
     drawn = [sample_classes(source, "random", run["k"], seed, subsets).class_ids for seed in evaluation.seeds_of[arm]]
     counts = pd.DataFrame([kind.loc[list(ids)].value_counts() for ids in drawn]).fillna(0).reset_index(drop=True)
