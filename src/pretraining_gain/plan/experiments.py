@@ -27,9 +27,15 @@ def main_targets(study: Study) -> dict[str, Downstream]:
     return {target.name: target for target in first.values()}
 
 
+def on_main_targets(study: Study, runs: list[Run]) -> list[Run]:
+    """Select the finetunings on the main targets."""
+    names = main_targets(study)
+    return [run for run in runs if run.downstream in names]
+
+
 def many_subsets(study: Study, runs: list[Run]) -> list[Run]:
     """Select, on the main targets, the arm with most random subsets of one size."""
-    runs = [run for run in runs if run.pool == "random" and run.downstream in main_targets(study)]
+    runs = [run for run in on_main_targets(study, runs) if run.pool == "random"]
     subsets = Counter(arm for arm, _ in {(run.arm, run.seed) for run in runs})
     arm, n_subsets = max(subsets.items(), key=lambda one: one[1], default=("", 0))
     return [run for run in runs if run.arm == arm] if n_subsets >= FEWEST_SUBSETS else []
@@ -67,27 +73,24 @@ def saturation(study: Study, runs: list[Run]) -> list[Run]:
     """Select scratch and the animal classes, by their number and, for the most classes, by their images."""
     largest = max(study.arms.get("animal", []), default=0)
     limited = [design.name for design in study.designs if design.total_images]
-    found = [
-        run for run in runs
-        if run.pool == "animal" and (not run.design or (run.k == largest and run.design in limited))
-        and run.downstream in main_targets(study)
-    ]  # fmt: skip
+    runs = on_main_targets(study, runs)
+    animals = [run for run in runs if run.pool == "animal"]
+    found = [run for run in animals if not run.design or (run.k == largest and run.design in limited)]
     if len({run.arm for run in found}) < 2:
         return []
-    scratch = [run for run in runs if run.pool == SCRATCH and run.downstream in main_targets(study)]
-    return [*scratch, *found]
+    return [*(run for run in runs if run.pool == SCRATCH), *found]
 
 
 def chance_decides(study: Study, runs: list[Run]) -> list[Run]:
     """Select, on the main targets, the pretrainings on opposite halves of the animals."""
     halves = [pool.name for pool in POOLS.values() if pool.takes == "half"]
-    return [run for run in runs if run.pool in halves and run.downstream in main_targets(study)]
+    return [run for run in on_main_targets(study, runs) if run.pool in halves]
 
 
 def parts_of_the_gain(study: Study, runs: list[Run]) -> list[Run]:
     """Select scratch, all classes, the most animal and as many other classes, and the halves of the animals."""
-    k = max(set(study.arms.get("animal", [])) & set(study.arms.get("non_animal", [])), default=0)
+    k = study.largest_shared_k
     if not k or study.everything not in {run.arm for run in runs}:
         return []
     arms = {SCRATCH, study.everything, f"animal-k{k}", f"non_animal-k{k}"}
-    return [run for run in runs if run.arm in arms and run.downstream in main_targets(study)] + chance_decides(study, runs)
+    return [run for run in on_main_targets(study, runs) if run.arm in arms] + chance_decides(study, runs)

@@ -186,6 +186,11 @@ class Study(Given):
         return float(self.source_classes["animal"].mean())
 
     @property
+    def largest_shared_k(self) -> int:
+        """The largest number of classes that `animal` and `non_animal` subsets share; 0 where they share none."""
+        return max(set(self.arms.get("animal", [])) & set(self.arms.get("non_animal", [])), default=0)
+
+    @property
     def domains(self) -> list[str]:
         """The domains in which the study has a target."""
         return list(dict.fromkeys(target.domain for target in self.downstreams))

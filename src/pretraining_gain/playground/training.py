@@ -80,5 +80,6 @@ class Training:
         else:
             text = self._log.read_text(encoding="utf-8", errors="replace")
             lines = [line for line in (line.split("\r")[-1].strip() for line in text.split("\n")) if line]
-            last = (lines[-1] if lines else "the training process ended without a message; most often it ran out of memory")
+            silent = "the training process ended without a message; most often it ran out of memory"
+            last = lines[-1] if lines else silent
             self.state, self.problem = "failed", last.removeprefix("train: ")[:_LONGEST_PROBLEM]

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from pretraining_gain.paths import make_writable, results_of, write_atomically
+from pretraining_gain.paths import has_results, make_writable, write_atomically
 from pretraining_gain.plan.studies import study_names
 from pretraining_gain.tell.book.executed import EXECUTED, notebooks_of, read_executed, short_name
 from pretraining_gain.tell.figures.registry import FIGURES
@@ -24,7 +24,7 @@ def own_studies(root: Path) -> list[str]:
     """Return every other study that has results and executed notebooks: a reader's own."""
     folders = sorted(path.name for path in (root / EXECUTED).glob("*/") if notebooks_of(root, path.name))
     shown = book_studies()
-    return [name for name in folders if name not in shown and (results_of(name) / "runs.csv").exists()]
+    return [name for name in folders if name not in shown and has_results(name)]
 
 
 def study_file(root: Path, study: str) -> str:

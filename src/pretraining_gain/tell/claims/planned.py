@@ -24,7 +24,7 @@ def planned_detectable(claim: Claim, study: Study, measured: Evidence) -> float 
     """
     if claim.domain not in study.domains:
         return None
-    images, n_arms = study.downstream(claim.target(study)).images, 1 + sum(len(ks) for ks in study.arms.values())
+    images, n_arms = study.downstream(claim.target(study)).images, _count_arms(study)
     found = []
     for part in claim.parts(measured.study):
         find = statistics.smallest_margin if part.test == EQUAL else statistics.smallest_detectable
@@ -53,7 +53,7 @@ def margins_by_representation(study_name: str, variances_from: str) -> pd.DataFr
     target = study.downstream_in("out_of_domain")
     if target.images.dataset != "inat2021" or not has_results(variances_from):
         return pd.DataFrame()
-    measured, n_arms = Evidence.load(variances_from), 1 + sum(len(ks) for ks in study.arms.values())
+    measured, n_arms = Evidence.load(variances_from), _count_arms(study)
     compared = (part for claim in CLAIMS for part in claim.parts(measured.study))
     part = next(part for part in compared if part.kind == GROUPS and part.column == "representation")
     components, (n_named, n_others) = statistics.components(*measured.answers(part)), _inat_groups(part)
@@ -76,6 +76,11 @@ def margin_numbers(margins: pd.DataFrame, study_name: str) -> dict[str, int | fl
     enough, named = own.loc[own["margin"] <= study.margin, "represented"], own[own["named"]].iloc[0]
     found = {"sight_needed": int(enough.min()) if len(enough) else 0, "sight_margin_named": float(named["margin"])}
     return found | {"sight_named": int(named["represented"]), "sight_others": int(named["others"])}
+
+
+def _count_arms(study: Study) -> int:
+    """Count the arms that the variance of runs is pooled over: those of the pools, and scratch."""
+    return 1 + sum(map(len, study.arms.values()))
 
 
 def _inat_groups(part: Part) -> tuple[int, int]:

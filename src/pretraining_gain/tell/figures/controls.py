@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING
 import plotly.graph_objects as go
 
 from pretraining_gain.tell.figures.declare import Files, figure
-from pretraining_gain.tell.figures.style import BLUE, DOTTED_RULE, GREEN, ORANGE, POINTS_TICKS, panels
+from pretraining_gain.tell.figures.style import DOTTED_RULE, POINTS_TICKS, SEED_STYLES, panels
 
 if TYPE_CHECKING:
     from pretraining_gain.tell.validation.tables import ControlTables
 
 VERDICTS = ("supported", "contradicted")
-_SEED_STYLES = [(ORANGE, "square"), (BLUE, "circle"), (GREEN, "diamond")]
 
 
 @figure(
@@ -29,7 +28,7 @@ def figure_power(controls: ControlTables) -> go.Figure:
     claims, seeds = list(dict.fromkeys(curves["claim"])), sorted(set(curves["n_seeds"]))
     drawn = panels(list(VERDICTS), 110, 1.14, y_title="share of repetitions")
     for claim, n_seeds, column in ((c, s, v) for c in claims for s in seeds for v in (1, 2)):
-        verdict, (colour, symbol) = VERDICTS[column - 1], _SEED_STYLES[seeds.index(n_seeds)]
+        verdict, (colour, symbol) = VERDICTS[column - 1], SEED_STYLES[seeds.index(n_seeds)]
         part = curves[(curves["claim"] == claim) & (curves["n_seeds"] == n_seeds)].sort_values("effect")
         trace = go.Scatter(
             x=100 * part["effect"], y=part[verdict], name=f"{n_seeds} seeds", legendgroup=str(n_seeds),

@@ -82,8 +82,7 @@ class Runs:
             wanted = published.union(*(arms[design.name] for design in compared))
             runs = [run for run in runs if run.arm in wanted]
         if self.largest_shared_k:
-            shared = set(study.arms.get("animal", [])) & set(study.arms.get("non_animal", []))
-            runs = [run for run in runs if run.pool not in ("animal", "non_animal") or run.k == max(shared, default=0)]
+            runs = [run for run in runs if run.pool not in ("animal", "non_animal") or run.k == study.largest_shared_k]
         return runs
 
 

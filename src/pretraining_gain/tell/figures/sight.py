@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING
 import plotly.graph_objects as go
 
 from pretraining_gain.tell.figures.declare import StudyFile, figure
-from pretraining_gain.tell.figures.style import BLUE, DOTTED_RULE, GREEN, LAYOUT, ORANGE
+from pretraining_gain.tell.figures.style import DOTTED_RULE, LAYOUT, SEED_STYLES
 
 if TYPE_CHECKING:
     import pandas as pd
-
-_STYLES = [(ORANGE, "square"), (BLUE, "circle"), (GREEN, "diamond")]
 
 
 @figure(
@@ -27,7 +25,7 @@ def figure_sight(margins: pd.DataFrame) -> go.Figure | str:
     if margins.empty:
         return "How many species are well represented is not known for this study's target."
     drawn = go.Figure()
-    for (n_seeds, part), (colour, symbol) in zip(margins.groupby("n_seeds"), _STYLES, strict=False):
+    for (n_seeds, part), (colour, symbol) in zip(margins.groupby("n_seeds"), SEED_STYLES, strict=False):
         drawn.add_trace(
             go.Scatter(
                 x=part["represented"], y=100 * part["margin"], name=f"{n_seeds} seeds", mode="lines+markers",

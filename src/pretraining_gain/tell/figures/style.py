@@ -10,6 +10,8 @@ from plotly.subplots import make_subplots
 
 #: Colours of Okabe and Ito's palette, which readers with any colour vision can tell apart, and a grey for rules.
 BLUE, ORANGE, GREEN, YELLOW, GREY = "#0072B2", "#D55E00", "#009E73", "#E69F00", "#767676"
+#: Colour and marker of each number of seeds, where a figure compares several.
+SEED_STYLES = [(ORANGE, "square"), (BLUE, "circle"), (GREEN, "diamond")]
 RULE = {"color": GREY, "width": 1}
 DOTTED_RULE = RULE | {"dash": "dot"}
 #: Ticks of axes in points, with their sign; a decimal only where they need one.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -65,6 +66,17 @@ def _side_by_side(titles: list[str], rows: list[str], x_title: str, top_px: int 
     return drawn.update_xaxes(tickformat=POINTS_TICKS, nticks=3, tickangle=0, zeroline=True, zerolinecolor=RULE["color"])
 
 
+def _panel_per_target(
+    table: pd.DataFrame, column: str, order: tuple[str, ...], x_title: str, trace: Callable[[pd.DataFrame], go.Scatter | go.Bar]
+) -> go.Figure:
+    """Draw the `trace` of each target's rows in a panel of its own; the rows stand in `order`, by their `column`."""
+    titles = list(dict.fromkeys(table["title"]))
+    drawn = _side_by_side(titles, [one for one in order if one in set(table[column])], x_title)
+    for number, title in enumerate(titles, start=1):
+        drawn.add_trace(trace(table[table["title"] == title]), row=1, col=number)
+    return drawn.update_layout(showlegend=False)
+
+
 @figure(
     key="figure_kinds", number="W1", title="What ten more classes of a kind change", notebook="25_why",
     needs=Runs(select=experiments.many_subsets),
@@ -92,16 +104,14 @@ def figure_kinds(why: Why) -> go.Figure | str:
 )
 def figure_ranks(why: Why) -> go.Figure | str:
     """Draw the mean gain of the species that share a species, genus, family and so on with their nearest source class."""
-    ranks = why.ranks
-    if ranks.empty:
+    if why.ranks.empty:
         return why.absent
-    titles = list(dict.fromkeys(ranks["title"]))
-    drawn = _side_by_side(titles, [rank for rank in RANKS if rank in set(ranks["rank"])], "pretraining gain, points")
-    for column, title in enumerate(titles, start=1):
-        part = ranks[ranks["title"] == title]
-        hover = "<b>nearest: %{y}</b><br>%{customdata[2]} species, %{customdata[3]} seeds"
-        drawn.add_trace(_marks(part, part["rank"], title, hover, axis="x"), row=1, col=column)
-    return drawn.update_layout(showlegend=False)
+    hover = "<b>nearest: %{y}</b><br>%{customdata[2]} species, %{customdata[3]} seeds"
+
+    def marks(part: pd.DataFrame) -> go.Scatter:
+        return _marks(part, part["rank"], part["title"].iloc[0], hover, axis="x")
+
+    return _panel_per_target(why.ranks, "rank", RANKS, "pretraining gain, points", marks)
 
 
 @figure(
@@ -160,18 +170,15 @@ def figure_saturation(why: Why) -> go.Figure | str:
 )
 def figure_parts(why: Why) -> go.Figure | str:
     """Draw the parts of the gain from all source classes, which add up to it, one panel per target."""
-    parts = why.parts
-    if parts.empty:
+    if why.parts.empty:
         return why.absent
-    titles = list(dict.fromkeys(parts["title"]))
-    drawn = _side_by_side(titles, [part for part in experiments.PARTS if part in set(parts["part"])], "difference in top-1, points")
-    for column, title in enumerate(titles, start=1):
-        part = parts[parts["title"] == title]
-        bars = go.Bar(
+
+    def bars(part: pd.DataFrame) -> go.Bar:
+        return go.Bar(
             x=100 * part["mean"], y=part["part"].map(_two_lines), error_x=interval_bars(part, scale=100),
             customdata=100 * part[["low", "high"]],
             orientation="h", marker={"color": [ORANGE if one == "all" else BLUE for one in part["part"]]},
             hovertemplate=f"<b>%{{y}}</b><br>{_interval('x')}",
         )  # fmt: skip
-        drawn.add_trace(bars, row=1, col=column)
-    return drawn.update_layout(showlegend=False)
+
+    return _panel_per_target(why.parts, "part", experiments.PARTS, "difference in top-1, points", bars)

@@ -46,7 +46,7 @@ def freezing_by_domain(study_name: str, evaluations: list[Evaluation]) -> pd.Dat
         study, other = evaluation.study, evaluation.study.finetuned_the_other_way(evaluation.downstream)
         if other is None:
             continue
-        k = max(set(study.arms.get("animal", [])) & set(study.arms.get("non_animal", [])), default=0)
+        k = study.largest_shared_k
         quantities = {
             "gain of all classes": {study.everything: 1.0, SCRATCH: -1.0},
             "animal − non-animal classes": {f"animal-k{k}": 1.0, f"non_animal-k{k}": -1.0},

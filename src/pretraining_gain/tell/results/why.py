@@ -66,7 +66,7 @@ class Why(StudyResults):
 
     @cached_property
     def held_out(self) -> pd.DataFrame:
-        """How well the regression on kinds predicts subsets that it has not seen: measure, mean, low, high, n_held_out."""
+        """Scores of the regression on kinds on subsets that it has not seen: measure, mean, low, high, n_held_out."""
         return self._rows(
             experiments.many_subsets,
             lambda evaluation, arms: statistics.predict_held_out(*_top1_and_counts(evaluation, arms[0])[:2])
@@ -236,7 +236,7 @@ def gain_parts(evaluation: Evaluation) -> list[dict[str, Any]]:
     - `all`: the gain itself, all classes minus scratch.
     """
     study, assigned = evaluation.study, assigned_effect(evaluation)
-    k = max(set(study.arms["animal"]) & set(study.arms["non_animal"]))
+    k = study.largest_shared_k
     animal, other = f"animal-k{k}", f"non_animal-k{k}"
     differences = {"any images": (other, SCRATCH), "animals": (animal, other), "more classes": (study.everything, animal)}
     differences["all"] = study.everything, SCRATCH
