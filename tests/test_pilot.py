@@ -1,13 +1,17 @@
-"""The plan of analysis states the pilot's results, and the study follows them."""
+"""The plan of analysis is older than the runs, states the pilot's results, and the study follows them."""
 
 from __future__ import annotations
 
+import json
 import re
+import subprocess
 
 import pandas as pd
+import pytest
 from conftest import ROOT
 
 from pretraining_gain.plan.studies import load_study
+from pretraining_gain.revision import commits_of
 
 STARTS = {"all 200 classes": "all", "scratch": "scratch"}
 
@@ -30,3 +34,15 @@ def test_the_plan_states_the_pilot_and_the_study_takes_the_rates_that_follow():
         same = [one for one in same if one.recipe.resolve().epochs == int(epochs)]
         used = {one.recipe.from_scratch.get("lr", 0.1) if start == "scratch" else one.recipe.resolve().lr for one in same}
         assert used == set(taken)
+
+
+def test_the_plan_was_committed_before_the_code_of_every_run():
+    registered = commits_of("book/plan-of-analysis.md")
+    if not registered:
+        pytest.skip("needs the whole git history")
+    records = [json.loads(path.read_bytes()) for path in (ROOT / "results" / "imagenet200").glob("*/*.json")]
+    ran = {record["provenance"]["commit"] for record in records}
+    assert ran
+    for commit in ran:
+        asked = ["git", "merge-base", "--is-ancestor", registered[-1][0], commit]
+        assert subprocess.run(asked, cwd=ROOT).returncode == 0, commit

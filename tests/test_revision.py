@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pretraining_gain import revision as module
-from pretraining_gain.revision import revision
+from pretraining_gain.revision import commits_of, revision
 
 UNKNOWN = {"commit": "unknown", "changed": False}
 
@@ -18,6 +18,10 @@ UNKNOWN = {"commit": "unknown", "changed": False}
 def git(folder: Path, *arguments: str) -> None:
     identity = ["-c", "user.name=x", "-c", "user.email=x@x", "-c", "init.defaultBranch=main"]
     subprocess.run(["git", *identity, *arguments], cwd=folder, check=True, capture_output=True)
+
+
+def git_says(folder: Path, *arguments: str) -> str:
+    return subprocess.run(["git", *arguments], cwd=folder, check=True, capture_output=True, text=True).stdout.strip()
 
 
 def committed(folder: Path) -> Path:
@@ -78,3 +82,22 @@ def test_without_git_there_is_no_commit(checkout, monkeypatch):
     monkeypatch.setenv("PATH", str(checkout))
     assert shutil.which("git") is None
     assert revision() == UNKNOWN
+
+
+def test_a_file_has_the_commits_that_changed_it_newest_first(checkout):
+    assert commits_of("src/a.py") == []
+    committed(checkout)
+    (checkout / "src" / "a.py").write_text("1")
+    git(checkout, "commit", "-am", "y")
+    git(checkout, "commit", "--allow-empty", "-m", "z")
+    found = commits_of("src/a.py")
+    assert [commit for commit, _ in found] == [git_says(checkout, "rev-parse", one) for one in ("HEAD~1", "HEAD~2")]
+    assert [date for _, date in found] == [git_says(checkout, "log", "-1", "--format=%cs", one) for one in ("HEAD~1", "HEAD~2")]
+
+
+def test_a_shallow_clone_does_not_know_the_first_commit(checkout, monkeypatch, tmp_path):
+    committed(checkout)
+    git(checkout, "commit", "--allow-empty", "-m", "y")
+    git(tmp_path, "clone", "--depth", "1", checkout.as_uri(), "shallow")
+    monkeypatch.setattr(module, "project_root", lambda: tmp_path / "shallow")
+    assert commits_of("src/a.py") == []

@@ -29,7 +29,7 @@ def revision(study: str = "") -> Revision:
     """
     root = project_root()
     try:
-        if Path(_git(root, "rev-parse", "--show-toplevel")).resolve() != root.resolve():
+        if not _is_top(root):
             return {"commit": "unknown", "changed": False}
         commit = _git(root, "rev-parse", "HEAD")
         changed = _git(root, "status", "--porcelain", "-uno", "--", *_DECISIVE) + _git(root, "status", "--porcelain", "src")
@@ -42,6 +42,23 @@ def revision(study: str = "") -> Revision:
         return {"commit": commit, "changed": bool(changed)}
     except (OSError, subprocess.CalledProcessError):
         return {"commit": "unknown", "changed": False}
+
+
+def commits_of(path: str) -> list[tuple[str, str]]:
+    """Return commit and date (YYYY-MM-DD) of each change of a file of the project, newest first; none without the whole history."""
+    root = project_root()
+    try:
+        if not _is_top(root) or _git(root, "rev-parse", "--is-shallow-repository") == "true":
+            return []
+        lines = _git(root, "log", "--follow", "--format=%H %cs", "--", path).splitlines()
+    except (OSError, subprocess.CalledProcessError):
+        return []
+    return [(commit, date) for commit, _, date in (line.partition(" ") for line in lines)]
+
+
+def _is_top(root: Path) -> bool:
+    """Tell whether `root` is a repository of its own. Raises `CalledProcessError` outside of any."""
+    return Path(_git(root, "rev-parse", "--show-toplevel")).resolve() == root.resolve()
 
 
 def _git(root: Path, *arguments: str) -> str:

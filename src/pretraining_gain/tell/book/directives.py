@@ -21,6 +21,7 @@ from sphinx.util.docutils import SphinxDirective, SphinxRole
 from sphinx_design.shared import create_component
 
 from pretraining_gain.errors import InputError
+from pretraining_gain.revision import commits_of
 from pretraining_gain.tell.book.executed import Executed, find_executed, notebooks_of, short_name
 from pretraining_gain.tell.book.formats import format_number
 from pretraining_gain.tell.book.shown import PAGES, own_studies
@@ -82,6 +83,16 @@ class VerdictRole(SphinxRole):
         place = {"reftype": "ref", "reftarget": f"claim-{claim.lower()}"}
         link = addnodes.pending_xref("", nodes.inline("", said), refdomain="std", refexplicit=True, **place)
         return [link], []
+
+
+class CommittedRole(SphinxRole):
+    """{committed}`PATH`: when a file of the project was first committed and last changed, in words."""
+
+    def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
+        self.env.note_reread()  # a commit changes no file that Sphinx watches
+        commits = [f"on {date} (commit {commit[:7]})" for commit, date in commits_of(self.text)]
+        text = f"first committed {commits[-1]} and last changed {commits[0]}" if commits else "dated in the project's git history"
+        return [nodes.inline(self.rawtext, text)], []
 
 
 class BookDirective(SphinxDirective):
@@ -278,6 +289,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_config_value("book_studies", {}, "env", dict)
     app.add_role("n", NumberRole())
     app.add_role("verdict", VerdictRole())
+    app.add_role("committed", CommittedRole())
     made = {"study": Study, "each-study": EachStudy, "output": Output, "figure-of": FigureOf, "claims": Claims}
     made["where-known"] = WhereKnown
     for name, directive in made.items():
