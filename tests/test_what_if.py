@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,7 @@ from refusal import assert_one_line
 
 from pretraining_gain.errors import InputError
 from pretraining_gain.tell.claims.declarations import CLAIMS
+from pretraining_gain.tell.claims.evidence import Evidence
 from pretraining_gain.tell.claims.ledger import NOT_TESTABLE, SUPPORTED, read_ledger
 from pretraining_gain.tell.claims.what_if import Settings, change_numbers, main, recompute, single_changes
 from pretraining_gain.tell.claims.what_if_data import facts, plain_verdicts, what_if_tables
@@ -137,3 +139,19 @@ def test_single_changes_are_those_that_recomputing_finds():
         before, after = (recompute(Settings(**asked, **more)).verdict.verdict for more in ({}, {"seeds": [0, 2]}))
         assert (f"{claim}: " in changes.loc["seed 1 left out", "which"]) == (before != after)
     assert change_numbers(changes.reset_index())["most_changed"] == changes["verdicts that change"].max()
+
+
+def test_a_claim_has_the_seeds_that_all_its_targets_have(monkeypatch):
+    """A target that trains with a frozen backbone has two of the three seeds; without one of these, one is left."""
+    evidence = Evidence.load("mini")
+    frozen = evidence.evaluations["caltech101_animals_frozen"]
+    fewer = {arm: rows[:2] for arm, rows in frozen.correct.items()}
+    frozen = replace(frozen, correct=fewer, seeds_of={arm: seeds[:2] for arm, seeds in frozen.seeds_of.items()})
+    evaluations = {**evidence.evaluations, "caltech101_animals_frozen": frozen}
+    monkeypatch.setattr(Evidence, "load", lambda study: replace(evidence, evaluations=evaluations))
+    seeds = {one["id"]: one["seeds"] for one in what_if_tables("mini")["claims"]}
+    assert (seeds["C14"], seeds["C6"]) == ([0, 1], [0, 1, 2])
+    with pytest.raises(InputError, match="seed 2 is unknown; accepted: 0, 1"):
+        recompute(Settings(study="mini", claim="C14", seeds=[0, 2]))
+    assert recompute(Settings(study="mini", claim="C14", seeds=[1])).verdict.tests[0].n_seeds == 1
+    assert "seed 2 left out" in single_changes("mini")["change"].tolist()

@@ -45,8 +45,9 @@
     Object.assign(settings, { margin: number("margin", 0.0001, 0.9999), threshold: number("threshold", -0.9999, 0.9999) });
     settings.level = oneOf("level", Object.keys(levels));
     settings.without = listed("without", levels[settings.level].names);
-    const seeds = listed("seed", tables.seeds.map(String)).map(Number);
-    settings.seeds = seeds.length && seeds.length < tables.seeds.length ? tables.seeds.filter((one) => seeds.includes(one)) : null;
+    const all = claimOf(tables, settings).seeds;
+    const seeds = listed("seed", all.map(String)).map(Number);
+    settings.seeds = seeds.length && seeds.length < all.length ? all.filter((one) => seeds.includes(one)) : null;
     return { settings, wrong };
   };
 

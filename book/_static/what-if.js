@@ -51,18 +51,20 @@
     showControls();
     ask();
   };
-  // Groups stay left out where the other claim is about the same target.
+  // Groups stay left out where the other claim is about the same target, seeds where it has the same.
   const chooseClaim = (id) => {
-    const same = claim().target === tables().claims.find((one) => one.id === id).target;
-    change({ claim: id, margin: null, threshold: null, ...(same ? {} : { level: "supercategory", without: [] }) });
+    const other = tables().claims.find((one) => one.id === id);
+    const same = claim().target === other.target;
+    const seeds = String(claim().seeds) === String(other.seeds) ? settings.seeds : null;
+    change({ claim: id, margin: null, threshold: null, seeds, ...(same ? {} : { level: "supercategory", without: [] }) });
   };
   const leaveOut = (name, out) => {
     const { names } = targetOf(tables(), settings).levels[settings.level];
     change({ without: names.filter((one) => (one === name ? out : settings.without.includes(one))) });
   };
   const takeSeed = (seed, taken) => {
-    const now = tables().seeds.filter((one) => (one === seed ? taken : !settings.seeds || settings.seeds.includes(one)));
-    if (now.length) return change({ seeds: now.length === tables().seeds.length ? null : now });
+    const now = claim().seeds.filter((one) => (one === seed ? taken : !settings.seeds || settings.seeds.includes(one)));
+    if (now.length) return change({ seeds: now.length === claim().seeds.length ? null : now });
     showControls();
     ui.note.textContent = "At least one seed stays in.";
   };
@@ -129,7 +131,7 @@
       ui[name].disabled = name === "margin" ? !usesMargin(claim()) : !partWith(claim(), test);
     }
     ui.threshold.parentElement.previousElementSibling.textContent = `Threshold of “greater”, ${unitOf(partWith(claim(), "greater") ?? { unit: "points" })}`;
-    refill(ui.seeds, tables().seeds.map((seed) =>
+    refill(ui.seeds, claim().seeds.map((seed) =>
       check(`seed ${seed}`, !settings.seeds || settings.seeds.includes(seed), (taken) => takeSeed(seed, taken))));
     const { levels } = targetOf(tables(), settings);
     options(ui.level, Object.keys(levels).map((level) => [level, LEVELS[level]]), settings.level);
@@ -167,7 +169,7 @@
   const showAnswer = () => {
     const changed = differences(tables(), settings);
     const facts = `Study ${tables().study} (${tables().title}), target ${targetOf(tables(), settings).title}, seeds `
-      + `${(settings.seeds ?? tables().seeds).join(", ")}. ${claim().estimand[0].toUpperCase()}${claim().estimand.slice(1)}.`;
+      + `${(settings.seeds ?? claim().seeds).join(", ")}. ${claim().estimand[0].toUpperCase()}${claim().estimand.slice(1)}.`;
     const { outcome } = answer;
     ui.results.replaceChildren(
       element("p", { className: "what-if-claim" }, `${claim().id}. ${claim().text}`),

@@ -87,6 +87,11 @@ class Evidence:
         """Load the results of a study by its name, or the path of its file."""
         return cls.of(View(study=study_name))
 
+    def seeds(self, claim: Claim) -> list[int]:
+        """Return the seeds that every target of a claim has."""
+        targets = {arm.downstream for arm in claim.arms(self.study)}
+        return [seed for seed in self.study.seeds if all(seed in self.evaluations[name].seeds for name in targets)]
+
     def target(self, domain: str) -> Evaluation:
         """Return the results on the paper's target of a domain."""
         return self.evaluations[self.study.downstream_in(domain).name]

@@ -7,8 +7,9 @@ tests compare the two. Command line: `python -m pretraining_gain.tell.claims.wha
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -60,19 +61,21 @@ def recompute(settings: Settings) -> Answer:
 
 def narrowed(evidence: Evidence, settings: Settings) -> Evidence:
     """Keep the results that the claim compares and apply the settings, except the threshold."""
-    names = sorted({arm.downstream for arm in claim_named(settings.claim).arms(evidence.study)})
+    claim = claim_named(settings.claim)
+    names = sorted({arm.downstream for arm in claim.arms(evidence.study)})
+    for seed in settings.seeds or []:
+        if seed not in (known := evidence.seeds(claim)):
+            raise InputError(f"seed {seed} is unknown; accepted: {', '.join(map(str, known))}")
     margins = {name: settings.margin or evidence.margins[name] for name in names}
     return Evidence(evidence.study, {name: _narrow(evidence.evaluations[name], settings) for name in names}, margins)
 
 
 def _narrow(evaluation: Evaluation, settings: Settings) -> Evaluation:
-    """Keep the species and seeds that stay in. Raises `InputError` when none does, or for an unknown one."""
+    """Keep the species and seeds that stay in. Raises `InputError` when no species does, or for an unknown group."""
     groups = evaluation.species[settings.level]
-    group, seed = ("group", settings.without, sorted(set(groups))), ("seed", settings.seeds or [], evaluation.seeds)
-    for what, given, known in (group, seed):
-        for one in given:
-            if one not in known:
-                raise InputError(f"{what} {one!r} is unknown; accepted: {', '.join(map(str, known))}")
+    for one in settings.without:
+        if one not in set(groups):
+            raise InputError(f"group {one!r} is unknown; accepted: {', '.join(sorted(set(groups)))}")
     kept = groups.index[~groups.isin(settings.without)]
     if not len(kept):
         raise InputError("no species is left; accepted: at least one group that stays in")
@@ -111,27 +114,33 @@ def single_changes(study_name: str) -> pd.DataFrame:
 
     before = {claim.id: verdict(claim) for claim in CLAIMS}
     rows = []
-    for words, by_target in _changes(evidence):
+    for words, changed in _changes(evidence):
         found = []
         for claim in (claim for claim in CLAIMS if claim.domain in evidence.study.domains):
-            target = claim.target(evidence.study)
-            if target in by_target and (after := verdict(claim, **by_target[target])) != before[claim.id]:
+            if (changes := changed(claim)) and (after := verdict(claim, **changes)) != before[claim.id]:
                 found.append(f"{claim.id}: {before[claim.id]} → {after}")
         rows.append([words, len(found), "; ".join(found) or "none"])
     return pd.DataFrame(rows, columns=["change", "verdicts that change", "which"])
 
 
-def _changes(evidence: Evidence) -> Iterator[tuple[str, dict[str, dict[str, Any]]]]:
-    """Yield each change in words, and the settings that make it for a claim about each target."""
-    study, targets = evidence.study, evidence.evaluations
+def _changes(evidence: Evidence) -> Iterator[tuple[str, Callable[[Claim], dict[str, Any]]]]:
+    """Yield each change in words, and the settings that make it for a claim, or none where it changes nothing."""
+    study = evidence.study
+    sizes = {name: one.species["supercategory"].value_counts() for name, one in evidence.evaluations.items()}
+    largest = {name: {"without": [size.index[0]]} for name, size in sizes.items() if len(size) > 1}
+
+    def scaled(factor: float, claim: Claim) -> dict[str, Any]:
+        return {"margin": evidence.margins[claim.target(study)] * factor}
+
+    def less(seed: int, claim: Claim) -> dict[str, Any]:
+        return {"seeds": [one for one in evidence.seeds(claim) if one != seed]}
+
     for word, factor in (("halved", 0.5), ("doubled", 2)):
-        yield f"margin {word}", {name: {"margin": margin * factor} for name, margin in evidence.margins.items()}
+        yield f"margin {word}", partial(scaled, factor)
     for seed in study.seeds if len(study.seeds) > 1 else []:
-        yield f"seed {seed} left out", {name: {"seeds": [one for one in study.seeds if one != seed]} for name in targets}
-    sizes = {name: one.species["supercategory"].value_counts() for name, one in targets.items()}
-    without = {name: {"without": [size.index[0]]} for name, size in sizes.items() if len(size) > 1}
-    if without:
-        yield "largest supercategory left out", without
+        yield f"seed {seed} left out", partial(less, seed)
+    if largest:
+        yield "largest supercategory left out", lambda claim: largest.get(claim.target(study), {})
 
 
 def change_numbers(changes: pd.DataFrame) -> dict[str, int]:

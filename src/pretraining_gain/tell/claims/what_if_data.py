@@ -31,9 +31,10 @@ def what_if_tables(study_name: str) -> dict[str, Any]:
             facts = {name: getattr(claim, name) for name in ("id", "text", "estimand", "figure")}
             book = verdict.model_dump(include={"verdict", "rule", "decisive", "tests"})
             facts["target"] = target = claim.target(study)
+            facts["seeds"] = evidence.seeds(claim)
             claims.append(facts | {"parts": [_part(part, evidence) for part in claim.parts(study)], "book": book})
             used.setdefault(target, set()).update(arm.downstream for arm in claim.arms(study))
-    declared = {"study": study.name, "title": study.title, "seeds": study.seeds}
+    declared = {"study": study.name, "title": study.title}
     targets = {name: _target(evidence, evidence.evaluations[name], names) for name, names in used.items()}
     return declared | {"targets": targets, "claims": claims}
 
@@ -89,7 +90,7 @@ def plain_verdicts(tables: dict[str, Any]) -> pd.DataFrame:
 
 def facts(tables: dict[str, Any]) -> str:
     """Describe the plain table in a few sentences."""
-    seeds = ", ".join(map(str, tables["seeds"]))
+    seeds = ", ".join(map(str, sorted({seed for claim in tables["claims"] for seed in claim["seeds"]})))
     margins = ", ".join(f"{100 * one['margin']:.1f} points on {one['title']}" for one in tables["targets"].values())
     return (
         f"Study {tables['study']} ({tables['title']}), seeds {seeds}, margin {margins}: the book's "
