@@ -17,6 +17,7 @@ from odd import STUDY
 
 from pretraining_gain.tell.book.build import remove_unlisted
 from pretraining_gain.tell.figures.registry import FIGURES as REGISTERED
+from pretraining_gain.tell.results.provenance import in_ranges
 
 CHAPTERS = sorted((ROOT / "book").glob("*.md"))
 EXECUTED = [
@@ -99,7 +100,7 @@ def test_every_figure_has_one_line_that_leads_to_its_notebook_and_to_the_same_as
         assert said["page"] == str(notebook.relative_to(book))
         assert said["figure"] == f"{said['origin']}-{above.get('data-key') or said['figure'].partition('-')[2]}"
         facts = [said["title"], said["note"], *said["config_hashes"], *(one["commit"][:7] for one in said["made_at"])]
-        facts += [f"{len(said['runs'])} run", ", ".join(map(str, said["seeds"]))] if said["runs"] else []
+        facts += [f"{len(said['runs'])} run", in_ranges(said["seeds"])] if said["runs"] else []
         assert all(fact in line.text for fact in facts), (facts, line.text)
         assert ("uncommitted" in line.text) == any(one["changed"] for one in [*said["made_at"], said["drawn_at"]])
 
@@ -132,6 +133,17 @@ def test_figure_1s_menu_regroups_its_points(book, browser):
             assert len(ticks()) < len(by_family)
     assert ticks() == by_family
     assert watched.complaints == []
+
+
+@pytest.mark.browser
+def test_a_figure_follows_the_width_of_the_text(book, browser):
+    """As when a sidebar opens: the window does not change."""
+    page = Watched(browser).open(book / "book" / "taxa.html")
+    figure = page.locator(".gain-figure[data-key=figure_1]").first
+    figure.locator(".main-svg").first.wait_for()
+    figure.evaluate("holder => { holder.style.width = '401px'; }")
+    wide = "() => document.querySelector('.gain-figure[data-key=figure_1] .main-svg').getBoundingClientRect().width === 401"
+    page.wait_for_function(wide)
 
 
 @pytest.mark.browser

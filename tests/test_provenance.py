@@ -15,7 +15,7 @@ from pretraining_gain.tell.book.executed import read_executed
 from pretraining_gain.tell.book.paste import paste_figure
 from pretraining_gain.tell.figures.registry import FIGURES
 from pretraining_gain.tell.results.evaluation import load_table
-from pretraining_gain.tell.results.provenance import Provenance
+from pretraining_gain.tell.results.provenance import Provenance, in_ranges
 from pretraining_gain.tell.results.stored import write_checksums
 
 
@@ -48,6 +48,10 @@ def test_a_figures_runs_are_those_that_it_shows(results, key, targets, pools):
     shown = costs[costs["downstream"].isin(targets) & costs["arm"].str.split("-").str[0].isin(pools)]
     wanted = {*shown["run_id"], *filter(None, shown["pretraining"])}
     assert {run.split(".")[0] for run in of_toy(key).runs} == wanted
+
+
+def test_five_or_more_seeds_in_a_row_are_a_range():
+    assert in_ranges([0, 1, 2, *range(100, 110), 300, 302]) == "0, 1, 2, 100–109, 300, 302"
 
 
 def test_the_line_reports_uncommitted_and_mixed_versions(results):

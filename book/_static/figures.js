@@ -141,12 +141,22 @@
     return element("fieldset", { className: "axis-switch" }, element("legend", {}, "Horizontal axis"), ...choices);
   };
 
+  // The theme's sidebars change the width of the text and not that of the window, which is all that plotly watches.
+  const resized = (canvas) => {
+    let width = canvas.clientWidth;
+    new ResizeObserver(() => {
+      if (!canvas.clientWidth || canvas.clientWidth === width) return; // hidden in a tab, or as it was
+      width = canvas.clientWidth;
+      window.Plotly.Plots.resize(canvas);
+    }).observe(canvas);
+  };
+
   const draw = async (holder) => {
     const Plotly = await loadPlotly();
     const figure = JSON.parse(holder.querySelector('script[type="application/json"]').textContent);
     const canvas = document.createElement("div");
     holder.append(canvas);
-    const config = { responsive: true, displaylogo: false, displayModeBar: false };
+    const config = { displaylogo: false, displayModeBar: false };
     const narrow = holder.clientWidth < 520;
     if (narrow) narrowed(figure.layout);
     namesInside(figure, narrow);
@@ -155,6 +165,7 @@
     await follow(canvas);
     const axes = figure.layout.meta?.axes;
     if (axes) canvas.before(axisSwitch(canvas, axes, narrow));
+    resized(canvas);
     holder.dataset.drawn = "true"; // book.css then hides the static picture
     document.dispatchEvent(new Event("gain-drawn"));
   };

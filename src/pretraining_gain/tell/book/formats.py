@@ -21,7 +21,7 @@ def format_number(value: Callable[[str], Any], key: str, form: str) -> str:
         raise InputError(f"unknown format {form!r} of {key}; accepted: {', '.join(FORMATS)}, or .2f and the like")
     unit, _, extent = form.partition(" ")
     try:
-        text = format(value(key), form) if unit not in _UNITS else _UNITS[unit](value(key))
+        text = _UNITS[unit](value(key)) if unit in _UNITS else format(value(key), form).replace("-", "−")
         if not extent:
             return text
         low, high = (_UNITS[unit.removeprefix("unsigned-")](value(f"{key}_{end}")) for end in ("low", "high"))

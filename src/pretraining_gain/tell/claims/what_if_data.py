@@ -17,6 +17,7 @@ from pretraining_gain.tell.claims.evidence import Evidence, species_of
 from pretraining_gain.tell.claims.ledger import judge
 from pretraining_gain.tell.claims.parts import KINDS, Part
 from pretraining_gain.tell.results.evaluation import Evaluation
+from pretraining_gain.tell.results.provenance import in_ranges
 
 
 def what_if_tables(study_name: str) -> dict[str, Any]:
@@ -90,7 +91,7 @@ def plain_verdicts(tables: dict[str, Any]) -> pd.DataFrame:
 
 def facts(tables: dict[str, Any]) -> str:
     """Describe the plain table in a few sentences."""
-    seeds = ", ".join(map(str, sorted({seed for claim in tables["claims"] for seed in claim["seeds"]})))
+    seeds = in_ranges(sorted({seed for claim in tables["claims"] for seed in claim["seeds"]}))
     margins = ", ".join(f"{100 * one['margin']:.1f} points on {one['title']}" for one in tables["targets"].values())
     return (
         f"Study {tables['study']} ({tables['title']}), seeds {seeds}, margin {margins}: the book's "

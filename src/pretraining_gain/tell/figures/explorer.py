@@ -30,6 +30,7 @@ from pretraining_gain.tell.figures.audit import VOTE_CUTS
 from pretraining_gain.tell.figures.declare import Html, Runs, figure, in_browser
 from pretraining_gain.tell.figures.taxa import REPRESENTATION_STYLES
 from pretraining_gain.tell.results.evaluation import Evaluation, View, load_evaluation
+from pretraining_gain.tell.results.provenance import in_ranges
 
 UNIT = 0.0001
 #: How the source represents a species, as the page calls it.
@@ -149,7 +150,7 @@ def describe(tables: dict[str, Any]) -> str:
     target, arm = tables["targets"][0], tables["targets"][0]["arms"][0]
     return (
         f"Study {tables['study']} ({tables['title']}), {target['title']}, pretrained on {arm['label']}, seeds "
-        f"{', '.join(map(str, arm['seeds']))}: gain in top-1 over training from scratch in percentage points, "
+        f"{in_ranges(arm['seeds'])}: gain in top-1 over training from scratch in percentage points, "
         "with 95 percent intervals."
     )
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import html
 from collections.abc import Mapping
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -128,7 +129,7 @@ class Provenance(BaseModel):
     def line(self, key: str) -> str:
         """Return the line as HTML. The book puts its links into the empty element."""
         facts = [self.title, self.note]
-        facts.append(f"{_plural('seed', self.seeds)} {', '.join(map(str, self.seeds))}" if self.seeds else "")
+        facts.append(f"{_plural('seed', self.seeds)} {in_ranges(self.seeds)}" if self.seeds else "")
         facts.append(f"{len(self.runs)} {_plural('run', self.runs)}" if self.runs else "")
         if not self.runs:
             facts += [f"{name}, SHA-256 {digest[:12]}" for name, digest in self.files.items()]
@@ -142,6 +143,12 @@ class Provenance(BaseModel):
         facts.append("" if self.made_at == [self.drawn_at] else f"drawn at {self.drawn_at}")
         text = " · ".join(html.escape(fact) for fact in facts if fact)
         return f'<p class="provenance">{text}<span data-provenance="{html.escape(self.named(key))}"></span></p>'
+
+
+def in_ranges(numbers: list[int]) -> str:
+    """Write ascending numbers, five or more in a row as a range: `0, 1, 2, 100–109`."""
+    rows = [[number for _, number in row] for _, row in groupby(enumerate(numbers), key=lambda one: one[1] - one[0])]
+    return ", ".join(f"{row[0]}–{row[-1]}" if len(row) >= 5 else ", ".join(map(str, row)) for row in rows)
 
 
 def _plural(word: str, things: list[Any]) -> str:
