@@ -36,6 +36,7 @@ from pretraining_gain.tell.claims.parts import ARMS, EQUAL, GREATER, Arm, Part, 
 from pretraining_gain.tell.claims.planned import margin_numbers, margins_by_representation
 from pretraining_gain.tell.claims.what_if import Settings, recompute
 from pretraining_gain.tell.claims.what_if_data import what_if_tables
+from pretraining_gain.tell.figures.sight import figure_sight
 from pretraining_gain.tell.results.designs import assigned_effects, design_curves, freezing_by_domain
 from pretraining_gain.tell.results.evaluation import View, load_evaluation
 from pretraining_gain.tell.results.gains import arm_accuracy
@@ -248,4 +249,6 @@ def test_more_seeds_and_more_well_represented_species_narrow_what_can_be_ruled_o
     too_few = by_species[3].loc[: numbers["sight_needed"] - 1]
     assert by_species.at[numbers["sight_needed"], 3] <= load_study("paper").margin < too_few.min()
     assert by_species.at[numbers["sight_named"], 3] == numbers["sight_margin_named"]
+    drawn = figure_sight(margins).layout  # on a logarithmic axis plotly takes a rule by its value and a note by its logarithm
+    assert drawn.shapes[0].x0 == pytest.approx(10 ** drawn.annotations[0].x) == numbers["sight_named"]
     assert margins_by_representation("mini", "mini").empty

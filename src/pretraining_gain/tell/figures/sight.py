@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import plotly.graph_objects as go
@@ -35,6 +36,8 @@ def figure_sight(margins: pd.DataFrame) -> go.Figure | str:
             )
         )
     named = int(margins.loc[margins["named"], "represented"].iloc[0])
-    drawn.add_vline(x=named, line=DOTTED_RULE, annotation_text="all that ImageNet names", annotation_position="top left")
+    drawn.add_vline(x=named, line=DOTTED_RULE)
+    above = {"yref": "paper", "y": 1, "yanchor": "bottom", "xanchor": "right", "showarrow": False}
+    drawn.add_annotation(x=math.log10(named), text="all that ImageNet names", **above)  # as plotly wants it on this axis
     xaxis = {"title": "well represented species", "type": "log", "tickvals": [20, 50, 100, 200, 300]}
     return drawn.update_layout(**LAYOUT, xaxis=xaxis, yaxis={"title": "smallest margin, points", "rangemode": "tozero"})
