@@ -276,7 +276,7 @@ _FACTS = ["verdict", "effect, 95\u00a0% interval", "detectable", "evidence"]
 
 
 def _facts(verdict: Verdict) -> list[str]:
-    return [markdown_text(text.replace("-", "−")) for text in (verdict.verdict, *verdict.words().values())]
+    return [markdown_text(text) for text in (verdict.verdict, *verdict.words().values())]
 
 
 def _table(head: list[str], rows: list[list[str]]) -> str:

@@ -58,7 +58,7 @@ class Outcome(Record):
         """State the effect with its interval and unit, signed where the kind of estimate has a sign."""
         sign = "+" if KINDS[self.kind].signed else ""
         effect, low, high = (f"{100 * value:{sign}.1f}" for value in (self.effect, self.low, self.high))
-        return f"{effect} {self.unit} ({low} to {high})"
+        return f"{effect} {self.unit} ({low} to {high})".replace("-", "−")
 
 
 @dataclass(frozen=True)

@@ -158,8 +158,8 @@ def _plural(word: str, things: list[Any]) -> str:
 def _hashes(*files: Path) -> dict[str, str]:
     """Map each file that exists, named as a book may show it, to its SHA-256."""
     hashes = {}
-    for path in (path.resolve() for path in files if path.exists()):
-        inside = path.is_relative_to(project_root())
-        name = str(path.relative_to(project_root())) if inside else public(str(path))
+    for path in (path for path in files if path.exists()):
+        inside = path.resolve().is_relative_to(project_root())
+        name = str(path.resolve().relative_to(project_root())) if inside else public(str(path))
         hashes[name] = hashlib.sha256(path.read_bytes()).hexdigest()
     return hashes
