@@ -1,4 +1,4 @@
-"""Beyond the paper's design: one factor changed at a time, and representation assigned by chance (paper, 2, 3 and F)."""
+"""Beyond the paper's design: one factor changed at a time, and representation assigned by chance (paper, 2 and 3)."""
 
 from __future__ import annotations
 
