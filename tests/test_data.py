@@ -252,6 +252,14 @@ def test_a_dataset_on_request_is_named_with_its_place(monkeypatch, tmp_path):
         data.main("paper")
 
 
+def test_what_can_be_fetched_comes_before_what_must_be_requested(monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("PRETRAINING_GAIN_DATA", str(tmp_path))
+    monkeypatch.setattr(data, "fetch", lambda download, folder: folder)
+    with pytest.raises(InputError, match="cub-100"):
+        data.main("imagenet200")
+    assert [line.partition(":")[0] for line in capsys.readouterr().out.splitlines()] == ["tiny_imagenet", "caltech101"]
+
+
 def test_annotations_of_another_version_are_refused(server, monkeypatch):
     serve(monkeypatch, server, b"Image Number\n", "annotations", "sha256:" + hashlib.sha256(b"").hexdigest())
     fails("annotations", f"cannot fetch {server}/archive", "hash of downloaded file", TRY_AGAIN)

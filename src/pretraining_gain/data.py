@@ -109,7 +109,7 @@ def main(name: str) -> None:
         print(f"annotations: {fetch(ANNOTATIONS_DOWNLOAD, annotations_path().parent)}")
     if study is None:
         return
-    for dataset in study.datasets:
+    for dataset in sorted(study.datasets, key=lambda name: find_dataset(name).download is None):  # last what must be requested
         print(f"{dataset}: {fetch_dataset(dataset)}")
     for weights in filter(is_published, study.weights.values()):
         from pretraining_gain.compute.weights import fetch_published
