@@ -21,3 +21,10 @@ def test_every_room_is_listed():
     modules = [*package.glob("*/__init__.py"), *package.glob("tell/*/__init__.py")]
     rooms = [path.parent for path in modules if path.parent.name != "tell"]
     assert not [room.name for room in rooms if f"`{room.relative_to(ROOT)}/`" not in SECTION]
+
+
+def test_every_environment_variable_is_in_the_table_of_the_page_of_commands():
+    page = (ROOT / "book" / "rerun.md").read_text(encoding="utf-8").split("## The machine")[1]
+    stated = set(re.findall(r"`PRETRAINING_GAIN_(\w+)`", page)) | set(re.findall(r"`_(\w+)`", page))
+    code = [path.read_text(encoding="utf-8") for path in (ROOT / "src").rglob("*.py")]
+    assert stated == {name for text in code for name in re.findall(r"PRETRAINING_GAIN_([A-Z_]+[A-Z])\b", text)}
