@@ -63,7 +63,7 @@ def of_rules(metadata: Path) -> list[dict[str, Any]]:
     Snakemake keeps one JSON file per output, with the rule and the start and end of the job that made it.
     """
     made = pd.DataFrame([json.loads(path.read_text(encoding="utf-8")) for path in metadata.rglob("*") if path.is_file()])
-    jobs = made.groupby(["rule", "starttime"], as_index=False)["endtime"].max()
+    jobs = made.groupby(["rule", "shellcmd"], as_index=False).agg({"starttime": "min", "endtime": "max"})
     jobs["seconds"] = jobs["endtime"] - jobs["starttime"]
     by_rule = jobs.groupby("rule").agg(
         jobs=("seconds", "size"), seconds=("seconds", "sum"), first=("starttime", "min"), last=("endtime", "max")
