@@ -26,7 +26,7 @@ def comparison(name: str, **more) -> dict:
 
 @pytest.fixture
 def measured(results):
-    """A benchmark with an aim met, one missed, a decoder that did not run, a note and a failed part; and a growth file."""
+    """A benchmark with an aim met, one missed, a decoder that did not run, a note, a failed part; files of growth and clone."""
     target = {"contestant": "ours", "reference": "other", "ratio": SPREAD}
     targets = [target | {"at_least": at_least, "met": met} for at_least, met in ((1.5, True), (2.5, False), (1.9, None))]
     profiles = {"ours": [{"what": "conv", "share": 0.75, "seconds": 3.0}]}
@@ -45,6 +45,9 @@ def measured(results):
     (results / "bench").mkdir(parents=True)
     (results / "bench" / "cpu.json").write_text(json.dumps(record))
     (results / "bench" / "growth.json").write_text(json.dumps({"schema_version": 2, "rows": [row]}))
+    seconds = {"installation": 30.0, "reproduce": 60.0, "start": 3.0}
+    took = {"commands": [{"what": what, "seconds": one} for what, one in seconds.items()], "rules": [{"rule": "book"}]}
+    (results / "bench" / "clone.json").write_text(json.dumps({"schema_version": 1} | took))
     return results
 
 
@@ -98,6 +101,7 @@ def test_the_numbers_of_the_prose_are_those_of_the_files(measured):
     found = Performance.of("cpu").numbers()
     assert (found["n_targets"], found["n_met"], found["n_missed"], found["least_rounds"]) == (3, 1, 1, 3)
     assert (found["growth_species"], found["growth_tables_s"]) == (36, 1.5)
+    assert (found["clone_minutes"], found["clone_start_s"]) == (1.5, 3.0)
     assert math.isnan(found["end_to_end_32"])
 
 

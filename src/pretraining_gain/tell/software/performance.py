@@ -1,7 +1,7 @@
-"""Show what the benchmark measured: tables, numbers and growth from `results/bench/<device>.json` and `growth.json`.
+"""Show what the benchmark measured: tables and numbers from `<device>.json`, `growth.json` and `clone.json` in `results/bench`.
 
-`make bench` and `python -m pretraining_gain.bench.growth` write these files. Ratios are medians over rounds, with the
-smallest and the largest.
+`make bench`, `python -m pretraining_gain.bench.growth` and `… bench.clone` write these files. Ratios are medians over rounds,
+with the smallest and the largest.
 """
 
 from __future__ import annotations
@@ -23,11 +23,16 @@ DEVICES = ("cpu", "cuda")
 #: Parts of the benchmark, in the chapter's order.
 PARTS = ("limit", "loaders", "feeding", "evaluation", "parity", "frozen")
 _VERDICTS = {True: "met", False: "missed", None: "too noisy to tell"}
+_COMMANDS = {"installation": "`make .venv/.ready`, the environment", "reproduce": "`make reproduce`, of which",
+             "start": "start of one run alone"}  # fmt: skip
+_RULES = {"pretrain": "pretrainings", "finetune": "finetunings", "tables": "tables", "study_notebook": "notebooks of a study",
+          "notebook": "other notebooks", "book": "book, by Sphinx"}  # fmt: skip
+_STEPS = ((32, "resnet10_w16, 32 px", "32 px in memory to 32 px"), (224, "resnet50, 224 px", "256 px in memory to 224 px"))
 _RATES = {"cores for 1,000 images/s": 1000, "for an H100 at 2,500": 2500, "for eight H100s": 20_000}
 
 
 def bench_path(device: str) -> Path:
-    """Return the benchmark's file for a device, or `growth`."""
+    """Return the benchmark's file for a device, or `growth` or `clone`."""
     return results_of("bench", f"{device}.json") / f"{device}.json"
 
 
@@ -145,11 +150,16 @@ class Performance:
             alone = self._least("limit", f"{name}, {px} px", "one batch in memory", "items_per_s")
             loop = self._least("loaders", f"{name}, {px} px", "torchvision loop", "items_per_s")
             found[f"ceiling_{px}"] = alone / loop
+        for px, step, crop in _STEPS:
+            rates = [self._least(part, one, "ours", "items_per_s") for part, one in (("limit", step), ("feeding", crop))]
+            found |= {f"augment_share_{px}": rates[0] / rates[1]}
         found |= {"n_targets": len(met), "n_met": int((met == "met").sum()), "n_missed": int((met == "missed").sum())}
         found |= {"least_rounds": min((one["rounds"] for one in self.comparisons()), default=0)}
         found |= {"processor": machine["processor"], "cores": machine["cores"], "images": self.record["images"]}
         found |= {"growth_species": int(rows["species"].max()), "growth_peak_mb": float(rows["peak_mb"].max())}
         found |= {"growth_tables_s": float(largest.at["tables", "cpu_s"])}
+        found |= {f"clone_{one['what']}_s": one["seconds"] for one in _clone()["commands"]}
+        found |= {"clone_minutes": (found["clone_installation_s"] + found["clone_reproduce_s"]) / 60}
         return found | {"growth_cpu_s": float(largest["cpu_s"].sum())}
 
     def _least(self, part: str, setting: str, contestant: str = "ours", measure: str = "ratio") -> float:
@@ -173,3 +183,21 @@ def targets_or_how(device: str) -> pd.DataFrame:
 def growth_rows() -> pd.DataFrame:
     """Return one row per step and size of the growth measurement. Raise `InputError` for a missing or damaged file."""
     return pd.DataFrame(_read("growth", 2, "rows", "python -m pretraining_gain.bench.growth")["rows"])
+
+
+def clone_table() -> pd.DataFrame:
+    """Return one row per command and rule from clone to book: jobs, seconds of all jobs, seconds from first to last.
+
+    Raise `InputError` for a missing or damaged file.
+    """
+    found, rows = _clone(), []
+    for one in found["commands"]:
+        rows.append([_COMMANDS[one["what"]], "1", *[f"{one['seconds']:.0f}"] * 2])
+        for rule in found["rules"] if one["what"] == "reproduce" else ():
+            seconds = [f"{rule[name]:.0f}" for name in ("seconds", "from_first_to_last_s")]
+            rows.append([f"– {_RULES[rule['rule']]}", str(rule["jobs"]), *seconds])
+    return pd.DataFrame(rows, columns=["step", "jobs", "seconds, all jobs", "seconds, first start to last end"])
+
+
+def _clone() -> dict[str, Any]:
+    return _read("clone", 1, "rules", "python -m pretraining_gain.bench.clone")
