@@ -75,13 +75,13 @@ def render(root: Path, text: str, fresh: bool = True) -> tuple[BeautifulSoup, st
 
 
 def test_a_file_has_the_dates_of_its_commits_where_the_history_is_there(project, monkeypatch):
-    text = "It was {committed}`book/a.md`."
+    text = "Commits: {committed}`book/a.md`."
     commits = [("b" * 40, "2026-02-01"), ("a" * 40, "2026-01-01")]
     monkeypatch.setattr("pretraining_gain.tell.book.directives.commits_of", lambda path: commits)
-    said = "It was first committed on 2026-01-01 (commit aaaaaaa) and last changed on 2026-02-01 (commit bbbbbbb)."
+    said = "Commits: first on 2026-01-01 (commit aaaaaaa), last on 2026-02-01 (commit bbbbbbb)."
     assert said in render(project, text)[0].get_text()
     commits.clear()
-    assert "It was dated in the project's git history." in render(project, text)[0].get_text().replace("\u2019", "'")
+    assert "Commits: see the project's git history." in render(project, text)[0].get_text().replace("\u2019", "'")
 
 
 @pytest.mark.parametrize(

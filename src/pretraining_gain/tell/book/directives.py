@@ -86,12 +86,12 @@ class VerdictRole(SphinxRole):
 
 
 class CommittedRole(SphinxRole):
-    """{committed}`PATH`: when a file of the project was first committed and last changed, in words."""
+    """{committed}`PATH`: the first and the last commit of a file of the project, with their dates."""
 
     def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
         self.env.note_reread()  # a commit changes no file that Sphinx watches
         commits = [f"on {date} (commit {commit[:7]})" for commit, date in commits_of(self.text)]
-        text = f"first committed {commits[-1]} and last changed {commits[0]}" if commits else "dated in the project's git history"
+        text = f"first {commits[-1]}, last {commits[0]}" if commits else "see the project's git history"
         return [nodes.inline(self.rawtext, text)], []
 
 

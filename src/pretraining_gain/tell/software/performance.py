@@ -23,7 +23,7 @@ DEVICES = ("cpu", "cuda")
 #: Parts of the benchmark, in the chapter's order.
 PARTS = ("limit", "loaders", "feeding", "evaluation", "parity", "frozen")
 _VERDICTS = {True: "met", False: "missed", None: "too noisy to tell"}
-_COMMANDS = {"installation": "`make .venv/.ready`, the environment", "reproduce": "`make reproduce`, of which",
+_COMMANDS = {"installation": "installation of the environment", "reproduce": "make reproduce, of which",
              "start": "start of one run alone"}  # fmt: skip
 _RULES = {"pretrain": "pretrainings", "finetune": "finetunings", "tables": "tables", "study_notebook": "notebooks of a study",
           "notebook": "other notebooks", "book": "book, by Sphinx"}  # fmt: skip
