@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import sys
 
-import pytest
 from refusal import refused
 
 from pretraining_gain.bench.clone import measure
 from pretraining_gain.tell.software.performance import clone_table
 
-#: Two outputs of one job, and one job of another rule that began before.
+#: Two outputs of one job, and two jobs of another rule that began before.
 _JOBS = [("tables", "a", 20, 21.9), ("tables", "a", 20.1, 22), ("pretrain", "b", 0, 10), ("pretrain", "c", 5, 14)]
 _WRITE = f"""
 import json, pathlib
@@ -36,12 +35,3 @@ def test_a_clone_is_measured_and_shown_rule_by_rule(results):
 def test_a_command_that_fails_in_the_clone_is_named(results):
     with refused("`false` failed in a new clone with exit status 1", unchanged=results):
         measure({"installation": ("false",)}, results / "clone.json")
-
-
-@pytest.mark.parametrize("content", ["{", '{"schema_version": 1, "rules": []}'])
-def test_a_damaged_file_is_one_line_with_the_command(results, content):
-    path = results / "bench" / "clone.json"
-    path.parent.mkdir(parents=True)
-    path.write_text(content)
-    with refused(str(path), "cannot be read", "-m pretraining_gain.bench.clone", unchanged=results):
-        clone_table()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 
 import pytest
-from refusal import refused
 
 from pretraining_gain.bench.growth import STEPS, grow
 from pretraining_gain.tell.figures.performance import figure_growth
@@ -24,12 +23,3 @@ def test_each_step_is_measured_and_drawn_at_each_size(results):
     assert set(json.loads(path.read_text())["machine"]) >= {"processor", "cores", "memory_gb"}
     drawn = [trace for trace in figure_growth(None).data if trace.x is not None and len(trace.x)]
     assert [list(trace.x) for trace in drawn] == [[36, 50]] * 2 * len(STEPS)
-
-
-@pytest.mark.parametrize("content", ["{", '{"schema_version": 1, "rows": [1]}', '{"schema_version": 2, "rows": []}'])
-def test_a_damaged_file_is_one_line_with_the_command(results, content):
-    path = results / "bench" / "growth.json"
-    path.parent.mkdir(parents=True)
-    path.write_text(content)
-    with refused(str(path), "cannot be read", "-m pretraining_gain.bench.growth", unchanged=results):
-        growth_rows()

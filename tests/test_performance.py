@@ -11,7 +11,14 @@ from conftest import ROOT
 from refusal import refused
 
 from pretraining_gain.tell.figures.performance import figure_targets
-from pretraining_gain.tell.software.performance import Performance, PerformanceView, bench_path, targets_or_how
+from pretraining_gain.tell.software.performance import (
+    Performance,
+    PerformanceView,
+    bench_path,
+    clone_table,
+    growth_rows,
+    targets_or_how,
+)
 
 SPREAD = {"median": 2.0, "low": 1.5, "high": 3.0}
 
@@ -117,6 +124,24 @@ def test_a_missing_or_damaged_file_is_one_line(results, content):
     (results / "bench" / "cpu.json").write_text(content)
     with refused("cannot be read", "make it with `make bench DEVICE=cpu`", unchanged=results):
         PerformanceView(device="cpu").performance()
+
+
+@pytest.mark.parametrize(
+    ("name", "show", "content"),
+    [
+        ("growth", growth_rows, "{"),
+        ("growth", growth_rows, '{"schema_version": 1, "rows": [1]}'),
+        ("growth", growth_rows, '{"schema_version": 2, "rows": []}'),
+        ("clone", clone_table, "{"),
+        ("clone", clone_table, '{"schema_version": 1, "rules": []}'),
+    ],
+)
+def test_a_damaged_file_of_another_measurement_is_one_line_with_the_command(results, name, show, content):
+    path = results / "bench" / f"{name}.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(content)
+    with refused(str(path), "cannot be read", f"-m pretraining_gain.bench.{name}", unchanged=results):
+        show()
 
 
 def test_an_unknown_device_is_named(results):

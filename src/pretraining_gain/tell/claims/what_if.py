@@ -63,19 +63,22 @@ def narrowed(evidence: Evidence, settings: Settings) -> Evidence:
     """Keep the results that the claim compares and apply the settings, except the threshold."""
     claim = claim_named(settings.claim)
     names = sorted({arm.downstream for arm in claim.arms(evidence.study)})
-    for seed in settings.seeds or []:
-        if seed not in (known := evidence.seeds(claim)):
-            raise InputError(f"seed {seed} is unknown; accepted: {', '.join(map(str, known))}")
+    _check_known("seed", settings.seeds or [], evidence.seeds(claim))
     margins = {name: settings.margin or evidence.margins[name] for name in names}
     return Evidence(evidence.study, {name: _narrow(evidence.evaluations[name], settings) for name in names}, margins)
+
+
+def _check_known(what: str, given: Sequence[object], known: Sequence[object]) -> None:
+    """Raise `InputError` for the first that is not known."""
+    for one in given:
+        if one not in known:
+            raise InputError(f"{what} {one!r} is unknown; accepted: {', '.join(map(str, known))}")
 
 
 def _narrow(evaluation: Evaluation, settings: Settings) -> Evaluation:
     """Keep the species and seeds that stay in. Raises `InputError` when no species does, or for an unknown group."""
     groups = evaluation.species[settings.level]
-    for one in settings.without:
-        if one not in set(groups):
-            raise InputError(f"group {one!r} is unknown; accepted: {', '.join(sorted(set(groups)))}")
+    _check_known("group", settings.without, sorted(set(groups)))
     kept = groups.index[~groups.isin(settings.without)]
     if not len(kept):
         raise InputError("no species is left; accepted: at least one group that stays in")
@@ -133,7 +136,8 @@ def _changes(evidence: Evidence) -> Iterator[tuple[str, Callable[[Claim], dict[s
         return {"margin": evidence.margins[claim.target(study)] * factor}
 
     def less(seed: int, claim: Claim) -> dict[str, Any]:
-        return {"seeds": [one for one in evidence.seeds(claim) if one != seed]}
+        seeds = evidence.seeds(claim)
+        return {"seeds": [one for one in seeds if one != seed]} if seed in seeds and len(seeds) > 1 else {}
 
     for word, factor in (("halved", 0.5), ("doubled", 2)):
         yield f"margin {word}", partial(scaled, factor)
