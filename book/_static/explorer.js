@@ -246,10 +246,5 @@
   if (wanted > 0) chooseTarget(wanted);
   if (asks.get("species")) search(asks.get("species"));
   new MutationObserver(plot).observe(document.documentElement, { attributes: true, attributeFilter: ["data-theme"] });
-  let wide = ui.canvas.clientWidth;
-  new ResizeObserver(() => {
-    if (Math.abs(ui.canvas.clientWidth - wide) < 2) return;
-    wide = ui.canvas.clientWidth;
-    plot();
-  }).observe(ui.canvas);
+  window.gainBook.onNewWidth(ui.canvas, plot);
 })();

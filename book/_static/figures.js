@@ -142,12 +142,12 @@
   };
 
   // The theme's sidebars change the width of the text and not that of the window, which is all that plotly watches.
-  const resized = (canvas) => {
+  const onNewWidth = (canvas, act) => {
     let width = canvas.clientWidth;
     new ResizeObserver(() => {
-      if (!canvas.clientWidth || canvas.clientWidth === width) return; // hidden in a tab, or as it was
+      if (!canvas.clientWidth || Math.abs(canvas.clientWidth - width) < 2) return; // hidden in a tab, or as it was
       width = canvas.clientWidth;
-      window.Plotly.Plots.resize(canvas);
+      act();
     }).observe(canvas);
   };
 
@@ -165,7 +165,7 @@
     await follow(canvas);
     const axes = figure.layout.meta?.axes;
     if (axes) canvas.before(axisSwitch(canvas, axes, narrow));
-    resized(canvas);
+    onNewWidth(canvas, () => Plotly.Plots.resize(canvas));
     holder.dataset.drawn = "true"; // book.css then hides the static picture
     document.dispatchEvent(new Event("gain-drawn"));
   };
@@ -186,7 +186,7 @@
 
   window.gainBook = {
     INK, GRID, theme, load, loadPlotly, element, option, field, count, table, region, studiesOf, showProvenance, plain,
-    save, draw: drawOnce,
+    save, onNewWidth, draw: drawOnce,
   };
   const start = () => {
     for (const [part, names] of Object.entries(SCRIPTS)) if (document.querySelector(part)) loadInTurn(names);
