@@ -25,9 +25,11 @@ from pretraining_gain.tell.book.why import why_numbers
 from pretraining_gain.tell.figures.registry import figures_of
 from pretraining_gain.tell.results.designs import assigned_effect
 from pretraining_gain.tell.results.evaluation import Evaluation
-from pretraining_gain.tell.results.why import Why
+from pretraining_gain.tell.results.why import EXCHANGED, Why
 
-STUDY = load_study("imagenet200")
+#: Study imagenet200 with all experiments of the plan.
+PLANNED = str(ROOT / "tests" / "planned.yml")
+STUDY = load_study(PLANNED)
 SOURCE = load_class_table("tiny_imagenet")
 KINDS = kinds(SOURCE)
 #: Planted, per class of the source in place of an artefact.
@@ -38,9 +40,9 @@ PER_RANK, PER_DOUBLING, PER_CLASS_DOUBLING, PER_IMAGE_DOUBLING, OWN_CLASS = -0.0
 
 def simulate(expected: Callable[[Run], np.ndarray | float], per_class: int = 20, run_sd: float = 0.005) -> Why:
     """Return the experiments of imagenet200 on runs, in memory, whose top-1 per class is `expected` plus a run's deviation."""
-    why, evaluations = Why.from_parameters({"study": "imagenet200"}), {}
+    why, evaluations = Why.from_parameters({"study": PLANNED}), {}
     assert isinstance(why, Why)
-    runs = finetuning_runs(STUDY, "imagenet200")
+    runs = finetuning_runs(STUDY, PLANNED)
     for number, target in enumerate(STUDY.downstreams):
         rng = np.random.default_rng([number, 17])
         own = sorted((run for run in runs if run.downstream == target.name), key=lambda run: (run.arm, run.seed))
@@ -120,7 +122,7 @@ def test_a_table_without_families_has_no_relatives():
 @pytest.mark.parametrize(
     ("study", "counted"),
     [
-        ("imagenet200", {"kinds": 180, "ranks": 40, "target_size": 40, "saturation": 150, "parts": 160}),
+        (PLANNED, {"kinds": 180, "ranks": 40, "target_size": 40, "saturation": 150, "parts": 160}),
         ("mini", {"kinds": 0, "ranks": 0, "target_size": 0, "saturation": 30, "parts": 32}),
         ("paper_weights", {"kinds": 0, "ranks": 0, "target_size": 0, "saturation": 0, "parts": 0}),
     ],
@@ -133,7 +135,7 @@ def test_a_figure_needs_the_runs_that_its_experiment_compares(study, counted):
 
 def test_targets_of_one_size_only_are_main_targets():
     assert list(main_targets(STUDY)) == ["birds", "caltech101_animals", "tiny_animals"]
-    sizes = experiments.by_target_size(STUDY, finetuning_runs(STUDY, "imagenet200"))
+    sizes = experiments.by_target_size(STUDY, finetuning_runs(STUDY, PLANNED))
     assert {run.seed for run in sizes} == {100, 101, 102, 103, 104}
     assert {run.downstream for run in sizes} == {"birds", "birds_5", "birds_10", "birds_20"}
 
@@ -142,7 +144,7 @@ def test_planted_effects_of_kinds_are_found(why):
     rows = why.kinds[why.kinds["whose"] == "all species"]
     assert (rows["n_subsets"] == 60).all()
     for row in rows.to_dict("records"):
-        assert near(row, 10 * PLANTED[row["term"]]), row
+        assert near(row, EXCHANGED * PLANTED[row["term"]]), row
         assert row["high"] - row["low"] < 0.2
     birds = rows[rows["term"] == "birds"]
     assert (birds["low"] > 0).all()
@@ -191,10 +193,10 @@ def test_own_kind_is_the_difference_between_species(why):
         return 0.3 + 0.02 * own + OTHER * (animals - own) if run.downstream == "caltech101_animals" else 0.3
 
     rows = simulate(expected).kinds.set_index(["target", "term"]).loc["caltech101_animals"]
-    assert near(rows.loc["its own kind"], 0.2)
-    assert near(rows.loc["animals of other kinds"], 10 * OTHER)
+    assert near(rows.loc["its own kind"], EXCHANGED * 0.02)
+    assert near(rows.loc["animals of other kinds"], EXCHANGED * OTHER)
     assert rows.loc["own kind − other kinds", "low"] > 0
-    assert near(rows.loc["own kind − other kinds"], 0.2 - 10 * OTHER)
+    assert near(rows.loc["own kind − other kinds"], EXCHANGED * (0.02 - OTHER))
 
 
 def test_the_gain_falls_with_distance_as_planted(why):
@@ -288,7 +290,7 @@ def test_sums_done_by_hand_agree(why):
     counted = np.array([[(KINDS.loc[list(ids)] == name).sum() for name in names] for ids in drawn.values()])
     solved = np.linalg.lstsq(np.column_stack([np.ones(60), counted]), of_subsets.to_numpy(), rcond=None)[0]
     kind = why.kinds[(why.kinds["target"] == "birds") & (why.kinds["whose"] == "all species")]
-    assert kind["mean"].tolist() == pytest.approx((10 * solved[1:]).tolist())
+    assert kind["mean"].tolist() == pytest.approx((EXCHANGED * solved[1:]).tolist())
     small = [why.load(name).correct for name in ("birds_5", "birds_20")]
     gains = [correct["all-k200"].mean() - correct["scratch"].mean() for correct in small]
     assert why.target_sizes.set_index("images").loc[[5, 20], "mean"].tolist() == pytest.approx(gains)
