@@ -216,6 +216,7 @@ def test_representation_by_chance_is_each_species_against_itself(mini):
     [(species, effect)] = assigned_effects([replace(one, correct=one.correct | {arm: correct})]).values()
     assert (effect.mean, effect.n_classes, effect.n_seeds) == (pytest.approx(0.5), 6, 2)
     assert species["mean"].tolist() == pytest.approx([0.5] * 6)
+    assert (species["mean"] - species["low"]).tolist() == pytest.approx((species["high"] - species["mean"]).tolist())
     assert pd.Series(species["name"]).is_unique
 
 

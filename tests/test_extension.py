@@ -150,7 +150,8 @@ def test_a_verdict_that_the_ledger_holds_is_a_link_to_the_claim(project):
 
 
 def test_a_figure_has_a_tab_per_study_with_those_not_run_last(project):
-    text = "```{figure-of} figure_1\n:each: {n}`taxa.n_seeds count` seeds.\n\nA caption.\n```\n\nSee [](fig-1)."
+    options = ":studies: mini toy paper\n:each: {n}`taxa.n_seeds count` seeds."
+    text = f"```{{figure-of}} figure_1\n{options}\n\nA caption.\n```\n\nSee [](fig-1)."
     page, said = render(project, text)
     figure = page.select_one("div.figure#fig-1")
     assert [label.text.strip() for label in figure.select(".sd-tab-label")] == [
@@ -164,7 +165,7 @@ def test_a_figure_has_a_tab_per_study_with_those_not_run_last(project):
 
 
 def test_a_tab_marks_the_notebook_that_its_provenance_is_of(project):
-    page, _ = render(project, "```{figure-of} figure_1\n```")
+    page, _ = render(project, "```{figure-of} figure_1\n:studies: mini toy\n```")
     marked = [span["data-notebook"] for span in page.select("span[data-provenance]")]
     assert marked == ["book/executed/mini/10_taxa", "book/executed/toy/10_taxa"]
 
@@ -172,8 +173,14 @@ def test_a_tab_marks_the_notebook_that_its_provenance_is_of(project):
 def test_a_study_that_ran_without_a_figure_has_no_tab(project):
     taxa = project / "book" / "executed" / "toy" / "10_taxa.ipynb"
     write_notebook(taxa, "10_taxa", {"figure_1": NOTE}, NUMBERS)
+    page, _ = render(project, "```{figure-of} figure_1\n:studies: mini toy paper\n```")
+    assert [label.text.split(":")[0].strip() for label in page.select(".sd-tab-label")] == ["mini", "paper"]
+
+
+def test_a_figure_is_that_of_the_main_study_and_says_what_was_not_run(project):
     page, _ = render(project, "```{figure-of} figure_1\n```")
     assert [label.text.split(":")[0].strip() for label in page.select(".sd-tab-label")] == ["mini", "paper"]
+    assert [span["data-notebook"] for span in page.select("span[data-provenance]")] == ["book/executed/mini/10_taxa"]
 
 
 def test_a_page_of_one_study_shows_that_study_alone(project):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import yaml
@@ -9,17 +11,27 @@ from conftest import ROOT, simulate_results
 
 from pretraining_gain.plan.runs import finetuning_runs
 from pretraining_gain.plan.studies import load_study
+from pretraining_gain.plan.taxonomy import class_table_path
 from pretraining_gain.tell.claims.declarations import CLAIMS
 from pretraining_gain.tell.claims.other_targets import other_targets
+from pretraining_gain.tell.results.designs import design_numbers
 from pretraining_gain.tell.results.evaluation import View
+from pretraining_gain.tell.results.study import StudyResults
+
+
+def toy_but(**changes: object) -> dict[str, Any]:
+    """Return the toy study with two seeds, without designs, and with `changes`."""
+    toy = yaml.safe_load((ROOT / "notebooks" / "studies" / "toy.yml").read_text())
+    return toy | {"seeds": [0, 1], "designs": []} | changes
 
 
 def test_the_claims_are_judged_on_a_further_target(results, tmp_path):
-    study = yaml.safe_load((ROOT / "notebooks" / "studies" / "toy.yml").read_text()) | {"name": "two_targets", "seeds": [0, 1]}
-    further = study["downstreams"][0] | {"name": "again", "title": "Another target"}
-    study |= {"designs": [], "downstreams": [*study["downstreams"], further]}
+    study = toy_but(name="two_targets")
+    (tmp_path / "others.csv").write_bytes(class_table_path("toy_animals").read_bytes())
+    images = study["downstreams"][0]["images"] | {"class_table": "others.csv"}
+    further = study["downstreams"][0] | {"name": "again", "title": "Another target", "images": images}
     path = tmp_path / "study.yml"
-    path.write_text(yaml.safe_dump(study))
+    path.write_text(yaml.safe_dump(study | {"downstreams": [*study["downstreams"], further]}))
     simulate_results(str(path))
     table = other_targets(View(study=str(path)))
     assert set(table["target"]) == {"Another target"}
@@ -40,6 +52,19 @@ def share_that_gains(path: str) -> float:
             top1.setdefault(run.arm == "scratch", []).append(right)
     gain = np.mean(top1[False], axis=0) - np.mean(top1[True], axis=0)
     return float((gain > 1e-12).mean())
+
+
+def test_the_gain_over_another_schedule_is_the_difference_of_the_two_targets(results, tmp_path):
+    study = toy_but(name="long")
+    further = study["downstreams"][0] | {"name": "field_long", "title": "Trained longer", "pools": ["scratch"]}
+    path = tmp_path / "study.yml"
+    path.write_text(yaml.safe_dump(study | {"downstreams": [*study["downstreams"], further]}))
+    simulate_results(str(path))
+    top1 = pd.read_csv(results / "long" / "runs.csv").groupby(["downstream", "arm"])["top1"].mean()
+    numbers = design_numbers(StudyResults.from_parameters({"study": str(path)}))
+    wanted = top1["field", load_study(str(path)).everything] - top1["field_long", "scratch"]
+    assert numbers["field_long_gain_low"] < numbers["field_long_gain"] < numbers["field_long_gain_high"]
+    assert abs(numbers["field_long_gain"] - wanted) < 1e-4
 
 
 def test_a_study_with_one_target_per_domain_has_no_further_one(results):

@@ -1,4 +1,4 @@
-"""README names files and folders that exist."""
+"""README names files and folders that exist, and states the numbers of the results."""
 
 from __future__ import annotations
 
@@ -7,7 +7,13 @@ import re
 import pytest
 from conftest import ROOT
 
-SECTION = (ROOT / "README.md").read_text().split("## How this project is built")[1].split("\n## ")[0]
+from pretraining_gain.tell.book.formats import format_number
+from pretraining_gain.tell.results.gains import subset_numbers, taxa_numbers
+from pretraining_gain.tell.results.study import StudyResults
+from pretraining_gain.workflow import book_studies
+
+README = (ROOT / "README.md").read_text()
+SECTION = README.split("## How this project is built")[1].split("\n## ")[0]
 PATHS = sorted({path for path in re.findall(r"`([\w./-]+)`", SECTION) if "/" in path or "." in path} | {"Snakefile"})
 
 
@@ -28,3 +34,15 @@ def test_every_environment_variable_is_in_the_table_of_the_page_of_commands():
     stated = set(re.findall(r"`PRETRAINING_GAIN_(\w+)`", page)) | set(re.findall(r"`_(\w+)`", page))
     code = [path.read_text(encoding="utf-8") for path in (ROOT / "src").rglob("*.py")]
     assert stated == {name for text in code for name in re.findall(r"PRETRAINING_GAIN_([A-Z_]+[A-Z])\b", text)}
+
+
+def test_the_first_screen_states_the_numbers_of_the_main_study():
+    results = StudyResults.from_parameters({"study": book_studies()[0]})
+    numbers = taxa_numbers(results) | subset_numbers(results)
+    stated = {
+        "gain": "unsigned-points interval", "out_gain_non_animal_k141": "unsigned-points range",
+        "out_animal_minus_non_animal_k59": "points range", "in_animal_minus_non_animal_k59": "points range",
+    }  # fmt: skip
+    finding = next(part for part in README.split("\n\n") if part.startswith("**"))
+    wanted = [format_number(numbers.__getitem__, key, form) for key, form in stated.items()]
+    assert re.findall(r"[+−]?\d+\.\d points \([^)]*\)", " ".join(finding.split())) == [text.replace("\xa0", " ") for text in wanted]

@@ -94,4 +94,4 @@ def test_the_reader_may_choose_target_and_pretraining():
 
 
 def test_a_notebook_shows_the_figures_of_its_module_in_their_order():
-    assert [one.key for one in declared_in(subsets)] == ["figure_3", "figure_4", "figure_6"]
+    assert [one.key for one in declared_in(subsets)] == ["figure_3", "figure_4", "figure_6", "figure_further"]

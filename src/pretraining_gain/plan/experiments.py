@@ -33,6 +33,17 @@ def on_main_targets(study: Study, runs: list[Run]) -> list[Run]:
     return [run for run in runs if run.downstream in names]
 
 
+def further_targets(study: Study) -> list[Downstream]:
+    """Return the main targets beside the first of each domain."""
+    return [one for one in main_targets(study).values() if one != study.downstream_in(one.domain)]
+
+
+def on_further_targets(study: Study, runs: list[Run]) -> list[Run]:
+    """Select the paper's design on further targets."""
+    further = [target.name for target in further_targets(study)]
+    return [run for run in runs if run.downstream in further and not run.design]
+
+
 def many_subsets(study: Study, runs: list[Run]) -> list[Run]:
     """Select, on the main targets, the arm with most random subsets of one size."""
     runs = [run for run in on_main_targets(study, runs) if run.pool == "random"]

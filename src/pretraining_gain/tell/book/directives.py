@@ -156,10 +156,10 @@ class Output(BookDirective):
 
 
 class FigureOf(BookDirective):
-    """{figure-of} KEY: a figure with one tab per study that has it, and the content as its caption.
+    """{figure-of} KEY: a figure of the main study, with a tab for each study that was not run; the content is its caption.
 
-    `:each:` is a line under each tab, with that study's numbers; `:again:` names the chapter that shows the figure first;
-    `:studies:` names the studies to show, where these are not all.
+    `:studies:` names the studies to show instead; `:each:` is a line under each tab, with that study's numbers; `:again:`
+    names the chapter that shows the figure first.
     """
 
     required_arguments = 1
@@ -183,9 +183,10 @@ class FigureOf(BookDirective):
         return [self.parse(f"**{name}{more}.** {caption}", made)]
 
     def _panels(self, figure: Figure, studies: list[str]) -> nodes.Element:
-        """Return one tab per study that has the figure, run studies first; no tabs where there is only one panel."""
+        """Return one tab per study to show that has the figure, run studies first; no tabs where there is only one panel."""
         found = {study: executed_for(self.env, short_name(Path(figure.notebook)), study) for study in studies}
-        shown = [study for study in studies if found[study].has_figure(figure.key)]
+        run = studies if "studies" in self.options else studies[:1]
+        shown = [study for study in run if found[study].has_figure(figure.key)]
         shown += [study for study in studies if not found[study].was_run and figure.key in found[study].shown]
         if len({one.page for one in found.values()}) == 1 or not shown:
             return self.output(found[studies[0]], figure.key)

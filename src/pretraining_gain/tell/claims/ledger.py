@@ -158,9 +158,11 @@ class Ledger(Record):
             deciding[verdict.verdict].add((test.target, test.what, test.test) if test else verdict.claim)
         found |= {f"n_{name.replace(' ', '_')}": str(len(tests)) for name, tests in deciding.items()}
         tests = {(test.target, test.what, test.test) for verdict in self.verdicts for test in verdict.tests}
-        tested = [verdict.tests[verdict.decisive].p_for for verdict in self.verdicts if verdict.decisive is not None]
+        tested = {v.claim: v.tests[v.decisive].p_for for v in self.verdicts if v.decisive is not None}
         found |= {"n_claims": str(len(self.verdicts)), "n_tested": str(len(tested)), "n_tests": str(len(tests))}
-        found["n_supported_across"] = str(int((statistics.holm(tested) < ALPHA).sum())) if tested else "0"
+        corrected = dict(zip(tested, statistics.holm(list(tested.values())), strict=True)) if tested else {}
+        still = [v.claim for v in self.verdicts if v.verdict == SUPPORTED and corrected[v.claim] < ALPHA]
+        found["n_supported_across"] = str(len(still))
         for target, margin in self.margins.items():
             found[f"margin_{target}"] = f"{100 * margin:.1f} points"
         if self.margin_share:

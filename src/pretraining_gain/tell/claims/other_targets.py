@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from pretraining_gain.paths import has_results
+from pretraining_gain.plan.experiments import further_targets
 from pretraining_gain.plan.studies import load_study
 from pretraining_gain.tell.claims.declarations import CLAIMS
 from pretraining_gain.tell.claims.evidence import Evidence
@@ -13,14 +14,12 @@ from pretraining_gain.tell.results.evaluation import View
 
 
 def other_targets(view: View) -> pd.DataFrame:
-    """Return one row per claim and further target with all starts: claim, target, verdict, effect, detectable effect, evidence.
+    """Return one row per claim and further target: claim, target, verdict, effect, detectable effect, evidence.
 
     Empty where the study has none, or no results.
     """
     study, rows = load_study(view.study), []
-    for target in study.downstreams if has_results(study.name) else ():
-        if target.pools or target == study.downstream_in(target.domain):
-            continue
+    for target in further_targets(study) if has_results(study.name) else ():
         kept = [one for one in study.downstreams if one == target or one.domain != target.domain]
         evidence = Evidence.of(view, study.model_copy(update={"downstreams": kept}))
         for claim in CLAIMS:

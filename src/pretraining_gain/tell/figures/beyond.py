@@ -11,7 +11,7 @@ from pretraining_gain.plan.experiments import chance_decides
 from pretraining_gain.plan.pools import POOLS, SCRATCH
 from pretraining_gain.tell.figures.declare import Runs, figure
 from pretraining_gain.tell.figures.inert import plotly_text
-from pretraining_gain.tell.figures.style import BLUE, ORANGE, TOP1_HOVER, interval_bars, panels
+from pretraining_gain.tell.figures.style import BLUE, GREY, ORANGE, TOP1_HOVER, interval_bars, panels
 from pretraining_gain.tell.figures.subsets import published, random_with_all
 
 if TYPE_CHECKING:
@@ -86,11 +86,12 @@ def figure_assigned(results: StudyResults) -> go.Figure | str:
     titles = [plotly_text(title, 32) for title in results.assigned]
     drawn = panels(titles, 50, 1.02, y_title="top-1 with its class − without, points", horizontal_spacing=0.12)
     for column, (table, _) in enumerate(results.assigned.values(), start=1):
+        facts = table[["n_images", "supercategory"]].map(plotly_text).join(100 * table[["low", "high"]])
         bars = go.Bar(
-            x=table["name"].map(plotly_text), y=100 * table["mean"], marker={"color": BLUE},
-            customdata=table[["n_images", "supercategory"]].map(plotly_text),
-            hovertemplate="<b>%{x}</b> (%{customdata[1]}): %{y:+.1f} points with its class in the source<br>"
-            "%{customdata[0]} images<extra></extra>",
+            x=table["name"].map(plotly_text), y=100 * table["mean"], marker={"color": BLUE}, customdata=facts,
+            error_y=interval_bars(table, scale=100) | {"color": GREY},
+            hovertemplate="<b>%{x}</b> (%{customdata[1]}): %{y:+.1f} points with its class in the source, interval "
+            "%{customdata[2]:+.1f} to %{customdata[3]:+.1f}<br>%{customdata[0]} images<extra></extra>",
         )
         drawn.add_trace(bars, row=1, col=column)
     return drawn.update_layout(showlegend=False).update_xaxes(tickangle=-50, automargin=True)

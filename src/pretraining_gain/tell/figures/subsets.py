@@ -6,11 +6,13 @@ makes a switch of them and draws the first one first.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
 import plotly.graph_objects as go
 
+from pretraining_gain.plan.experiments import on_further_targets
 from pretraining_gain.plan.pools import SCRATCH, Pool, shown_in, starts
 from pretraining_gain.tell.figures.declare import Runs, figure
 from pretraining_gain.tell.figures.inert import plotly_text
@@ -74,15 +76,30 @@ def subset_curves(arms: pd.DataFrame, number: str = "3") -> go.Figure:
 )
 def figure_6(results: StudyResults) -> go.Figure:
     """Draw Figure 6 of the paper: each curve at its expected number of animal classes, one panel per target."""
-    arms, curves = results.arms_by_target, []
-    drawn = panels([plotly_text(title, 32) for title in arms], 80, 1.1, y_title="top-1", horizontal_spacing=0.12)
-    for column, table in enumerate(arms.values(), start=1):
-        panel = _curves(random_with_all(published(table, "6")), FIGURE_6_AXES)
+    tables = {title: random_with_all(published(arms, "6")) for title, arms in results.arms_by_target.items()}
+    return _in_panels(tables, FIGURE_6_AXES)
+
+
+@figure(
+    key="figure_further", number="B6", title="Top-1 on further targets by number of pretraining classes", notebook="11_subsets",
+    needs=Runs(select=on_further_targets),
+)
+def figure_further(results: StudyResults) -> go.Figure:
+    """Draw Figure 3 for the targets beside the first of each domain, one panel each."""
+    return _in_panels({one.downstream.title: published(arms, "3") for one, arms in results.further.values()}, AXES)
+
+
+def _in_panels(tables: Mapping[str, pd.DataFrame], axes: tuple[Axis, ...]) -> go.Figure:
+    """Draw the curves of several targets, by title, side by side."""
+    drawn = panels([plotly_text(title, 32) for title in tables], 80, 1.1, y_title="top-1", horizontal_spacing=0.12)
+    curves: Curves = []
+    for column, table in enumerate(tables.values(), start=1):
+        panel = _curves(table, axes)
         for trace, _ in panel:
             drawn.add_trace(trace.update(showlegend=trace.showlegend and column == 1), row=1, col=column)
         curves += panel
-    drawn.update_layout(meta={"axes": _switch(FIGURE_6_AXES, curves)})
-    return drawn.update_xaxes(title=FIGURE_6_AXES[0].title, rangemode="tozero")
+    drawn.update_layout(meta={"axes": _switch(axes, curves)})
+    return drawn.update_xaxes(title=axes[0].title, rangemode="tozero")
 
 
 def published(arms: pd.DataFrame, number: str) -> pd.DataFrame:

@@ -78,16 +78,16 @@ def _panel_per_target(
 
 
 @figure(
-    key="figure_kinds", number="W1", title="What ten more classes of a kind change", notebook="25_why",
+    key="figure_kinds", number="W1", title="What three more classes of a kind change", notebook="25_why",
     needs=Runs(select=experiments.many_subsets),
 )
 def figure_kinds(why: Why) -> go.Figure | str:
-    """Draw the effect of ten classes of each kind in place of ten of the reference, one panel per target."""
+    """Draw the effect of three classes of each kind in place of three of the reference, one panel per target."""
     kinds = why.kinds
     if kinds.empty:
         return why.absent
     titles = list(dict.fromkeys(kinds["title"]))
-    x_title = f"ten classes in place of ten {kinds['reference'].iloc[0]}, points"
+    x_title = f"three classes in place of three {kinds['reference'].iloc[0]}, points"
     drawn = _side_by_side(titles, list(dict.fromkeys(kinds["term"])), x_title, 150, 1.22)
     for number, (whose, of) in enumerate(kinds.groupby("whose", sort=False)):
         for title, part in of.groupby("title", sort=False):

@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from scipy.special import stdtrit
 
 from pretraining_gain.plan.pools import POOLS, SCRATCH, sample_classes
 from pretraining_gain.plan.representation import is_named
 from pretraining_gain.plan.runs import design_runs
+from pretraining_gain.plan.studies import Study
 from pretraining_gain.tell.results.evaluation import Evaluation, load_evaluation
 from pretraining_gain.tell.results.gains import row_of, with_interval
-from pretraining_gain.tell.statistics import Answers, Estimate, estimate_mean, group_means
+from pretraining_gain.tell.statistics import Answers, Estimate, combine, estimate_mean, group_means
 
 if TYPE_CHECKING:
     from pretraining_gain.tell.results.study import StudyResults
@@ -64,14 +66,57 @@ def freezing_by_domain(study_name: str, evaluations: list[Evaluation]) -> pd.Dat
     return pd.DataFrame(rows)
 
 
+def gains_over_scratch_alone(study: Study, study_name: str) -> dict[str, Estimate]:
+    """Estimate the gain of all source classes over each target that trains from scratch only, by that target's name.
+
+    Such a target has the images of another and its own schedule; the gain is the other's top-1 minus its own.
+    """
+    found = {}
+    for target in study.downstreams:
+        others = [one for one in study.downstreams if one.images == target.images and not one.pools]
+        if target.pools == [SCRATCH] and others:
+            main, alone = (load_evaluation(study_name, one.name) for one in (others[0], target))
+            answers = Answers({**main.correct, target.name: alone.correct[SCRATCH]}, main.labels)
+            found[target.name] = estimate_mean(answers, {study.everything: 1.0, target.name: -1.0})
+    return found
+
+
+def domain_and_freezing(study_name: str, evaluations: list[Evaluation]) -> dict[str, Estimate]:
+    """Estimate how animal minus non-animal classes changes with freezing, with the domain, and with both: differences in
+    differences, by name (`out_freezing_adds`, `domain_adds_full`, `domain_by_freezing`, …).
+
+    Frozen and full networks share their pretraining and images, so they are subtracted run by run. Runs on targets of two
+    domains count as independent. Empty unless targets of both domains are finetuned both ways.
+    """
+    contrasts: dict[tuple[str, str], Estimate] = {}
+    for evaluation in evaluations:
+        study, other = evaluation.study, evaluation.study.finetuned_the_other_way(evaluation.downstream)
+        shared = set(study.arms.get("animal", [])) & set(study.arms.get("non_animal", []))
+        if other is None or not shared:
+            continue
+        weights = {f"animal-k{max(shared)}": 1.0, f"non_animal-k{max(shared)}": -1.0}
+        pair = [evaluation, load_evaluation(study_name, other.name)]
+        full, frozen = sorted(pair, key=lambda one: one.downstream.recipe.resolve().freeze_backbone)
+        domain, added = evaluation.downstream.domain.split("_")[0], frozen.minus(full)
+        for way, answers in {"full": full.answers, "frozen": frozen.answers, "adds": added}.items():
+            if set(weights) <= set(answers.correct):
+                contrasts[domain, way] = estimate_mean(answers, weights)
+    if len(contrasts) < 6:
+        return {}
+    found = {f"{domain}_freezing_adds": contrasts[domain, "adds"] for domain in ("out", "in")}
+    for way, name in {"full": "domain_adds_full", "frozen": "domain_adds_frozen", "adds": "domain_by_freezing"}.items():
+        found[name] = combine([contrasts["in", way], contrasts["out", way]], [1.0, -1.0])
+    return found
+
+
 def assigned_effect(evaluation: Evaluation) -> tuple[pd.DataFrame, Estimate] | None:
     """Estimate the effect on a species of its own class being in the source, when chance decides it.
 
     Seeds 2j and 2j + 1 of a pool that takes half pretrain on opposite halves, so each pair shows every represented
     species once in the source and once not. Estimand: top-1 with its class in the source minus top-1 without, same
     images, mean over species (random) that a source class names. A pair whose halves both show a species, or neither, says
-    nothing of it and counts nothing. Returns one row per species (name, mean, n_images, supercategory) and the estimate over
-    all; None where the study has no such runs.
+    nothing of it and counts nothing. Returns one row per species (name, mean, low, high, n_images, supercategory) and the
+    estimate over all; None where the study has no such runs.
     """
     halves = [name for name, pool in POOLS.items() if pool.takes == "half"]
     runs = evaluation.runs[evaluation.runs["pool"].isin(halves)]
@@ -96,6 +141,8 @@ def assigned_effect(evaluation: Evaluation) -> tuple[pd.DataFrame, Estimate] | N
     answers, weights = Answers({arm: values}, labels[decided > 0]), {arm: 1.0}
     each = pd.Series(answers.ids, index=answers.ids)
     table = group_means(answers, weights, each, random_classes=False).rename(columns={"group": "class_id"})
+    half = stdtrit(table["df"], 0.975) * table["se"]
+    table = table.assign(low=table["mean"] - half, high=table["mean"] + half)  # a difference may be negative, a share may not
     table = table.join(evaluation.species[["name", "supercategory"]], on="class_id")
     return table.sort_values("mean", ascending=False, ignore_index=True), estimate_mean(answers, weights, random_classes=True)
 
@@ -107,7 +154,7 @@ def assigned_effects(evaluations: list[Evaluation]) -> dict[str, tuple[pd.DataFr
 
 
 def design_numbers(results: StudyResults) -> dict[str, Any]:
-    """Return top-1 of each arm of each design, the cells of the 2×2 table, and the effect of assignment."""
+    """Return top-1 of each arm of each design, the cells and differences of the 2×2 table, and the effect of assignment."""
     numbers: dict[str, Any] = {}
     for row in results.designs.to_dict("records"):
         way = "published" if row["way"] == "as published" else "changed"
@@ -115,6 +162,12 @@ def design_numbers(results: StudyResults) -> dict[str, Any]:
     for row in results.freezing.to_dict("records"):
         way, quantity = "frozen" if "frozen" in row["way"] else "full", "gain" if "gain" in row["quantity"] else "contrast"
         numbers |= with_interval(f"{row['domain'].split()[0]}_{way}_{quantity}", row)
+    if len(results.freezing):
+        numbers["n_freezing_seeds"] = int(results.freezing["n_seeds"].min())
+    for name, found in gains_over_scratch_alone(results.study, results.view.study).items():
+        numbers |= with_interval(f"{name}_gain", found)
+    for name, found in domain_and_freezing(results.view.study, [results.evaluation(one) for one in results.study.domains]).items():
+        numbers |= with_interval(name, found)
     for domain, (_, found) in results.assigned.items():
         key = f"{domain.split()[0]}_assigned"
         numbers |= with_interval(key, found) | {f"{key}_n_species": found.n_classes, f"{key}_n_pairs": found.n_seeds}

@@ -167,8 +167,8 @@ def _count_correlation(results: StudyResults) -> Numbers:
 def subset_numbers(results: StudyResults) -> Numbers:
     """Return what the chapter on specialised pretraining data states.
 
-    For each domain (`out`, `in`): by arm, e.g. `out_top1_animal_k4`, `out_gain_animal_k4`, and by pair of pools, e.g.
-    `out_animal_minus_random_k4`; each with `_low` and `_high`.
+    For each domain (`out`, `in`), and each further target by its name: by arm, e.g. `out_top1_animal_k4`,
+    `out_gain_animal_k4`, and by pair of pools, e.g. `out_animal_minus_random_k4`; each with `_low` and `_high`.
     """
     numbers: Numbers = {
         "study": results.study.name,
@@ -180,8 +180,16 @@ def subset_numbers(results: StudyResults) -> Numbers:
         evaluation = results.evaluation(domain)
         numbers[f"{prefix}_n_images"] = len(evaluation.labels)
         numbers[f"{prefix}_n_species"] = len(evaluation.classes)
-        for row in results.arms(domain).to_dict("records"):
-            numbers |= with_interval(f"{prefix}_{row['quantity']}_{row['arm'].replace('-', '_')}", row)
-        for row in pool_contrasts(evaluation).to_dict("records"):
-            numbers |= with_interval(f"{prefix}_{row['first']}_minus_{row['second']}_k{row['k']}", row)
+        numbers |= _curve_numbers(prefix, evaluation, results.arms(domain))
+    for name, (evaluation, arms) in results.further.items():
+        numbers |= {f"{name}_n_images": len(evaluation.labels)} | _curve_numbers(name, evaluation, arms)
+    return numbers
+
+
+def _curve_numbers(prefix: str, evaluation: Evaluation, arms: pd.DataFrame) -> Numbers:
+    numbers: Numbers = {}
+    for row in arms.to_dict("records"):
+        numbers |= with_interval(f"{prefix}_{row['quantity']}_{row['arm'].replace('-', '_')}", row)
+    for row in pool_contrasts(evaluation).to_dict("records"):
+        numbers |= with_interval(f"{prefix}_{row['first']}_minus_{row['second']}_k{row['k']}", row)
     return numbers

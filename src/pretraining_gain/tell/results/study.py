@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from pretraining_gain.plan.experiments import chance_decides
+from pretraining_gain.plan.experiments import chance_decides, further_targets
 from pretraining_gain.plan.runs import finetuning_runs
 from pretraining_gain.plan.studies import load_study
 from pretraining_gain.tell.results.designs import assigned_effects, design_curves, freezing_by_domain
@@ -45,6 +45,12 @@ class StudyResults:
     def arms_by_target(self) -> dict[str, pd.DataFrame]:
         """Title of the paper's target of each domain -> its table of arms."""
         return {self.evaluation(one).downstream.title: self.arms(one) for one in self.study.domains}
+
+    @cached_property
+    def further(self) -> dict[str, tuple[Evaluation, pd.DataFrame]]:
+        """Name of each further target -> its results, and its table of arms (see `arm_accuracy`)."""
+        found = [load_evaluation(self.view.study, target.name) for target in further_targets(self.study)]
+        return {one.downstream.name: (one, arm_accuracy(one)) for one in found}
 
     @cached_property
     def species(self) -> pd.DataFrame:

@@ -31,7 +31,7 @@ from pretraining_gain.tell.statistics import Answers, Estimate
 Select = Callable[[Study, list[Run]], list[Run]]
 #: In this order: kinds of animals, then of other classes.
 KINDS = ("mammals", "birds", "other animals", "animals", "food and plants", "scenes", "artefacts", "other classes")
-_EXCHANGED = 10  # classes per effect
+EXCHANGED = 3  # classes per effect: a tenth of the planned subsets, and fewer than the birds of the source
 #: A line is drawn on to ImageNet's animal classes only up to this many times the most classes that it was fitted to.
 _FARTHEST = 8
 
@@ -61,7 +61,7 @@ class Why(StudyResults):
 
     @cached_property
     def kinds(self) -> pd.DataFrame:
-        """Effects of ten classes of a kind in place of the reference kind: term, reference, whose, mean, low, high."""
+        """Effects of three classes of a kind in place of the reference kind: term, reference, whose, mean, low, high."""
         return self._rows(experiments.many_subsets, lambda evaluation, arms: kind_effects(evaluation, arms[0]))
 
     @cached_property
@@ -150,7 +150,7 @@ def _top1_and_counts(evaluation: Evaluation, arm: str) -> tuple[np.ndarray, pd.D
 
 
 def kind_effects(evaluation: Evaluation, arm: str) -> list[dict[str, Any]]:
-    """Estimate what ten classes of each kind change in top-1, in place of ten of the reference kind.
+    """Estimate what three classes of each kind change in top-1, in place of three of the reference kind.
 
     Rows `all species`: over random subsets, for these images. Rows `each species, by its kind`: over subsets and species, of
     classes of the species' own kind and of the other kinds of animals.
@@ -161,7 +161,7 @@ def kind_effects(evaluation: Evaluation, arm: str) -> list[dict[str, Any]]:
     whose = {"all species": statistics.effects_of_counts(top1, counts), "each species, by its kind": own}
     facts = {"reference": reference, "n_subsets": len(top1), "n_classes": len(evaluation.answers.ids)}
     return [
-        {"whose": name, "term": term, **(_EXCHANGED * row).to_dict(), **facts}
+        {"whose": name, "term": term, **(EXCHANGED * row).to_dict(), **facts}
         for name, table in whose.items()
         for term, row in table.iterrows()
     ]

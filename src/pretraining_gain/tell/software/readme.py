@@ -1,6 +1,6 @@
-"""Draw Figure 3 of `mini` for the README: `python -m pretraining_gain.tell.software.readme` writes `book/_static/figure-3.png`.
+"""Draw Figure 3 of the main study for the README: `python -m pretraining_gain.tell.software.readme`.
 
-The file names the results it was drawn from, so a test can tell when it is out of date.
+It writes `book/_static/figure-3.png`, which names the results it was drawn from, so a test can tell when it is out of date.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from pretraining_gain.tell.figures.static import draw_static
 from pretraining_gain.tell.figures.subsets import subset_curves
 from pretraining_gain.tell.results.evaluation import View
 from pretraining_gain.tell.results.gains import arm_accuracy
+from pretraining_gain.workflow import book_studies
 
-STUDY = "mini"
+STUDY = book_studies()[0]
 
 
 def results_mark() -> str:
