@@ -234,6 +234,7 @@ def test_figures_follow_the_switch_of_the_theme(book, browser):
 def test_the_lead_figure_is_told_step_by_step(book, browser):
     watched = Watched(browser)
     page = watched.open(book / "book" / "index.html")
+    page.locator(".gain-figure").first.scroll_into_view_if_needed()  # a figure is drawn when it comes into view
     page.locator(".gain-figure[data-drawn]").first.wait_for()
     steps, place = page.locator(".lead-steps li"), page.locator(".lead-place")
     assert place.inner_text() == f"Step 1 of {steps.count()}"
