@@ -111,7 +111,7 @@ def test_the_browsers_own_print_has_figures_that_were_never_in_view(book, browse
     page = watched.open(book / "book" / "subsets.html")
     page.emulate_media(media="print")
     pictures = page.locator(".gain-figure:not([data-drawn]) > img.static")
-    assert pictures.count() > 3
+    assert pictures.count() >= 2  # those below the first screen
     assert pictures.evaluate_all("all => all.every(one => one.offsetParent && one.naturalWidth > 500)")
     assert watched.complaints == []
 
