@@ -26,9 +26,11 @@ from pretraining_gain.plan.studies import load_study
 from pretraining_gain.plan.taxonomy import load_class_table
 from pretraining_gain.tell.book.pdf import CHROMIUMS
 from pretraining_gain.tell.results.tables import write_tables
+from pretraining_gain.workflow import book_studies
 
 ROOT = Path(__file__).resolve().parents[1]
 os.environ.setdefault("PRETRAINING_GAIN_THREADS", "1")
+MAIN = book_studies()[0]  # the main study of the book
 PATIENCE_MS = 300_000  # bounds every wait in the browser, so that a hanging page fails; no measure of speed
 #: Modules that train networks, run notebooks and workflows, or simulate many studies.
 SLOW = (

@@ -12,16 +12,14 @@ from pathlib import Path
 import pytest
 import yaml
 from birds import STUDY as BIRDS
-from conftest import ROOT, Watched, soup
+from conftest import MAIN, ROOT, Watched, soup
 from odd import STUDY
 
 from pretraining_gain.tell.book.build import remove_unlisted
 from pretraining_gain.tell.figures.registry import FIGURES as REGISTERED
 from pretraining_gain.tell.results.provenance import in_ranges
-from pretraining_gain.workflow import book_studies
 
 CHAPTERS = sorted((ROOT / "book").glob("*.md"))
-MAIN = book_studies()[0]
 EXECUTED = [
     f"{MAIN}/10_taxa", "mini/15_beyond", "mini/24_what_if", "toy/02_finetune", "toy/11_subsets", "toy/22_training", "paper/10_taxa",
 ]  # fmt: skip

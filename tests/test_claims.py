@@ -9,7 +9,8 @@ import jsonschema
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import simulate_results
+from conftest import MAIN, simulate_results
+from statsmodels.stats.multitest import multipletests
 
 from pretraining_gain.errors import InputError
 from pretraining_gain.plan.runs import Run
@@ -158,6 +159,14 @@ def test_claims_that_one_test_decides_are_counted_once(mini):
     for words in ("supported", "contradicted", "not resolvable"):
         deciding = {(one.tests[one.decisive].target, one.tests[one.decisive].what) for one in verdicts if one.verdict == words}
         assert int(numbers[f"n_{words.replace(' ', '_')}"]) == len(deciding)
+
+
+def test_a_claim_that_holds_by_less_than_the_margin_is_not_supported_after_the_correction():
+    ledger = read_ledger(MAIN)
+    tested = [one for one in ledger.verdicts if one.decisive is not None]
+    passed = multipletests([one.tests[one.decisive].p_for for one in tested], method="holm")[0]
+    still = [one.claim for one, holds in zip(tested, passed, strict=True) if holds and one.verdict == "supported"]
+    assert int(ledger.numbers()["n_supported_across"]) == len(still) < sum(passed)
 
 
 def test_the_random_curve_is_read_at_its_expected_animals():

@@ -9,11 +9,9 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import ROOT
+from conftest import MAIN, ROOT
 from gates import WIDTHS, complaints_of, dead_links, served, without_alternative
 from odd import STUDY
-
-from pretraining_gain.workflow import book_studies
 
 TOC = yaml.safe_load((ROOT / "_toc.yml").read_text())
 CHAPTERS = [TOC["root"], *(chapter["file"] for part in TOC["parts"] for chapter in part["chapters"])]
@@ -32,8 +30,7 @@ def test_a_page_passes_every_gate(book, browser, home, name):
 
 def test_executed_notebooks_pass_every_gate(book, browser, home):
     """They share one template, so one of each kind is looked at: with and without figures, of one run, with wide tables."""
-    main = book_studies()[0]
-    kinds = (f"{main}/10_taxa", f"{main}/13_claims", f"{main}/24_what_if", "toy/02_finetune", "toy/22_training", "paper/11_subsets")
+    kinds = (f"{MAIN}/10_taxa", f"{MAIN}/13_claims", f"{MAIN}/24_what_if", "toy/02_finetune", "toy/22_training", "paper/11_subsets")
     pages = [f"book/executed/{kind}.html" for kind in kinds]
     found = {page: complaints_of(browser, book, home, page) for page in pages}
     assert {page: complaints for page, complaints in found.items() if complaints} == {}

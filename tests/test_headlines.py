@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import pandas as pd
 import pytest
-from conftest import ROOT
+from conftest import MAIN, ROOT
 from scipy.stats import bartlett
 
 from pretraining_gain.tell.results.gains import subset_numbers, taxa_numbers
 from pretraining_gain.tell.results.study import StudyResults
-from pretraining_gain.workflow import book_studies
 
-FOLDER = ROOT / "results" / book_studies()[0]
+FOLDER = ROOT / "results" / MAIN
 RUNS = pd.read_csv(FOLDER / "runs.csv", keep_default_na=False)
 
 
@@ -32,7 +31,7 @@ def birds() -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def results() -> StudyResults:
-    return StudyResults.from_parameters({"study": book_studies()[0]})
+    return StudyResults.from_parameters({"study": MAIN})
 
 
 def test_every_arm_has_ten_seeds_on_each_of_three_targets():

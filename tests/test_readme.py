@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 
 import pytest
-from conftest import ROOT
+from conftest import MAIN, ROOT
 
 from pretraining_gain.tell.book.formats import format_number
 from pretraining_gain.tell.results.gains import subset_numbers, taxa_numbers
 from pretraining_gain.tell.results.study import StudyResults
-from pretraining_gain.workflow import book_studies
 
 README = (ROOT / "README.md").read_text()
 SECTION = README.split("## How this project is built")[1].split("\n## ")[0]
@@ -37,7 +36,7 @@ def test_every_environment_variable_is_in_the_table_of_the_page_of_commands():
 
 
 def test_the_first_screen_states_the_numbers_of_the_main_study():
-    results = StudyResults.from_parameters({"study": book_studies()[0]})
+    results = StudyResults.from_parameters({"study": MAIN})
     numbers = taxa_numbers(results) | subset_numbers(results)
     stated = {
         "gain": "unsigned-points interval", "out_gain_non_animal_k141": "unsigned-points range",

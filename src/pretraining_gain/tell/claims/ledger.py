@@ -153,15 +153,16 @@ class Ledger(Record):
             found |= {verdict.claim: verdict.verdict, f"{verdict.claim}_rule": verdict.rule}
             found |= {f"{verdict.claim}_{name.split()[0]}": text for name, text in verdict.words().items()}
         deciding: dict[str, set[object]] = {name: set() for name in VERDICTS}
+        decisive = {v.claim: v.tests[v.decisive] for v in self.verdicts if v.decisive is not None}
         for verdict in self.verdicts:
-            test = None if verdict.decisive is None else verdict.tests[verdict.decisive]
+            test = decisive.get(verdict.claim)
             deciding[verdict.verdict].add((test.target, test.what, test.test) if test else verdict.claim)
         found |= {f"n_{name.replace(' ', '_')}": str(len(tests)) for name, tests in deciding.items()}
         tests = {(test.target, test.what, test.test) for verdict in self.verdicts for test in verdict.tests}
-        tested = {v.claim: v.tests[v.decisive].p_for for v in self.verdicts if v.decisive is not None}
-        found |= {"n_claims": str(len(self.verdicts)), "n_tested": str(len(tested)), "n_tests": str(len(tests))}
-        corrected = dict(zip(tested, statistics.holm(list(tested.values())), strict=True)) if tested else {}
-        still = [v.claim for v in self.verdicts if v.verdict == SUPPORTED and corrected[v.claim] < ALPHA]
+        found |= {"n_claims": str(len(self.verdicts)), "n_tested": str(len(decisive)), "n_tests": str(len(tests))}
+        corrected = statistics.holm([test.p_for for test in decisive.values()])
+        supported = {v.claim for v in self.verdicts if v.verdict == SUPPORTED}
+        still = [claim for claim, p in zip(decisive, corrected, strict=True) if claim in supported and p < ALPHA]
         found["n_supported_across"] = str(len(still))
         for target, margin in self.margins.items():
             found[f"margin_{target}"] = f"{100 * margin:.1f} points"

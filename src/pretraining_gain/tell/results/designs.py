@@ -40,7 +40,7 @@ def design_curves(evaluation: Evaluation, study_name: str, arms: pd.DataFrame) -
 def freezing_by_domain(study_name: str, evaluations: list[Evaluation]) -> pd.DataFrame:
     """Estimate, with each target finetuned both ways, the gain of all source classes, and animal minus non-animal classes.
 
-    The second quantity is at the largest k that both pools have. One row per target, way and quantity: domain, target, way,
+    One row per target, way and quantity: domain, target, way,
     quantity, and the estimate for these species. Empty when the study finetunes each target one way only.
     """
     rows = []
@@ -48,10 +48,9 @@ def freezing_by_domain(study_name: str, evaluations: list[Evaluation]) -> pd.Dat
         study, other = evaluation.study, evaluation.study.finetuned_the_other_way(evaluation.downstream)
         if other is None:
             continue
-        k = study.largest_shared_k
         quantities = {
             "gain of all classes": {study.everything: 1.0, SCRATCH: -1.0},
-            "animal − non-animal classes": {f"animal-k{k}": 1.0, f"non_animal-k{k}": -1.0},
+            "animal − non-animal classes": _animal_minus_others(study),
         }
         for one in (evaluation, load_evaluation(study_name, other.name)):
             frozen = one.downstream.recipe.resolve().freeze_backbone
@@ -64,6 +63,12 @@ def freezing_by_domain(study_name: str, evaluations: list[Evaluation]) -> pd.Dat
                 if set(weights) <= set(one.correct):
                     rows.append(facts | {"quantity": quantity, **row_of(estimate_mean(one.answers, weights))})
     return pd.DataFrame(rows)
+
+
+def _animal_minus_others(study: Study) -> dict[str, float]:
+    """Return the weights of animal minus non-animal classes, at the largest k that both pools have."""
+    k = study.largest_shared_k
+    return {f"animal-k{k}": 1.0, f"non_animal-k{k}": -1.0}
 
 
 def gains_over_scratch_alone(study: Study, study_name: str) -> dict[str, Estimate]:
@@ -91,10 +96,9 @@ def domain_and_freezing(study_name: str, evaluations: list[Evaluation]) -> dict[
     contrasts: dict[tuple[str, str], Estimate] = {}
     for evaluation in evaluations:
         study, other = evaluation.study, evaluation.study.finetuned_the_other_way(evaluation.downstream)
-        shared = set(study.arms.get("animal", [])) & set(study.arms.get("non_animal", []))
-        if other is None or not shared:
+        if other is None:
             continue
-        weights = {f"animal-k{max(shared)}": 1.0, f"non_animal-k{max(shared)}": -1.0}
+        weights = _animal_minus_others(study)
         pair = [evaluation, load_evaluation(study_name, other.name)]
         full, frozen = sorted(pair, key=lambda one: one.downstream.recipe.resolve().freeze_backbone)
         domain, added = evaluation.downstream.domain.split("_")[0], frozen.minus(full)
