@@ -103,8 +103,10 @@ def test_a_difference_within_families_is_least_squares_with_family_effects(rng):
     found = estimate_difference(answers, ONE, table.index[table["x"]], table.index[~table["x"]], table["family"])
     assert (found.mean, found.se, found.df) == pytest.approx((wanted.params["x"], wanted.bse["x"], wanted.df_resid))
     apart = pd.Series(np.where(table["x"], "one", "other"), index=table.index)
-    with pytest.raises(InputError, match="no group holds classes of both kinds"):
-        estimate_difference(answers, ONE, table.index[table["x"]], table.index[~table["x"]], apart)
+    once = apart.mask(table.index == table.index[table["x"]][0], "other")
+    for number, families in enumerate([apart, once]):  # one family says nothing of families
+        with pytest.raises(InputError, match=f"groups that hold classes of both kinds: {number}; accepted: two or more"):
+            estimate_difference(answers, ONE, table.index[table["x"]], table.index[~table["x"]], families)
 
 
 # Runs: pooled over all arms of a target.

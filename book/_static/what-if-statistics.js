@@ -167,7 +167,7 @@ window.gainWhatIf = (() => {
       return estimate(answers, weights, effect, classUnits(answers, weights, [...first], 2));
     }
     const left = within(first, family, nFamilies).map((one) => (abs(one) < 1e-12 ? 0 : one));
-    if (!left.some((one) => one)) throw new NothingToTest("no group holds classes of both kinds");
+    if (new Set(family.filter((_, c) => left[c])).size < 2) throw new NothingToTest("fewer than two groups hold classes of both kinds");
     return estimate(answers, weights, left.map((one) => one / dot(left, left)), classUnits(answers, weights, family, nFamilies, first));
   };
   const estimateShare = (answers, weights) => {

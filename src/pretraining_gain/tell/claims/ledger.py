@@ -184,7 +184,7 @@ def unanswered(claim: Claim, study: Study) -> tuple[str, str]:
         return NOT_TESTABLE, reason
     if not claim.parts(study):
         return NOT_RUN, "the study has no runs for it"
-    return NOT_TESTABLE, "the species do not allow it: too few, or no group that holds what is compared"
+    return NOT_TESTABLE, "the species do not allow it: too few, or fewer than two groups that hold both of what is compared"
 
 
 def verdict_on(claim: Claim, study: Study, outcomes: Sequence[Outcome]) -> Verdict:

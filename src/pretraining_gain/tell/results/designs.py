@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -44,25 +45,27 @@ def freezing_by_domain(study_name: str, evaluations: list[Evaluation]) -> pd.Dat
     quantity, and the estimate for these species. Empty when the study finetunes each target one way only.
     """
     rows = []
-    for evaluation in evaluations:
-        study, other = evaluation.study, evaluation.study.finetuned_the_other_way(evaluation.downstream)
-        if other is None:
-            continue
+    for evaluation, full, frozen in _finetuned_both_ways(study_name, evaluations):
+        target, study = evaluation.downstream, evaluation.study
         quantities = {
             "gain of all classes": {study.everything: 1.0, SCRATCH: -1.0},
             "animal − non-animal classes": _animal_minus_others(study),
         }
-        for one in (evaluation, load_evaluation(study_name, other.name)):
-            frozen = one.downstream.recipe.resolve().freeze_backbone
-            facts = {
-                "domain": one.downstream.domain.replace("_", " "),
-                "target": evaluation.downstream.title,
-                "way": "backbone frozen" if frozen else "everything trained",
-            }
+        for way, one in {"everything trained": full, "backbone frozen": frozen}.items():
+            facts = {"domain": target.domain.replace("_", " "), "target": target.title, "way": way}
             for quantity, weights in quantities.items():
                 if set(weights) <= set(one.correct):
                     rows.append(facts | {"quantity": quantity, **row_of(estimate_mean(one.answers, weights))})
     return pd.DataFrame(rows)
+
+
+def _finetuned_both_ways(study_name: str, evaluations: list[Evaluation]) -> Iterator[tuple[Evaluation, Evaluation, Evaluation]]:
+    """Yield each target that is finetuned both ways, and its results with everything trained and with a frozen backbone."""
+    for evaluation in evaluations:
+        if other := evaluation.study.finetuned_the_other_way(evaluation.downstream):
+            pair = [evaluation, load_evaluation(study_name, other.name)]
+            full, frozen = sorted(pair, key=lambda one: one.downstream.recipe.resolve().freeze_backbone)
+            yield evaluation, full, frozen
 
 
 def _animal_minus_others(study: Study) -> dict[str, float]:
@@ -94,13 +97,8 @@ def domain_and_freezing(study_name: str, evaluations: list[Evaluation]) -> dict[
     domains count as independent. Empty unless targets of both domains are finetuned both ways.
     """
     contrasts: dict[tuple[str, str], Estimate] = {}
-    for evaluation in evaluations:
-        study, other = evaluation.study, evaluation.study.finetuned_the_other_way(evaluation.downstream)
-        if other is None:
-            continue
-        weights = _animal_minus_others(study)
-        pair = [evaluation, load_evaluation(study_name, other.name)]
-        full, frozen = sorted(pair, key=lambda one: one.downstream.recipe.resolve().freeze_backbone)
+    for evaluation, full, frozen in _finetuned_both_ways(study_name, evaluations):
+        weights = _animal_minus_others(evaluation.study)
         domain, added = evaluation.downstream.domain.split("_")[0], frozen.minus(full)
         for way, answers in {"full": full.answers, "frozen": frozen.answers, "adds": added}.items():
             if set(weights) <= set(answers.correct):

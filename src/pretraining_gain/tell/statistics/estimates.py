@@ -78,7 +78,7 @@ def estimate_difference(
     """Estimate the mean over the `first` classes minus that over the `second`, for classes like them; each counts once.
 
     `within` (class id -> group): compare classes of one group only, by least squares with an effect of each group.
-    Raises `InputError` when the groups overlap, one has fewer than two classes, or no group holds both.
+    Raises `InputError` when the groups overlap, one has fewer than two classes, or `within` has fewer than two groups with both.
     """
     if both := set(first) & set(second):
         raise InputError(f"class {min(both)} is in both groups")
@@ -93,8 +93,8 @@ def estimate_difference(
         group, covariate = pd.factorize(within.loc[answers.ids])[0], in_first
         left = model.within(in_first[None], group)[0]
         left[np.abs(left) < 1e-12] = 0.0  # groups of one kind, up to rounding
-        if not left.any():
-            raise InputError("no group holds classes of both kinds; accepted: one or more that do")
+        if (both_kinds := len(np.unique(group[left != 0]))) < 2:
+            raise InputError(f"groups that hold classes of both kinds: {both_kinds}; accepted: two or more")
         slope = left / (left @ left)
     return _estimate(answers, weights, slope[None], model.class_units(answers, weights, group, covariate))
 

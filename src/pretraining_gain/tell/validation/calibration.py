@@ -24,10 +24,10 @@ CLASSES_DIFFER = {"no": 0.0, "moderate": 0.25}
 
 
 def scenarios() -> dict[str, Simulator]:
-    """Return simulators of eight arms, by name: 3 and 5 seeds, 10 to 100 classes of 20 to 50 images, and how much seeds and
-    the gains of classes differ. The other deviates are about as large as fitted to `mini`."""
+    """Return simulators of eight arms, by name: 3 and 10 seeds, 10 to 100 classes of 20 to 50 images, and how much seeds and
+    the gains of classes differ. The other deviates are about as large as fitted to the studies run here."""
     found = {}
-    for n_seeds, n_classes, seeds, gains in product((3, 5), (10, 36, 100), SEEDS_DIFFER, CLASSES_DIFFER):
+    for n_seeds, n_classes, seeds, gains in product((3, 10), (10, 36, 100), SEEDS_DIFFER, CLASSES_DIFFER):
         seed, seed_class = SEEDS_DIFFER[seeds]
         liability = Liability(0.5, CLASSES_DIFFER[gains], 1.3, 0.5, seed, seed_class)
         sizes = np.linspace(20, 50, n_classes).round().astype(int)

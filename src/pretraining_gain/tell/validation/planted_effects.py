@@ -30,6 +30,7 @@ GAIN = 0.1
 #: Simulated studies from which it is known what a design resolves.
 PILOTS = 16
 ARMS_OF_A_STUDY = 6
+NO_MARGIN = 1e-9
 
 
 @dataclass(frozen=True)
@@ -160,7 +161,8 @@ class Experiment:
 
     def detectable(self) -> tuple[Experiment, list[float], float]:
         """Return what the design resolves with power 0.8 per part: the experiment with the margin that it satisfies, the
-        effects to plant (0 for parts said to be equal), and the largest effect or margin."""
+        effects to plant (0 for parts said to be equal), and the largest effect or margin. Where nothing is said to be equal,
+        the margin is one that no effect meets, so that a clear effect counts as found however small it is."""
 
         def missing(gain: float, share: float) -> float:
             """Return the mean share of species that come out above 0, by the same draws throughout, minus `share`."""
@@ -174,7 +176,7 @@ class Experiment:
                 effects.append(float(brentq(missing, 0.0, 2 * CLEAR, args=(0.5 + size,), xtol=5e-4)))
             else:
                 effects.append(0.0 if part.test == EQUAL else size)
-        return replace(self, margin=max(margins, default=self.margin)), self.consistent(effects), max(sizes)
+        return replace(self, margin=max(margins, default=NO_MARGIN)), self.consistent(effects), max(sizes)
 
     def _resolved(self, simulator: Simulator) -> list[float]:
         """Return the effect or margin of power 0.8 per part: the median of what the tests of simulated studies report."""
