@@ -14,11 +14,14 @@ SNAKEMAKE := @test -w . || { echo "make: cannot write to $(CURDIR); accepted: a 
   $(BIN)/python -m snakemake --profile "profiles/$(PROFILE)" $(if $(JOBS),--cores "$(JOBS)") \
 	$(if $(GPU_RUNS),--resources gpu="$(GPU_RUNS)") --quiet rules host reason
 
+# Snakemake reads a setting as YAML, after it cut quotes off both ends. So quote STUDY for YAML, and put spaces around it.
+QUOTED_STUDY = " '$(subst ','',$(STUDY))' "
+
 .PHONY: reproduce check test book pdf lab plan study data prepare bench lock browser
 .DEFAULT_GOAL := reproduce
 
 reproduce: $(READY)
-	$(SNAKEMAKE) --config study="$(STUDY)"
+	$(SNAKEMAKE) --config study=$(QUOTED_STUDY)
 
 # While you edit: style, types, and the tests that need no book, browser, cluster or long run.
 check: $(READY)
@@ -32,7 +35,7 @@ book: reproduce
 
 # The whole book on paper, printed by the browser that the tests use.
 pdf: $(READY) browser
-	$(SNAKEMAKE) --config study="$(STUDY)" -- _build/html/book.pdf
+	$(SNAKEMAKE) --config study=$(QUOTED_STUDY) -- _build/html/book.pdf
 
 lab: $(READY)
 	$(BIN)/python -m jupyter lab notebooks/90_playground.ipynb

@@ -17,12 +17,15 @@ from pretraining_gain.paths import make_writable, results_of, results_root
 from pretraining_gain.plan.resources import check_environment, resources_of
 from pretraining_gain.plan.runs import finetuning_runs, pretraining_runs
 from pretraining_gain.plan.studies import check_name, load_study
+from pretraining_gain.plan.yamlfile import in_yaml
 
 try:
     # Studies of the book whose images are drawn in memory are always made; others are shown from their committed tables.
     BOOK = graph.book_studies()
     CONTROLS = [name for name in BOOK if graph.needs_no_data(name)]
     NAME = config.get("study", CONTROLS[0])
+    if not isinstance(NAME, str):  # snakemake reads it as YAML
+        raise InputError(f"study {NAME!r}; accepted: a name in notebooks/studies/, or the path of a .yml file")
     STUDY = check_name(NAME)
     RESULTS = graph.relative(make_writable(results_root()))
     make_writable(Path("book", "executed"))
@@ -44,7 +47,7 @@ TELL = "src/pretraining_gain/tell"
 
 def output_of(run):
     """Return a run's executed notebook and its parameters, for the command line."""
-    given = " ".join(f"-p {name} {shlex.quote(str(value))}" for name, value in run.parameters().items())
+    given = " ".join(f"-p {name} {shlex.quote(in_yaml(value))}" for name, value in run.parameters().items())
     return f"book/executed/{run.plan.name}/runs/{RECORDS[run].stem}.ipynb {given}"
 
 
@@ -203,7 +206,7 @@ rule study_notebook:
     output:
         "book/executed/{study}/{page}.ipynb",
     params:
-        study=named,
+        study=lambda wildcards: in_yaml(named(wildcards)),
         page=lambda wildcards, input: f"-p page {wildcards.page}" if Path(input.template).stem == graph.NOT_RUN else "",
     shell:
         f"{EXECUTE} {{input.template:q}} {{output:q}} -p study {{params.study:q}} {{params.page}}"

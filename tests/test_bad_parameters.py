@@ -22,6 +22,7 @@ from pretraining_gain.plan.costs import Plan
 from pretraining_gain.plan.runs import Run
 from pretraining_gain.plan.studies import study_names
 from pretraining_gain.tell.claims.ledger import Ledger
+from pretraining_gain.tell.claims.planned import margins_by_representation
 from pretraining_gain.tell.figures.audit import AuditView
 from pretraining_gain.tell.results.evaluation import View
 from pretraining_gain.tell.validation.anchors import AnchorView
@@ -69,6 +70,8 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
     ("view", {"vote_cut": 2}, "vote_cut: Input should be less than or equal to 1"),
     ("view", {"well_represented": 51}, "well_represented: Input should be less than or equal to 50"),
     ("ledger", {"vote_cut": "0"}, "vote_cut: Input should be a valid number (got '0')"),
+    ("ledger", {"variances_from": "minni"}, f"study 'minni' is unknown; {STUDIES}"),
+    ("ledger", {"study": "paper", "variances_from": "minni"}, f"study 'minni' is unknown; {STUDIES}"),
     ("ledger", {"draws": 5}, "unknown parameter(s): draws; accepted: study, vote_cut, well_represented"),
     ("samples", {"n_species": 0}, "n_species: Input should be greater than or equal to 1"),
     ("samples", {"n_images": 11}, "n_images: Input should be less than or equal to 10"),
@@ -85,6 +88,24 @@ def test_a_bad_parameter_is_named_and_what_is_accepted(results, tmp_path, what, 
     read, good = GOOD[what]
     with refused(said, unchanged=tmp_path):
         read(good | changes)
+
+
+def test_the_image_size_must_fit_the_pretraining_too(tmp_path):
+    """The pretraining decodes images twice as large as its crops, the finetuning only as large."""
+    own = tmp_path / "own.yml"
+    toy = (ROOT / "notebooks" / "studies" / "toy.yml").read_text().replace("name: toy", "name: own", 1)
+    own.write_text(toy.replace("resize_px: 32", "resize_px: 64", 1))
+    given = {"study": str(own), "downstream": "field"}
+    with refused("image_size_px=1000; accepted: 8 to 512 (0: the recipe's)", unchanged=tmp_path):
+        Run.from_parameters(given | {"image_size_px": 1000})
+    largest = Run.from_parameters(given | {"image_size_px": 512})
+    assert (largest.recipe.resize_px, largest.pretraining.recipe.resize_px) == (512, 1024)
+    assert Run.from_parameters(given | {"image_size_px": 1000, "pool": "scratch"}).recipe.resize_px == 1000
+
+
+def test_a_misspelt_study_of_variances_is_named(results, tmp_path):
+    with refused(f"study 'minni' is unknown; {STUDIES}", unchanged=tmp_path):
+        margins_by_representation("paper", "minni")
 
 
 @pytest.mark.parametrize("what", ["run", "plan", "view", "samples", "ledger"])

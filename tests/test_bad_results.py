@@ -209,7 +209,7 @@ BAD_LEDGERS: dict[str, tuple[Damage, str]] = {
     "cut off": (cut(30), "Invalid JSON"),
     "UTF-16": (recoded("utf-16"), "Invalid JSON"),
     "a list": (whole(b"[]"), "Input should be an object (got [])"),
-    "another version": (in_json(lambda c: c.update(schema_version=1)), "schema_version: Input should be 3 (got 1)"),
+    "another version": (in_json(lambda c: c.update(schema_version=1)), "schema_version: Input should be 4 (got 1)"),
     "an unknown field": (in_json(lambda c: c.update(extra=1)), "extra"),
     "no verdicts": (in_json(lambda c: c.pop("verdicts")), "field 'verdicts' is missing"),
     "a verdict of its own": (in_json(lambda c: c["verdicts"][0].update(verdict="proven")), "verdicts.0.verdict: Input should be"),
@@ -220,6 +220,7 @@ BAD_LEDGERS: dict[str, tuple[Damage, str]] = {
 
 @pytest.mark.parametrize(("damage", "said"), BAD_LEDGERS.values(), ids=BAD_LEDGERS)
 def test_a_bad_ledger_is_named(toy, damage, said):
+    """The results are the reader's own, so that no ledger that came along stands in for it."""
     damage(ledger_path("toy"))
     again = "accepted: one that notebook 13_claims wrote for study 'toy', run it again"
     with refused(f"claims ledger {ledger_path('toy')} cannot be read", said, again, unchanged=toy):

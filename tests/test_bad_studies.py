@@ -23,7 +23,7 @@ WHOLE: dict[str, Any] = yaml.safe_load((ROOT / "notebooks" / "studies" / "toy.ym
 WHOLE |= {"margin": 0.03, "representation": "named"}
 WHOLE["designs"] = [
     {"name": "matched", "title": "fewer images", "arms": {"animal": [4], "all": [24]}, "total_images": 120,
-     "steps_of_k": 4, "subsets": "independent", "source_options": {"gap": 0.5}, "seeds": [0, 1], "downstreams": ["field"]},
+     "steps_of_k": 4, "subsets": "independent", "source_options": {"gap": 0.5}, "seeds": [0, 1, 7], "downstreams": ["field"]},
 ]  # fmt: skip
 WHOLE["source"] |= (defaults := {"split_seed": 0, "broken_images": "stop", "train_images": 0, "eval_images": 0})
 WHOLE["downstreams"][0]["images"] |= defaults
@@ -153,6 +153,8 @@ OUT_OF_RANGE: list[tuple[str, Any, str]] = [
     ("arms.animal", [4, 4], f"4 {ONCE}"),
     ("arms.animal", [13], "k=13 is not possible; accepted: 1 to 12"),
     ("arms.animal", [4.0], "valid integer (got 4.0)"),
+    ("arms.random", [12, 24], "arms.random: k=24 is all classes; accepted: fewer, or `all: [24]`"),
+    ("designs.0.arms", {"random": [24]}, "designs.matched.arms.random: k=24 is all classes; accepted: fewer, or `all: [24]`"),
     ("arms.all", [10], "k=10 is not possible; accepted: 24"),
     ("pretrain.based_on", "pretraining", "'pretrain', 'finetune_inat' or 'finetune_imagenet'"),
     ("downstreams", [], "at least 1 item"),
@@ -160,6 +162,12 @@ OUT_OF_RANGE: list[tuple[str, Any, str]] = [
     ("downstreams.0.domain", "inside", "'out_of_domain' or 'in_domain'"),
     ("downstreams.0.images.eval_images_per_class", 0, "eval_images_per_class is 0; accepted: 1 or more"),
     ("downstreams.0.pools", ["none"], "'none' is unknown; accepted: animal, non_animal, random, all, half_animal, published"),
+    ("downstreams.0.pools", ["animal", "scratch"], "downstreams.field.pools is ['animal', 'scratch']; accepted: 'all' among them"),
+    ("downstreams.0.pools", ["all"], "downstreams.field.pools is ['all']; accepted: 'scratch' among them"),
+    ("downstreams.2.pools", ["all"], "downstreams.field_frozen.pools is ['all']; accepted: 'scratch' among them, as gains need it"),
+    ("downstreams.0.seeds", [1, 77], "downstreams.field.seeds: 77 is no seed of the study, nor of a design for it; accepted: [0, "),
+    ("downstreams.0.seeds", [7], "downstreams.field.seeds is [7]; accepted: at least one of [0, 1, 2], which train from scratch"),
+    ("downstreams.1.seeds", [7], "downstreams.clean.seeds: 7 is no seed of the study"),
     ("downstreams", WHOLE["downstreams"][1:2], "downstreams: none is out_of_domain; accepted: at least one that is"),
     ("source", None, "field 'source' is missing; accepted: source, arms, pretrain, or none of them and `weights`"),
     ("weights", {"all": "resnet50"}, "'all' is the name of a pool; accepted: another name"),

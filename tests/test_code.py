@@ -158,3 +158,16 @@ def test_a_notebook_that_cannot_be_read_is_refused(tmp_path):
     (tmp_path / "page.ipynb").write_text("{")
     with pytest.raises(InputError, match=r"page\.ipynb cannot be read"):
         inputs_of(tmp_path / "page.ipynb")
+
+
+def test_each_command_line_shows_the_name_of_its_module():
+    """It is what the usage tells people to type."""
+    found = {}
+    for path in PACKAGE.rglob("*.py"):
+        module = ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__main__")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in ("CommandLine", "about_a_study"):
+                found[module] = ast.unparse(node.args[0]).strip("'")
+    assert found.pop("commands") == "module"  # of `about_a_study`, handed on
+    assert {"predict", "plan", "tell.book.pdf"} <= found.keys()
+    assert found == {module: module for module in found}

@@ -10,12 +10,15 @@ import os
 import pickle
 import zipfile
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import requests
+from conftest import wait_for
+from filelock import FileLock
 from PIL import Image
 from published import Server, fetch, official_cifar, publishing, serve, tar_of
 from refusal import assert_one_line, refused
@@ -57,6 +60,19 @@ def test_cifar_is_fetched_unpacked_and_read(server, monkeypatch, tmp_path):
 def test_caltech_is_fetched_and_unpacked(server, monkeypatch):
     serve(monkeypatch, server, zip_of({CALTECH: INNER}), "caltech101")
     assert (fetch("caltech101") / "101_ObjectCategories/emu/image_0001.jpg").read_bytes() == b"picture" * 1000
+
+
+def test_a_second_fetch_waits_for_the_first_and_uses_what_it_made(server, monkeypatch, capsys):
+    serve(monkeypatch, server, CIFAR)
+    folder, downloads = data.data_root() / "cifar-10", data.data_root() / "downloads"
+    downloads.mkdir(parents=True)
+    with ThreadPoolExecutor(1) as pool:
+        with FileLock(downloads / ".lock"):
+            second = pool.submit(fetch, "cifar10")
+            wait_for(lambda: f"another process fetches into {downloads}" in capsys.readouterr().err or second.done())
+            folder.mkdir()
+        assert second.result() == folder
+    assert not Server.ranges
 
 
 def test_data_in_place_are_used(photographs):
@@ -162,7 +178,7 @@ def test_what_an_earlier_try_left_is_used_or_thrown_away(server, monkeypatch, co
     if not enough:
         fails("cifar10", "hash of downloaded file", TRY_AGAIN)
     assert fetch("cifar10").is_dir()
-    assert {path.name for path in downloads.iterdir()} == {"archive"}
+    assert {path.name for path in downloads.iterdir()} == {"archive", ".lock"}
 
 
 def zip_of(files: dict[str, bytes]) -> bytes:

@@ -13,8 +13,9 @@ import pytest
 from conftest import ROOT
 from refusal import assert_one_line
 
-from pretraining_gain.execute import main
+from pretraining_gain.execute import main, read_parameters
 from pretraining_gain.plan.code import PACKAGE
+from pretraining_gain.plan.yamlfile import in_yaml
 
 KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
 SETTINGS = """
@@ -86,6 +87,14 @@ def test_paths_may_have_braces_and_a_result_a_long_name(tmp_path, capsys):
     assert main([str(page), str(page.with_name(f"{'x' * 245}.ipynb"))]) == 1
     assert_one_line(capsys.readouterr().err, "is too long a name; accepted: up to ")
     assert {path.name for path in page.parent.iterdir()} == {page.name, output.name}
+
+
+TEXTS = ["/a/My #1/b.yml", "a: b", "@a", "010", "null", "", "🦉", "\x7f\x85\u2028\ufeff\udcff\U000e0001"]
+
+
+@pytest.mark.parametrize("value", [*TEXTS, 1e-5, [1], True])
+def test_a_value_in_yaml_is_read_as_it_was(value):
+    assert read_parameters([("study", in_yaml(value))]) == {"study": value}
 
 
 def test_sockets_have_a_short_path_whatever_the_temporary_folder(tmp_path):

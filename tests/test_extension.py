@@ -9,20 +9,24 @@ from io import StringIO
 from pathlib import Path
 
 import pytest
+import yaml
 from bs4 import BeautifulSoup
 from conftest import ROOT
+from refusal import assert_one_line
 from sphinx.application import Sphinx
 from sphinx.util.docutils import docutils_namespace, patch_docutils
 
 from pretraining_gain.errors import InputError
 from pretraining_gain.tell.book.formats import format_number
+from pretraining_gain.tell.book.reader.species import SpeciesList
+from pretraining_gain.tell.book.shown import write_contents
 
 FIGURE = '<div class="gain-figure">drawn</div><p class="provenance">made<span data-provenance="x-figure_1"></span></p>'
 NOTE = '<div class="not-run"><p>Not run here: 399 runs</p></div>'
 NUMBERS = {"gain": 0.1199, "gain_low": 0.0870, "gain_high": 0.1555, "n_seeds": 3, "name": "Insects"}
 
 
-def write_notebook(path: Path, template: str, shown: dict[str, str], numbers: dict[str, object]) -> None:
+def write_notebook(path: Path, template: str, shown: dict[str, str], numbers: dict[str, object], study: str = "toy") -> None:
     """Write an executed notebook that hands over `shown` and `numbers`, and the template that it was made from."""
     forms = {key: {"text/html": text, "text/plain": "described"} for key, text in shown.items()}
     forms |= {key: {"text/plain": repr(value)} for key, value in numbers.items()}
@@ -33,7 +37,8 @@ def write_notebook(path: Path, template: str, shown: dict[str, str], numbers: di
         for key, one in forms.items()
     ]  # fmt: skip
     cells = [{"cell_type": "markdown", "source": "# A title"}, {"cell_type": "code", "source": "", "outputs": outputs}]
-    content = {"cells": cells, "metadata": {"papermill": {"input_path": f"notebooks/{template}.ipynb"}}}
+    made = {"input_path": f"notebooks/{template}.ipynb", "parameters": {"study": study}}
+    content = {"cells": cells, "metadata": {"papermill": made}}
     root = path.parents[3]
     for place in (path, root / "notebooks" / path.name):
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -69,7 +74,9 @@ def render(root: Path, text: str, fresh: bool = True) -> tuple[BeautifulSoup, st
     config |= {"exclude_patterns": ["book", "notebooks"], "suppress_warnings": ["myst.xref_missing"]}
     warnings, places = StringIO(), (root, None, root / "out", root / "trees", "html")
     with patch_docutils(), docutils_namespace():
-        Sphinx(*places, config, status=None, warning=warnings, freshenv=fresh).build()
+        app = Sphinx(*places, config, status=None, warning=warnings, freshenv=fresh)
+        app.add_directive("species-list", SpeciesList)
+        app.build()
     said = re.sub(r"\x1b\[[\d;]*m", "", warnings.getvalue())
     return BeautifulSoup((root / "out" / "index.html").read_text(encoding="utf-8"), "html.parser"), said
 
@@ -193,13 +200,48 @@ def test_a_page_of_one_study_shows_that_study_alone(project):
 
 
 def test_each_study_has_a_section_and_that_of_a_readers_own_leads_to_its_page(project, results):
-    write_notebook(project / "book/executed/mine/10_taxa.ipynb", "10_taxa", {}, {})
-    (results / "mine").mkdir()
-    (results / "mine" / "runs.csv").write_text("")
+    write_own_study(project, results)
     page, _ = render(project, "```{each-study}\nOf $study.\n```")
     texts = {section["id"]: section.p.text for section in page.select("section[id^=index-]")}
     wanted = {f"index-{study}": f"Of {study}." for study in ("mini", "toy", "paper")}
     assert texts == wanted | {"index-mine": "Its own page has them."}
+
+
+def write_own_study(project: Path, results: Path) -> Path:
+    """Write a reader's study `mine` beside the book, with results and an executed notebook; return its file."""
+    file = project / "mine.yml"
+    file.write_text((ROOT / "notebooks" / "studies" / "toy.yml").read_text().replace("name: toy", "name: mine", 1))
+    write_notebook(project / "book/executed/mine/10_taxa.ipynb", "10_taxa", {}, {}, str(file))
+    (results / "mine").mkdir()
+    (results / "mine" / "runs.csv").write_text("")
+    return file
+
+
+def test_a_readers_study_whose_file_is_gone_is_left_out_of_the_book_in_one_line(project, results, capsys):
+    (project / "_toc.yml").write_text("parts: []")
+    (project / "book" / "_templates").mkdir()
+    (project / "book" / "_templates" / "study.md").write_text("# Study $study")
+    file, page = write_own_study(project, results), project / "book" / "studies" / "mine.md"
+    parts = yaml.safe_load(write_contents(project).read_text())["parts"]
+    assert [part["caption"] for part in parts] == ["Study mine", "Executed notebooks"]
+    assert page.read_text() == "# Study mine"
+    file.write_text(file.read_text().replace("name: mine", "name: other", 1))
+    write_contents(project)
+    assert capsys.readouterr().out == f"study mine is left out of the book: study file {file} is of study 'other' now\n"
+    file.unlink()
+    parts = yaml.safe_load(write_contents(project).read_text())["parts"]
+    assert [part["caption"] for part in parts] == ["Executed notebooks"]
+    assert not page.exists()
+    said = capsys.readouterr().out
+    assert_one_line(said, f"study mine is left out of the book: {file}: cannot be read", "accepted: ")
+    assert render(project, "```{each-study}\nOf $study.\n```")[1] == ""
+
+
+def test_a_list_of_species_of_a_study_that_cannot_be_read_is_an_error_of_its_page(project, results):
+    write_own_study(project, results).unlink()
+    _, said = render(project, "```{species-list} mine\n```")
+    assert "index.md:3" in said
+    assert "mine.yml: cannot be read" in said
 
 
 def test_what_is_not_known_is_left_out(project):

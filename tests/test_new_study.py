@@ -51,10 +51,16 @@ def test_latin_1_is_read(tmp_path):
     assert read_species(tmp_path / "own.csv")["name"].tolist() == ["Rauhfußkauz"]
 
 
+def test_folders_whose_names_read_alike_are_shown_as_they_are(tmp_path):
+    (tmp_path / "own.csv").write_text("folder\n1.Crow\n2.Crow\n3.Black_Kite\n_\n")
+    assert read_species(tmp_path / "own.csv")["name"].tolist() == ["1.Crow", "2.Crow", "Black Kite", "_"]
+
+
 BAD_TABLES = {
     "no folder column": ("name,family\nowl,Strigidae\n", "column 'folder' is missing; accepted: folder, name, scientific_name"),
     "a folder twice": ("folder\nowl\nowl\n", "folder 'owl' appears twice; accepted: each folder once"),
     "a name twice": ("folder,name\nowl,Owl\njay,Owl\n", "name 'Owl' appears twice"),
+    "two columns of folders": ("folder,key\nowl,owl\n", "columns 'folder' and 'key' both name the folders; accepted: one of"),
     "a row without folder": ("folder,name\nowl,Owl\n,Jay\n", "row 2 has no folder"),
     "a column twice": ("folder,name,Name\nowl,a,b\n", "column 'name' appears twice"),
     "a folder elsewhere": ("folder\n../owl\n", "key '../owl' is not the name of one folder"),
@@ -110,7 +116,7 @@ def test_a_species_is_placed_by_the_name_of_its_folder(folder, species, family, 
     assert how in found["note"]
 
 
-@pytest.mark.parametrize("folder", ["camera 3", "empty", "Faces_easy", "007", "unknown bird", "aves"])
+@pytest.mark.parametrize("folder", ["camera 3", "empty", "Faces_easy", "007", "unknown bird", "aves", "_", " "])
 def test_an_unknown_name_is_not_guessed(folder):
     assert place(folder) is None
 
@@ -149,6 +155,26 @@ def test_a_study_and_a_table_are_written(own, capsys):
     table = pd.read_csv("my_birds_species.csv", keep_default_na=False, encoding="utf-8-sig")
     assert table["family"].tolist() == ["Paridae", "", ""]
     assert f"{len(Plan.of('my_birds.yml').runs())} runs" in said
+
+
+def test_its_reader_accepts_what_it_writes_of_any_folder(own):
+    """Letters beyond U+FFFF and those that cannot be shown, what YAML reads as more than text, and names that read alike."""
+    for old, new in (("owl", "1.Crow"), ("heron", "2.Crow"), ("Parus_major", "_")):
+        (own / "photos" / old).rename(own / "photos" / new)
+    place = own / "🦉 \x7f #1: 'mine'"
+    (own / "photos").rename(place)
+    assert new_study.main(["my_birds", str(place), "--weights", "start.pt"]) == 0
+    images = load_study("my_birds.yml").downstreams[0].images
+    assert images.options["path"] == str(place)
+    assert load_class_table(images.class_table)["name"].tolist() == ["1.Crow", "2.Crow", "_"]
+
+
+def test_what_cannot_be_planned_leaves_no_files(own, capsys):
+    """Spreadsheets drop spaces around a name, so a folder that begins with one is not found by its table."""
+    (own / "photos" / "owl").rename(own / "photos" / " owl")
+    assert new_study.main(["my_birds", "photos", "--weights", "start.pt"]) == 1
+    assert_one_line(capsys.readouterr().err, "has 1 of 3 folders without photographs", "owl")
+    assert not list(own.glob("my_birds*"))
 
 
 def test_it_replaces_nothing(own, capsys):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -13,6 +14,9 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 from refusal import assert_one_line
+
+from pretraining_gain.execute import read_parameters
+from pretraining_gain.plan.studies import study_names
 
 _COPIED = ("Snakefile", "Makefile", "_config.yml", "_toc.yml", "src", "notebooks", "book", "profiles", "results")
 _LEFT_OUT = shutil.ignore_patterns("executed", "__pycache__", "*.safetensors", "*.csv.gz", "*.checkpoint.pt")
@@ -67,6 +71,25 @@ def test_the_workflow_is_planned_and_a_notebook_executed(checkout, small_study, 
     done = run(checkout, *before, *command, **settings)
     assert (done.returncode, done.stderr) == (0, "")
     assert page.is_file()
+
+
+def test_the_path_of_a_study_stays_a_text_on_its_way_through_yaml(checkout, small_study):
+    study = "@ My #1/it's a: b.yml"
+    (checkout / study).parent.mkdir()
+    shutil.copy(small_study, checkout / study)
+    planned = run(checkout, "make", "-n", "-o", ".venv/.ready", "reproduce", f"STUDY={study}", "PROFILE=plans")
+    command = planned.stdout.replace("--quiet rules host reason", "--printshellcmds")
+    planned = run(checkout, "sh", "-c", command)
+    assert planned.returncode == 0, planned.stderr[-3000:]
+    commands = [shlex.split(line) for line in planned.stdout.splitlines() if "-p study" in line]
+    given = {read_parameters([("study", words[words.index("study") + 1])])["study"] for words in commands}
+    assert given - {*study_names()} == {study}
+
+
+def test_a_study_that_is_no_text_is_one_line(checkout):
+    done = run(checkout, ".venv/bin/python", "-m", "snakemake", "--profile", "profiles/plans", "--config", "study=a: b.yml")
+    assert done.returncode != 0
+    assert_one_line(done.stderr.splitlines()[-1], "snakemake: study {'a': 'b.yml'}; accepted: a name in notebooks/studies/")
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from pretraining_gain.plan.runs import Run
 from pretraining_gain.plan.studies import load_study, study_names
 from pretraining_gain.plan.taxonomy import load_class_table
 from pretraining_gain.playground.choices import Choice, missing_data, playground_root, scratch_partner, targets
-from pretraining_gain.playground.outcome import Outcome
+from pretraining_gain.playground.outcome import Outcome, stored_gains
 from pretraining_gain.playground.panel import Playground
 from pretraining_gain.playground.pictures import gains_widget, show_gains
 from pretraining_gain.playground.training import Training
@@ -224,10 +224,30 @@ def test_stored_gains_stand_above_the_readers_own(results):
     simulate_results("toy")
     run = Choice(study="toy", pool="animal", k=4).run()
     figure, outcome = gains_widget(), Outcome(run, 0.6, 0.4, 720, 0.2, 0.15, 0.25)
-    remark = show_gains(figure, run, [outcome], "toy")
+    remark = show_gains(figure, outcome, [outcome], "toy")
     assert [len(trace.y) for trace in figure.data] == [6, 18, 1]
     assert figure.layout.yaxis.categoryarray[0] == "yours: 4 animal classes, seed 0"
     assert remark.startswith("Stored: 3 seeds")
+
+
+def test_stored_gains_beside_a_run_from_scratch_are_of_its_species(results):
+    simulate_results("toy")
+    species = load_class_table("toy_animals")["name"][0]
+    playground = Playground(Choice(study="toy", pool="scratch"))
+    playground._show_gain(Outcome(playground.controls.choice().run(), 0.6, 0.6, 30, species=species))
+    of_it, of_all = (100 * stored_gains("toy", "field", name)["mean"] for name in (species, ""))
+    assert list(playground.gains.data[0].x) == pytest.approx(of_it.tolist())
+    assert of_it.tolist() != pytest.approx(of_all.tolist())
+
+
+@pytest.mark.slow
+def test_ended_at_once_it_does_not_say_that_the_state_is_saved(results, small_study):
+    playground = Playground(Choice(study=small_study, pool="all"))
+    playground.train()
+    playground.stop()
+    playground.stop()
+    assert playground.wait() == "stopped"
+    assert "Stopped. What it had not saved before is lost" in playground.status.value
 
 
 @pytest.mark.slow

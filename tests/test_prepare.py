@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from conftest import ROOT, wait_for
 from filelock import FileLock
 from official import SPECIES, make_imagenet, make_inat, make_inat_study, make_study
@@ -20,6 +21,7 @@ from refusal import Damage, changed, cut, missing
 from pretraining_gain import prepare
 from pretraining_gain.compute.images import load_images
 from pretraining_gain.errors import InputError
+from pretraining_gain.plan.costs import Plan
 from pretraining_gain.plan.studies import load_study
 from pretraining_gain.plan.taxonomy import load_class_table
 
@@ -72,6 +74,38 @@ def test_what_two_targets_share_is_counted_and_made_once(tmp_path):
         "imagenet1k_animals train at 36 px", "imagenet1k_animals eval at 36 px",
     ]  # fmt: skip
     assert parts[0].path("n01440764") == parts[3].path("n01440764") != parts[4].path("n01440764")
+
+
+@pytest.fixture
+def four_ways(inat, tmp_path) -> str:
+    """A study that evaluates on one class table in four ways."""
+    study = yaml.safe_load(Path(make_inat_study(tmp_path / "study.yml")).read_text())
+    [first] = study["downstreams"]
+    ways = [{"options": {"evaluate_on": "val"}}, {"split_seed": 1}, {"eval_images_per_class": 2}, {}]
+    study["downstreams"] = [first | {"name": f"way_{i}", "images": first["images"] | way} for i, way in enumerate(ways)]
+    (tmp_path / "study.yml").write_text(yaml.safe_dump(study, sort_keys=False))
+    return str(tmp_path / "study.yml")
+
+
+def test_targets_that_differ_in_options_have_packs_each(four_ways):
+    prepare.prepare(four_ways, workers=2)
+    table = load_class_table("inat2021_animals")
+    counts = [len(load_images(target.images, table, "eval", 36)) for target in load_study(four_ways).downstreams]
+    assert counts == [2 * len(SPECIES), 3 * len(SPECIES), 2 * len(SPECIES), 3 * len(SPECIES)]
+
+
+def test_the_price_counts_the_packs_of_each_way(four_ways, tmp_path):
+    disk = [Plan.of(study).disk_table()["GB"] for study in (four_ways, make_inat_study(tmp_path / "one.yml"))]
+    each = [table["prepared inat2021, eval"] for table in disk]
+    assert each[0] / each[1] == pytest.approx((3 + 3 + 2 + 3) / 3)
+    assert disk[0]["prepared inat2021, train"] == disk[1]["prepared inat2021, train"]
+
+
+def test_what_the_options_of_any_target_need_is_checked_first(four_ways, inat, tmp_path):
+    (inat / "val.json").unlink()
+    with pytest.raises(InputError, match=r"val\.json is missing"):
+        prepare.prepare(four_ways, workers=2)
+    assert not packs(tmp_path)
 
 
 def test_too_small_a_disk_is_refused_before_anything_is_written(study, tmp_path, monkeypatch, capsys):

@@ -12,6 +12,7 @@ from conftest import ROOT
 from refusal import refused
 
 from pretraining_gain.compute.domains import publish
+from pretraining_gain.plan import studies
 from pretraining_gain.plan.costs import Plan
 from pretraining_gain.plan.runs import Run
 from pretraining_gain.tell.results.evaluation import View
@@ -59,3 +60,17 @@ def test_a_study_file_cannot_take_the_name_of_another_file_that_has_results(own,
         Run.from_parameters({"study": second})
     Path(first).unlink()  # a study file that was moved keeps its results
     assert Run.from_parameters({"study": second}).plan.name == "mine"
+
+
+def test_a_study_of_the_project_cannot_have_the_name_of_another(tmp_path, monkeypatch):
+    """As after `cp toy.yml copy.yml`: its runs would be those of `toy`, and its tables would replace that study's."""
+    toy = (ROOT / "notebooks" / "studies" / "toy.yml").read_text()
+    copy = tmp_path / "notebooks" / "studies" / "copy.yml"
+    copy.parent.mkdir(parents=True)
+    copy.write_text(toy)
+    monkeypatch.setattr(studies, "project_root", lambda: tmp_path)
+    for given in ("copy", str(copy)):
+        with refused(f"study file {copy}: name 'toy'; accepted: 'copy'", unchanged=tmp_path):
+            studies.load_study(given)
+    copy.write_text(toy.replace("name: toy", "name: copy", 1))
+    assert studies.check_name("copy").name == "copy"

@@ -14,7 +14,7 @@ from test_extension import FIGURE, render, write_notebook
 
 from pretraining_gain.plan import experiments
 from pretraining_gain.plan.experiments import main_targets
-from pretraining_gain.plan.pools import SCRATCH, sample_classes
+from pretraining_gain.plan.pools import SCRATCH, ClassSubset, sample_classes
 from pretraining_gain.plan.relatives import RANKS, kinds, nearest_rank
 from pretraining_gain.plan.representation import keep_keys_of
 from pretraining_gain.plan.runs import Run, finetuning_runs
@@ -23,6 +23,7 @@ from pretraining_gain.plan.taxonomy import load_class_table
 from pretraining_gain.tell import statistics
 from pretraining_gain.tell.book.why import why_numbers
 from pretraining_gain.tell.figures.registry import figures_of
+from pretraining_gain.tell.results import designs
 from pretraining_gain.tell.results.designs import assigned_effect
 from pretraining_gain.tell.results.evaluation import Evaluation
 from pretraining_gain.tell.results.why import EXCHANGED, Why
@@ -138,6 +139,24 @@ def test_targets_of_one_size_only_are_main_targets():
     sizes = experiments.by_target_size(STUDY, finetuning_runs(STUDY, PLANNED))
     assert {run.seed for run in sizes} == {100, 101, 102, 103, 104}
     assert {run.downstream for run in sizes} == {"birds", "birds_5", "birds_10", "birds_20"}
+
+
+@pytest.mark.parametrize(
+    ("select", "arm", "target", "left"),
+    [
+        (experiments.saturation, "animal-k59", "caltech101_animals", {"birds", "tiny_animals"}),
+        (experiments.saturation, SCRATCH, "birds", {"caltech101_animals", "tiny_animals"}),
+        (experiments.parts_of_the_gain, "non_animal-k59", "caltech101_animals", {"birds", "tiny_animals"}),
+        (experiments.by_distance, "all-k200", "caltech101_animals", {"birds"}),
+        (experiments.by_target_size, SCRATCH, "birds_10", {"birds", "birds_5", "birds_20"}),
+        (experiments.many_subsets, "random-k30-which_classes", "birds", {"caltech101_animals", "tiny_animals"}),
+    ],
+)
+def test_an_experiment_leaves_out_a_target_that_lacks_an_arm(select, arm, target, left):
+    """Or, of random subsets, nearly all of them."""
+    runs = [run for run in finetuning_runs(STUDY, PLANNED) if run.seed == 200 or (run.arm, run.downstream) != (arm, target)]
+    found = [run for run in select(STUDY, runs) if run.pool != "half_animal"]
+    assert {run.downstream for run in found} == left
 
 
 def test_planted_effects_of_kinds_are_found(why):
@@ -260,6 +279,18 @@ def test_pairs_that_decide_nothing_of_a_species_do_not_dilute_its_effect(why):
     table, effect = assigned_effect(replace(target, correct={arm: exact[:, target.labels]}))
     assert effect.mean == pytest.approx(0.1)
     assert table["mean"].tolist() == pytest.approx([0.1] * 6)
+
+
+def test_without_a_pair_of_halves_or_a_species_in_one_of_them_chance_decides_nothing(why, monkeypatch):
+    target, arm = why.load("tiny_animals"), "half_animal-k170"
+    assert assigned_effect(target)
+    even = np.array([seed % 2 == 0 for seed in target.seeds_of[arm]])
+    seeds, correct = {arm: np.array(target.seeds_of[arm])[even].tolist()}, {arm: target.correct[arm][even]}
+    assert assigned_effect(replace(target, seeds_of=seeds, correct=correct)) is None
+    monkeypatch.setattr(designs, "sample_classes", lambda table, *_: ClassSubset("half_animal", 0, tuple(table["class_id"])))
+    assert assigned_effect(target) is None
+    monkeypatch.setattr(designs, "is_named", lambda classes: pd.Series(False, classes.index))
+    assert assigned_effect(target) is None
 
 
 def test_sums_done_by_hand_agree(why):

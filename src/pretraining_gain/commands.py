@@ -7,7 +7,7 @@ import codecs
 import io
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import NoReturn
 
 from pretraining_gain.errors import TRY_AGAIN, InputError, Interrupted
@@ -59,11 +59,9 @@ def answer(name: str, work: Callable[[], object]) -> int:
     return 0
 
 
-def about_a_study(
-    module: str, about: str, work: Callable[[str], object], default: str, arguments: Sequence[str] | None = None
-) -> int:
+def about_a_study(module: str, about: str, work: Callable[[str], object], default: str) -> int:
     """Run a command whose one argument is a study; return its exit code."""
     parser = CommandLine(module, about)
     parser.add_argument("study", nargs="?", default=default, help="name in notebooks/studies/, or the path of a .yml file")
-    study = parser.parse_args(arguments).study
+    study = parser.parse_args().study
     return answer(module.rpartition(".")[2], lambda: work(study))

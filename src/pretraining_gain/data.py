@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pooch
 import requests
+from filelock import AcquireReturnProxy, FileLock, Timeout
 from tqdm import tqdm
 
 from pretraining_gain.commands import about_a_study
@@ -35,20 +36,34 @@ BROKEN_ARCHIVE = (tarfile.TarError, zipfile.BadZipFile, zlib.error, pickle.Unpic
 def fetch(download: Download, folder: Path) -> Path:
     """Make sure that `folder` holds the unpacked download, and return it. Raises `InputError` when it cannot be fetched.
 
-    The archive is unpacked beside its place and renamed when complete, so a folder that exists is complete.
+    The archive is unpacked beside its place and renamed when complete, so a folder that exists is complete. One process
+    fetches at a time; another one waits and uses what the first made.
     """
     if folder.is_dir():
         return folder
     if folder.is_symlink() or folder.exists():
         raise InputError(f"data folder {folder} is a file, or a link that leads nowhere; accepted: a folder, or nothing yet")
     downloads, url = make_writable(data_root() / "downloads"), download.url
-    try:
-        path = pooch.retrieve(url, download.checksum, path=downloads, fname=Path(url).name, downloader=resume_download)
-    except (requests.RequestException, ValueError, OSError) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"cannot fetch {url}: {reason}; accepted: the published file, try again or put it there") from None
-    _unpack(download, Path(path), folder)
+    with _turn(downloads):
+        if folder.is_dir():
+            return folder
+        try:
+            path = pooch.retrieve(url, download.checksum, path=downloads, fname=Path(url).name, downloader=resume_download)
+        except (requests.RequestException, ValueError, OSError) as error:
+            reason = " ".join(str(error).split())
+            raise InputError(f"cannot fetch {url}: {reason}; accepted: the published file, try again or put it there") from None
+        _unpack(download, Path(path), folder)
     return folder
+
+
+def _turn(downloads: Path) -> AcquireReturnProxy:
+    """Lock the downloads, so that unfinished files there and beside the data belong to no other process; wait for one."""
+    lock = FileLock(downloads / ".lock", mode=0o666)  # of everybody who shares the folder
+    try:
+        return lock.acquire(blocking=False)
+    except Timeout:
+        print(f"another process fetches into {downloads}; waiting for it", file=sys.stderr)
+        return lock.acquire()
 
 
 def resume_download(url: str, output_file: str, _pooch: object) -> None:

@@ -7,7 +7,6 @@ not place. Replaces no file.
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 import time
@@ -30,9 +29,10 @@ from pretraining_gain.plan.placing import place
 from pretraining_gain.plan.pools import starts
 from pretraining_gain.plan.representation import imagenet_birds
 from pretraining_gain.plan.resources import allowed_cores
-from pretraining_gain.plan.species import NO_CLASS, SPECIES_COLUMNS, readable
+from pretraining_gain.plan.species import NO_CLASS, SPECIES_COLUMNS, names_to_show
 from pretraining_gain.plan.studies import study_names
 from pretraining_gain.plan.weights import architecture_of, check_weights, is_published, weights_file
+from pretraining_gain.plan.yamlfile import in_yaml
 
 _SEEDS, _EPOCHS = (0, 1, 2), 30
 _LEAST_IMAGES, _EVAL_SHARE = (FolderOptions.model_fields[name].default for name in ("least_images", "eval_share"))
@@ -80,11 +80,16 @@ def write_study(name: str, images: str, weights: str = "", root: str = "") -> No
     _print_left_out(listing, found[~enough]["all"])
     proposal = _propose(kept, listing, side_px, weights)
     species = _species(kept.index.tolist(), is_published(proposal.weights))
-    write_atomically(table, species.to_csv(index=False, lineterminator="\n").encode("utf-8-sig"))  # Excel wants the mark
     places = {"path": _beside(study, path)} | ({"root": _beside(study, listing.root)} if root else {})
-    write_atomically(study, _study_text(name, places, proposal, kept, listing).encode())
+    try:
+        write_atomically(table, species.to_csv(index=False, lineterminator="\n").encode("utf-8-sig"))  # Excel wants the mark
+        write_atomically(study, _study_text(name, places, proposal, kept, listing).encode())
+        totals = Plan.of(str(study)).numbers()
+    except BaseException:  # else they would be in the way of the next try
+        for made in (study, table):
+            made.unlink(missing_ok=True)
+        raise
     _print_species(species)
-    totals = Plan.of(str(study)).numbers()
     print(f"wrote {study.name} and {table.name}")
     runs, hours = f"{totals['n_runs']} runs, {totals['images_seen']:,} images", f"{totals['device_hours']:.1f} hours"
     print(f"{proposal.backbone} at {proposal.size_px} px: {runs}, about {hours} of {proposal.device} "
@@ -183,9 +188,9 @@ def _species(labels: list[str], from_imagenet: bool) -> pd.DataFrame:
     """Return the species table: taxa of the classes that their folders' names place, and ImageNet's classes of birds."""
     rows: list[dict[str, Any]] = []
     mapping = imagenet_birds()
-    for label in labels:
+    for label, shown in zip(labels, names_to_show(pd.Series(labels)), strict=True):
         found = place(label) or {"note": "not found: fill in what you know"}
-        row = dict.fromkeys(SPECIES_COLUMNS, "") | {"folder": label, "name": readable(label), **found}
+        row = dict.fromkeys(SPECIES_COLUMNS, "") | {"folder": label, "name": shown, **found}
         if from_imagenet and found.get("supercategory") == "Birds" and found["note"].endswith("iNaturalist 2021"):
             classes = mapping.loc[mapping["species"] == found["scientific_name"], "wnid"]
             row["represented_by"] = ";".join(classes) or NO_CLASS
@@ -220,10 +225,10 @@ def _study_text(name: str, places: dict[str, str], proposal: Proposal, kept: pd.
 name: {name}
 title: {name.replace("_", " ")}
 backbone: {proposal.backbone}
-seeds: {json.dumps(list(_SEEDS))}
+seeds: {in_yaml(list(_SEEDS))}
 # What to start from, beside from scratch: a name of torchvision or timm, or a file; add others to compare them.
 weights:
-  {_start_name(proposal.weights)}: {json.dumps(start)}
+  {_start_name(proposal.weights)}: {in_yaml(start)}
 downstreams:
   - name: {name}
     title: {name.replace("_", " ")}, {len(kept)} classes
@@ -233,12 +238,12 @@ downstreams:
       n_classes: {len(kept)}
       train_images_per_class: {int((kept["all"] - evaluated).max())}   # at most
       eval_images_per_class: {int(evaluated.max())}   # at most
-      options: {json.dumps(options)}
+      options: {in_yaml(options)}
     recipe:
       based_on: finetune_inat
-      changes: {json.dumps(recipe)}
+      changes: {in_yaml(recipe)}
 throughput:
-  device: {proposal.device}
+  device: {in_yaml(proposal.device)}
   train_images_per_s: {proposal.images_per_s:.3g}
   source: measured on this machine at {px} px when the study was written
 """

@@ -7,6 +7,8 @@ second, third, network. The same command goes on where a former one was stopped.
 from __future__ import annotations
 
 import csv
+import io
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -82,16 +84,24 @@ class Network(Given):
 
 
 def _done_in(table: Path, network: str) -> set[str]:
-    """Return the files that a table has already, without a last line that was cut off. Raises `InputError` for another table."""
+    """Return the files that a table has already, and cut off its last line if that is incomplete.
+
+    Raises `InputError`, and leaves the file as it is, for anything but a table of the same network.
+    """
     if not table.exists():
         return set()
-    text = table.read_bytes()
-    table.write_bytes(text[: text.rfind(b"\n") + 1])
-    with open(table, encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    if any(list(row) != _COLUMNS or row["network"] != network for row in rows):
-        raise InputError(f"{table} has other predictions; accepted: those of the same network, or another --output")
-    return {row["file"] for row in rows}
+    accepted = "accepted: those of the same network, or another --output"
+    try:
+        content = table.read_bytes()
+        complete = content[: content.rfind(b"\n") + 1]
+        rows = list(csv.reader(io.StringIO(complete.decode(), newline=""), strict=True))
+        own = rows[:1] == [_COLUMNS] or ",".join(_COLUMNS).encode().startswith(content)  # also a header that was cut off
+        if not own or any(len(row) != len(_COLUMNS) or row[-1] != network for row in rows[1:]):
+            raise InputError(f"{table} has other predictions; {accepted}")
+        os.truncate(table, len(complete))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{table} holds no predictions to go on with ({error}); {accepted}") from None
+    return {row[0] for row in rows[1:]}
 
 
 def predict(card: Path, folder: Path, output: Path) -> list[str]:

@@ -97,7 +97,7 @@ def parts_of(study: Study) -> list[Part]:
     for target in study.downstreams:
         wanted += [Part(target.images, split, target.recipe.resolve().resize_px) for split in ("train", "eval")]
     large = [part for part in wanted if find_dataset(part.images.dataset).preparation]
-    return list({(str(part), part.images.dataset): part for part in large}.values())
+    return list({(part.images.class_table, part.path("any").parent): part for part in large}.values())
 
 
 def prepare(study_name: str, workers: int, only_estimate: bool = False) -> None:
@@ -110,7 +110,7 @@ def prepare(study_name: str, workers: int, only_estimate: bool = False) -> None:
         print(f"study {study_name!r} needs no {'other ' if splits else ''}preparation")
         return
     with _alone():
-        for part in {part.images.dataset: part for part in parts}.values():
+        for part in parts:
             part.preparation.set_up(part.images)
         estimate(parts, workers)
         if only_estimate:

@@ -54,18 +54,20 @@ class Plan:
 
     def disk_table(self) -> pd.DataFrame:
         """Return disk use in GB: prepared images (large datasets only), weights, checkpoints while running."""
-        sets: dict[tuple[str, str], float] = {}
+        sets: dict[tuple[str, str, int], float] = {}
         source = [self.study.pretraining] if self.study.source else []
         for images, recipe in [*source, *((d.images, d.recipe) for d in self.study.downstreams)]:
-            if find_dataset(images.dataset).preparation:
-                bytes_each = recipe.resolve().resize_px ** 2 * _BYTES_PER_PIXEL
+            if preparation := find_dataset(images.dataset).preparation:
+                px = recipe.resolve().resize_px
                 for split, n in (("train", images.train_images_per_class), ("eval", images.eval_images_per_class)):
-                    gigabytes = images.n_classes * n * bytes_each / 1e9
-                    key = (images.dataset, split)
+                    key = (f"prepared {images.dataset}, {split}", preparation.part_name(images, split), px)
+                    gigabytes = images.n_classes * n * px**2 * _BYTES_PER_PIXEL / 1e9
                     sets[key] = max(sets.get(key, 0), gigabytes)  # a part of a dataset is in the whole
         weights = find_backbone(self.study.backbone).weights_mb / 1000
         runs = self.runs()
-        kept = {f"prepared {name}, {split}": size for (name, split), size in sets.items() if size}
+        kept: dict[str, float] = {}
+        for (label, _, _), size in sets.items():
+            kept |= {label: kept.get(label, 0) + size} if size else {}
         if self.study.keep_networks:
             kept["networks of all finetunings"] = weights * sum(run.stage == "finetune" for run in runs)
         kept["weights of all pretrainings"] = weights * sum(run.stage == "pretrain" for run in runs)

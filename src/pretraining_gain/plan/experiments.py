@@ -44,12 +44,21 @@ def on_further_targets(study: Study, runs: list[Run]) -> list[Run]:
     return [run for run in runs if run.downstream in further and not run.design]
 
 
+def _where_all_are(arms: set[str], runs: list[Run]) -> list[Run]:
+    """Select the runs on targets that have every one of `arms`."""
+    found: dict[str, set[str]] = {}
+    for run in runs:
+        found.setdefault(run.downstream, set()).add(run.arm)
+    return [run for run in runs if arms <= found[run.downstream]]
+
+
 def many_subsets(study: Study, runs: list[Run]) -> list[Run]:
     """Select, on the main targets, the arm with most random subsets of one size."""
     runs = [run for run in on_main_targets(study, runs) if run.pool == "random"]
-    subsets = Counter(arm for arm, _ in {(run.arm, run.seed) for run in runs})
-    arm, n_subsets = max(subsets.items(), key=lambda one: one[1], default=("", 0))
-    return [run for run in runs if run.arm == arm] if n_subsets >= FEWEST_SUBSETS else []
+    subsets = Counter((run.arm, run.downstream) for run in runs)
+    (arm, _), n_subsets = max(subsets.items(), key=lambda one: one[1], default=(("", ""), 0))
+    enough = n_subsets >= FEWEST_SUBSETS
+    return [run for run in runs if enough and run.arm == arm and subsets[arm, run.downstream] >= FEWEST_SUBSETS]
 
 
 def by_distance(study: Study, runs: list[Run]) -> list[Run]:
@@ -57,7 +66,8 @@ def by_distance(study: Study, runs: list[Run]) -> list[Run]:
     if "family" not in study.source_classes or study.main_start != "all":
         return []
     targets = [name for name, target in main_targets(study).items() if target.domain == "out_of_domain" and _has_families(target)]
-    return [run for run in runs if run.downstream in targets and run.arm in (study.everything, SCRATCH)]
+    found = [run for run in runs if run.downstream in targets and run.arm in (study.everything, SCRATCH)]
+    return _where_all_are({study.everything, SCRATCH}, found)
 
 
 def _has_families(target: Downstream) -> bool:
@@ -68,10 +78,11 @@ def _has_families(target: Downstream) -> bool:
 def by_target_size(study: Study, runs: list[Run]) -> list[Run]:
     """Select all classes and scratch on three or more targets that differ only in images per class, at the seeds of all."""
     for main in main_targets(study).values():
-        names = [target.name for target in study.downstreams if _but_for_size(target) == _but_for_size(main)]
-        found = [run for run in runs if run.downstream in names and run.arm in (study.everything, SCRATCH)]
-        shared = set.intersection(*({run.seed for run in found if run.downstream == name} for name in names))
-        if len(names) > 2 and shared:
+        same = [target.name for target in study.downstreams if _but_for_size(target) == _but_for_size(main)]
+        found = [run for run in runs if run.downstream in same and run.arm in (study.everything, SCRATCH)]
+        found = _where_all_are({study.everything, SCRATCH}, found)
+        seeds = {name: {run.seed for run in found if run.downstream == name} for name in {run.downstream for run in found}}
+        if len(seeds) > 2 and (shared := set.intersection(*seeds.values())):
             return [run for run in found if run.seed in shared]
     return []
 
@@ -84,7 +95,7 @@ def saturation(study: Study, runs: list[Run]) -> list[Run]:
     """Select scratch and the animal classes, by their number and, for the most classes, by their images."""
     largest = max(study.arms.get("animal", []), default=0)
     limited = [design.name for design in study.designs if design.total_images]
-    runs = on_main_targets(study, runs)
+    runs = _where_all_are({SCRATCH, f"animal-k{largest}"}, on_main_targets(study, runs))
     animals = [run for run in runs if run.pool == "animal"]
     found = [run for run in animals if not run.design or (run.k == largest and run.design in limited)]
     if len({run.arm for run in found}) < 2:
@@ -101,7 +112,6 @@ def chance_decides(study: Study, runs: list[Run]) -> list[Run]:
 def parts_of_the_gain(study: Study, runs: list[Run]) -> list[Run]:
     """Select scratch, all classes, the most animal and as many other classes, and the halves of the animals."""
     k = study.largest_shared_k
-    if not k or study.everything not in {run.arm for run in runs}:
-        return []
     arms = {SCRATCH, study.everything, f"animal-k{k}", f"non_animal-k{k}"}
-    return [run for run in on_main_targets(study, runs) if run.arm in arms] + chance_decides(study, runs)
+    runs = _where_all_are(arms, on_main_targets(study, runs))
+    return [run for run in runs if run.arm in arms] + chance_decides(study, runs)

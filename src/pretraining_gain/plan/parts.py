@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
@@ -104,7 +105,7 @@ class Downstream(Given):
     images: Images
     recipe: RecipeChoice
     pools: Annotated[list[Slug], AfterValidator(each_once)] = Field(
-        default=[], description="what is finetuned on it; empty: every start"
+        default=[], description="what is finetuned on it, `scratch` among it; empty: every start"
     )
     seeds: Seeds = Field(default=[], description="of the study's or a design's, those finetuned on it; empty: all")
 
@@ -118,6 +119,22 @@ class Downstream(Given):
     def takes(self, pool: str, seed: int | None = None) -> bool:
         """Return whether a start is finetuned on it; without `seed`, whether any of its seeds is."""
         return (not self.pools or pool in self.pools) and (not self.seeds or seed is None or seed in self.seeds)
+
+    def check_pools(self, starts: Collection[str], needed: Collection[str]) -> None:
+        """Raise `ValueError` where `pools` has another than the study's `starts`, or lacks one that is `needed`."""
+        where, accepted = f"downstreams.{self.name}.pools", ", ".join(starts)
+        if unknown := [pool for pool in self.pools if pool not in starts]:
+            raise ValueError(f"{where}: {unknown[0]!r} is unknown; accepted: {accepted}")
+        if missing := [pool for pool in needed if not self.takes(pool)]:
+            raise ValueError(f"{where} is {self.pools}; accepted: {missing[0]!r} among them, as gains need it")
+
+    def check_seeds(self, of_study: list[int], of_designs: list[int]) -> None:
+        """Raise `ValueError` where `seeds` has one without a run, or none of the study's, which alone train from scratch."""
+        where, known = f"downstreams.{self.name}.seeds", list(dict.fromkeys([*of_study, *of_designs]))
+        if unknown := [seed for seed in self.seeds if seed not in known]:
+            raise ValueError(f"{where}: {unknown[0]} is no seed of the study, nor of a design for it; accepted: {known}")
+        if self.seeds and not set(self.seeds) & set(of_study):
+            raise ValueError(f"{where} is {self.seeds}; accepted: at least one of {of_study}, which train from scratch")
 
 
 class Design(Given):

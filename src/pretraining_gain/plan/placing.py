@@ -16,9 +16,11 @@ def place(text: str) -> dict[str, str] | None:
 
     Looks for a scientific name, also at the end of a longer name (`03111_Animalia_…_Aves_…_Parus_major`), then for an English
     one, then for the genus alone, which settles the family but not the species, then for a word such as `ant`. None for a
-    name that it does not know, or that several species have.
+    name that is empty, that it does not know, or that several species have.
     """
     taxa, name = load_taxa(), readable(text)
+    if not name:
+        return None
     tail = " ".join(name.split()[-2:])
     for candidate in (" ".join(without_author(name).split()[:2]), tail):
         if candidate.capitalize() in taxa.index:

@@ -73,10 +73,12 @@ class Run(Parameters):
 
     @model_validator(mode="after")
     def _size_fits(self) -> Run:
-        """Check the image size: images are decoded in proportion to it, and decoding has limits."""
+        """Check the image size, also for the pretraining: images are decoded in proportion to it, and decoding has limits."""
         if self.image_size_px:
-            usual = (self.target.recipe if self.downstream else self.plan.pretraining[1]).resolve()
-            least, most = SIZES_PX[0], SIZES_PX[1] * usual.image_size_px // usual.resize_px
+            choices = [self.target.recipe] if self.downstream else []
+            choices += [self.plan.pretraining[1]] if self.pool in POOLS else []
+            usual = [choice.resolve() for choice in choices]
+            least, most = SIZES_PX[0], min(SIZES_PX[1] * recipe.image_size_px // recipe.resize_px for recipe in usual)
             if not least <= self.image_size_px <= most:
                 raise ValueError(f"image_size_px={self.image_size_px}; accepted: {least} to {most} (0: the recipe's)")
         return self

@@ -33,7 +33,10 @@ def read_species(path: Path) -> pd.DataFrame:
     Only `folder` is required (`key` in a table that was a class table). `represented_by`: keys of source classes, `;` between
     them, or `none`. An empty cell becomes `not stated`. `taxon` is the scientific name without its author. Raises `InputError`.
     """
-    table = read_table(path, [], spreadsheet=True).rename(columns={"key": "folder"})
+    table = read_table(path, [], spreadsheet=True)
+    if {"folder", "key"} <= {*table}:
+        raise InputError(f"{path}: columns 'folder' and 'key' both name the folders; accepted: one of them")
+    table = table.rename(columns={"key": "folder"})
     if "folder" not in table:
         raise InputError(f"{path}: column 'folder' is missing; accepted: {', '.join(SPECIES_COLUMNS)}, all but the first optional")
     table = table.reindex(columns=[*table.columns, *(name for name in SPECIES_COLUMNS if name not in table)], fill_value="")
@@ -41,7 +44,7 @@ def read_species(path: Path) -> pd.DataFrame:
     if len(empty):
         raise InputError(f"{path}: row {empty[0] + 1} has no folder; accepted: the name of the folder with its photographs")
     table["folder"] = table["folder"].str.normalize("NFC")
-    table["name"] = table["name"].where(table["name"] != "", table["folder"].map(readable))
+    table["name"] = table["name"].where(table["name"] != "", names_to_show(table["folder"]))
     for column in ("folder", "name"):
         again = table.loc[table[column].duplicated(), column]
         if len(again):
@@ -61,6 +64,12 @@ def readable(folder: str) -> str:
     """Turn the name of a folder into one to show: `001.Black_footed_Albatross` -> `Black footed Albatross`."""
     words = re.sub(r"[_\s]+", " ", normalize("NFC", folder)).strip()
     return re.sub(r"^\d+[.\- ]*(?=\D)", "", words) or words
+
+
+def names_to_show(folders: pd.Series) -> pd.Series:
+    """Return readable names of folders; the folder itself where its name is empty or would be that of another one, too."""
+    names = folders.map(readable)
+    return names.mask(names.duplicated(keep=False) | (names == ""), folders)
 
 
 def without_author(name: str) -> str:

@@ -87,10 +87,11 @@ class Study(Given):
             accepted = ", ".join(files) or "none here"
             raise ValueError(f"normalisation: {unknown[0]!r} is no file of weights; accepted: {accepted}")
         for target in self.downstreams:
-            unknown = [pool for pool in target.pools if pool not in self.starts]
-            if unknown:
-                accepted = ", ".join(self.starts)
-                raise ValueError(f"downstreams.{target.name}.pools: {unknown[0]!r} is unknown; accepted: {accepted}")
+            is_first = target == self.downstream_in(target.domain)
+            needed = [SCRATCH, *(name for name in (*self.arms, *self.weights) if is_first and name == self.main_start)]
+            target.check_pools(self.starts, needed)
+            of_it = [design for design in self.designs if not design.downstreams or target.name in design.downstreams]
+            target.check_seeds(self.seeds, [seed for design in of_it for seed in design.seeds])
         for design in self.designs:
             self._check_design(design, f"designs.{design.name}")
         return self
@@ -122,6 +123,8 @@ class Study(Given):
             if wrong:
                 accepted = f"{most}" if fewest == most else f"{fewest} to {most}"
                 raise ValueError(f"{where}.{pool}: k={wrong[0]} is not possible; accepted: {accepted}")
+            if pool != "all" and len(table) in ks:  # an arm has one name
+                raise ValueError(f"{where}.{pool}: k={len(table)} is all classes; accepted: fewer, or `all: [{len(table)}]`")
 
     @property
     def config_hash(self) -> str:
@@ -210,12 +213,13 @@ class Study(Given):
     def downstream_in(self, domain: str, across: str = "") -> Downstream:
         """Return the first downstream of a domain, which stands for the paper's. Raises `InputError` if there is none.
 
-        `across`: the first whose species fall into several groups of this column of the class table, if there is one.
+        `across`: the first with the main start whose species fall into several groups of this column of the class table,
+        if there is one.
         """
         found = [downstream for downstream in self.downstreams if downstream.domain == domain]
         if not found:
             raise InputError(f"study {self.name!r} has no {domain} downstream")
-        for one in found if across else ():
+        for one in (one for one in found if across and one.takes(self.main_start)):
             name = one.images.class_table
             if name and has_class_table(name) and load_class_table(name).get(across, pd.Series()).nunique() > 1:
                 return one
@@ -251,14 +255,18 @@ def _studies_folder() -> Path:
 def load_study(name_or_path: str) -> Study:
     """Load the study of that name in `notebooks/studies/`, or the one in the given `.yml` file.
 
-    Raises `InputError` naming file and field when it is unknown, not YAML, or does not fit the model.
+    Raises `InputError` naming file and field when it is unknown, not YAML, does not fit the model, or is in that folder under
+    another name than its own: its results would be those of another study.
     """
     own = name_or_path.endswith((".yml", ".yaml"))
     path = whole_path(name_or_path) if own else _studies_folder() / f"{name_or_path}.yml"
     if not own and (Path(name_or_path).name != name_or_path or not path.is_file()):  # no listing: this runs often
         names = ", ".join(study_names())
         raise InputError(f"study {name_or_path!r} is unknown; accepted: {names}, or the path of a .yml file")
-    return _read_study(path, path.stat().st_mtime_ns if path.exists() else 0)
+    study = _read_study(path, path.stat().st_mtime_ns if path.exists() else 0)
+    if study.name != path.stem and path.parent.resolve() == _studies_folder().resolve():
+        raise InputError(f"study file {path}: name {study.name!r}; accepted: {path.stem!r}, the name of the file")
+    return study
 
 
 def check_name(name_or_path: str) -> Study:

@@ -1,7 +1,8 @@
-"""Read YAML 1.2 strictly: `010` is ten, `1e-3` a number, `yes` a word, and a field that appears twice is an error."""
+"""Read YAML 1.2 strictly, and write it. `010` is ten, `1e-3` a number, `yes` a word; a field that appears twice is an error."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -39,3 +40,9 @@ def parse_yaml(text: str) -> Any:
     except RecursionError:
         reason = "nested too deeply"
     raise InputError(reason)
+
+
+def in_yaml(value: Any) -> str:
+    """Write a plain value as one line of YAML that `parse_yaml` reads back, with letters of all scripts as they are."""
+    text = json.dumps(value, ensure_ascii=False)
+    return "".join(letter if letter.isprintable() else f"\\U{ord(letter):08x}" for letter in text)

@@ -117,7 +117,8 @@ class Playground:
                 self.bar.value = 1.0
                 self._show_gain(Outcome.of(work.run, self.controls.species.value))
             elif training.state == "stopped":
-                self._say("Stopped. The state is saved: with the same choice, Train goes on from there.")
+                kept = "The state is saved" if training.saved else "What it had not saved before is lost"
+                self._say(f"Stopped. {kept}: with the same choice, Train goes on from the last saved state.")
             else:
                 self._say(f"Training failed: {public(training.problem)}")
         except InputError as error:
@@ -140,7 +141,7 @@ class Playground:
     def _show_gain(self, outcome: Outcome) -> None:
         self._outcomes[f"{outcome.target} {outcome.run.run_id}"] = outcome
         alike = [one for one in self._outcomes.values() if one.target == outcome.target and one.gain is not None]
-        self.remark.value = _paragraph(show_gains(self.gains, outcome.run, alike, self.controls.study.value))
+        self.remark.value = _paragraph(show_gains(self.gains, outcome, alike, self.controls.study.value))
         self._say(f"Done. {outcome.sentence()}")
 
     def _busy(self, busy: bool) -> None:

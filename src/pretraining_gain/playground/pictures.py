@@ -56,10 +56,14 @@ def gains_widget() -> go.FigureWidget:
     return figure
 
 
-def show_gains(figure: go.FigureWidget, run: Run, mine: Sequence[Outcome], study_name: str) -> str:
-    """Draw the study's stored gains on the run's target above the reader's own; return a remark on how they compare."""
+def show_gains(figure: go.FigureWidget, outcome: Outcome, mine: Sequence[Outcome], study_name: str) -> str:
+    """Draw the study's stored gains on the outcome's target and species above the reader's own gains there, `mine`.
+
+    Return a remark on how they compare.
+    """
+    run = outcome.run
     try:
-        stored = stored_gains(study_name, run.downstream, mine[0].species if mine else "")
+        stored = stored_gains(study_name, run.downstream, outcome.species)
         remark = _remark(run, len(stored["by_seed"].iloc[0]))
     except InputError as error:
         stored, remark = pd.DataFrame(columns=["pool", "k", "mean", "low", "high", "by_seed"]), public(str(error))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import json
 import os
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from typing import Literal
 
 from pretraining_gain.errors import TRY_AGAIN, InputError
 from pretraining_gain.paths import make_writable
+from pretraining_gain.plan.yamlfile import in_yaml
 from pretraining_gain.playground.choices import playground_root
 from pretraining_gain.playground.work import Work
 
@@ -23,18 +23,18 @@ _LONGEST_PROBLEM = 400  # characters
 class Training:
     """A process that does the runs of `work`; it calls `on_change` from another thread whenever there is news.
 
-    `state` is running, done, stopped or failed, and `problem` what went wrong. A stopped process saves its state, and a
-    new training of the same work goes on from it.
+    `state` is running, done, stopped or failed, `problem` what went wrong, and `saved` whether a stopped process saved its
+    state: a new training of the same work goes on from it.
     """
 
     def __init__(self, work: Work, on_change: Callable[[Training], None]) -> None:
         self.work, self._on_change = work, on_change
         self.state: Literal["running", "done", "stopped", "failed"] = "running"
-        self.problem = ""
+        self.problem, self.saved = "", False
         self._stopped = False
         work.borrow()
         self._log = make_writable(playground_root() / "progress") / f"{work.run.record_path.stem}.log"
-        given = [text for name, value in work.run.parameters().items() for text in ("-p", name, json.dumps(value))]
+        given = [text for name, value in work.run.parameters().items() for text in ("-p", name, in_yaml(value))]
         command = [sys.executable, "-m", "pretraining_gain.playground.train", *given]
         places = {"PRETRAINING_GAIN_RESULTS": playground_root(), "PRETRAINING_GAIN_PROGRESS": work.progress_file()}
         environment = os.environ | {name: str(place) for name, place in places.items()}
@@ -76,7 +76,7 @@ class Training:
         if code == 0:
             self.state = "done"
         elif code == TRY_AGAIN or self._stopped:
-            self.state = "stopped"
+            self.state, self.saved = "stopped", code == TRY_AGAIN
         else:
             text = self._log.read_text(encoding="utf-8", errors="replace")
             lines = [line for line in (line.split("\r")[-1].strip() for line in text.split("\n")) if line]

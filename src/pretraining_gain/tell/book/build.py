@@ -16,9 +16,9 @@ from pathlib import Path
 import yaml
 
 from pretraining_gain.errors import InputError
-from pretraining_gain.paths import make_writable, project_root, results_root, write_atomically
+from pretraining_gain.paths import make_writable, project_root, write_atomically
 from pretraining_gain.tell.book.shown import write_contents
-from pretraining_gain.tell.claims.ledger import schema
+from pretraining_gain.tell.claims.ledger import ledger_paths, schema
 
 
 def build() -> Path:
@@ -65,8 +65,8 @@ def _write_assets(folder: Path) -> None:
     if not (folder / "plotly.min.js").exists() or (folder / "plotly.min.js").read_bytes() != plotly_js:
         write_atomically(folder / "plotly.min.js", plotly_js)
     claims = make_writable(folder / "claims")
-    for path in results_root().glob("*/claims.json"):
-        write_atomically(claims / f"{path.parent.name}.json", path.read_bytes())
+    for study, path in ledger_paths().items():
+        write_atomically(claims / f"{study}.json", path.read_bytes())
     write_atomically(claims / "schema.json", schema().encode())
 
 

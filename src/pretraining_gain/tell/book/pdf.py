@@ -61,5 +61,5 @@ def print_page(path: Path) -> bytes:
 
 
 if __name__ == "__main__":
-    CommandLine("tell.pdf", __doc__ or "").parse_args()
+    CommandLine("tell.book.pdf", __doc__ or "").parse_args()
     sys.exit(answer("pdf", lambda: print(f"The book as PDF is at {make_pdf()}")))

@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 
 import papermill
 
-from pretraining_gain.paths import for_papermill, results_of
+from pretraining_gain.errors import InputError
+from pretraining_gain.paths import for_papermill, public, results_of
 from pretraining_gain.plan.costs import Plan
 from pretraining_gain.plan.record import read_record
 from pretraining_gain.plan.runs import Run
@@ -58,19 +59,25 @@ def command_of_notebook(
     return _command(Path(page).name, output, parameters, variables, compared=output)
 
 
-def command_of_run(record: Mapping[str, Any]) -> str:
+def command_of_run(record: Mapping[str, Any], study: str = "") -> str:
     """Return the command that makes a run again with the parameters and machine settings of its record.
 
+    `study`: what loads its study today, where its file may have moved.
+
     Where today's code or study file would make another run, it checks out the code of the record to train, and comes back to
-    compare.
+    compare. Where files that the run needs are not here, a comment says so.
     """
-    parameters, name = record["parameters"], f"{record['run_id']}.{record['fingerprint']}"
+    parameters = record["parameters"] | ({"study": study} if study else {})
+    name = f"{record['run_id']}.{record['fingerprint']}"
     folder = f"{AGAIN}/{load_study(parameters['study']).name}"
     variables = {f"{_VARIABLE}RESULTS": AGAIN} | settings_of(record["machine"])
     made = f"{folder}/{record['stage']}/{name}.json"
     command = _command(NOTEBOOKS[record["stage"]], f"{folder}/{name}.ipynb", parameters, variables, compared=made)
-    if Run(**parameters).fingerprint == record["fingerprint"]:
-        return command
+    try:
+        if Run(**parameters).fingerprint == record["fingerprint"]:
+            return command
+    except InputError as error:
+        return f"# Not possible here: {public(str(error))}\n{command}"
     train, _, comparison = command.rpartition("\n")
     why = "code or study file changed since: this checkout would make another run"
     checkout = f"git checkout {record['provenance']['commit']}  # {why}"
@@ -141,4 +148,5 @@ def repeatable_runs(study_name: str) -> Iterator[Repeatable]:
         time = f"{cost['train_wall_time_s'] + cost['eval_wall_time_s']:.0f} s"
         where = f"{machine['device']} ({machine['name']}), torch {machine['torch']}"
         outcome = f"{result}; {time} on {where}; commit {record['provenance']['commit'][:7]}"
-        yield Repeatable(Run(**record["parameters"]), name, command_of_run(record), outcome)
+        run = Run.model_construct(**record["parameters"])  # as it was: the study file may have changed since
+        yield Repeatable(run, name, command_of_run(record, study_name), outcome)

@@ -8,8 +8,9 @@ from typing import Any
 
 import yaml
 
+from pretraining_gain.errors import InputError
 from pretraining_gain.paths import has_results, make_writable, write_atomically
-from pretraining_gain.plan.studies import study_names
+from pretraining_gain.plan.studies import load_study, study_names
 from pretraining_gain.tell.book.executed import EXECUTED, notebooks_of, read_executed, short_name
 from pretraining_gain.tell.figures.registry import FIGURES
 from pretraining_gain.workflow import book_studies
@@ -21,26 +22,45 @@ _LEFT_OUT = "\0"
 
 
 def own_studies(root: Path) -> list[str]:
-    """Return every other study that has results and executed notebooks: a reader's own."""
+    """Return every other study that has results, executed notebooks and a file that can be read: a reader's own."""
+    return [study for study, why_not in _others(root).items() if not why_not]
+
+
+def _others(root: Path) -> dict[str, str]:
+    """Return every other study that has results and executed notebooks, and why the book cannot show it, or nothing."""
     folders = sorted(path.name for path in (root / EXECUTED).glob("*/") if notebooks_of(root, path.name))
     shown = book_studies()
-    return [name for name in folders if name not in shown and has_results(name)]
+    return {name: _why_not(root, name) for name in folders if name not in shown and has_results(name)}
+
+
+def _why_not(root: Path, study: str) -> str:
+    """Say why a study's file cannot be read, as after it was moved; nothing where it can."""
+    try:
+        name = load_study(given := study_file(root, study)).name
+    except InputError as error:
+        return str(error)
+    return "" if name == study else f"study file {given} is of study {name!r} now"
 
 
 def study_file(root: Path, study: str) -> str:
     """Return what loads a study: its name, or the path of a reader's file, as its executed notebooks have it."""
     if study in study_names():
         return study
-    return str(read_executed(root, notebooks_of(root, study)[0]).parameters["study"])
+    return str(read_executed(root, notebooks_of(root, study)[0]).parameters.get("study", study))
 
 
 def write_contents(root: Path) -> Path:
     """Write `_build/_toc.yml`: what `_toc.yml` lists, one part per study of a reader, and all executed notebooks.
 
-    Also writes the page of each study of a reader, and removes the pages of studies that are gone.
+    Also writes the page of each study of a reader, and removes the pages of studies that are gone. Prints which studies
+    with results are left out, as their files cannot be read.
     """
     toc = yaml.safe_load((root / "_toc.yml").read_text(encoding="utf-8"))
-    own = own_studies(root)
+    others = _others(root)
+    own = [study for study, why_not in others.items() if not why_not]
+    for study, why_not in others.items():
+        if why_not:
+            print(f"study {study} is left out of the book: {why_not}")
     folder = make_writable(root / PAGES)
     for left in folder.glob("*.md"):
         if left.stem not in own:

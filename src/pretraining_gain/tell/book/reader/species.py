@@ -9,12 +9,12 @@ from urllib.parse import urlencode
 import pandas as pd
 from docutils import nodes
 from sphinx.domains.std import StandardDomain
-from sphinx.util.docutils import SphinxDirective
 
 from pretraining_gain.paths import results_of
 from pretraining_gain.plan.species import TAXON_COLUMNS
 from pretraining_gain.plan.studies import load_study
 from pretraining_gain.plan.taxonomy import has_class_table, load_class_table
+from pretraining_gain.tell.book.directives import BookDirective
 from pretraining_gain.tell.book.shown import study_file
 from pretraining_gain.tell.figures.inert import isolate
 
@@ -41,12 +41,12 @@ def explorer_link(study: str, target: str, species: str) -> str:
     return "explorer.html?" + urlencode({"study": study, "target": target, "species": f'"{species}"'})
 
 
-class SpeciesList(SphinxDirective):
+class SpeciesList(BookDirective):
     """List the species of a study, each with an anchor and, where there are results, a link: {species-list} STUDY."""
 
     required_arguments = 1
 
-    def run(self) -> list[nodes.Node]:
+    def make(self) -> list[nodes.Node]:
         study = self.arguments[0]
         results = results_of(study) / "runs.csv"
         self.env.note_dependency(str(results))

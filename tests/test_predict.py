@@ -1,0 +1,57 @@
+"""Predictions go on in a table of their own network only; any other file stays as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from official import jpeg, put
+from refusal import refused, whole
+
+from pretraining_gain.predict import _done_in, predict
+
+NETWORK = "a" * 12
+CARD = f"""---
+network:
+  weights: network.safetensors
+  sha256: {"a" * 64}
+  backbone: resnet10_w16
+  image_size_px: 32
+  resize_px: 32
+  normalisation: [[0.5, 0.5, 0.5], [0.5, 0.5, 0.5]]
+  species: [Jay, Owl]
+---
+"""
+HEADER = b"file,species,probability,second,third,network\n"
+ROW = f"a.jpg,Jay,0.9000,Owl,,{NETWORK}\n".encode()
+FOREIGN: dict[str, Callable[[Path], object]] = {
+    "a text without an end of its line": whole(b"my notes"),
+    "a table without an end of its last line": whole(b"a,b\n1,2\n3,4"),
+    "a header only": whole(b"a,b\n"),
+    "an empty line": whole(b"\n"),
+    "another network": whole(HEADER + ROW.replace(b"aaa", b"bbb") + b"cut"),
+    "a short row": whole(HEADER + b"a.jpg,Jay\n"),
+    "an open quote": whole(HEADER + b'"a.jpg\n'),
+    "no text": whole(b"\x89PNG\r\n\x1a\n\xff\xff"),
+    "a folder": Path.mkdir,
+}
+
+
+@pytest.mark.parametrize("make", FOREIGN.values(), ids=FOREIGN)
+def test_an_output_that_is_no_table_of_the_network_is_named_and_kept(tmp_path, make):
+    (tmp_path / "network.md").write_text(CARD)
+    put(tmp_path / "photographs" / "a.jpg", jpeg(1))
+    make(tmp_path / "found.csv")
+    with refused(str(tmp_path / "found.csv"), "accepted: those of the same network, or another --output", unchanged=tmp_path):
+        predict(tmp_path / "network.md", tmp_path / "photographs", tmp_path / "found.csv")
+
+
+@pytest.mark.parametrize(
+    ("content", "kept", "done"),
+    [(HEADER[:9], b"", set()), (b"", b"", set()), (HEADER + ROW + ROW[:8], HEADER + ROW, {"a.jpg"}), (HEADER, HEADER, set())],
+)
+def test_an_incomplete_last_line_of_its_own_table_is_cut_off(tmp_path, content, kept, done):
+    (tmp_path / "found.csv").write_bytes(content)
+    assert _done_in(tmp_path / "found.csv", NETWORK) == done
+    assert (tmp_path / "found.csv").read_bytes() == kept
