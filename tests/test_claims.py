@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 
 import jsonschema
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import MAIN, simulate_results
+from conftest import MAIN, ROOT, simulate_results
 from statsmodels.stats.multitest import multipletests
 
 from pretraining_gain.errors import InputError
 from pretraining_gain.plan.runs import Run
 from pretraining_gain.plan.studies import load_study
 from pretraining_gain.plan.taxonomy import load_class_table
+from pretraining_gain.tell.book.rerun import parameters_of
 from pretraining_gain.tell.claims.declarations import CLAIMS, Claim, claim_named
 from pretraining_gain.tell.claims.evidence import Evidence, Outcome, margin_of, outcome_of
 from pretraining_gain.tell.claims.ledger import (
+    BOOK_SETTINGS,
     CONTRADICTED,
     NO_DIFFERENCE,
     NOT_RUN,
@@ -28,6 +31,7 @@ from pretraining_gain.tell.claims.ledger import (
     Ledger,
     judge,
     ledger_path,
+    ledger_paths,
     read_ledger,
     schema,
     unanswered,
@@ -78,6 +82,8 @@ def equal(what: str, found: Estimate, margin: float) -> Outcome:
         ([greater("a", estimate(-0.05)), greater("b", estimate(0.0, se=0.005))], CONTRADICTED),
         ([greater("a", estimate(0.02)), greater("b", estimate(0.0, se=0.005))], NO_DIFFERENCE),
         ([greater("a", estimate(0.01, se=0.03)), greater("b", estimate(0.0, se=0.005))], UNRESOLVED),
+        ([greater("a", estimate(0.018, se=0.006))], NO_DIFFERENCE),
+        ([greater(name, estimate(0.018, se=0.006)) for name in "abcdef"], SUPPORTED),  # not so among six
         ([], NOT_TESTABLE),
     ],
 )
@@ -194,11 +200,34 @@ def test_all_claims_are_asked_of_the_three_studies_and_the_ledger_fits_its_schem
         jsonschema.validate(broken, json.loads(schema()))
 
 
+def test_a_ledger_comes_along_with_the_results_that_it_is_of(mini_results):
+    """Elsewhere than beside results of one's own, the committed ones are read, of tables and ledgers alike."""
+    with pytest.raises(InputError, match=r"claims ledger .*claims\.json cannot be read"):
+        read_ledger("mini")  # it is of other results
+    shutil.rmtree(mini_results)
+    committed = ROOT / "results" / "mini" / "claims.json"
+    assert ledger_path("mini") == ledger_paths()["mini"] == committed
+
+
+def test_other_settings_than_the_books_do_not_replace_its_ledger(mini, mini_results):
+    notebook = parameters_of(ROOT / "notebooks" / "13_claims.ipynb", {})
+    assert {one.name: one.default for one in notebook if one.name != "study"} == BOOK_SETTINGS
+    given = {"study": "mini"} | BOOK_SETTINGS
+    assert Ledger.from_parameters(given).publish(given) == "wrote claims.json"
+    path = mini_results / "mini" / "claims.json"
+    path.write_text(before := path.read_text() + " ")
+    for name, value in {"vote_cut": 0.5, "well_represented": 30, "variances_from": "toy"}.items():
+        other = given | {name: value}
+        said = Ledger.from_parameters(other).publish(other)
+        assert said.startswith(f"claims.json not written: it has {{{name!r}: {value!r}}}; accepted for the book: ")
+    assert path.read_text() == before
+
+
 def test_a_ledger_that_cannot_be_read_is_named(results):
     with pytest.raises(InputError, match=r"claims ledger .*claims\.json cannot be read"):
-        read_ledger("mini")
-    ledger_path("mini").parent.mkdir(parents=True)
-    ledger_path("mini").write_text('{"study": "mini"}')
+        read_ledger("nowhere")
+    (results / "mini").mkdir(parents=True)
+    (results / "mini" / "claims.json").write_text('{"study": "mini"}')
     with pytest.raises(InputError, match=r"claims\.json cannot be read: field .alpha. is missing"):
         read_ledger("mini")
 

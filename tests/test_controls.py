@@ -47,7 +47,9 @@ def test_planted_effects_come_out_on_average(controls, claim):
     for number, (part, effect) in enumerate(zip(one.parts, effects, strict=True)):
         found = np.array([outcomes[number].effect for outcomes in drawn])
         if part.kind == SHARE:
-            assert found.mean() > 0.75  # of species, when the average species gains 8 points
+            without = [one.draw(one.simulator(one.planted(0.0)), rng)[number].effect for _ in range(30)]
+            assert np.mean(without) == pytest.approx(0.5, abs=0.1)
+            assert found.mean() > np.mean(without) + 0.2  # of species, when the average species gains 8 points
         elif part.kind == SPREAD:
             assert found.mean() == pytest.approx(effect, abs=0.05)  # the estimate is cut at 0
         else:
@@ -56,7 +58,7 @@ def test_planted_effects_come_out_on_average(controls, claim):
 
 @pytest.mark.parametrize("domain", ["out_of_domain", "in_domain"])
 def test_simulated_predictions_vary_as_the_real_ones(controls, domain):
-    target = controls.targets[controls.evidence.target(domain).downstream.name]
+    target = controls.targets[controls.evidence.target(domain).downstream.name, "arms"]
     real, labels = paper_arms(target.evaluation), target.evaluation.labels
     simulator = target.simulator({arm: float(correct.mean()) for arm, correct in real.items()}, 3)
     drawn = np.array([difference_components(simulator.draw(np.random.default_rng(i)), labels) for i in range(20)])
@@ -69,7 +71,7 @@ def test_simulated_predictions_vary_as_the_real_ones(controls, domain):
 
 def test_the_fit_finds_the_liability_that_made_the_predictions(controls):
     truth = Liability(class_=0.8, class_by_arm=0.3, image=1.5, image_by_arm=0.5, seed=0.2, seed_class=0.3)
-    target = replace(controls.targets["caltech101_animals"], liability=truth)
+    target = replace(controls.targets["caltech101_animals", "arms"], liability=truth)
     simulator = target.simulator(dict.fromkeys(paper_arms(target.evaluation), 0.4), 12, "random")
     fits = [fit_liability(simulator.draw(np.random.default_rng(i)), simulator.labels) for i in range(6)]
     assert np.mean([astuple(fit) for fit in fits], axis=0) == pytest.approx(astuple(truth), rel=0.15)
@@ -78,7 +80,8 @@ def test_the_fit_finds_the_liability_that_made_the_predictions(controls):
 @pytest.mark.parametrize("name", ["C4", "C5", "C8", "C11", "C13"])
 def test_verdicts_are_wrong_no_more_often_than_their_level(controls, name):
     rows = list(controls.false_positives(claim_named(name)))
-    assert {row["error"] for row in rows} == {"supported", "contradicted"}
+    compares = {"no relevant difference"} if name in ("C5", "C11", "C13") else set()  # that an arm is better than another
+    assert {row["error"] for row in rows} == {"supported", "contradicted"} | compares
     assert {row["claim"]: row["rate"] for row in rows if row["rate"] > MOST} == {}
 
 

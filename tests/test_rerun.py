@@ -35,7 +35,7 @@ from pretraining_gain.tell.book.rerun import (
 from pretraining_gain.tell.results import compare
 from pretraining_gain.workflow import book_studies
 
-STUDIES = {"imagenet200": 605, "mini": 238, "mini_convnext": 9, "toy": 66, "anchors": 140, "paper": 399}
+STUDIES = {"imagenet200": 650, "mini": 238, "mini_convnext": 9, "toy": 66, "anchors": 140, "paper": 399}
 RUN = "field--animal-k4-s0-resnet10_w16"
 
 
@@ -151,6 +151,22 @@ def test_a_run_of_other_code_checks_out_its_commit_and_sets_its_machine():
     assert {name.removeprefix("PRETRAINING_GAIN_"): value for name, value in variables.items()} == {
         "RESULTS": "again", "DEVICE": "cuda", "PRECISION": "bf16", "THREADS": "1", "DEVICES": "4", "COMPILE": "yes",
     }  # fmt: skip
+
+
+def test_a_run_whose_files_are_gone_has_its_plain_command(tmp_path):
+    """Its weights were moved, or its study file, from where the record has it, and the target is no longer in it."""
+    own = tmp_path / "own.yml"
+    toy = (ROOT / "notebooks" / "studies" / "toy.yml").read_text().replace("name: toy", "name: own", 1)
+    own.write_text(f"{toy}weights: {{mine: gone.pt}}\n")
+    given = {"study": str(tmp_path / "moved.yml"), "pool": "mine", "k": 0, "seed": 0, "backbone": "resnet10_w16"}
+    record = record_of("mini", pool="animal", k=2)
+    for target, why in {"field": f"weights {tmp_path}/gone.pt cannot be read", "left": "downstream 'left' is not in study"}.items():
+        command = command_of_run(record | {"parameters": given | {"downstream": target}}, str(own))
+        first, *rest = command.splitlines()
+        assert first.startswith("# Not possible here: ")
+        assert why in first
+        assert rest[0] == "mkdir -p again/own"
+        assert given_in(command)[1] == given | {"study": str(own), "downstream": target}
 
 
 @pytest.mark.parametrize("value", ["", "toy", "a b", "7", "1e3", "True", "None", "it's", 7, 0.5, True])

@@ -123,29 +123,34 @@
   };
 
   const pText = (p) => (p < 1e-4 ? "p < 0.0001" : `p = ${digits(p, 2)}`);
-  const ruleOf = (verdict, part, n, pAgainst) => {
+  const ruleOf = (verdict, part, n, p) => {
     const what = part.test === "greater" ? `${part.what} > ${digits(part.bound, 3)}` : `|${part.what}| < ${digits(part.bound, 3)}`;
-    const holds = `${what} (${pText(part.p_for)})`;
+    const holds = `${what} (${pText(p)})`;
     const many = (text) => (n > 1 ? `; ${text}` : "");
     if (verdict === SUPPORTED) return `${holds}${many(`all of ${n} parts hold, this one least clearly`)}`;
     if (verdict === UNRESOLVED) return `neither ${holds} nor its opposite${many(`of ${n} parts this one holds least clearly`)}`;
-    if (verdict === CONTRADICTED) return `not ${what}: the opposite is clear (${pText(pAgainst)})${many(`one of ${n} parts, corrected by Holm`)}`;
-    return `${part.what} is closer to 0 than the margin (${pText(part.p_within)})${many(`of ${n} parts this one is such, and the rest hold or are, too`)}`;
+    if (verdict === CONTRADICTED) return `not ${what}: the opposite is clear (${pText(p)})${many(`one of ${n} parts, corrected by Holm`)}`;
+    const most = `of ${n} parts this one is so most clearly, corrected by Holm, and the rest hold or are, too`;
+    return `${part.what} is closer to 0 than the margin (${pText(p)})${many(most)}`;
   };
 
   const decide = (parts) => {
     if (!parts.length) return { verdict: "not testable", decisive: null, rule: "too few species are left for it" };
     const against = holm(parts.map((part) => part.p_against));
+    const corrected = holm(parts.map((part) => part.p_within).filter((p) => p !== null));
+    const within = parts.map((part) => (part.p_within === null ? 1 : corrected.shift()));
     const ofPart = parts.map((part, i) => {
-      if (part.p_within !== null && part.p_within < ALPHA) return NO_DIFFERENCE;
+      if (within[i] < ALPHA) return NO_DIFFERENCE;
       if (part.p_for < ALPHA) return SUPPORTED;
       return against[i] < ALPHA ? CONTRADICTED : UNRESOLVED;
     });
     const verdict = [CONTRADICTED, UNRESOLVED, NO_DIFFERENCE, SUPPORTED].find((one) => ofPart.includes(one));
     const places = [...parts.keys()].filter((i) => ofPart[i] === verdict);
-    const worst = (better) => places.reduce((found, i) => (better(i, found) ? i : found));
-    const decisive = verdict === CONTRADICTED ? worst((i, one) => against[i] < against[one]) : worst((i, one) => parts[i].p_for > parts[one].p_for);
-    return { verdict, decisive, rule: ruleOf(verdict, parts[decisive], parts.length, against[decisive]) };
+    const first = (values, sign) => places.reduce((found, i) => (sign * values[i] < sign * values[found] ? i : found));
+    const shown = { [CONTRADICTED]: against, [NO_DIFFERENCE]: within }[verdict];
+    const pFor = parts.map((part) => part.p_for);
+    const decisive = shown ? first(shown, 1) : first(pFor, -1);
+    return { verdict, decisive, rule: ruleOf(verdict, parts[decisive], parts.length, (shown ?? pFor)[decisive]) };
   };
 
   // ---- what the page asks for

@@ -10,6 +10,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from pretraining_gain.errors import InputError
+from pretraining_gain.paths import has_results
 from pretraining_gain.plan.pools import SCRATCH
 from pretraining_gain.plan.species import NOT_STATED
 from pretraining_gain.plan.studies import Study, load_study
@@ -47,7 +48,7 @@ class Outcome(Record):
     high: float
     p_for: float
     p_against: float = Field(description="before Holm's correction over the parts of the claim")
-    p_within: float | None = Field(description="of `greater` than 0: that the effect is closer to 0 than the margin")
+    p_within: float | None = Field(description="of `greater` than 0: that the effect is closer to 0 than the margin; likewise")
     p_different: float = Field(description="two-sided, of no difference")
     detectable: float | None = Field(description="effect that is found, or margin that is met, with probability 0.8")
     n_seeds: int
@@ -86,6 +87,11 @@ class Evidence:
     def load(cls, study_name: str) -> Evidence:
         """Load the results of a study by its name, or the path of its file."""
         return cls.of(View(study=study_name))
+
+    @classmethod
+    def if_run(cls, study_name: str) -> Evidence | None:
+        """Load the results of a study; None where it was not run. Raises `InputError` for an unknown study."""
+        return cls.load(study_name) if has_results(load_study(study_name).name) else None
 
     def seeds(self, claim: Claim) -> list[int]:
         """Return the seeds that every target of a claim has."""

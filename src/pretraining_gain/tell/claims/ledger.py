@@ -1,6 +1,7 @@
 """The claims ledger: a verdict on each claim of the paper for one study, with the rule behind it, as data for others.
 
-Notebook `13_claims` writes `results/<study>/claims.json`; the book publishes it with its schema, `claims.schema.json`.
+Notebook `13_claims` writes `results/<study>/claims.json` with its default settings; the book publishes it with its schema,
+`claims.schema.json`.
 Chapters state verdicts by the role `verdict`, which fails the build when the ledger disagrees.
 """
 
@@ -16,7 +17,7 @@ import pandas as pd
 from pydantic import Field
 
 from pretraining_gain.errors import InputError, one_line
-from pretraining_gain.paths import has_results, make_writable, results_root, write_atomically
+from pretraining_gain.paths import has_results, make_writable, project_root, results_of, results_root, write_atomically
 from pretraining_gain.plan.parameters import plain_parameters
 from pretraining_gain.plan.studies import Study, load_study
 from pretraining_gain.tell import statistics
@@ -27,8 +28,11 @@ from pretraining_gain.tell.claims.planned import planned_detectable
 from pretraining_gain.tell.results.evaluation import View
 
 ALPHA = 0.05
+_FILE = "claims.json"
 SUPPORTED, CONTRADICTED, NO_DIFFERENCE = "supported", "contradicted", "no relevant difference"
 UNRESOLVED, NOT_TESTABLE, NOT_RUN = "not resolvable", "not testable", "not run"
+#: Settings of the book's ledgers; others are for a reader's own notebook and are not written.
+BOOK_SETTINGS = {name: View.model_fields[name].default for name in ("vote_cut", "well_represented")} | {"variances_from": "mini"}
 VERDICTS = (SUPPORTED, CONTRADICTED, NO_DIFFERENCE, UNRESOLVED, NOT_TESTABLE, NOT_RUN)
 
 
@@ -44,18 +48,20 @@ class Verdict(Record):
     rule: str = Field(description="why this verdict")
     decisive: int | None
     detectable: float | None = Field(description="of the decisive part; of a study not run: expected from the design")
+    unit: Literal["points", "%"] = Field(description="in which the detectable effect, times 100, is stated")
     tests: list[Outcome]
 
     @classmethod
-    def of(cls, claim: Claim, **found: Any) -> Verdict:
-        facts = {name: getattr(claim, name) for name in ("text", "section", "figure", "estimand")}
-        return cls(claim=claim.id, **facts | {"decisive": None, "tests": []} | found)
+    def of(cls, claim: Claim, study: Study, **found: Any) -> Verdict:
+        facts: dict[str, Any] = {name: getattr(claim, name) for name in ("text", "section", "figure", "estimand")}
+        kinds = [part.kind for part in claim.parts(study)] or [ARMS]
+        facts |= {"claim": claim.id, "unit": KINDS[kinds[0]].unit, "decisive": None, "tests": []}
+        return cls(**facts | found)
 
     def words(self) -> dict[str, str]:
         """State effect, detectable effect and evidence of the decisive part, for tables and chapters."""
         test = None if self.decisive is None else self.tests[self.decisive]
-        unit = test.unit if test else KINDS[ARMS].unit
-        detectable = "unknown" if self.detectable is None else f"{100 * self.detectable:.1f} {unit}"
+        detectable = "unknown" if self.detectable is None else f"{100 * self.detectable:.1f} {self.unit}"
         if test is None:
             return {"effect": "–", "detectable effect": detectable, "evidence": "–"}
         evidence = f"{test.n_seeds} seeds, {test.n_classes} species, {test.n_images:,} images"
@@ -73,7 +79,7 @@ class Runs(Record):
 class Ledger(Record):
     """The verdicts on all claims in one study."""
 
-    schema_version: Literal[3] = 3
+    schema_version: Literal[4] = 4
     study: str
     alpha: float
     margins: dict[str, float] = Field(description="by target: differences in top-1 below it are not relevant")
@@ -88,11 +94,12 @@ class Ledger(Record):
     @classmethod
     def from_parameters(cls, parameters: Mapping[str, Any]) -> Ledger:
         """Build from a notebook's `globals()`: study, vote_cut, well_represented and variances_from."""
-        names = ("study", "vote_cut", "well_represented", "variances_from")
-        given = plain_parameters(parameters, [name for name in names if name in parameters])
+        given = plain_parameters(parameters, [name for name in ("study", *BOOK_SETTINGS) if name in parameters])
         variances_from = given.pop("variances_from", None)
         view = View.from_parameters(given)
-        return cls.of(view, View(study=variances_from or view.study).study)
+        measured = View(study=variances_from or view.study).study
+        load_study(measured)  # a misspelt name is an error for a study with results, too, which needs no other's
+        return cls.of(view, measured)
 
     @classmethod
     def of(cls, view: View, variances_from: str = "") -> Ledger:
@@ -103,13 +110,13 @@ class Ledger(Record):
         study = load_study(view.study)
         facts: dict[str, Any] = {"study": study.name, "alpha": ALPHA, "margin_share": study.margin_share, "seeds": study.seeds}
         if not has_results(study.name):
-            measured = Evidence.load(variances_from) if variances_from and has_results(variances_from) else None
+            measured = Evidence.if_run(variances_from) if variances_from else None
             planned = []
             for claim in CLAIMS:
                 detectable = planned_detectable(claim, study, measured) if measured else None
                 reason = claim.untestable(study)
                 found = {"verdict": NOT_TESTABLE if reason else NOT_RUN, "rule": reason or "not run here"}
-                planned.append(Verdict.of(claim, **found, detectable=detectable))
+                planned.append(Verdict.of(claim, study, **found, detectable=detectable))
             margins = {one.name: study.margin for one in study.downstreams}
             return cls(**facts, margins=margins, paired_factors={}, runs={}, verdicts=planned)
         evidence, factors, runs = Evidence.of(view), {}, {}
@@ -126,9 +133,17 @@ class Ledger(Record):
         verdicts = [judge(claim, evidence) for claim in CLAIMS]
         return cls(**facts, margins=dict(evidence.margins), paired_factors=factors, runs=runs, verdicts=verdicts)
 
+    def publish(self, parameters: Mapping[str, Any]) -> str:
+        """Write the ledger if a notebook's `globals()` have the book's settings; say whether it did."""
+        other = {name: parameters[name] for name, usual in BOOK_SETTINGS.items() if parameters.get(name, usual) != usual}
+        if other:
+            usual = {name: BOOK_SETTINGS[name] for name in other}
+            return f"{_FILE} not written: it has {other}; accepted for the book: {usual}"
+        return f"wrote {self.write().name}"
+
     def write(self) -> Path:
-        """Write the ledger where the build finds it."""
-        path = ledger_path(self.study)
+        """Write the ledger into the results folder, where the build finds it."""
+        path = results_root() / self.study / _FILE
         rounded = json.loads(self.model_dump_json(), parse_float=lambda text: round(float(text), 6))
         write_atomically(make_writable(path.parent) / path.name, (json.dumps(rounded, indent=1) + "\n").encode())
         return path
@@ -191,47 +206,52 @@ def verdict_on(claim: Claim, study: Study, outcomes: Sequence[Outcome]) -> Verdi
     """Return the verdict that these outcomes give on a claim; *not testable* or *not run* where there are none."""
     if not outcomes:
         verdict, rule = unanswered(claim, study)
-        return Verdict.of(claim, verdict=verdict, rule=rule, detectable=None)
-    verdict, decisive, p_against = decide(outcomes)
-    test = outcomes[decisive]
-    rule = _rule(verdict, test, len(outcomes), p_against)
-    return Verdict.of(claim, verdict=verdict, rule=rule, decisive=decisive, detectable=test.detectable, tests=[*outcomes])
+        return Verdict.of(claim, study, verdict=verdict, rule=rule, detectable=None)
+    verdict, decisive, p = decide(outcomes)
+    test, rule = outcomes[decisive], _rule(verdict, outcomes[decisive], len(outcomes), p)
+    found = {"detectable": test.detectable, "unit": test.unit, "decisive": decisive, "tests": [*outcomes]}
+    return Verdict.of(claim, study, verdict=verdict, rule=rule, **found)
 
 
 def decide(outcomes: Sequence[Outcome]) -> tuple[str, int, float]:
-    """Return the verdict, the part that decided, and that part's p-value against after Holm's correction over the parts.
+    """Return the verdict, the part that decided, and the p-value of what it showed.
 
     A part that says *greater* shows no relevant difference when its effect is closer to 0 than the margin; otherwise it
-    holds at level alpha, or its opposite does after the correction. One opposite contradicts the claim; it is supported when
-    every part holds, and there is no relevant difference when some hold and the rest show none.
+    holds at level alpha, or its opposite does. One opposite contradicts the claim; it is supported when every part holds, and
+    there is no relevant difference when some hold and the rest show none. As one part suffices for an opposite and for no
+    relevant difference, Holm's method corrects these over the parts.
     """
     against = statistics.holm([outcome.p_against for outcome in outcomes])
+    comparisons = [place for place, outcome in enumerate(outcomes) if outcome.p_within is not None]
+    within = np.ones(len(outcomes))
+    within[comparisons] = statistics.holm([outcomes[place].p_within or 0.0 for place in comparisons])
     of_part = []
-    for outcome, p_against in zip(outcomes, against, strict=True):
-        within = outcome.p_within is not None and outcome.p_within < ALPHA
-        clear = SUPPORTED if outcome.p_for < ALPHA else CONTRADICTED if p_against < ALPHA else UNRESOLVED
-        of_part.append(NO_DIFFERENCE if within else clear)
+    for outcome, opposite, small in zip(outcomes, against, within, strict=True):
+        clear = SUPPORTED if outcome.p_for < ALPHA else CONTRADICTED if opposite < ALPHA else UNRESOLVED
+        of_part.append(NO_DIFFERENCE if small < ALPHA else clear)
+    shown = {CONTRADICTED: against, NO_DIFFERENCE: within}
     for verdict in (CONTRADICTED, UNRESOLVED, NO_DIFFERENCE, SUPPORTED):
         parts = [place for place, one in enumerate(of_part) if one == verdict]
         if parts:
-            least = max(parts, key=lambda place: outcomes[place].p_for)
-            decisive = int(min(parts, key=lambda place: against[place])) if verdict == CONTRADICTED else least
-            return verdict, decisive, float(against[decisive])
+            p_values = shown.get(verdict, np.array([outcome.p_for for outcome in outcomes]))
+            clearest = min if verdict in shown else max
+            decisive = clearest(parts, key=lambda place: p_values[place])
+            return verdict, decisive, float(p_values[decisive])
     raise InputError("no parts to decide on; accepted: one or more")
 
 
-def _rule(verdict: str, test: Outcome, n_parts: int, p_against: float) -> str:
+def _rule(verdict: str, test: Outcome, n_parts: int, p: float) -> str:
     what = f"{test.what} > {test.bound:.3g}" if test.test == GREATER else f"|{test.what}| < {test.bound:.3g}"
     if verdict == SUPPORTED:
-        rule, among = f"{what} ({p_text(test.p_for)})", f"all of {n_parts} parts hold, this one least clearly"
+        rule, among = f"{what} ({p_text(p)})", f"all of {n_parts} parts hold, this one least clearly"
     elif verdict == CONTRADICTED:
-        rule = f"not {what}: the opposite is clear ({p_text(p_against)})"
+        rule = f"not {what}: the opposite is clear ({p_text(p)})"
         among = f"one of {n_parts} parts, corrected by Holm"
     elif verdict == NO_DIFFERENCE:
-        rule = f"{test.what} is closer to 0 than the margin ({p_text(test.p_within or 0.0)})"
-        among = f"of {n_parts} parts this one is such, and the rest hold or are, too"
+        rule = f"{test.what} is closer to 0 than the margin ({p_text(p)})"
+        among = f"of {n_parts} parts this one is so most clearly, corrected by Holm, and the rest hold or are, too"
     else:
-        rule = f"neither {what} ({p_text(test.p_for)}) nor its opposite"
+        rule = f"neither {what} ({p_text(p)}) nor its opposite"
         among = f"of {n_parts} parts this one holds least clearly"
     return f"{rule}; {among}" if n_parts > 1 else rule
 
@@ -242,7 +262,15 @@ def p_text(p: float) -> str:
 
 
 def ledger_path(study_name: str) -> Path:
-    return results_root() / study_name / "claims.json"
+    """Return where to read a ledger: of results in the results folder only there, else also where ledgers came along."""
+    own = results_root() / study_name
+    return (own if (own / "runs.csv").exists() else results_of(study_name, _FILE)) / _FILE
+
+
+def ledger_paths() -> dict[str, Path]:
+    """Return the ledgers of all studies that have one, by study."""
+    names = {path.parent.name for root in (results_root(), project_root() / "results") for path in root.glob(f"*/{_FILE}")}
+    return {name: path for name in sorted(names) if (path := ledger_path(name)).exists()}
 
 
 def read_ledger(study_name: str) -> Ledger:

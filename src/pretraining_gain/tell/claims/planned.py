@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from pretraining_gain.paths import has_results
 from pretraining_gain.plan.representation import imagenet_birds
 from pretraining_gain.plan.species import load_taxa
 from pretraining_gain.plan.studies import Study, load_study
@@ -50,10 +49,10 @@ def margins_by_representation(study_name: str, variances_from: str) -> pd.DataFr
     `variances_from` has no results.
     """
     study = load_study(study_name)
-    target = study.downstream_in("out_of_domain")
-    if target.images.dataset != "inat2021" or not has_results(variances_from):
+    target, n_arms = study.downstream_in("out_of_domain"), _count_arms(study)
+    measured = Evidence.if_run(variances_from or study_name) if target.images.dataset == "inat2021" else None
+    if measured is None:
         return pd.DataFrame()
-    measured, n_arms = Evidence.load(variances_from), _count_arms(study)
     compared = (part for claim in CLAIMS for part in claim.parts(measured.study))
     part = next(part for part in compared if part.kind == GROUPS and part.column == "representation")
     components, (n_named, n_others) = statistics.components(*measured.answers(part)), _inat_groups(part)

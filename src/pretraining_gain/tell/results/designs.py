@@ -118,7 +118,7 @@ def assigned_effect(evaluation: Evaluation) -> tuple[pd.DataFrame, Estimate] | N
     species once in the source and once not. Estimand: top-1 with its class in the source minus top-1 without, same
     images, mean over species (random) that a source class names. A pair whose halves both show a species, or neither, says
     nothing of it and counts nothing. Returns one row per species (name, mean, low, high, n_images, supercategory) and the
-    estimate over all; None where the study has no such runs.
+    estimate over all; None where the study has no such runs, no pair of seeds, or no pair that decides of a species.
     """
     halves = [name for name, pool in POOLS.items() if pool.takes == "half"]
     runs = evaluation.runs[evaluation.runs["pool"].isin(halves)]
@@ -132,6 +132,8 @@ def assigned_effect(evaluation: Evaluation) -> tuple[pd.DataFrame, Estimate] | N
     if not chosen.all():  # what one half does for all species alike
         correct -= evaluation.correct[arm][:, ~chosen].mean(axis=1, keepdims=True)
     source, pairs = evaluation.study.source_classes, [seed for seed in seeds if seed % 2 == 0 and seed + 1 in seeds]
+    if not pairs or named.empty:
+        return None
     signs, differences = [], []
     for even in pairs:
         shown = [set(source.loc[list(sample_classes(source, pool, k, seed).class_ids), "key"]) for seed in (even, even + 1)]
@@ -139,6 +141,8 @@ def assigned_effect(evaluation: Evaluation) -> tuple[pd.DataFrame, Estimate] | N
         signs.append((in_even.astype(int) - in_odd.astype(int)).loc[labels].to_numpy())
         differences.append(correct[seeds.index(even)] - correct[seeds.index(even + 1)])
     decided = np.count_nonzero(signs, axis=0)
+    if not decided.any():
+        return None
     values = (np.stack(signs) * np.stack(differences) * len(pairs) / np.maximum(decided, 1))[:, decided > 0]
     answers, weights = Answers({arm: values}, labels[decided > 0]), {arm: 1.0}
     each = pd.Series(answers.ids, index=answers.ids)

@@ -12,7 +12,7 @@ from pretraining_gain.plan.representation import NONE
 from pretraining_gain.plan.studies import load_study
 from pretraining_gain.tell.results.evaluation import Evaluation, load_evaluation
 from pretraining_gain.tell.statistics import Answers, Estimate, estimate_difference
-from pretraining_gain.tell.validation.simulator import Correct, Target
+from pretraining_gain.tell.validation.simulator import Correct, Target, paper_arms
 
 #: The study whose designs are the toy worlds, and the design whose source shows families but no species.
 STUDY, FAMILIES_ONLY = "anchors", "family_full"
@@ -34,7 +34,8 @@ class AnchorView(Parameters):
         study = load_study(STUDY)
         titles = {study.everything: "every source image shows its species"}
         titles |= {f"{study.everything}-{design.name}": design.title for design in study.designs}
-        targets = [Target.of(load_evaluation(STUDY, downstream.name)) for downstream in study.downstreams]
+        evaluations = [load_evaluation(STUDY, downstream.name) for downstream in study.downstreams]
+        targets = [Target.of(one, paper_arms(one)) for one in evaluations]
         rows = []
         for arm, title in titles.items():
             for target in targets:

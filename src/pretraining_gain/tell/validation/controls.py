@@ -27,14 +27,14 @@ from pretraining_gain.paths import make_writable, results_root, write_atomically
 from pretraining_gain.plan.code import inputs_of, normalised
 from pretraining_gain.tell.claims.declarations import CLAIMS, Claim
 from pretraining_gain.tell.claims.evidence import Evidence
-from pretraining_gain.tell.claims.ledger import ALPHA, CONTRADICTED, SUPPORTED, decide
-from pretraining_gain.tell.claims.parts import EQUAL, GREATER
+from pretraining_gain.tell.claims.ledger import ALPHA, CONTRADICTED, NO_DIFFERENCE, SUPPORTED, decide
+from pretraining_gain.tell.claims.parts import ARMS, EQUAL, GREATER
 from pretraining_gain.tell.statistics import Answers, components
 from pretraining_gain.tell.validation.calibration import calibrate, scenarios
 from pretraining_gain.tell.validation.permutations import permutation_rows, shuffled
 from pretraining_gain.tell.validation.planted_effects import Experiment
 from pretraining_gain.tell.validation.simulator import Correct, Target, paper_arms
-from pretraining_gain.tell.validation.tables import STUDY
+from pretraining_gain.tell.validation.tables import OF_SPECIES, STUDY
 
 TABLES = ("worlds", "false_positives", "permutations", "power", "estimators")
 #: Effects on power curves, in top-1, of claims with a part that says `greater` and of claims of no difference.
@@ -62,15 +62,33 @@ class Controls:
     effort: Effort
 
     @cached_property
-    def targets(self) -> dict[str, Target]:
-        """The targets of the claims, by name."""
-        return {name: Target.of(evaluation) for name, evaluation in self.evidence.evaluations.items()}
+    def targets(self) -> dict[tuple[str, str], Target]:
+        """The targets of the claims as measured, by name and by what is compared there.
+
+        Scratch and a pretraining differ more between species than two pretrainings do, so the gain has a fit of its own.
+        """
+        found: dict[tuple[str, str], Target] = {}
+        for name, compared in dict.fromkeys(map(self._fit_of, self._claims)):
+            evaluation = self.evidence.evaluations[name]
+            arms = paper_arms(evaluation)
+            if compared == OF_SPECIES:
+                arms = {arm: arms[arm] for arm in evaluation.gain(self.evidence.study.everything)}
+            found[name, compared] = Target.of(evaluation, arms)
+        return found
+
+    @property
+    def _claims(self) -> list[Claim]:
+        return [claim for claim in CLAIMS if claim.domain in self.evidence.study.domains]
+
+    def _fit_of(self, claim: Claim) -> tuple[str, str]:
+        """Return a claim's target, and what it compares there: `ARMS`, or `OF_SPECIES`, the gain."""
+        study = self.evidence.study
+        of_arms = all(part.kind == ARMS for part in claim.parts(study))
+        return claim.target(study), ARMS if of_arms else OF_SPECIES
 
     def experiment(self, claim: Claim, n_seeds: int = 0) -> Experiment:
-        study = self.evidence.study
-        target = self.targets[claim.target(study)]
-        margin = self.evidence.margins[target.evaluation.downstream.name]
-        return Experiment(claim, study, target, n_seeds or len(study.seeds), margin)
+        study, fit = self.evidence.study, self._fit_of(claim)
+        return Experiment(claim, study, self.targets[fit], n_seeds or len(study.seeds), self.evidence.margins[fit[0]])
 
     def jobs(self, claims: Sequence[Claim] = CLAIMS) -> dict[tuple[str, str], Callable[[], Iterable[Row]]]:
         """Return what makes the rows of each (table, job)."""
@@ -87,8 +105,9 @@ class Controls:
         return dict(sorted(found.items(), key=lambda job: TABLES.index(job[0][0])))
 
     def false_positives(self, claim: Claim) -> Iterator[Row]:
-        """Measure rates of wrong verdicts where the claim is just false: with the study's margin, and, for claims of no
-        difference, with the margin that the design can show, as the test may never pass otherwise."""
+        """Measure rates of wrong verdicts where the claim is just false, or its effects are just relevant: with the study's
+        margin, and, for claims of no difference, with the margin that the design can show, as the test may never pass
+        otherwise."""
         experiments = {"the study's margin": (first := self.experiment(claim))}
         if any(part.test == EQUAL for part in first.parts):
             experiments["the margin that the design can show"] = first.detectable()[0]
@@ -96,7 +115,10 @@ class Controls:
         limit = ALPHA + 2 * np.sqrt(ALPHA * (1 - ALPHA) / repetitions)
         for bounds, one in experiments.items():
             wrong = [("one part at its bound", SUPPORTED, effects) for effects in one.nulls()]
-            for scenario, verdict, effects in [*wrong, ("all parts at their bounds", CONTRADICTED, one.all_at_bound())]:
+            wrong.append(("all parts at their bounds", CONTRADICTED, one.all_at_bound()))
+            if one is first and (relevant := one.all_at_margin()):
+                wrong.append(("all comparisons at the margin", NO_DIFFERENCE, relevant))
+            for scenario, verdict, effects in wrong:
                 if rates := self._rates(one, effects, repetitions):
                     rate = rates[verdict]
                     yield {
@@ -132,18 +154,19 @@ class Controls:
         # The same deviates for every effect make the curves smooth.
         rng = np.random.default_rng([self.effort.seed, CLAIMS.index(experiment.claim) + 1, experiment.n_seeds])
         verdicts = [decide(experiment.draw(simulator, rng))[0] for _ in range(repetitions)]
-        return {verdict: verdicts.count(verdict) / repetitions for verdict in (SUPPORTED, CONTRADICTED)}
+        return {verdict: verdicts.count(verdict) / repetitions for verdict in (SUPPORTED, CONTRADICTED, NO_DIFFERENCE)}
 
     def worlds(self) -> Iterator[Row]:
-        """Describe each target's fit, with the variance components of differences of arms, real and simulated."""
-        for domain in self.evidence.study.domains:
-            target = self.targets[self.evidence.target(domain).downstream.name]
-            real, labels = paper_arms(target.evaluation), target.evaluation.labels
-            top1 = {arm: float(correct.mean()) for arm, correct in real.items()}
-            simulator = target.simulator(top1, len(self.evidence.study.seeds))
+        """Describe each target's fits, with the variance components of differences of the fitted arms, real and simulated."""
+        for (_, compared), target in self.targets.items():
+            labels = target.evaluation.labels
+            top1 = {arm: float(correct.mean()) for arm, correct in target.arms.items()}
+            simulator = target.simulator(top1, len(self.evidence.study.seeds), "random")
             drawn = [simulator.draw(np.random.default_rng([self.effort.seed, i])) for i in range(10)]
-            row = {"domain": domain, "top1": target.top1} | vars(target.liability)
-            for name, studies in {"real": [real], "simulated": drawn}.items():
+            row: Row = {"target": target.evaluation.downstream.title, "compared": compared, "top1": target.top1}
+            row |= vars(target.liability)
+            answers: dict[str, list[Correct]] = {"real": [target.arms], "simulated": [*drawn]}
+            for name, studies in answers.items():
                 found = np.mean([difference_components(correct, labels) for correct in studies], axis=0)
                 parts = [f"{name}_{part}" for part in ("run", "class", "run_class", "image", "residual")]
                 row |= zip(parts, found, strict=True)

@@ -142,6 +142,13 @@ class Experiment:
         """Return the effects at which each part is just false. A share of one half means a mean gain of 0."""
         return self.consistent([0.0 if part.kind == SHARE else part.bound for part in self.parts])
 
+    def all_at_margin(self) -> list[float]:
+        """Return the effects at which each difference between arms is just relevant; nothing where no effects are such."""
+        compared = [part.kind == ARMS and part.test == GREATER and part.bound == 0 for part in self.parts]
+        effects = self.consistent([self.margin if one else 0.0 for one in compared])
+        relevant = [effect > self.margin - 1e-9 for effect, one in zip(effects, compared, strict=True) if one]
+        return effects if relevant and all(relevant) else []
+
     def nulls(self) -> list[list[float]]:
         """Return effects at which the claim is just false: one part at its bound, the others clearly true; for one part
         of each kind, test and number of arms."""

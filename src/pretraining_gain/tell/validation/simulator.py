@@ -110,17 +110,17 @@ def _shift_to(top1: float | np.ndarray, effects: np.ndarray, within_class: float
 
 @dataclass(frozen=True)
 class Target:
-    """A target as measured: its evaluation, the mean top-1 of the paper's arms, and the fitted liability."""
+    """A target as measured: its evaluation, the arms that were measured, their mean top-1, and the fitted liability."""
 
     evaluation: Evaluation
+    arms: Correct
     top1: float
     liability: Liability
 
     @classmethod
-    def of(cls, evaluation: Evaluation) -> Target:
-        arms = paper_arms(evaluation)
+    def of(cls, evaluation: Evaluation, arms: Correct) -> Target:
         top1 = float(np.mean([correct.mean() for correct in arms.values()]))
-        return cls(evaluation, top1, fit_liability(arms, evaluation.labels))
+        return cls(evaluation, arms, top1, fit_liability(arms, evaluation.labels))
 
     def simulator(
         self, top1: Mapping[str, float | np.ndarray], n_seeds: int, classes: Literal["fixed", "random"] = "fixed"

@@ -7,16 +7,18 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
-import numpy as np
 import pandas as pd
 
 from pretraining_gain.errors import InputError
 from pretraining_gain.paths import results_of
 from pretraining_gain.plan.parameters import Parameters
 from pretraining_gain.tell.claims.declarations import claim_named
+from pretraining_gain.tell.claims.parts import ARMS
 
 #: The study whose design and variability are simulated.
 STUDY = "imagenet200"
+#: What the simulator is fitted to for claims about species: the gain of all classes. For other claims it is fitted to `ARMS`.
+OF_SPECIES = "gain"
 _MEASURES = ["coverage", "false_positive_rate", "power"]
 
 
@@ -76,6 +78,17 @@ class ControlTables(Parameters):
         shown = rates.assign(limit=self.errors.groupby("claim")["limit"].max())
         return shown.map(lambda rate: "–" if pd.isna(rate) else f"{rate:.1%}").rename_axis(columns=None)
 
+    def world_table(self) -> pd.DataFrame:
+        """Return one row per fit: how a difference varies over species, images, runs and answers, in points (standard
+        deviations), `real / simulated`."""
+        worlds = self.read("worlds")
+        parts = {"species": "class", "images": "image", "runs": "run", "answers": "residual"}
+        deviations = 100 * worlds.filter(regex="^(real|simulated)_").clip(lower=0) ** 0.5
+        shown = deviations.map("{:.1f}".format)
+        text = {f"over {name}": shown[f"real_{part}"] + " / " + shown[f"simulated_{part}"] for name, part in parts.items()}
+        compared = worlds["compared"].map({ARMS: "two arms", OF_SPECIES: "the gain of all classes"})
+        return pd.DataFrame({"target": worlds["target"], "difference": compared} | text)
+
     def promised_table(self) -> pd.DataFrame:
         """Return one row per claim: test, parts, what each number of seeds detects, and how often it finds it."""
         facts = self.promised.drop_duplicates("claim").set_index("claim")
@@ -107,7 +120,8 @@ class ControlTables(Parameters):
             "n_within": int(errors["within"].sum()),
         }
         for error, worst in errors.loc[errors.groupby("error")["rate"].idxmax()].set_index("error").iterrows():
-            found |= {f"worst_{error}": float(worst["rate"]), f"worst_{error}_claim": worst["claim"]}
+            name = f"worst_{error.replace(' ', '_')}"
+            found |= {name: float(worst["rate"]), f"{name}_claim": worst["claim"]}
         for row in promised.to_dict("records"):
             found[f"{row['claim']}_{row['n_seeds']}_seeds_found"] = row["supported"]
         own = promised["repetitions"] == promised["repetitions"].max()
@@ -119,9 +133,10 @@ class ControlTables(Parameters):
         for row in self.curves.to_dict("records"):
             size = f"{1000 * row['effect']:.0f}".replace("-", "minus_")
             found[f"{row['claim']}_{row['n_seeds']}_seeds_{size}_permille_supported"] = row["supported"]
-        variances = self.read("worlds").set_index("domain").filter(regex="^(real|simulated)_")
-        deviations = np.sqrt(variances).stack()
-        return found | {f"{domain}_{part}": float(value) for (domain, part), value in deviations.items()}
+        covered = self.read("estimators").query("not quantity.str.endswith('agree')").dropna(subset="coverage")
+        found |= {"n_coverages": len(covered), "n_covered_less": int((covered["coverage"] < 0.93).sum())}
+        found |= {"n_covered_more": int((covered["coverage"] > 0.97).sum()), "least_coverage": float(covered["coverage"].min())}
+        return found | {"n_never": int((errors["rate"] == 0).sum())}
 
 
 def _in_percent(table: pd.DataFrame, rates: list[str]) -> pd.DataFrame:
