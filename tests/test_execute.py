@@ -13,6 +13,7 @@ import pytest
 from conftest import ROOT
 from refusal import assert_one_line
 
+from pretraining_gain.commands import answer
 from pretraining_gain.execute import main, read_parameters
 from pretraining_gain.plan.code import PACKAGE
 from pretraining_gain.plan.yamlfile import in_yaml
@@ -111,3 +112,10 @@ def test_a_command_speaks_to_a_terminal_that_knows_only_ascii():
     environment = os.environ | {"PYTHONIOENCODING": "ascii"}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
     assert (done.stdout, done.stderr) == ("-1 x 2 -> ?3?\n", "")
+
+
+def test_what_a_disk_says_ends_a_command_in_one_line(capsys):
+    assert answer("predict", lambda: Path("/dev/full").write_text("x")) == 1
+    assert_one_line(capsys.readouterr().err, "predict: No space left on device; accepted: a disk with room")
+    with pytest.raises(FileNotFoundError):  # a fault of the code
+        answer("predict", Path("/nowhere").read_text)

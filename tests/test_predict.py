@@ -49,8 +49,9 @@ def test_an_output_that_is_no_table_of_the_network_is_named_and_kept(tmp_path, m
 
 @pytest.mark.parametrize(
     ("content", "kept", "done"),
-    [(HEADER[:9], b"", set()), (b"", b"", set()), (HEADER + ROW + ROW[:8], HEADER + ROW, {"a.jpg"}), (HEADER, HEADER, set())],
-)
+    [(HEADER[:9], b"", set()), (b"", b"", set()), (HEADER + ROW + ROW[:8], HEADER + ROW, {"a.jpg"}), (HEADER, HEADER, set()),
+     (HEADER + ROW.replace(b"a.jpg", b"\xff.jpg"), HEADER + ROW.replace(b"a.jpg", b"\xff.jpg"), {"\udcff.jpg"})],
+)  # fmt: skip
 def test_an_incomplete_last_line_of_its_own_table_is_cut_off(tmp_path, content, kept, done):
     (tmp_path / "found.csv").write_bytes(content)
     assert _done_in(tmp_path / "found.csv", NETWORK) == done

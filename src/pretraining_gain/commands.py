@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import codecs
+import errno
 import io
 import os
 import sys
@@ -23,6 +24,10 @@ def _plainly(error: UnicodeError) -> tuple[str, int]:
 
 
 codecs.register_error("plainly", _plainly)
+
+
+#: What a disk says of itself, and no fault of the code.
+_OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE)
 
 
 class CommandLine(argparse.ArgumentParser):
@@ -56,6 +61,12 @@ def answer(name: str, work: Callable[[], object]) -> int:
     except (InputError, Interrupted) as error:
         print(f"{name}: {error}", file=sys.stderr)
         return TRY_AGAIN if isinstance(error, Interrupted) else 1
+    except OSError as error:
+        if error.errno not in _OF_THE_DISK:
+            raise
+        place = f"{error.filename}: " if error.filename else ""
+        print(f"{name}: {place}{error.strerror}; accepted: a disk with room, and files that you can use", file=sys.stderr)
+        return 1
     return 0
 
 

@@ -94,12 +94,12 @@ def _done_in(table: Path, network: str) -> set[str]:
     try:
         content = table.read_bytes()
         complete = content[: content.rfind(b"\n") + 1]
-        rows = list(csv.reader(io.StringIO(complete.decode(), newline=""), strict=True))
+        rows = list(csv.reader(io.StringIO(complete.decode(errors="surrogateescape"), newline=""), strict=True))
         own = rows[:1] == [_COLUMNS] or ",".join(_COLUMNS).encode().startswith(content)  # also a header that was cut off
         if not own or any(len(row) != len(_COLUMNS) or row[-1] != network for row in rows[1:]):
             raise InputError(f"{table} has other predictions; {accepted}")
         os.truncate(table, len(complete))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except (OSError, csv.Error) as error:
         raise InputError(f"{table} holds no predictions to go on with ({error}); {accepted}") from None
     return {row[0] for row in rows[1:]}
 
@@ -121,7 +121,10 @@ def predict(card: Path, folder: Path, output: Path) -> list[str]:
     size = len(files) * (60 + 3 * max(map(len, network.species))) / 1e6
     print(f"{len(left):,} of {len(files):,} photographs to do, about {megabytes:,.0f} MB of memory and {size:.1f} MB for {output}")
     model, unreadable = model.to(machine.device), []
-    with tqdm(total=len(left), unit="photograph") as bar, open(table, "a", encoding="utf-8", newline="") as file:
+    with (
+        tqdm(total=len(left), unit="photograph") as bar,
+        open(table, "a", encoding="utf-8", errors="surrogateescape", newline="") as file,  # a name need not be Unicode
+    ):
         writer = csv.writer(file, lineterminator="\n")
         writer.writerows([] if file.tell() else [_COLUMNS])
         for start in range(0, len(left), _BATCH):
