@@ -7,6 +7,7 @@ import shutil
 from dataclasses import replace
 
 import jsonschema
+import nbformat
 import numpy as np
 import pandas as pd
 import pytest
@@ -21,7 +22,6 @@ from pretraining_gain.tell.book.rerun import parameters_of
 from pretraining_gain.tell.claims.declarations import CLAIMS, Claim, claim_named
 from pretraining_gain.tell.claims.evidence import Evidence, Outcome, margin_of, outcome_of
 from pretraining_gain.tell.claims.ledger import (
-    BOOK_SETTINGS,
     CONTRADICTED,
     NO_DIFFERENCE,
     NOT_RUN,
@@ -210,15 +210,16 @@ def test_a_ledger_comes_along_with_the_results_that_it_is_of(mini_results):
 
 
 def test_other_settings_than_the_books_do_not_replace_its_ledger(mini, mini_results):
-    notebook = parameters_of(ROOT / "notebooks" / "13_claims.ipynb", {})
-    assert {one.name: one.default for one in notebook if one.name != "study"} == BOOK_SETTINGS
-    given = {"study": "mini"} | BOOK_SETTINGS
-    assert Ledger.from_parameters(given).publish(given) == "wrote claims.json"
+    notebook = ROOT / "notebooks" / "13_claims.ipynb"
+    book = {one.name: one.default for one in parameters_of(notebook, {}) if one.name != "study"}
+    assert f"ledger.publish(globals(), book={json.dumps(book)})" in nbformat.read(notebook, 4).cells[2].source
+    given = {"study": "mini"} | book
+    assert Ledger.from_parameters(given).publish(given, book) == "wrote claims.json"
     path = mini_results / "mini" / "claims.json"
     path.write_text(before := path.read_text() + " ")
     for name, value in {"vote_cut": 0.5, "well_represented": 30, "variances_from": "toy"}.items():
         other = given | {name: value}
-        said = Ledger.from_parameters(other).publish(other)
+        said = Ledger.from_parameters(other).publish(other, book)
         assert said.startswith(f"claims.json not written: it has {{{name!r}: {value!r}}}; accepted for the book: ")
     assert path.read_text() == before
 

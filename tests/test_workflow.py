@@ -113,7 +113,7 @@ def test_a_study_file_in_a_folder_with_a_space_is_quoted(results, small_study, t
     path.parent.mkdir()
     shutil.copy(small_study, path)
     said = run(str(path), "--dry-run", "-p")
-    assert f"-p study '{path}'" in said
+    assert f"""-p study '"{path}"'""" in said  # for the shell, and for YAML
     assert f"pretraining_gain.tell.results.tables '{path}'" in said
 
 

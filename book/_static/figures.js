@@ -122,7 +122,7 @@
   // Once a legend is there, its place is known, and a menu can stand above it.
   const raiseMenus = async (canvas) => {
     const [legend, plot] = [".legend", ".nsewdrag"].map((part) => canvas.querySelector(part)?.getBoundingClientRect());
-    const raised = legend ? plot.top - legend.top : 0;
+    const raised = legend ? Math.max(plot.top - legend.top, 0) : 0; // 0 where it is below the plot
     const menus = (canvas.layout.updatemenus || []).map((_, i) => [`updatemenus[${i}].pad.b`, raised + 10]);
     if (menus.length) await window.Plotly.relayout(canvas, { ...Object.fromEntries(menus), height: canvas.layout.height + raised });
   };

@@ -31,8 +31,7 @@ ALPHA = 0.05
 _FILE = "claims.json"
 SUPPORTED, CONTRADICTED, NO_DIFFERENCE = "supported", "contradicted", "no relevant difference"
 UNRESOLVED, NOT_TESTABLE, NOT_RUN = "not resolvable", "not testable", "not run"
-#: Settings of the book's ledgers; others are for a reader's own notebook and are not written.
-BOOK_SETTINGS = {name: View.model_fields[name].default for name in ("vote_cut", "well_represented")} | {"variances_from": "mini"}
+_SETTINGS = ("vote_cut", "well_represented", "variances_from")
 VERDICTS = (SUPPORTED, CONTRADICTED, NO_DIFFERENCE, UNRESOLVED, NOT_TESTABLE, NOT_RUN)
 
 
@@ -94,7 +93,7 @@ class Ledger(Record):
     @classmethod
     def from_parameters(cls, parameters: Mapping[str, Any]) -> Ledger:
         """Build from a notebook's `globals()`: study, vote_cut, well_represented and variances_from."""
-        given = plain_parameters(parameters, [name for name in ("study", *BOOK_SETTINGS) if name in parameters])
+        given = plain_parameters(parameters, [name for name in ("study", *_SETTINGS) if name in parameters])
         variances_from = given.pop("variances_from", None)
         view = View.from_parameters(given)
         measured = View(study=variances_from or view.study).study
@@ -133,11 +132,11 @@ class Ledger(Record):
         verdicts = [judge(claim, evidence) for claim in CLAIMS]
         return cls(**facts, margins=dict(evidence.margins), paired_factors=factors, runs=runs, verdicts=verdicts)
 
-    def publish(self, parameters: Mapping[str, Any]) -> str:
-        """Write the ledger if a notebook's `globals()` have the book's settings; say whether it did."""
-        other = {name: parameters[name] for name, usual in BOOK_SETTINGS.items() if parameters.get(name, usual) != usual}
+    def publish(self, parameters: Mapping[str, Any], book: Mapping[str, Any]) -> str:
+        """Write the ledger if a notebook's `globals()` have the settings of the `book`; say whether it did."""
+        other = {name: parameters[name] for name in _SETTINGS if parameters[name] != book[name]}
         if other:
-            usual = {name: BOOK_SETTINGS[name] for name in other}
+            usual = {name: book[name] for name in other}
             return f"{_FILE} not written: it has {other}; accepted for the book: {usual}"
         return f"wrote {self.write().name}"
 

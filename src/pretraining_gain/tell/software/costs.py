@@ -117,11 +117,16 @@ class Costs:
             change = [{"y": [part[name] for part in parts]}, {"yaxis.title.text": label}]
             buttons.append({"label": label, "method": "update", "args": change})
         arms = self.runs["arm"].unique().tolist()  # in the plan's order: pretrainings first, scratch last
+        # The legend is below the names of the arms; on a phone it has a line for each target.
+        plot_px, names_px, legend_px = 380, 170, 22 * len(parts)
+        legend = {"orientation": "h", "x": 0, "y": -names_px / plot_px, "yanchor": "top"}
+        margin = LAYOUT["margin"] | {"b": names_px + legend_px}
+        height = LAYOUT["margin"]["t"] + plot_px + margin["b"]
         figure.update_layout(
-            **LAYOUT | {"height": 620},
-            updatemenus=[{"buttons": buttons, "x": 1, "xanchor": "right", "y": 1.5, "yanchor": "top"}],
+            **LAYOUT | {"height": height, "margin": margin, "legend": legend},
+            updatemenus=[{"buttons": buttons, "x": 1, "xanchor": "right", "y": 1.04, "yanchor": "bottom"}],
             xaxis={"categoryorder": "array", "categoryarray": arms, "tickangle": -50, "dtick": 1, "tickfont": {"size": 11},
-                   "automargin": True},
+                   "automargin": False},
             yaxis={"title": next(iter(MEASURES)), "rangemode": "tozero"},
         )  # fmt: skip
         return figure
