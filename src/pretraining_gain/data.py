@@ -16,13 +16,13 @@ from pathlib import Path
 
 import pooch
 import requests
-from filelock import AcquireReturnProxy, FileLock, Timeout
+from filelock import FileLock
 from tqdm import tqdm
 
 from pretraining_gain.commands import about_a_study
 from pretraining_gain.datasets import Download, find_dataset
 from pretraining_gain.errors import InputError
-from pretraining_gain.paths import data_root, make_writable
+from pretraining_gain.paths import acquire, data_root, make_writable
 from pretraining_gain.plan.representation import ANNOTATIONS_DOWNLOAD, annotations_path
 from pretraining_gain.plan.studies import load_study
 from pretraining_gain.plan.weights import is_published, sha256_of
@@ -44,7 +44,8 @@ def fetch(download: Download, folder: Path) -> Path:
     if folder.is_symlink() or folder.exists():
         raise InputError(f"data folder {folder} is a file, or a link that leads nowhere; accepted: a folder, or nothing yet")
     downloads, url = make_writable(data_root() / "downloads"), download.url
-    with _turn(downloads):
+    lock = FileLock(downloads / ".lock", mode=0o666)  # of everybody who shares the folder
+    with acquire(lock, f"another process fetches into {downloads}"):
         if folder.is_dir():
             return folder
         try:
@@ -54,16 +55,6 @@ def fetch(download: Download, folder: Path) -> Path:
             raise InputError(f"cannot fetch {url}: {reason}; accepted: the published file, try again or put it there") from None
         _unpack(download, Path(path), folder)
     return folder
-
-
-def _turn(downloads: Path) -> AcquireReturnProxy:
-    """Lock the downloads, so that unfinished files there and beside the data belong to no other process; wait for one."""
-    lock = FileLock(downloads / ".lock", mode=0o666)  # of everybody who shares the folder
-    try:
-        return lock.acquire(blocking=False)
-    except Timeout:
-        print(f"another process fetches into {downloads}; waiting for it", file=sys.stderr)
-        return lock.acquire()
 
 
 def resume_download(url: str, output_file: str, _pooch: object) -> None:

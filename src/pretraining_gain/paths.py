@@ -14,9 +14,12 @@ import glob
 import os
 import re
 import secrets
+import sys
 import time
 from contextlib import suppress
 from pathlib import Path
+
+from filelock import AcquireReturnProxy, FileLock, Timeout
 
 from pretraining_gain.errors import InputError
 
@@ -117,6 +120,15 @@ def make_writable(folder: Path) -> Path:
         choose = f"set {of_it[0]} to another" if of_it else "choose another"
         raise InputError(f"cannot write to {folder}: {error.strerror}; accepted: a folder to write in, {choose}") from None
     return folder
+
+
+def acquire(lock: FileLock, held: str) -> AcquireReturnProxy:
+    """Take a lock, which the result releases as a context. Where another process has it, print that it is `held`, and wait."""
+    try:
+        return lock.acquire(timeout=0)
+    except Timeout:
+        print(f"{held}; waiting for it", file=sys.stderr)
+        return lock.acquire()
 
 
 def temporary_beside(path: Path, ending: str = "tmp") -> Path:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
 from pretraining_gain.compute.checkpoints import checkpoint_of
 from pretraining_gain.compute.machine import Machine
@@ -19,7 +19,7 @@ from pretraining_gain.compute.training import History
 from pretraining_gain.compute.weights import ForeignWeights, read_weights
 from pretraining_gain.datasets import find_dataset
 from pretraining_gain.errors import InputError
-from pretraining_gain.paths import make_writable, write_atomically
+from pretraining_gain.paths import acquire, make_writable, write_atomically
 from pretraining_gain.plan.record import read_record
 from pretraining_gain.plan.runs import Run
 from pretraining_gain.revision import revision
@@ -37,11 +37,7 @@ def locked(run: Run) -> Iterator[None]:
     make_writable(run.folder)
     lock = FileLock(run.record_path.with_suffix(".lock"))
     try:
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            print(f"{run.run_id}: another process does this run; waiting for it", file=sys.stderr)
-            lock.acquire()
+        acquire(lock, f"{run.run_id}: another process does this run")
         yield
     except MemoryError:
         raise InputError(f"{run.run_id}: {_OUT_OF_MEMORY}") from None

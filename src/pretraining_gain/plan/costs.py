@@ -67,7 +67,8 @@ class Plan:
         runs = self.runs()
         kept: dict[str, float] = {}
         for (label, _, _), size in sets.items():
-            kept |= {label: kept.get(label, 0) + size} if size else {}
+            if size:
+                kept[label] = kept.get(label, 0) + size
         if self.study.keep_networks:
             kept["networks of all finetunings"] = weights * sum(run.stage == "finetune" for run in runs)
         kept["weights of all pretrainings"] = weights * sum(run.stage == "pretrain" for run in runs)

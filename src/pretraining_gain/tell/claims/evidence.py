@@ -16,7 +16,7 @@ from pretraining_gain.plan.species import NOT_STATED
 from pretraining_gain.plan.studies import Study, load_study
 from pretraining_gain.tell import statistics
 from pretraining_gain.tell.claims.declarations import CLAIMS, Claim
-from pretraining_gain.tell.claims.parts import ARMS, EQUAL, GREATER, GROUPS, KINDS, SHARE, SPREAD, Part
+from pretraining_gain.tell.claims.parts import EQUAL, GREATER, GROUPS, KINDS, SHARE, SPREAD, Part
 from pretraining_gain.tell.results.evaluation import Evaluation, View, load_evaluation
 from pretraining_gain.tell.results.gains import figure1_species
 from pretraining_gain.tell.statistics import Answers, Estimate, GroupSpread, Weights
@@ -48,7 +48,7 @@ class Outcome(Record):
     high: float
     p_for: float
     p_against: float = Field(description="before Holm's correction over the parts of the claim")
-    p_within: float | None = Field(description="of `greater` than 0: that the effect is closer to 0 than the margin; likewise")
+    p_within: float | None = Field(description="of `greater` than 0: closer to 0 than the margin; before the correction, too")
     p_different: float = Field(description="two-sided, of no difference")
     detectable: float | None = Field(description="effect that is found, or margin that is met, with probability 0.8")
     n_seeds: int
@@ -184,7 +184,7 @@ def outcome_of(part: Part, estimate: Estimate | GroupSpread, margin: float, *, d
     low, high = estimate.interval()
     if part.test == GREATER:
         p_for, p_against = estimate.p_above(part.bound), estimate.p_below(part.bound)
-        if part.kind == ARMS and part.bound == 0:
+        if part.compares:
             facts["p_within"] = estimate.p_equivalent(margin)
     else:
         beyond = min(estimate.p_above(part.bound), estimate.p_below(-part.bound))

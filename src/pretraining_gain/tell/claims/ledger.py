@@ -31,7 +31,6 @@ ALPHA = 0.05
 _FILE = "claims.json"
 SUPPORTED, CONTRADICTED, NO_DIFFERENCE = "supported", "contradicted", "no relevant difference"
 UNRESOLVED, NOT_TESTABLE, NOT_RUN = "not resolvable", "not testable", "not run"
-_SETTINGS = ("vote_cut", "well_represented", "variances_from")
 VERDICTS = (SUPPORTED, CONTRADICTED, NO_DIFFERENCE, UNRESOLVED, NOT_TESTABLE, NOT_RUN)
 
 
@@ -93,7 +92,8 @@ class Ledger(Record):
     @classmethod
     def from_parameters(cls, parameters: Mapping[str, Any]) -> Ledger:
         """Build from a notebook's `globals()`: study, vote_cut, well_represented and variances_from."""
-        given = plain_parameters(parameters, [name for name in ("study", *_SETTINGS) if name in parameters])
+        names = ("study", "vote_cut", "well_represented", "variances_from")
+        given = plain_parameters(parameters, [name for name in names if name in parameters])
         variances_from = given.pop("variances_from", None)
         view = View.from_parameters(given)
         measured = View(study=variances_from or view.study).study
@@ -134,7 +134,7 @@ class Ledger(Record):
 
     def publish(self, parameters: Mapping[str, Any], book: Mapping[str, Any]) -> str:
         """Write the ledger if a notebook's `globals()` have the settings of the `book`; say whether it did."""
-        other = {name: parameters[name] for name in _SETTINGS if parameters[name] != book[name]}
+        other = {name: parameters[name] for name in book if parameters[name] != book[name]}
         if other:
             usual = {name: book[name] for name in other}
             return f"{_FILE} not written: it has {other}; accepted for the book: {usual}"
@@ -221,9 +221,9 @@ def decide(outcomes: Sequence[Outcome]) -> tuple[str, int, float]:
     relevant difference, Holm's method corrects these over the parts.
     """
     against = statistics.holm([outcome.p_against for outcome in outcomes])
-    comparisons = [place for place, outcome in enumerate(outcomes) if outcome.p_within is not None]
+    compared = {place: outcome.p_within for place, outcome in enumerate(outcomes) if outcome.p_within is not None}
     within = np.ones(len(outcomes))
-    within[comparisons] = statistics.holm([outcomes[place].p_within or 0.0 for place in comparisons])
+    within[[*compared]] = statistics.holm([*compared.values()])
     of_part = []
     for outcome, opposite, small in zip(outcomes, against, within, strict=True):
         clear = SUPPORTED if outcome.p_for < ALPHA else CONTRADICTED if opposite < ALPHA else UNRESOLVED

@@ -74,6 +74,11 @@ class Part:
     figure1_only: bool = False
 
     @property
+    def compares(self) -> bool:
+        """Return whether it says that one arm beats another: an effect within the margin is then no relevant difference."""
+        return self.kind == ARMS and self.test == GREATER and self.bound == 0
+
+    @property
     def downstream(self) -> str:
         """The target whose images and species it is about: that of the first arm."""
         return next(iter(self.weights)).downstream

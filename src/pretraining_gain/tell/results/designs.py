@@ -41,8 +41,8 @@ def design_curves(evaluation: Evaluation, study_name: str, arms: pd.DataFrame) -
 def freezing_by_domain(study_name: str, evaluations: list[Evaluation]) -> pd.DataFrame:
     """Estimate, with each target finetuned both ways, the gain of all source classes, and animal minus non-animal classes.
 
-    One row per target, way and quantity: domain, target, way,
-    quantity, and the estimate for these species. Empty when the study finetunes each target one way only.
+    One row per target, way and quantity: domain, target, way, quantity, and the estimate for these species. Empty when the
+    study finetunes each target one way only.
     """
     rows = []
     for evaluation, full, frozen in _finetuned_both_ways(study_name, evaluations):

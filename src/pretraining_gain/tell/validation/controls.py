@@ -68,17 +68,14 @@ class Controls:
         Scratch and a pretraining differ more between species than two pretrainings do, so the gain has a fit of its own.
         """
         found: dict[tuple[str, str], Target] = {}
-        for name, compared in dict.fromkeys(map(self._fit_of, self._claims)):
+        claims = [claim for claim in CLAIMS if claim.domain in self.evidence.study.domains]
+        for name, compared in dict.fromkeys(map(self._fit_of, claims)):
             evaluation = self.evidence.evaluations[name]
             arms = paper_arms(evaluation)
             if compared == OF_SPECIES:
                 arms = {arm: arms[arm] for arm in evaluation.gain(self.evidence.study.everything)}
             found[name, compared] = Target.of(evaluation, arms)
         return found
-
-    @property
-    def _claims(self) -> list[Claim]:
-        return [claim for claim in CLAIMS if claim.domain in self.evidence.study.domains]
 
     def _fit_of(self, claim: Claim) -> tuple[str, str]:
         """Return a claim's target, and what it compares there: `ARMS`, or `OF_SPECIES`, the gain."""

@@ -30,6 +30,7 @@ GAIN = 0.1
 #: Simulated studies from which it is known what a design resolves.
 PILOTS = 16
 ARMS_OF_A_STUDY = 6
+#: A margin that no effect meets.
 NO_MARGIN = 1e-9
 
 
@@ -144,9 +145,8 @@ class Experiment:
 
     def all_at_margin(self) -> list[float]:
         """Return the effects at which each difference between arms is just relevant; nothing where no effects are such."""
-        compared = [part.kind == ARMS and part.test == GREATER and part.bound == 0 for part in self.parts]
-        effects = self.consistent([self.margin if one else 0.0 for one in compared])
-        relevant = [effect > self.margin - 1e-9 for effect, one in zip(effects, compared, strict=True) if one]
+        effects = self.consistent([self.margin if part.compares else 0.0 for part in self.parts])
+        relevant = [effect > self.margin - 1e-9 for effect, part in zip(effects, self.parts, strict=True) if part.compares]
         return effects if relevant and all(relevant) else []
 
     def nulls(self) -> list[list[float]]:
