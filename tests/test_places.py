@@ -41,7 +41,9 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(checkout: Path, *command: str | Path, **settings: str) -> subprocess.CompletedProcess[str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PRETRAINING_GAIN_", "PYTHONPATH"))}
+    # As in a reader's own shell: under `make test`, make would hand its own settings down.
+    outside = ("PRETRAINING_GAIN_", "PYTHONPATH", "MAKE", "MFLAGS")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(outside)}
     environment = kept | {"PYTHONPATH": str(checkout / "src"), "XDG_CACHE_HOME": ""} | settings
     return subprocess.run(command, cwd=checkout, env=environment, capture_output=True, text=True, errors="replace")
 
@@ -105,7 +107,7 @@ def read_only(checkout: Path, tmp_path: Path) -> Iterator[Path]:
 
 
 def test_a_checkout_that_cannot_be_written_is_one_line(read_only, tmp_path):
-    done = run(read_only, "make", "-o", ".venv/.ready", "--no-print-directory", "reproduce")
+    done = run(read_only, "make", "-o", ".venv/.ready", "reproduce")
     assert done.returncode != 0
     assert_one_line(done.stderr.splitlines()[0], f"make: cannot write to {read_only}; accepted: a copy")
     command = [".venv/bin/python", "-m", "pretraining_gain.execute", "notebooks/00_plan.ipynb", tmp_path / "page.ipynb"]
