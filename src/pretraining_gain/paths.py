@@ -23,6 +23,8 @@ from filelock import AcquireReturnProxy, FileLock, Timeout
 
 from pretraining_gain.errors import InputError
 
+#: Executed notebooks, from the project's root.
+EXECUTED = "book/executed"
 _LEFT_AFTER_S = 7 * 24 * 3600
 _INSTALLED_FROM = Path(__file__).resolve().parents[2]
 

@@ -14,7 +14,15 @@ import yaml
 
 from pretraining_gain.datasets import find_dataset
 from pretraining_gain.errors import InputError
-from pretraining_gain.paths import data_root, has_results, make_writable, project_root, results_of, write_atomically
+from pretraining_gain.paths import (
+    EXECUTED,
+    data_root,
+    has_results,
+    make_writable,
+    project_root,
+    results_of,
+    write_atomically,
+)
 from pretraining_gain.plan.code import PACKAGE, digest_of, inputs_of, names_in, normalised
 from pretraining_gain.plan.representation import annotations_path
 from pretraining_gain.plan.studies import Study, load_study, study_names
@@ -109,7 +117,7 @@ def stamp(source: str, study: Study | None = None, made: Collection[str] = ()) -
         files += [annotations_path()]
     parts += [f"{file.name} {hashlib.sha256(file.read_bytes()).hexdigest()}" for file in files if file.is_file()]
     # One folder per digest: snakemake lists a folder once, and would not see a file that is written there later.
-    folder = root / "book" / "executed" / ".inputs" / (study.name if study else "") / Path(source).stem
+    folder = root / EXECUTED / ".inputs" / (study.name if study else "") / Path(source).stem
     written = make_writable(folder) / "sha256"
     digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()
     if not written.exists() or written.read_text() != digest:

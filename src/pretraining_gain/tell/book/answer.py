@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 FEW_SPECIES = 20
 LARGEST = 64  # times the present size; what needs more is out of reach
-_LEVEL = 0.05
 #: What a larger study may have more of, in the order of the sizes that a planned error takes.
 _MORE = ("seeds", "species", "evaluation photographs per species")
 
@@ -119,9 +118,9 @@ def _represented(gain: Gain, species: pd.DataFrame, margin: float) -> tuple[str,
         return f"Whether represented species gain more cannot be tested: the species table {why}", ""
     found = statistics.estimate_difference(gain.answers, gain.weights, first, second)
     size = f"{points(found.mean)}, {_interval(*found.interval())}"
-    if found.p_different < _LEVEL:
+    if found.p_different < statistics.LEVEL:
         return f"Species that the source represents gain {'more' if found.mean > 0 else 'less'} than others ({size})", ""
-    if found.p_equivalent(margin) < _LEVEL:
+    if found.p_equivalent(margin) < statistics.LEVEL:
         return f"Species that the source represents gain as much as others, within {_plain(margin)} ({size})", ""
     parts, n_arms = gain.components
     shares = np.array([len(first), len(second)]) / len(species)  # of all, as `sizes` counts species
@@ -141,9 +140,9 @@ def _families(gain: Gain, family: pd.Series, margin: float) -> tuple[str, str]:
         return "Whether families differ cannot be tested: no two of those stated share one, or all do", ""
     found = statistics.group_spread(gain.answers, gain.weights, family, margin)
     size = f"standard deviation between families {_plain(found.sd)}"
-    if found.p_different < _LEVEL:
+    if found.p_different < statistics.LEVEL:
         return f"Families differ ({size})", ""
-    if found.p_equivalent < _LEVEL:
+    if found.p_equivalent < statistics.LEVEL:
         return f"Families differ by less than {_plain(margin)} ({size})", ""
     times = (found.smallest_margin / margin) ** 2
     asked = f"To see whether families differ by {_plain(margin)}, the study would need"

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from pretraining_gain.errors import InputError
+from pretraining_gain.paths import EXECUTED
 
-EXECUTED = "book/executed"
 _PREFIX = "application/papermill.record/"
 #: What an output says in place of a figure that was not drawn, and of a table of images that are not here.
 _ABSENT = ('class="not-run"', "<th>not measured here</th>")

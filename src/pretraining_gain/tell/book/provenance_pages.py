@@ -18,8 +18,8 @@ from sphinx.environment import BuildEnvironment
 from sphinx.util import logging
 from sphinx.util.osutil import relative_uri
 
-from pretraining_gain.paths import make_writable, write_atomically
-from pretraining_gain.tell.book.executed import EXECUTED, read_executed
+from pretraining_gain.paths import EXECUTED, make_writable, write_atomically
+from pretraining_gain.tell.book.executed import read_executed
 
 logger = logging.getLogger(__name__)
 FOLDER = "_static/provenance"

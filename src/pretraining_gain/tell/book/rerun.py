@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import papermill
 
 from pretraining_gain.errors import InputError
-from pretraining_gain.paths import for_papermill, public, results_of
+from pretraining_gain.paths import EXECUTED, for_papermill, public, results_of
 from pretraining_gain.plan.costs import Plan
 from pretraining_gain.plan.record import read_record
 from pretraining_gain.plan.runs import Run
@@ -54,7 +54,7 @@ def command_of_notebook(
     A page of a study that was not run is executed for the first time, as the workflow does it once there are results.
     """
     if not was_run:
-        return _command(Path(page).name, f"book/executed/{page}.ipynb", parameters, settings)
+        return _command(Path(page).name, f"{EXECUTED}/{page}.ipynb", parameters, settings)
     output, variables = f"{AGAIN}/{page}.ipynb", {f"{_VARIABLE}RESULTS": AGAIN, **settings}
     return _command(Path(page).name, output, parameters, variables, compared=output)
 
@@ -136,7 +136,7 @@ def repeatable_runs(study_name: str) -> Iterator[Repeatable]:
     study = load_study(study_name)
     if not costs_of(study.name).exists():
         for run in Plan.of(study_name).runs():
-            output = f"book/executed/{run.plan.name}/runs/{run.run_id}.{run.fingerprint}.ipynb"  # as in the workflow
+            output = f"{EXECUTED}/{run.plan.name}/runs/{run.run_id}.{run.fingerprint}.ipynb"  # as in the workflow
             command = _command(NOTEBOOKS[run.stage], output, run.parameters(), {})
             yield Repeatable(run, run.run_id, command, "planned, not run here")
         return

@@ -17,13 +17,13 @@ from sphinx.environment import BuildEnvironment
 from sphinx.util import logging
 
 from pretraining_gain.errors import InputError
-from pretraining_gain.paths import make_writable, project_root, results_of, write_atomically
+from pretraining_gain.paths import EXECUTED, make_writable, project_root, results_of, write_atomically
 from pretraining_gain.plan.costs import Plan
 from pretraining_gain.plan.record import read_record
 from pretraining_gain.plan.studies import load_study, study_names
 from pretraining_gain.tell.book import rerun
 from pretraining_gain.tell.book.directives import BookDirective, studies_here
-from pretraining_gain.tell.book.executed import EXECUTED, Executed, read_executed
+from pretraining_gain.tell.book.executed import Executed, read_executed
 from pretraining_gain.tell.book.provenance_pages import RERUN
 from pretraining_gain.tell.book.shown import own_studies, study_file
 from pretraining_gain.tell.figures.registry import FIGURES

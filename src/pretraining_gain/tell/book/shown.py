@@ -9,9 +9,9 @@ from typing import Any
 import yaml
 
 from pretraining_gain.errors import InputError
-from pretraining_gain.paths import has_results, make_writable, write_atomically
+from pretraining_gain.paths import EXECUTED, has_results, make_writable, write_atomically
 from pretraining_gain.plan.studies import load_study, study_names
-from pretraining_gain.tell.book.executed import EXECUTED, notebooks_of, read_executed, short_name
+from pretraining_gain.tell.book.executed import notebooks_of, read_executed, short_name
 from pretraining_gain.tell.figures.registry import FIGURES
 from pretraining_gain.workflow import book_studies
 

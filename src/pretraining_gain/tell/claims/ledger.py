@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -27,11 +27,9 @@ from pretraining_gain.tell.claims.parts import ARMS, GREATER, KINDS
 from pretraining_gain.tell.claims.planned import planned_detectable
 from pretraining_gain.tell.results.evaluation import View
 
-ALPHA = 0.05
 _FILE = "claims.json"
-SUPPORTED, CONTRADICTED, NO_DIFFERENCE = "supported", "contradicted", "no relevant difference"
-UNRESOLVED, NOT_TESTABLE, NOT_RUN = "not resolvable", "not testable", "not run"
-VERDICTS = (SUPPORTED, CONTRADICTED, NO_DIFFERENCE, UNRESOLVED, NOT_TESTABLE, NOT_RUN)
+Word = Literal["supported", "contradicted", "no relevant difference", "not resolvable", "not testable", "not run"]
+VERDICTS = SUPPORTED, CONTRADICTED, NO_DIFFERENCE, UNRESOLVED, NOT_TESTABLE, NOT_RUN = get_args(Word)
 
 
 class Verdict(Record):
@@ -42,7 +40,7 @@ class Verdict(Record):
     section: str = Field(description="of the paper; `ours` for a question of our own")
     figure: str = Field(description="key of the figure in the book")
     estimand: str
-    verdict: Literal["supported", "contradicted", "no relevant difference", "not resolvable", "not testable", "not run"]
+    verdict: Word
     rule: str = Field(description="why this verdict")
     decisive: int | None
     detectable: float | None = Field(description="of the decisive part; of a study not run: expected from the design")
@@ -107,7 +105,8 @@ class Ledger(Record):
         `variances_from` names the study whose measured variances such a plan assumes.
         """
         study = load_study(view.study)
-        facts: dict[str, Any] = {"study": study.name, "alpha": ALPHA, "margin_share": study.margin_share, "seeds": study.seeds}
+        facts: dict[str, Any] = {"study": study.name, "alpha": statistics.LEVEL, "seeds": study.seeds}
+        facts |= {"margin_share": study.margin_share}
         if not has_results(study.name):
             measured = Evidence.if_run(variances_from) if variances_from else None
             planned = []
@@ -176,7 +175,7 @@ class Ledger(Record):
         found |= {"n_claims": str(len(self.verdicts)), "n_tested": str(len(decisive)), "n_tests": str(len(tests))}
         corrected = statistics.holm([test.p_for for test in decisive.values()])
         supported = {v.claim for v in self.verdicts if v.verdict == SUPPORTED}
-        still = [claim for claim, p in zip(decisive, corrected, strict=True) if claim in supported and p < ALPHA]
+        still = [claim for claim, p in zip(decisive, corrected, strict=True) if claim in supported and p < statistics.LEVEL]
         found["n_supported_across"] = str(len(still))
         for target, margin in self.margins.items():
             found[f"margin_{target}"] = f"{100 * margin:.1f} points"
@@ -226,8 +225,8 @@ def decide(outcomes: Sequence[Outcome]) -> tuple[str, int, float]:
     within[[*compared]] = statistics.holm([*compared.values()])
     of_part = []
     for outcome, opposite, small in zip(outcomes, against, within, strict=True):
-        clear = SUPPORTED if outcome.p_for < ALPHA else CONTRADICTED if opposite < ALPHA else UNRESOLVED
-        of_part.append(NO_DIFFERENCE if small < ALPHA else clear)
+        clear = SUPPORTED if outcome.p_for < statistics.LEVEL else CONTRADICTED if opposite < statistics.LEVEL else UNRESOLVED
+        of_part.append(NO_DIFFERENCE if small < statistics.LEVEL else clear)
     shown = {CONTRADICTED: against, NO_DIFFERENCE: within}
     for verdict in (CONTRADICTED, UNRESOLVED, NO_DIFFERENCE, SUPPORTED):
         parts = [place for place, one in enumerate(of_part) if one == verdict]

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import TYPE_CHECKING
 
 import plotly.graph_objects as go
 
+from pretraining_gain.tell.claims.ledger import CONTRADICTED, SUPPORTED
 from pretraining_gain.tell.figures.declare import Files, figure
 from pretraining_gain.tell.figures.style import DOTTED_RULE, POINTS_TICKS, SEED_STYLES, panels
 
 if TYPE_CHECKING:
     from pretraining_gain.tell.validation.tables import ControlTables
-
-VERDICTS = ("supported", "contradicted")
-
 
 @figure(
     key="figure_power", number="K1", title="How often each verdict is reached", notebook="16_controls",
@@ -26,9 +25,9 @@ def figure_power(controls: ControlTables) -> go.Figure:
     """
     curves = controls.curves
     claims, seeds = list(dict.fromkeys(curves["claim"])), sorted(set(curves["n_seeds"]))
-    drawn = panels(list(VERDICTS), 110, 1.14, y_title="share of repetitions")
-    for claim, n_seeds, column in ((c, s, v) for c in claims for s in seeds for v in (1, 2)):
-        verdict, (colour, symbol) = VERDICTS[column - 1], SEED_STYLES[seeds.index(n_seeds)]
+    drawn = panels([SUPPORTED, CONTRADICTED], 110, 1.14, y_title="share of repetitions")
+    for claim, n_seeds, (column, verdict) in product(claims, seeds, enumerate([SUPPORTED, CONTRADICTED], 1)):
+        colour, symbol = SEED_STYLES[seeds.index(n_seeds)]
         part = curves[(curves["claim"] == claim) & (curves["n_seeds"] == n_seeds)].sort_values("effect")
         trace = go.Scatter(
             x=100 * part["effect"], y=part[verdict], name=f"{n_seeds} seeds", legendgroup=str(n_seeds),

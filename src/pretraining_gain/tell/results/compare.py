@@ -16,11 +16,11 @@ from typing import Any
 
 from pretraining_gain.commands import CommandLine, answer
 from pretraining_gain.errors import InputError
-from pretraining_gain.paths import project_root
+from pretraining_gain.paths import EXECUTED, project_root
 from pretraining_gain.plan.record import read_record
 
 #: Folder of the first of each kind, by file ending.
-_FIRST = {".json": "results", ".ipynb": "book/executed"}
+_FIRST = {".json": "results", ".ipynb": EXECUTED}
 _COMPARED = ("fingerprint", "recipe", "source_class_ids", "train_content_hash", "eval_content_hash", "top1", "sha256")
 #: What may differ: when and by which code a figure was drawn, and its static form, whose pixels depend on library versions.
 _APART = re.compile(r'<p class="provenance">.*?</p>|<img class="static"[^>]*>', flags=re.DOTALL)

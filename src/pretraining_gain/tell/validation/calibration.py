@@ -11,10 +11,9 @@ import pandas as pd
 from scipy.stats import chi2
 
 from pretraining_gain.tell import statistics
-from pretraining_gain.tell.statistics import Answers, Estimate
+from pretraining_gain.tell.statistics import LEVEL, Answers, Estimate
 from pretraining_gain.tell.validation.simulator import Liability, Simulator
 
-LEVEL = 0.05
 GAIN = 0.1
 #: The two arms that are compared, and how many others tell how much runs vary.
 WEIGHTS, OTHERS = {"pretrained": 1.0, "scratch": -1.0}, 6

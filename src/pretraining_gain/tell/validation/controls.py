@@ -27,9 +27,9 @@ from pretraining_gain.paths import make_writable, results_root, write_atomically
 from pretraining_gain.plan.code import inputs_of, normalised
 from pretraining_gain.tell.claims.declarations import CLAIMS, Claim
 from pretraining_gain.tell.claims.evidence import Evidence
-from pretraining_gain.tell.claims.ledger import ALPHA, CONTRADICTED, NO_DIFFERENCE, SUPPORTED, decide
+from pretraining_gain.tell.claims.ledger import CONTRADICTED, NO_DIFFERENCE, SUPPORTED, decide
 from pretraining_gain.tell.claims.parts import ARMS, EQUAL, GREATER
-from pretraining_gain.tell.statistics import Answers, components
+from pretraining_gain.tell.statistics import LEVEL, Answers, components
 from pretraining_gain.tell.validation.calibration import calibrate, scenarios
 from pretraining_gain.tell.validation.permutations import permutation_rows, shuffled
 from pretraining_gain.tell.validation.planted_effects import Experiment
@@ -109,7 +109,7 @@ class Controls:
         if any(part.test == EQUAL for part in first.parts):
             experiments["the margin that the design can show"] = first.detectable()[0]
         repetitions, seed = self.effort.nulls, self.effort.seed
-        limit = ALPHA + 2 * np.sqrt(ALPHA * (1 - ALPHA) / repetitions)
+        limit = LEVEL + 2 * np.sqrt(LEVEL * (1 - LEVEL) / repetitions)
         for bounds, one in experiments.items():
             wrong = [("one part at its bound", SUPPORTED, effects) for effects in one.nulls()]
             wrong.append(("all parts at their bounds", CONTRADICTED, one.all_at_bound()))
@@ -121,7 +121,7 @@ class Controls:
                     yield {
                         "claim": claim.id, "scenario": scenario, "error": verdict, "bounds": bounds, "margin": one.margin,
                         "effects": " ".join(map("{:.4g}".format, effects)), "rate": rate, "repetitions": repetitions, "seed": seed,
-                        "level": ALPHA, "limit": limit, "within": bool(rate <= limit),
+                        "level": LEVEL, "limit": limit, "within": bool(rate <= limit),
                     }  # fmt: skip
 
     def power(self, claim: Claim, n_seeds: int) -> Iterator[Row]:
@@ -139,7 +139,7 @@ class Controls:
                 yield {
                     "claim": claim.id, "test": EQUAL if equal else GREATER, "parts": len(one.parts), "n_seeds": n_seeds,
                     "scenario": scenario, "effect": effect, "effects": " ".join(map("{:.4g}".format, effects)),
-                    "margin": where.margin, **rates, "repetitions": repetitions, "seed": self.effort.seed, "level": ALPHA,
+                    "margin": where.margin, **rates, "repetitions": repetitions, "seed": self.effort.seed, "level": LEVEL,
                 }  # fmt: skip
 
     def _rates(self, experiment: Experiment, effects: Sequence[float], repetitions: int) -> dict[str, float]:
@@ -172,7 +172,7 @@ class Controls:
     def estimators(self, name: str) -> list[Row]:
         seed = 1000 * self.effort.seed + list(scenarios()).index(name)
         table = calibrate(scenarios()[name], self.effort.estimators, seed)
-        return table.assign(scenario=name, seed=seed, level=ALPHA).to_dict("records")
+        return table.assign(scenario=name, seed=seed, level=LEVEL).to_dict("records")
 
     def run(self, folder: Path, claims: Sequence[Claim] = CLAIMS) -> None:
         """Do all unfinished jobs, with a progress bar, and write the tables. Rows depend on effort, code, and results."""

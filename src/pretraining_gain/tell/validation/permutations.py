@@ -11,9 +11,10 @@ from scipy.stats import kstest
 from pretraining_gain.plan.studies import Study
 from pretraining_gain.tell.claims.declarations import CLAIMS, Claim
 from pretraining_gain.tell.claims.evidence import Evidence, evaluate
-from pretraining_gain.tell.claims.ledger import ALPHA, CONTRADICTED, SUPPORTED, decide
+from pretraining_gain.tell.claims.ledger import CONTRADICTED, SUPPORTED, decide
 from pretraining_gain.tell.claims.parts import GROUPS, SPREAD
 from pretraining_gain.tell.results.evaluation import Evaluation
+from pretraining_gain.tell.statistics import LEVEL
 
 POOLS = "pools within k, seed by seed"
 Row = dict[str, float | str | int]
@@ -63,10 +64,10 @@ def permutation_rows(claim: Claim, evidence: Evidence, shuffles: int, seed: int)
             p_values += [outcome.p_different for outcome in outcomes]
             verdicts.append(decide(outcomes)[0])
         yield {
-            "claim": claim.id, "shuffled": what, "values": values, "significant": float(np.mean(np.array(p_values) < ALPHA)),
+            "claim": claim.id, "shuffled": what, "values": values, "significant": float(np.mean(np.array(p_values) < LEVEL)),
             "uniform_distance": float(kstest(p_values, "uniform").statistic), "supported": verdicts.count(SUPPORTED) / shuffles,
             "contradicted": verdicts.count(CONTRADICTED) / shuffles, "p_values": len(p_values), "repetitions": shuffles,
-            "seed": seed, "level": ALPHA,
+            "seed": seed, "level": LEVEL,
         }  # fmt: skip
 
 
