@@ -20,6 +20,7 @@ from unittest.mock import patch
 
 import numpy as np
 import torch
+import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -30,14 +31,30 @@ from pretraining_gain.compute.images.packs import check_pack, load_packs, pack_p
 from pretraining_gain.datasets.inat2021.manifest import checksum, read_manifest, verify_manifest
 from pretraining_gain.datasets.inat2021.official import Listing, class_table, read_listing
 from pretraining_gain.errors import InputError
-from pretraining_gain.paths import write_atomically
+from pretraining_gain.execute import check_parameters, read_parameters
+from pretraining_gain.paths import project_root, write_atomically
 from pretraining_gain.plan.record import read_record
+from pretraining_gain.plan.run import Run
+from pretraining_gain.plan.runs import finetuning_runs, pretraining_runs
+from pretraining_gain.plan.studies import load_study
 from pretraining_gain.plan.taxonomy import load_class_table
 from pretraining_gain.revision import revision
 
 _ODD = st.none() | st.booleans() | st.integers(-3, 2**70) | st.floats() | st.text(max_size=9) | st.just([1]) | st.just({"a": 1})
 _TABLE = b"class_id,key,name,animal,grey\n0,emu,emu,true,40\n1,newt,newt,false,90\n"
 _RECORD = {"run_id": "a", "cost": {"starts": 1}}
+#: Parameters of 02_finetune with values that it takes, and what else someone may type.
+_TAKEN = {
+    "study": "toy", "downstream": "clean", "pool": "animal", "k": "4", "design": "", "seed": "1", "backbone": "resnet18",
+    "epochs": "2", "image_size_px": "64",
+}  # fmt: skip
+_TYPED = [
+    "mini", "all", "scratch", "matched_images", "12", "010", "1:30", "1e-3", "-1", "9" * 30, "nan", "true", "maybe", "null",
+    "[1, 2", "{a: b}", "!!python/name:os.system", "*a", "../toy", "a.yml",
+]  # fmt: skip
+_PARAMETER = st.sampled_from([*_TAKEN.items()]) | st.tuples(
+    st.sampled_from([*_TAKEN]) | st.text(max_size=5), st.sampled_from(_TYPED) | st.text(max_size=9)
+)
 _PARTS = [b"\0", b"\xff\xd9", b"\xff\xe1\0\2", b"\xff\xff", b",", b'"']
 
 
@@ -109,6 +126,14 @@ def altered(draw: st.DrawFn, content: object) -> object:
     return draw(_ODD)
 
 
+def _toy() -> bytes:
+    return (project_root() / "notebooks" / "studies" / "toy.yml").read_bytes()
+
+
+def _as_yaml(study: object) -> bytes:
+    return yaml.safe_dump(study).encode()
+
+
 def _as_json(content: object) -> bytes:
     return json.dumps(content).encode()
 
@@ -116,6 +141,19 @@ def _as_json(content: object) -> bytes:
 def _signed(content: bytes) -> bytes:
     """Add the checksum that a whole checkpoint has."""
     return content + hashlib.sha256(content).digest()
+
+
+def open_study(path: Path) -> None:
+    study = load_study(str(path))
+    assert pretraining_runs(study, str(path))
+    assert all(run.fingerprint for run in finetuning_runs(study, str(path)))
+
+
+def open_parameters(path: Path) -> None:
+    notebook = project_root() / "notebooks" / "02_finetune.ipynb"
+    given = read_parameters(json.loads(path.read_bytes()))
+    check_parameters(notebook, given)
+    assert Run.finetuning({"study": "toy"} | given).fingerprint
 
 
 def open_image(path: Path) -> None:
@@ -174,6 +212,8 @@ DOORS: dict[str, tuple[str, Callable[[Path], None], st.SearchStrategy[bytes]]] =
     "images": ("a.jpg", open_image, mutated(
         _image("JPEG"), _image("JPEG", exif=_turned(), progressive=True), _image("PNG"), _image("PNG", exif=_turned()),
         _image("GIF"), _image("BMP"), _image("WEBP"))),
+    "study files": ("study.yml", open_study, mutated(_toy()) | altered(yaml.safe_load(_toy())).map(_as_yaml)),
+    "parameters": ("given.json", open_parameters, st.lists(_PARAMETER, max_size=4, unique_by=lambda one: one[0]).map(_as_json)),
     "class tables": ("table.csv", open_table, mutated(_TABLE, _TABLE.decode().encode("utf-16"))),
     "iNaturalist files": ("train.json", open_listing, altered(_listing()).map(_as_json) | mutated(_as_json(_listing()))),
     "evaluation manifests": ("m.json", open_manifest, altered({"0": [7]}).map(_manifest) | altered(
