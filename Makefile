@@ -58,13 +58,11 @@ bench: $(READY)
 
 # setuptools builds no package under a path with braces. There, another environment makes all wheels first.
 ifneq ($(findstring {,$(CURDIR)),)
-WHEELS = made=$$(mktemp -d) && $(PYTHON) -m venv "$$made/venv" && \
+WHEELS = made=$$(mktemp -d) && trap 'rm -r "$$made"' EXIT && $(PYTHON) -m venv "$$made/venv" && \
   "$$made/venv/bin/python" -m pip wheel -q --no-deps -r requirements.lock -w "$$made/wheels" && PIP_FIND_LINKS="$$made/wheels"
 endif
 
 # One environment, made once from exact versions. torch comes for CPU or CUDA, whichever the machine's pip is set up for.
-# venv cannot write an accent in the path where the locale has none, as LANG=C, unless Python is told to use UTF-8.
-$(READY): export PYTHONUTF8 = 1
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c "import sys; sys.exit(0 if (3, 11) <= sys.version_info[:2] <= (3, 13) else 'Python 3.11 to 3.13 is needed, this is ' + sys.version.split()[0] + '; try make PYTHON=python3.11')"
 	@echo "Setting up $(VENV) (once; a few minutes, about 2 GB; with CUDA libraries more)"
