@@ -75,6 +75,16 @@ def test_the_workflow_is_planned_and_a_notebook_executed(checkout, small_study, 
     assert page.is_file()
 
 
+@pytest.mark.parametrize(("name", "elsewhere"), [("a {b}", True), ("a b", False)])
+def test_only_under_a_path_with_braces_packages_are_built_elsewhere(tmp_path, name, elsewhere):
+    (tmp_path / name).mkdir()
+    for file in ("Makefile", "requirements.lock", "pyproject.toml"):
+        shutil.copy(ROOT / file, tmp_path / name)
+    planned = run(tmp_path / name, "make", "-n", ".venv/.ready")
+    assert planned.returncode == 0, planned.stderr
+    assert ("pip wheel" in planned.stdout) == elsewhere
+
+
 def test_the_path_of_a_study_stays_a_text_on_its_way_through_yaml(checkout, small_study):
     study = "@ My #1/it's a: b.yml"
     (checkout / study).parent.mkdir()
