@@ -223,6 +223,11 @@ def test_every_field_of_a_recipe_is_among_the_bad_ones():
     assert {name for changes, _ in BAD_RECIPES for name in changes} - {"epoch"} == set(Recipe.model_fields)
 
 
+def test_a_study_without_all_classes_and_without_weights_is_refused(tmp_path):
+    study = changed("weights", {}) | {"arms": {"animal": [4]}, "designs": []}
+    refuse(tmp_path, study, "arms: 'all' is missing, whose gain figures show; accepted: with all: [24]")
+
+
 def test_numbers_are_those_of_yaml_1_2(tmp_path):
     """YAML 1.1 reads 010 as eight, 1:30 as ninety, and 1e-3 as a text."""
     text = (ROOT / "notebooks" / "studies" / "toy.yml").read_text()

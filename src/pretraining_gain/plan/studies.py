@@ -81,6 +81,8 @@ class Study(Given):
         if "out_of_domain" not in self.domains:
             raise ValueError("downstreams: none is out_of_domain; accepted: at least one that is")
         self._check_arms("arms", self.arms)
+        if not self.weights and "all" not in self.arms:
+            raise ValueError(f"arms: 'all' is missing, whose gain figures show; accepted: with all: [{len(self.source_classes)}]")
         files = [name for name, weights in self.weights.items() if not is_published(weights)]
         unknown = [name for name in self.normalisation if name not in files]
         if unknown:
