@@ -10,6 +10,10 @@ READY := $(VENV)/.ready
 ifneq ($(shell mkdir -p "$${XDG_CACHE_HOME:-$$HOME/.cache}" 2>/dev/null; test -w "$${XDG_CACHE_HOME:-$$HOME/.cache}" && echo yes),yes)
 export XDG_CACHE_HOME := $(CURDIR)/.snakemake
 endif
+# In the locale C, Python does not start where the package lies under a path with accents.
+ifneq ($(filter C POSIX,$(LC_ALL)),)
+export LC_ALL := C.UTF-8
+endif
 SNAKEMAKE := @test -w . || { echo "make: cannot write to $(CURDIR); accepted: a copy that you can write to" >&2; exit 1; }; \
   $(BIN)/python -m snakemake --profile "profiles/$(PROFILE)" $(if $(JOBS),--cores "$(JOBS)") \
 	$(if $(GPU_RUNS),--resources gpu="$(GPU_RUNS)") --quiet rules host reason
