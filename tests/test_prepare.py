@@ -101,6 +101,15 @@ def test_the_price_counts_the_packs_of_each_way(four_ways, tmp_path):
     assert disk[0]["prepared inat2021, train"] == disk[1]["prepared inat2021, train"]
 
 
+def test_targets_that_share_packs_treat_broken_images_alike(four_ways, tmp_path):
+    study = yaml.safe_load(Path(four_ways).read_text())
+    study["downstreams"][2]["images"]["broken_images"] = "skip"
+    Path(four_ways).write_text(yaml.safe_dump(study, sort_keys=False))
+    with pytest.raises(InputError, match="inat2021_animals train at 36 px has broken_images both stop and skip; accepted: one"):
+        prepare.prepare(four_ways, workers=2)
+    assert not packs(tmp_path)
+
+
 def test_what_the_options_of_any_target_need_is_checked_first(four_ways, inat, tmp_path):
     (inat / "val.json").unlink()
     with pytest.raises(InputError, match=r"val\.json is missing"):

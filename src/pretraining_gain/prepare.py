@@ -89,15 +89,22 @@ class Part:
 
 
 def parts_of(study: Study) -> list[Part]:
-    """List the parts that a study reads as packs, each once. A source is trained on only, a target also evaluated on."""
+    """List the parts that a study reads as packs, each once. A source is trained on only, a target also evaluated on.
+
+    Raises `InputError` where two targets share packs and treat broken images differently.
+    """
     wanted = []
     if study.source:
         images, recipe = study.pretraining
         wanted += [Part(images, "train", recipe.resolve().resize_px)]
     for target in study.downstreams:
         wanted += [Part(target.images, split, target.recipe.resolve().resize_px) for split in ("train", "eval")]
-    large = [part for part in wanted if find_dataset(part.images.dataset).preparation]
-    return list({(part.images.class_table, part.path("any").parent): part for part in large}.values())
+    found: dict[tuple[str | None, Path], Part] = {}
+    for part in (part for part in wanted if find_dataset(part.images.dataset).preparation):
+        first = found.setdefault((part.images.class_table, part.path("any").parent), part)
+        if first.images.broken_images != part.images.broken_images:
+            raise InputError(f"study {study.name!r}: {part} has broken_images both stop and skip; accepted: one, for shared packs")
+    return list(found.values())
 
 
 def prepare(study_name: str, workers: int, only_estimate: bool = False) -> None:
