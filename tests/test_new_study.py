@@ -82,6 +82,16 @@ def test_represented_is_stated_or_not(tmp_path):
     assert set(representation(table.drop(columns="represented_by"))) == {NOT_STATED}
 
 
+def test_what_other_programs_write_for_no_value_is_none(tmp_path):
+    rows = "owl,Owls,NA,Birds,n1; n2\njay,NA,nan,NA,NA\nheron,,,<NA>,None\n"
+    (tmp_path / "own.csv").write_text("folder,family,order,supercategory,represented_by\n" + rows)
+    table = load_class_table(str(tmp_path / "own.csv"))
+    assert table["family"].tolist() == ["Owls", NOT_STATED, NOT_STATED]
+    assert table["order"].tolist() == [NOT_STATED] * 3
+    assert table["animal"].tolist() == [True] * 3
+    assert table["represented_by"].tolist() == ["n1;n2", NOT_STATED, ""]  # None is `none`: no source class names it
+
+
 NAMES = {
     "Parus major Linnaeus, 1758": "Parus major",
     "Parus major (Linnaeus, 1758)": "Parus major",

@@ -14,7 +14,7 @@ from unicodedata import normalize
 import pandas as pd
 
 from pretraining_gain.errors import InputError
-from pretraining_gain.plan.tables import read_table
+from pretraining_gain.plan.tables import blank, read_table
 
 TAXON_COLUMNS = ["supercategory", "order", "family"]
 SUPERCATEGORIES = ("Amphibians", "Animalia", "Arachnids", "Birds", "Insects", "Mammals", "Mollusks", "Ray-finned Fishes",
@@ -31,7 +31,8 @@ def read_species(path: Path) -> pd.DataFrame:
     """Read a species table with the columns of a class table, one row per class in the order of its lines.
 
     Only `folder` is required (`key` in a table that was a class table). `represented_by`: keys of source classes, `;` between
-    them, or `none`. An empty cell becomes `not stated`. `taxon` is the scientific name without its author. Raises `InputError`.
+    them, or `none`. An empty cell, or one with R's NA, becomes `not stated`. `taxon` is the scientific name without its
+    author. Raises `InputError`.
     """
     table = read_table(path, [], spreadsheet=True)
     if {"folder", "key"} <= {*table}:
@@ -44,6 +45,10 @@ def read_species(path: Path) -> pd.DataFrame:
     if len(empty):
         raise InputError(f"{path}: row {empty[0] + 1} has no folder; accepted: the name of the folder with its photographs")
     table["folder"] = table["folder"].str.normalize("NFC")
+    named_by = table["represented_by"].str.replace(r"\s*;\s*", ";", regex=True)
+    table["represented_by"] = named_by.mask(named_by.str.casefold() == NO_CLASS, NO_CLASS)
+    others = [column for column in table if column != "folder"]
+    table[others] = table[others].apply(blank)
     table["name"] = table["name"].where(table["name"] != "", names_to_show(table["folder"]))
     for column in ("folder", "name"):
         again = table.loc[table[column].duplicated(), column]

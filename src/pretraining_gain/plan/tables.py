@@ -76,6 +76,11 @@ def _decode(content: bytes, spreadsheet: bool) -> str:
     return content.decode("utf-16" if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "cp1252")
 
 
+def blank(column: pd.Series) -> pd.Series:
+    """Return a column with an empty text where another program wrote that a value is missing, as R writes NA."""
+    return column.where(~column.isin(_NO_VALUE), "")
+
+
 def whole_numbers(path: Path, table: pd.DataFrame, column: str) -> pd.Series:
     """Return a column as int. Raises `InputError` naming the first value that is no whole number."""
     wrong = table.loc[~table[column].str.fullmatch(r"\d{1,18}"), column]
