@@ -185,7 +185,7 @@ rule finetune:
 rule tables:
     input:
         lambda wildcards: outcomes(wildcards.study),
-        lambda _: graph.stamp(f"{TELL}/results/tables.py"),
+        lambda wildcards: graph.stamp(f"{TELL}/results/tables.py", load_study(named(wildcards))),
     output:
         f"{RESULTS}/{{study}}/runs.csv",
         f"{RESULTS}/{{study}}/class_counts.csv",

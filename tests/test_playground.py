@@ -7,6 +7,7 @@ import re
 import nbformat
 import pandas as pd
 import pytest
+import yaml
 from bs4 import BeautifulSoup
 from conftest import ROOT, change_study, simulate_results, wait_for
 from refusal import refused
@@ -121,6 +122,23 @@ def test_controls_offer_only_what_is_possible(results):
                 controls.freeze.value = not controls.freeze.value
                 assert controls.choice().run().study, "every combination that the widgets reach is a run"
     assert all(control.description for control in controls.all)
+
+
+def test_from_scratch_the_epochs_of_its_own_recipe_are_shown_and_trained(results, tmp_path):
+    study = yaml.safe_load((ROOT / "notebooks" / "studies" / "toy.yml").read_text()) | {"name": "long"}
+    study["downstreams"][0]["recipe"]["from_scratch"] = {"epochs": 60, "lr_step_epochs": 20}
+    (tmp_path / "long.yml").write_text(yaml.safe_dump(study))
+    own = Run(study=str(tmp_path / "long.yml"), pool="scratch", downstream="field")
+    controls = Playground(Choice(study=own.study, pool="scratch")).controls
+    assert controls.epochs.value == own.recipe.epochs == 60
+    assert controls.choice().run() == own
+    controls.pool.value = "animal"
+    assert (controls.epochs.value, controls.epochs.max) == (15, 30)
+    controls.epochs.value = 7
+    controls.pool.value = "random"
+    assert controls.epochs.value == 7
+    controls.pool.value = "scratch"
+    assert controls.choice().run() == own
 
 
 @pytest.fixture

@@ -23,14 +23,16 @@ network:
   species: [Jay, Owl]
 ---
 """
-HEADER = b"file,species,probability,second,third,network\n"
-ROW = f"a.jpg,Jay,0.9000,Owl,,{NETWORK}\n".encode()
+HEADER = b"file,bytes,species,probability,second,third,network\n"
+ROW = f"a.jpg,{len(jpeg(1))},Jay,0.9000,Owl,,{NETWORK}\n".encode()
 FOREIGN: dict[str, Callable[[Path], object]] = {
     "a text without an end of its line": whole(b"my notes"),
     "a table without an end of its last line": whole(b"a,b\n1,2\n3,4"),
     "a header only": whole(b"a,b\n"),
     "an empty line": whole(b"\n"),
     "another network": whole(HEADER + ROW.replace(b"aaa", b"bbb") + b"cut"),
+    "another photograph": whole(HEADER + ROW.replace(b"jpg,", b"jpg,9")),
+    "a photograph that is not there": whole(HEADER + ROW + ROW.replace(b"a.jpg", b"b.jpg")),
     "a short row": whole(HEADER + b"a.jpg,Jay\n"),
     "an open quote": whole(HEADER + b'"a.jpg\n'),
     "no text": whole(b"\x89PNG\r\n\x1a\n\xff\xff"),
@@ -43,7 +45,7 @@ def test_an_output_that_is_no_table_of_the_network_is_named_and_kept(tmp_path, m
     (tmp_path / "network.md").write_text(CARD)
     put(tmp_path / "photographs" / "a.jpg", jpeg(1))
     make(tmp_path / "found.csv")
-    with refused(str(tmp_path / "found.csv"), "accepted: those of the same network, or another --output", unchanged=tmp_path):
+    with refused(str(tmp_path / "found.csv"), "; accepted: those of the same network and photographs", unchanged=tmp_path):
         predict(tmp_path / "network.md", tmp_path / "photographs", tmp_path / "found.csv")
 
 
@@ -54,5 +56,7 @@ def test_an_output_that_is_no_table_of_the_network_is_named_and_kept(tmp_path, m
 )  # fmt: skip
 def test_an_incomplete_last_line_of_its_own_table_is_cut_off(tmp_path, content, kept, done):
     (tmp_path / "found.csv").write_bytes(content)
-    assert _done_in(tmp_path / "found.csv", NETWORK) == done
+    for name in done:
+        put(tmp_path / name, jpeg(1))
+    assert _done_in(tmp_path / "found.csv", NETWORK, tmp_path) == done
     assert (tmp_path / "found.csv").read_bytes() == kept

@@ -96,6 +96,12 @@ def test_a_changed_family_makes_the_figures_of_the_study_that_reads_it(checkout)
     assert not any(name.endswith(".json") or name.endswith(".csv") for name in planned)
 
 
+def test_a_changed_name_of_a_species_makes_the_tables_of_its_study(checkout):
+    planned = checkout.after("metadata/toy_animals.csv", "anat bird A", "anat bird X")
+    assert "toy/runs.csv" in planned  # with them the card of the network, which holds the names
+    assert not any(name.endswith((".json", ".csv")) for name in planned - {"toy/runs.csv"})
+
+
 def test_a_changed_function_of_a_figure_makes_the_notebooks_that_draw_it(checkout):
     planned = checkout.after("tell/figures/subsets.py", '"pretraining classes", "k"', '"source classes", "k"')
     assert {"toy/11_subsets", "mini/11_subsets"} <= planned

@@ -1,7 +1,8 @@
 """Name the species on photographs with a network of a study: `python -m pretraining_gain.predict CARD FOLDER [--output CSV]`
 
-CARD is the `network.md` of a study with `keep_networks: true`. Columns of the CSV: file (below FOLDER), species, probability,
-second, third, network. The same command goes on where a former one was stopped. Photographs that cannot be read are listed.
+CARD is the `network.md` of a study with `keep_networks: true`. Columns of the CSV: file (below FOLDER), its bytes, species,
+probability, second, third, network. The same command goes on where a former one was stopped. Photographs that cannot be read
+are listed.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from pretraining_gain.plan.recipes import Recipe, RecipeChoice
 from pretraining_gain.plan.weights import sha256_of
 from pretraining_gain.plan.yamlfile import parse_yaml
 
-_COLUMNS = ["file", "species", "probability", "second", "third", "network"]
+_COLUMNS = ["file", "bytes", "species", "probability", "second", "third", "network"]
 _BATCH = 64
 _PYTHON_MB = 900  # interpreter, torch and decoding
 
@@ -83,14 +84,15 @@ class Network(Given):
         return model.eval()
 
 
-def _done_in(table: Path, network: str) -> set[str]:
+def _done_in(table: Path, network: str, folder: Path) -> set[str]:
     """Return the files that a table has already, and cut off its last line if that is incomplete.
 
-    Raises `InputError`, and leaves the file as it is, for anything but a table of the same network.
+    Raises `InputError`, and leaves the table as it is, for anything but one of the same network and photographs: cameras
+    give the same names again.
     """
     if not table.exists():
         return set()
-    accepted = "accepted: those of the same network, or another --output"
+    accepted = "accepted: those of the same network and photographs, or another --output"
     try:
         content = table.read_bytes()
         complete = content[: content.rfind(b"\n") + 1]
@@ -98,10 +100,17 @@ def _done_in(table: Path, network: str) -> set[str]:
         own = rows[:1] == [_COLUMNS] or ",".join(_COLUMNS).encode().startswith(content)  # also a header that was cut off
         if not own or any(len(row) != len(_COLUMNS) or row[-1] != network for row in rows[1:]):
             raise InputError(f"{table} has other predictions; {accepted}")
+        other = next((row[0] for row in rows[1:] if str(_bytes(folder / row[0])) != row[1]), "")
+        if other:
+            raise InputError(f"{table} is of other photographs: {folder / other} is missing, or another one; {accepted}")
         os.truncate(table, len(complete))
     except (OSError, csv.Error) as error:
         raise InputError(f"{table} holds no predictions to go on with ({error}); {accepted}") from None
     return {row[0] for row in rows[1:]}
+
+
+def _bytes(path: Path) -> int:
+    return path.stat().st_size if path.exists() else -1
 
 
 def predict(card: Path, folder: Path, output: Path) -> list[str]:
@@ -114,7 +123,7 @@ def predict(card: Path, folder: Path, output: Path) -> list[str]:
     files = [path for place in sorted([folder, *folder.rglob("*/")]) for path in image_files(place)]
     if not files:
         raise InputError(f"folder {folder} has no photographs; accepted: a folder with JPEG or PNG files, also in subfolders")
-    done = _done_in(table, network.sha256[:12])
+    done = _done_in(table, network.sha256[:12], folder)
     left = [path for path in files if path.relative_to(folder).as_posix() not in done]
     model, machine = network.load(card), this_machine()
     megabytes = _PYTHON_MB + (sum(w.nbytes for w in model.parameters()) + _BATCH * 60 * network.resize_px**2) / 1e6
@@ -128,31 +137,31 @@ def predict(card: Path, folder: Path, output: Path) -> list[str]:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerows([] if file.tell() else [_COLUMNS])
         for start in range(0, len(left), _BATCH):
-            batch, names, pixels = left[start : start + _BATCH], [], []
+            batch, sizes, pixels = left[start : start + _BATCH], {}, []
             for path in batch:
                 name = path.relative_to(folder).as_posix()
                 try:
                     pixels.append(decode(read_file(path), network.resize_px))
-                    names.append(name)
+                    sizes[name] = _bytes(path)
                 except BROKEN as error:
                     unreadable.append(f"{name}: {' '.join(str(error).split())}")
-            if names:
-                writer.writerows(_rows(network, model, names, np.stack(pixels), machine.device))
+            if sizes:
+                writer.writerows(_rows(network, model, sizes, np.stack(pixels), machine.device))
                 file.flush()
             bar.update(len(batch))
     return unreadable
 
 
 @torch.inference_mode()
-def _rows(network: Network, model: nn.Module, names: list[str], pixels: np.ndarray, device: str) -> Iterator[list[str]]:
+def _rows(network: Network, model: nn.Module, sizes: dict[str, int], pixels: np.ndarray, device: str) -> Iterator[list[Any]]:
     images = torch.from_numpy(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)))
-    labels = torch.zeros(len(names), dtype=torch.int64)
-    data = ImageSet(images, labels, names, normalisation=network.normalisation)
+    labels = torch.zeros(len(sizes), dtype=torch.int64)
+    data = ImageSet(images, labels, list(sizes), normalisation=network.normalisation)
     (_, batch), = evaluation_batches(data, network.recipe, device, _BATCH)
     shares, order = model(batch).float().softmax(1).topk(min(3, len(network.species)))
-    for name, share, best in zip(names, shares[:, 0].tolist(), order.tolist(), strict=True):
+    for file, share, best in zip(sizes.items(), shares[:, 0].tolist(), order.tolist(), strict=True):
         species = [network.species[label] for label in best]
-        yield [name, species[0], f"{share:.4f}", *[*species[1:], "", ""][:2], network.sha256[:12]]
+        yield [*file, species[0], f"{share:.4f}", *[*species[1:], "", ""][:2], network.sha256[:12]]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -48,7 +48,7 @@ class Choice(Parameters):
             raise InputError(f"species {self.species!r} is not in {target.name!r}; accepted: {', '.join(known[:20])}")
         frozen = self.freeze_backbone or ("yes" if target.recipe.resolve().freeze_backbone else "no")
         name, target = _finetuned(self.study, target, frozen == "yes")
-        recipe = target.recipe.resolve()
+        recipe = target.recipe.resolve(scratch=self.pool == SCRATCH)
         if self.epochs > (most := MOST_EPOCHS * recipe.epochs):
             raise InputError(f"epochs={self.epochs}; accepted: 1 to {most} (0: the recipe's {recipe.epochs})")
         epochs = 0 if self.epochs == recipe.epochs else self.epochs

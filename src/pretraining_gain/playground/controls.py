@@ -8,7 +8,7 @@ import ipywidgets as widgets
 
 from pretraining_gain.plan.backbones import BACKBONES
 from pretraining_gain.plan.parts import Downstream
-from pretraining_gain.plan.pools import POOLS
+from pretraining_gain.plan.pools import POOLS, SCRATCH
 from pretraining_gain.plan.run import WHOLE_POOL
 from pretraining_gain.plan.studies import Study, load_study, study_names
 from pretraining_gain.playground.choices import MOST_EPOCHS, Choice, missing_data, species_of, targets
@@ -105,7 +105,7 @@ class Controls:
 
     def _target_changed(self) -> None:
         target: Downstream = self._study.downstream(self.target.value)
-        recipe = target.recipe.resolve()
+        recipe = target.recipe.resolve(scratch=self.pool.value == SCRATCH)
         _limit(self.epochs, 1, MOST_EPOCHS * recipe.epochs)
         self.epochs.value, self.freeze.value = recipe.epochs, recipe.freeze_backbone
         self.species.options = [("all species", ""), *((name, name) for name in species_of(target))]
@@ -118,6 +118,10 @@ class Controls:
         _limit(self.k, fewest, most)
         self.k.value = wanted if fewest <= wanted <= most else most
         self.k.disabled = fewest == most
+        recipe = study.downstream(self.target.value).recipe.resolve(scratch=pool == SCRATCH)
+        if self.epochs.max != (most := MOST_EPOCHS * recipe.epochs):  # from scratch has epochs of its own
+            _limit(self.epochs, 1, most)
+            self.epochs.value = recipe.epochs
 
 
 def _dropdown(description: str, options: list) -> widgets.Dropdown:
