@@ -25,7 +25,7 @@ from pretraining_gain.compute.models import build_model
 from pretraining_gain.compute.records import write_findings
 from pretraining_gain.datasets.folder import findings, splitting
 from pretraining_gain.datasets.folder.listing import list_photos
-from pretraining_gain.datasets.folder.splitting import draw, hash_photos, linked, near_duplicates, split_of
+from pretraining_gain.datasets.folder.splitting import Alike, draw, hash_photos, near_duplicates, split_of
 from pretraining_gain.plan.parts import Images
 from pretraining_gain.plan.runs import Run
 from pretraining_gain.plan.studies import load_study
@@ -197,18 +197,52 @@ def test_a_planted_near_duplicate_and_a_planted_group_across_a_given_split_are_t
     assert "a group is in both training and evaluation, such as a camera or a place: pond" in said
 
 
+def alike(hashes: np.ndarray, **columns: Any) -> Alike:
+    """Compare photographs of these hashes; without columns there are no splits and no groups."""
+    table = pd.DataFrame({"split": "", "group": ""} | columns, index=range(len(hashes)))
+    return near_duplicates(table, hashes, np.ones(len(hashes), bool))
+
+
 def test_only_copies_are_near_duplicates(tmp_path):
     for name, image in {"a": picture(1), "b": picture(1).resize((60, 60)), "c": picture(2), "d": picture(3)}.items():
         image.save(tmp_path / f"{name}.jpg")
     hashes, contents = hash_photos(sorted(tmp_path.glob("*.jpg")))
-    assert [pair[:2] for pair in near_duplicates(hashes).tolist()] == [[0, 1]]
+    assert [list(pair[:2]) for pair in alike(hashes).pairs] == [[0, 1]]
     assert len(set(contents)) == 4
 
 
 def test_many_identical_photographs_are_one_unit():
-    pairs = near_duplicates(np.ones((700, 4), np.uint64))
-    assert len(pairs) < 700 * 21
-    assert set(linked(700, pairs, pd.Series([""] * 700))) == {0}
+    found = alike(np.ones((700, 4), np.uint64))
+    assert len(found.pairs) < 700 * 21
+    assert set(found.unit) == {0}
+
+
+def test_a_photograph_is_linked_to_all_of_its_near_duplicates():
+    """Also where they are too many to list, and not like each other."""
+    rng = np.random.default_rng(0)
+    bits = np.repeat(rng.integers(0, 2, (1, 256), np.uint8), 301, axis=0)
+    for row in bits[1:]:
+        row[rng.choice(256, splitting.ALIKE_BITS, replace=False)] ^= 1
+    assert set(alike(np.packbits(bits, axis=1).view(np.uint64)).unit) == {0}
+
+
+def test_near_duplicates_link_groups():
+    found = alike(np.array([[0], [2**64 - 1], [0], [2**32 - 1]], np.uint64).repeat(4, axis=1), group=["a", "a", "", "b"])
+    assert found.unit.tolist() == [0, 0, 0, 1]
+
+
+def test_all_near_duplicates_across_a_split_are_counted_and_the_first_are_listed():
+    found = alike(np.ones((60, 4), np.uint64), split=["train"] * 30 + ["eval"] * 30)
+    assert (found.n_pairs, found.n_leaking_pairs, found.leaking.sum()) == (60 * 59 // 2, 30 * 30, 60)
+    assert {(one < 30, other < 30) for one, other, _ in found.pairs} == {(True, False)}
+
+
+def test_the_leaks_of_a_burst_of_frames_are_told(root):
+    for i in range(1, 60):
+        near_copy(root, "owl/00.jpg", f"owl/{i:02}.jpg")
+    manifest(root, split=lambda file: "train" if int(Path(file).stem) % 2 else "val")
+    found = findings(images_of(study(root, path="manifest.csv")))
+    assert (found["leaking_pairs"], found["leaking_eval_images"]) == (30 * 30, 30)
 
 
 @pytest.mark.parametrize("seed", range(5))
