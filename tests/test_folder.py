@@ -245,6 +245,17 @@ def test_the_leaks_of_a_burst_of_frames_are_told(root):
     assert (found["leaking_pairs"], found["leaking_eval_images"]) == (30 * 30, 30)
 
 
+def test_black_photographs_are_near_duplicates_and_broken_files_are_not(root):
+    for i in range(8):
+        Image.new("RGB", (48 + i, 48)).save(root / "owl" / f"{i:02}.jpg")
+    for i in range(8, 10):
+        (root / "owl" / f"{i:02}.jpg").write_bytes(b"no photograph")
+    images = images_of(study(root, {"broken_images": "skip"}))
+    photos = split_of(images).photos.set_index("file")["split"]
+    assert photos[[f"owl/{i:02}.jpg" for i in range(8)]].nunique() == 1
+    assert findings(images)["near_duplicate_pairs"] == 8 * 7 // 2
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_each_class_has_photographs_on_both_sides_of_a_drawn_split(seed):
     rng = np.random.default_rng(seed)

@@ -88,7 +88,7 @@ def _make(images: Images, labels: list[str], folder: Path) -> Split:
         )
     kept = ~photos.index.isin(contradicting.index)
     photos = photos[kept].reset_index(drop=True)
-    alike = near_duplicates(photos, hashes[kept], hashes[kept].any(axis=1))
+    alike = near_duplicates(photos, hashes[kept], contents[kept] != "")
     if not listing.has_splits:
         photos["split"] = draw(photos["label"], alike.unit, options.eval_share, images.split_seed)
     unused = sorted({*listing.photos["label"]} - {*labels})
@@ -103,7 +103,7 @@ def _make(images: Images, labels: list[str], folder: Path) -> Split:
 
 
 def hash_photos(paths: list[Path]) -> tuple[np.ndarray, np.ndarray]:
-    """Return perceptual hashes (N, 4) uint64 and SHA-256 of the contents (N,); both 0 and empty for broken files."""
+    """Return perceptual hashes (N, 4) uint64 and SHA-256 of the contents (N,), which is empty for broken files."""
 
     def one(path: Path) -> tuple[np.ndarray, str]:
         try:
