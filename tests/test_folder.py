@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import base64
+import errno
 import json
 import os
 import shutil
 import zlib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +135,23 @@ def test_where_there_is_a_test_split_val_is_left_out_and_said_so(root):
     in_splits(root, "val")
     shutil.copytree(root / "val", root / "test")
     assert "val" in findings(images_of(study(root)))["left_out"]
+
+
+@pytest.mark.parametrize("name", ["", "train", "train/owl", "train/owl/2026"])
+def test_a_folder_that_cannot_be_read_is_named(root, monkeypatch, name):
+    in_splits(root)
+    photos(root / "train" / "owl" / "2026", 3, 9)
+    for call in ("scandir", "listdir"):
+        monkeypatch.setattr(os, call, partial(unless, root / name, getattr(os, call)))
+    with refused(f"folder {root / name} cannot be read: Permission denied; accepted: a folder", unchanged=root.parent / "made"):
+        list_photos(root)
+
+
+def unless(refused: Path, call: Callable[[Any], Any], folder: Any = ".") -> Any:
+    """Read a folder as the system does, but as if `refused` had no permissions: a test may be root's, whom they do not stop."""
+    if isinstance(folder, int) or Path(folder) != refused:
+        return call(folder)
+    raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
 
 
 @pytest.mark.parametrize("prefix", ["", "absolute"])

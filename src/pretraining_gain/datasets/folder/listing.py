@@ -7,6 +7,7 @@ import os
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
+from typing import NoReturn
 from unicodedata import normalize
 
 import pandas as pd
@@ -60,13 +61,13 @@ def list_photos(path: Path, root: Path | None = None) -> Listing:
         return _from_manifest(path, root or path.parent)
     if not path.is_dir():
         raise InputError(f"path {path} {'is a file' if path.exists() else 'is missing'}; accepted: {FORMS}")
-    folders = {normalize("NFC", one.name): one for one in _visible(path) if one.is_dir()}
+    folders = {normalize("NFC", one.name): one for one in _folders(path)}
     test, validation = ([name for name in names if name in folders] for names in (_TEST, _VALIDATION))
     left_out: dict[str, str] = {}
     if "train" in folders and (test or validation):
         used = ["train", *(test or validation)[:1]]
         left_out |= {name: f"evaluated on {used[1]}, trained on train" for name in folders if name not in used}
-        parts = [(SPLITS[name], one) for name in used for one in _visible(folders[name]) if one.is_dir()]
+        parts = [(SPLITS[name], one) for name in used for one in _folders(folders[name])]
     else:
         parts = [("", folder) for folder in folders.values()]
     rows, unreadable = [], []
@@ -84,18 +85,29 @@ def list_photos(path: Path, root: Path | None = None) -> Listing:
     return _checked(path, path, rows, unreadable, left_out)
 
 
-def _visible(folder: Path) -> list[Path]:
-    return sorted(one for one in folder.iterdir() if not one.name.startswith("."))
+def _folders(folder: Path) -> list[Path]:
+    """List the folders in a folder that are not hidden. Raises `InputError` if it cannot be read."""
+    try:
+        return sorted(one for one in folder.iterdir() if not one.name.startswith(".") and one.is_dir())
+    except OSError as error:
+        _refuse(error)
+
+
+def _refuse(error: OSError) -> NoReturn:
+    raise InputError(f"folder {error.filename} cannot be read: {error.strerror}; accepted: a folder that can be read") from None
 
 
 def _below(folder: Path) -> tuple[list[Path], list[Path]]:
-    """Return photographs and other media anywhere below a folder, following links to folders once."""
+    """Return photographs and other media anywhere below a folder, following links to folders once.
+
+    Raises `InputError` for a folder that cannot be read.
+    """
     from pretraining_gain.compute.listing import image_files
 
     photos: list[Path] = []
     others: list[Path] = []
     seen: set[str] = set()
-    for place, folders, names in os.walk(folder, followlinks=True):
+    for place, folders, names in os.walk(folder, onerror=_refuse, followlinks=True):
         if os.path.realpath(place) in seen:
             folders.clear()
             continue
