@@ -26,7 +26,7 @@ from pretraining_gain.compute.images.decoding import read_image
 from pretraining_gain.compute.models import build_model
 from pretraining_gain.compute.records import write_findings
 from pretraining_gain.datasets.folder import findings, splitting
-from pretraining_gain.datasets.folder.listing import list_photos
+from pretraining_gain.datasets.folder.listing import counts, list_photos
 from pretraining_gain.datasets.folder.splitting import Alike, draw, hash_photos, near_duplicates, split_of
 from pretraining_gain.plan.parts import Images
 from pretraining_gain.plan.runs import Run
@@ -135,6 +135,21 @@ def test_where_there_is_a_test_split_val_is_left_out_and_said_so(root):
     in_splits(root, "val")
     shutil.copytree(root / "val", root / "test")
     assert "val" in findings(images_of(study(root)))["left_out"]
+
+
+def test_photographs_in_no_folder_of_a_class_are_named(root):
+    in_splits(root)
+    picture(1).save(root / "loose.jpg")
+    picture(2).save(root / "train" / "loose.jpg")
+    picture(3).save(root / "val" / "loose.jfif", format="JPEG")
+    left_out = list_photos(root).left_out
+    assert left_out == dict.fromkeys(["loose.jpg", "train/loose.jpg", "val/loose.jfif"], "in no folder of a class")
+
+
+def test_folders_whose_names_are_one_text_are_one_class(root):
+    (root / "jay").rename(root / "M\u00e9sange")
+    (root / "owl").rename(root / "Me\u0301sange")
+    assert counts(list_photos(root))["all"].to_dict() == {"M\u00e9sange": 24, "heron": 12}
 
 
 @pytest.mark.parametrize("name", ["", "train", "train/owl", "train/owl/2026"])
@@ -386,6 +401,8 @@ BAD: dict[str, tuple[str, Callable[[Path], object], str]] = {
         "jay/00.jpg in class 'jay' and owl/00.jpg in class 'owl' are the same image (2 such files); accepted: each image in one"),
     "a TIFF": (OF_FOLDER, lambda root: (root / "owl" / "a.tif").touch(), "1 files of formats that cannot be read here, such as"),
     "a video": (OF_FOLDER, lambda root: (root / "owl" / "a.MP4").touch(), "such as owl/a.MP4; accepted: convert or remove them"),
+    "a JPEG of another ending": (
+        OF_FOLDER, lambda root: (root / "owl" / "00.jpg").rename(root / "owl" / "00.jfif"), "such as owl/00.jfif; accepted"),
     "a class in one split only": (
         OF_FOLDER, lambda root: (in_splits(root), shutil.rmtree(root / "val" / "owl")), "or none in one split: owl (8)"),
     "a label without file": (OF_MANIFEST, in_manifest("photos/jay/00.jpg", ""), "line 14: column 'file' has no value"),

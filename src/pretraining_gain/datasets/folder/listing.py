@@ -22,9 +22,10 @@ FORMS = (
 #: Names of splits. Where there is a test split, it is evaluated on and `val` is left out.
 SPLITS = {"train": "train", "test": "eval", "eval": "eval", "val": "eval", "valid": "eval", "validation": "eval"}
 _TEST, _VALIDATION = ("test", "eval"), ("val", "valid", "validation")
-#: Photographs and videos that cannot be read here.
-_OTHER_MEDIA = {".tif", ".tiff", ".raw", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".avif", ".jxl", ".jp2", ".psd",
-                ".svg", ".mp4", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mts", ".m4v", ".3gp", ".zip", ".tar", ".gz"}  # fmt: skip
+#: Photographs and videos that cannot be read here, by their endings.
+_OTHER_MEDIA = {".jfif", ".jif", ".jpe", ".tif", ".tiff", ".raw", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".avif",
+                ".jxl", ".jp2", ".psd", ".svg", ".mp4", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mts", ".m4v", ".3gp",
+                ".zip", ".tar", ".gz"}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -61,15 +62,17 @@ def list_photos(path: Path, root: Path | None = None) -> Listing:
         return _from_manifest(path, root or path.parent)
     if not path.is_dir():
         raise InputError(f"path {path} {'is a file' if path.exists() else 'is missing'}; accepted: {FORMS}")
-    folders = {normalize("NFC", one.name): one for one in _folders(path)}
-    test, validation = ([name for name in names if name in folders] for names in (_TEST, _VALIDATION))
+    folders, splits = _folders(path), list[Path]()
+    names = {one.name for one in folders}
+    test, validation = ([name for name in which if name in names] for which in (_TEST, _VALIDATION))
     left_out: dict[str, str] = {}
-    if "train" in folders and (test or validation):
+    if "train" in names and (test or validation):
         used = ["train", *(test or validation)[:1]]
-        left_out |= {name: f"evaluated on {used[1]}, trained on train" for name in folders if name not in used}
-        parts = [(SPLITS[name], one) for name in used for one in _folders(folders[name])]
+        splits = [one for one in folders if one.name in used]
+        left_out |= {one.name: f"evaluated on {used[1]}, trained on train" for one in folders if one not in splits}
+        parts = [(SPLITS[split.name], one) for split in splits for one in _folders(split)]
     else:
-        parts = [("", folder) for folder in folders.values()]
+        parts = [("", folder) for folder in folders]
     rows, unreadable = [], []
     for split, folder in parts:
         photos, others = _below(folder)
@@ -78,10 +81,11 @@ def list_photos(path: Path, root: Path | None = None) -> Listing:
         unreadable += [one.relative_to(path).as_posix() for one in others]
         if not photos:
             left_out[folder.relative_to(path).as_posix()] = f"no photographs ({', '.join(sorted(SUFFIXES))})"
-    loose = image_files(path)
+    loose = [photo for place in (path, *splits) for photo in image_files(place)]
     if loose and not parts:
         raise InputError(f"folder {path} has {len(loose)} photographs and no folders of classes; accepted: {FORMS}")
-    left_out |= {one.name: "in no folder of a class" for one in loose}
+    loose += [one for place in (path, *splits) for one in _other_media(place)]
+    left_out |= {one.relative_to(path).as_posix(): "in no folder of a class" for one in loose}
     return _checked(path, path, rows, unreadable, left_out)
 
 
@@ -107,15 +111,20 @@ def _below(folder: Path) -> tuple[list[Path], list[Path]]:
     photos: list[Path] = []
     others: list[Path] = []
     seen: set[str] = set()
-    for place, folders, names in os.walk(folder, onerror=_refuse, followlinks=True):
+    for place, folders, _ in os.walk(folder, onerror=_refuse, followlinks=True):
         if os.path.realpath(place) in seen:
             folders.clear()
             continue
         seen.add(os.path.realpath(place))
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         photos += image_files(Path(place))
-        others += [Path(place, name) for name in sorted(names) if Path(name).suffix.lower() in _OTHER_MEDIA and name[0] != "."]
+        others += _other_media(Path(place))
     return photos, others
+
+
+def _other_media(folder: Path) -> list[Path]:
+    found = (one for one in folder.iterdir() if one.suffix.lower() in _OTHER_MEDIA and not one.name.startswith("."))
+    return sorted(one for one in found if not os.path.isdir(one))
 
 
 def _bytes(path: Path) -> int:
