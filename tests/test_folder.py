@@ -137,6 +137,15 @@ def test_where_there_is_a_test_split_val_is_left_out_and_said_so(root):
     assert "val" in findings(images_of(study(root)))["left_out"]
 
 
+def test_splits_in_capital_letters_are_splits(root):
+    in_splits(root)
+    (root / "train").rename(root / "Train")
+    (root / "val").rename(root / "VAL")
+    path = study(root)
+    assert {Path(name).parts[0] for name in loaded(path, "train")} == {"Train"}
+    assert {Path(name).parts[0] for name in loaded(path, "eval")} == {"VAL"}
+
+
 def test_photographs_in_no_folder_of_a_class_are_named(root):
     in_splits(root)
     picture(1).save(root / "loose.jpg")

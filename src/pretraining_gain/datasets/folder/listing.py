@@ -63,14 +63,14 @@ def list_photos(path: Path, root: Path | None = None) -> Listing:
     if not path.is_dir():
         raise InputError(f"path {path} {'is a file' if path.exists() else 'is missing'}; accepted: {FORMS}")
     folders, splits = _folders(path), list[Path]()
-    names = {one.name for one in folders}
+    names = {one.name.casefold() for one in folders}
     test, validation = ([name for name in which if name in names] for which in (_TEST, _VALIDATION))
     left_out: dict[str, str] = {}
     if "train" in names and (test or validation):
         used = ["train", *(test or validation)[:1]]
-        splits = [one for one in folders if one.name in used]
+        splits = [one for one in folders if one.name.casefold() in used]
         left_out |= {one.name: f"evaluated on {used[1]}, trained on train" for one in folders if one not in splits}
-        parts = [(SPLITS[split.name], one) for split in splits for one in _folders(split)]
+        parts = [(SPLITS[split.name.casefold()], one) for split in splits for one in _folders(split)]
     else:
         parts = [("", folder) for folder in folders]
     rows, unreadable = [], []
