@@ -412,6 +412,11 @@ BAD: dict[str, tuple[str, Callable[[Path], object], str]] = {
     "a video": (OF_FOLDER, lambda root: (root / "owl" / "a.MP4").touch(), "such as owl/a.MP4; accepted: convert or remove them"),
     "a JPEG of another ending": (
         OF_FOLDER, lambda root: (root / "owl" / "00.jpg").rename(root / "owl" / "00.jfif"), "such as owl/00.jfif; accepted"),
+    "a folder that is no Unicode": (
+        OF_FOLDER, lambda root: os.rename(root / "owl", os.fsencode(root) + b"/h\xe9ron"), r"'h\udce9ron/00.jpg' is an odd name"),
+    "an empty folder that is no Unicode": (OF_FOLDER, lambda root: os.mkdir(os.fsencode(root) + b"/\xe9"), r"'\udce9' is an odd"),
+    "a folder of two lines": (OF_FOLDER, lambda root: (root / "owl").rename(root / "o\nwl"), r"'o\nwl/00.jpg' is an odd name"),
+    "a label of two lines": (OF_MANIFEST, in_manifest("00.jpg,heron", '00.jpg,"a\nb"'), r"'a\nb' is an odd name; accepted"),
     "a class in one split only": (
         OF_FOLDER, lambda root: (in_splits(root), shutil.rmtree(root / "val" / "owl")), "or none in one split: owl (8)"),
     "a label without file": (OF_MANIFEST, in_manifest("photos/jay/00.jpg", ""), "line 14: column 'file' has no value"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
@@ -26,6 +27,8 @@ _TEST, _VALIDATION = ("test", "eval"), ("val", "valid", "validation")
 _OTHER_MEDIA = {".jfif", ".jif", ".jpe", ".tif", ".tiff", ".raw", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".avif",
                 ".jxl", ".jp2", ".psd", ".svg", ".mp4", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mts", ".m4v", ".3gp",
                 ".zip", ".tar", ".gz"}  # fmt: skip
+#: Control characters, ends of lines and paragraphs, and bytes that are not UTF-8: `image_files` refuses them in a file's name.
+_NO_TEXT = re.compile(r"[\0-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -180,6 +183,10 @@ def _file_in(manifest: Path, root: Path, text: str, line: int) -> str:
 def _checked(path: Path, root: Path, rows: list, unreadable: list[str], left_out: dict[str, str]) -> Listing:
     from pretraining_gain.compute.listing import SUFFIXES
 
+    names = [*(name for row in rows for name in row[:2]), *unreadable, *left_out]
+    odd = next((name for name in names if _NO_TEXT.search(name)), None)
+    if odd:
+        raise InputError(f"{path}: {odd!r} is an odd name; accepted: UTF-8 on one line, rename it")
     photos = pd.DataFrame(sorted(rows), columns=["file", "label", "split", "group", "bytes"])
     labels = photos["label"].unique()
     if len(labels) < 2:
