@@ -26,7 +26,7 @@ from pretraining_gain.compute.images.decoding import read_image
 from pretraining_gain.compute.models import build_model
 from pretraining_gain.compute.records import write_findings
 from pretraining_gain.datasets.folder import findings, splitting
-from pretraining_gain.datasets.folder.listing import counts, list_photos
+from pretraining_gain.datasets.folder.listing import list_photos
 from pretraining_gain.datasets.folder.splitting import Alike, draw, hash_photos, near_duplicates, split_of
 from pretraining_gain.plan.parts import Images
 from pretraining_gain.plan.runs import Run
@@ -158,7 +158,7 @@ def test_photographs_in_no_folder_of_a_class_are_named(root):
 def test_folders_whose_names_are_one_text_are_one_class(root):
     (root / "jay").rename(root / "M\u00e9sange")
     (root / "owl").rename(root / "Me\u0301sange")
-    assert counts(list_photos(root))["all"].to_dict() == {"M\u00e9sange": 24, "heron": 12}
+    assert list_photos(root).counts["all"].to_dict() == {"M\u00e9sange": 24, "heron": 12}
 
 
 @pytest.mark.parametrize("name", ["", "train", "train/owl", "train/owl/2026"])
@@ -205,6 +205,19 @@ def test_whole_groups_are_on_one_side(root):
     assert (photos.groupby("group")["split"].nunique() == 1).all()
     assert photos["split"].value_counts().to_dict() == {"train": 27, "eval": 9}
     assert findings(images)["leaking_groups"] == []
+
+
+def test_a_drawn_split_is_used_whole(root):
+    """Five photographs of a camera are more than the share of four that are to be evaluated on."""
+    manifest(root, group=lambda file: f"{Path(file).parent.name} {int(Path(file).stem) // 5}")
+    path = study(root, path="manifest.csv")
+    assert findings(images_of(path))["images"] == {"train": 21, "eval": 15}
+    assert [len(loaded(path, split)) for split in ("train", "eval")] == [21, 15]
+
+
+def test_a_study_may_want_fewer_than_a_drawn_split_has(root):
+    path = study(root, {"train_images_per_class": 6, "eval_images_per_class": 2})
+    assert [len(loaded(path, split)) for split in ("train", "eval")] == [18, 6]
 
 
 def near_copy(root: Path, of: str, to: str) -> None:

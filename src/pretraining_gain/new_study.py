@@ -21,7 +21,7 @@ from pydantic import AfterValidator, TypeAdapter
 
 from pretraining_gain.commands import CommandLine, answer
 from pretraining_gain.datasets.folder import FolderOptions
-from pretraining_gain.datasets.folder.listing import Listing, counts, first, held_out, list_photos
+from pretraining_gain.datasets.folder.listing import Listing, expected, first, list_photos
 from pretraining_gain.errors import InputError, one_line
 from pretraining_gain.paths import path_beside, write_atomically
 from pretraining_gain.plan.costs import Plan
@@ -69,7 +69,7 @@ def write_study(name: str, images: str, weights: str = "", root: str = "") -> No
             weights = TypeAdapter(Annotated[str, AfterValidator(check_weights)]).validate_python(weights, context=study)
     path = path_beside(study, images)
     listing = list_photos(path, path_beside(study, root) if root else None)
-    found = counts(listing)
+    found = listing.counts
     enough = found["all"] >= _LEAST_IMAGES
     if enough.sum() < 2:
         raise InputError(f"{path}: {enough.sum()} classes have {_LEAST_IMAGES} photographs; accepted: two classes or more")
@@ -217,7 +217,7 @@ def _study_text(name: str, places: dict[str, str], proposal: Proposal, kept: pd.
     px = proposal.size_px
     recipe = {"epochs": _EPOCHS, "lr_step_epochs": _EPOCHS // 3, "batch_size": _BATCH, "lr": 0.02}
     recipe |= {"image_size_px": px, "resize_px": px if px < 96 else round(px * 8 / 7), "crop_scale_min": 0.5}
-    evaluated = held_out(listing, kept, _EVAL_SHARE)
+    most = expected(listing, kept, _EVAL_SHARE).max()
     options = places | ({} if listing.has_splits else {"eval_share": _EVAL_SHARE})
     start = proposal.weights if is_published(proposal.weights) else _beside(Path(f"{name}.yml").resolve(), Path(proposal.weights))
     skip = "\n      broken_images: skip" if listing.unreadable else ""
@@ -236,8 +236,8 @@ downstreams:
       dataset: folder
       class_table: {name}_species.csv   # fill in what you know; an empty cell is "not stated"{skip}
       n_classes: {len(kept)}
-      train_images_per_class: {int((kept["all"] - evaluated).max())}   # at most
-      eval_images_per_class: {int(evaluated.max())}   # at most
+      train_images_per_class: {most["train"]}   # of the largest class; a smaller number draws a sample
+      eval_images_per_class: {most["eval"]}   # likewise
       options: {in_yaml(options)}
     recipe:
       based_on: finetune_inat

@@ -48,6 +48,13 @@ class Listing:
         """Hash names, sizes, labels, splits and groups; where the folder lies does not count."""
         return hashlib.sha256(self.photos.to_csv(index=False, lineterminator="\n").encode()).hexdigest()
 
+    @cached_property
+    def counts(self) -> pd.DataFrame:
+        """Count photographs per label: columns all, train, eval (both 0 where a split is still to be drawn)."""
+        splits = pd.crosstab(self.photos["label"], self.photos["split"])
+        splits = splits.reindex(columns=["train", "eval", ""], fill_value=0)
+        return splits.assign(all=splits.sum(axis=1))[["all", "train", "eval"]]
+
     @property
     def has_splits(self) -> bool:
         return bool((self.photos["split"] != "").all())
@@ -199,16 +206,10 @@ def _checked(path: Path, root: Path, rows: list, unreadable: list[str], left_out
     return Listing(root, photos, unreadable, left_out)
 
 
-def counts(listing: Listing) -> pd.DataFrame:
-    """Count photographs per label: columns all, train, eval (both 0 where a split is still to be drawn)."""
-    splits = pd.crosstab(listing.photos["label"], listing.photos["split"])
-    splits = splits.reindex(columns=["train", "eval", ""], fill_value=0)
-    return splits.assign(all=splits.sum(axis=1))[["all", "train", "eval"]]
-
-
-def held_out(listing: Listing, found: pd.DataFrame, share: float) -> pd.Series:
-    """Return how many photographs of each class are evaluated on: those of its split, or a share of all, from 1 on."""
-    return found["eval"] if listing.has_splits else (share * found["all"]).round().clip(lower=1)
+def expected(listing: Listing, found: pd.DataFrame, share: float) -> pd.DataFrame:
+    """Return how many photographs of each class are to train and to eval: those of its splits, or about a share, from 1 on."""
+    evaluated = found["eval"] if listing.has_splits else (share * found["all"]).round().clip(lower=1)
+    return pd.DataFrame({"train": found["all"] - evaluated, "eval": evaluated}).astype(int)
 
 
 def first(names: list[str], most: int = 5) -> str:
