@@ -15,7 +15,7 @@ import pandas as pd
 from pydantic import Field
 
 from pretraining_gain.datasets import Dataset, Options, options_of
-from pretraining_gain.datasets.folder.listing import FORMS, Listing, expected, first, list_photos
+from pretraining_gain.datasets.folder.listing import FORMS, Listing, expected, first, in_one_split, list_photos
 from pretraining_gain.errors import InputError
 from pretraining_gain.paths import make_writable, path_beside, prepared_root, write_atomically
 from pretraining_gain.plan.taxonomy import load_class_table
@@ -79,8 +79,7 @@ def _enough(found: pd.DataFrame, table: pd.DataFrame | None, name: str, path: Pa
                 f"{first(lacking)}; accepted: {first(found.index.tolist())}"
             )
         found = found.loc[table["key"]]
-    few = found["all"] < options.least_images
-    few |= (found[["train", "eval"]].sum(axis=1) > 0) & (found[["train", "eval"]].min(axis=1) == 0)
+    few = (found["all"] < options.least_images) | in_one_split(found)
     if few.any() and options.few_images == "stop":
         listed = [f"{label} ({row['all']})" for label, row in found[few].iterrows()]
         raise InputError(
@@ -88,7 +87,9 @@ def _enough(found: pd.DataFrame, table: pd.DataFrame | None, name: str, path: Pa
             f"none in one split: {first(listed)}; accepted: few_images: leave_out, or a class table without them"
         )
     if (~few).sum() < 2:
-        raise InputError(f"{path}: {(~few).sum()} classes have {options.least_images} photographs; accepted: two classes or more")
+        raise InputError(
+            f"{path}: {(~few).sum()} classes have {options.least_images} photographs and no empty split; accepted: two or more"
+        )
     return found[~few]
 
 

@@ -206,6 +206,11 @@ def _checked(path: Path, root: Path, rows: list, unreadable: list[str], left_out
     return Listing(root, photos, unreadable, left_out)
 
 
+def in_one_split(found: pd.DataFrame) -> pd.Series:
+    """Tell which classes have photographs in one of two given splits only, from their counts."""
+    return (found[["train", "eval"]] > 0).sum(axis=1) == 1
+
+
 def expected(listing: Listing, found: pd.DataFrame, share: float) -> pd.DataFrame:
     """Return how many photographs of each class are to train and to eval: those of its splits, or about a share, from 1 on."""
     evaluated = found["eval"] if listing.has_splits else (share * found["all"]).round().clip(lower=1)
