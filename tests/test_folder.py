@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import base64
+import errno
 import json
 import os
 import shutil
 import zlib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,7 @@ from pretraining_gain.compute.models import build_model
 from pretraining_gain.compute.records import write_findings
 from pretraining_gain.datasets.folder import findings, splitting
 from pretraining_gain.datasets.folder.listing import list_photos
-from pretraining_gain.datasets.folder.splitting import draw, hash_photos, linked, near_duplicates, split_of
+from pretraining_gain.datasets.folder.splitting import Alike, draw, hash_photos, near_duplicates, split_of
 from pretraining_gain.plan.parts import Images
 from pretraining_gain.plan.runs import Run
 from pretraining_gain.plan.studies import load_study
@@ -135,6 +137,47 @@ def test_where_there_is_a_test_split_val_is_left_out_and_said_so(root):
     assert "val" in findings(images_of(study(root)))["left_out"]
 
 
+def test_splits_in_capital_letters_are_splits(root):
+    in_splits(root)
+    (root / "train").rename(root / "Train")
+    (root / "val").rename(root / "VAL")
+    path = study(root)
+    assert {Path(name).parts[0] for name in loaded(path, "train")} == {"Train"}
+    assert {Path(name).parts[0] for name in loaded(path, "eval")} == {"VAL"}
+
+
+def test_photographs_in_no_folder_of_a_class_are_named(root):
+    in_splits(root)
+    picture(1).save(root / "loose.jpg")
+    picture(2).save(root / "train" / "loose.jpg")
+    picture(3).save(root / "val" / "loose.jfif", format="JPEG")
+    left_out = list_photos(root).left_out
+    assert left_out == dict.fromkeys(["loose.jpg", "train/loose.jpg", "val/loose.jfif"], "in no folder of a class")
+
+
+def test_folders_whose_names_are_one_text_are_one_class(root):
+    (root / "jay").rename(root / "M\u00e9sange")
+    (root / "owl").rename(root / "Me\u0301sange")
+    assert list_photos(root).counts["all"].to_dict() == {"M\u00e9sange": 24, "heron": 12}
+
+
+@pytest.mark.parametrize("name", ["", "train", "train/owl", "train/owl/2026"])
+def test_a_folder_that_cannot_be_read_is_named(root, monkeypatch, name):
+    in_splits(root)
+    photos(root / "train" / "owl" / "2026", 3, 9)
+    for call in ("scandir", "listdir"):
+        monkeypatch.setattr(os, call, partial(unless, root / name, getattr(os, call)))
+    with refused(f"folder {root / name} cannot be read: Permission denied; accepted: a folder", unchanged=root.parent / "made"):
+        list_photos(root)
+
+
+def unless(refused: Path, call: Callable[[Any], Any], folder: Any = ".") -> Any:
+    """Read a folder as the system does, but as if `refused` had no permissions: a test may be root's, whom they do not stop."""
+    if isinstance(folder, int) or Path(folder) != refused:
+        return call(folder)
+    raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
+
+
 @pytest.mark.parametrize("prefix", ["", "absolute"])
 def test_a_manifest_is_read(root, prefix):
     path = manifest(root)
@@ -162,6 +205,19 @@ def test_whole_groups_are_on_one_side(root):
     assert (photos.groupby("group")["split"].nunique() == 1).all()
     assert photos["split"].value_counts().to_dict() == {"train": 27, "eval": 9}
     assert findings(images)["leaking_groups"] == []
+
+
+def test_a_drawn_split_is_used_whole(root):
+    """Five photographs of a camera are more than the share of four that are to be evaluated on."""
+    manifest(root, group=lambda file: f"{Path(file).parent.name} {int(Path(file).stem) // 5}")
+    path = study(root, path="manifest.csv")
+    assert findings(images_of(path))["images"] == {"train": 21, "eval": 15}
+    assert [len(loaded(path, split)) for split in ("train", "eval")] == [21, 15]
+
+
+def test_a_study_may_want_fewer_than_a_drawn_split_has(root):
+    path = study(root, {"train_images_per_class": 6, "eval_images_per_class": 2})
+    assert [len(loaded(path, split)) for split in ("train", "eval")] == [18, 6]
 
 
 def near_copy(root: Path, of: str, to: str) -> None:
@@ -197,18 +253,63 @@ def test_a_planted_near_duplicate_and_a_planted_group_across_a_given_split_are_t
     assert "a group is in both training and evaluation, such as a camera or a place: pond" in said
 
 
+def alike(hashes: np.ndarray, **columns: Any) -> Alike:
+    """Compare photographs of these hashes; without columns there are no splits and no groups."""
+    table = pd.DataFrame({"split": "", "group": ""} | columns, index=range(len(hashes)))
+    return near_duplicates(table, hashes, np.ones(len(hashes), bool))
+
+
 def test_only_copies_are_near_duplicates(tmp_path):
     for name, image in {"a": picture(1), "b": picture(1).resize((60, 60)), "c": picture(2), "d": picture(3)}.items():
         image.save(tmp_path / f"{name}.jpg")
     hashes, contents = hash_photos(sorted(tmp_path.glob("*.jpg")))
-    assert [pair[:2] for pair in near_duplicates(hashes).tolist()] == [[0, 1]]
+    assert [list(pair[:2]) for pair in alike(hashes).pairs] == [[0, 1]]
     assert len(set(contents)) == 4
 
 
 def test_many_identical_photographs_are_one_unit():
-    pairs = near_duplicates(np.ones((700, 4), np.uint64))
-    assert len(pairs) < 700 * 21
-    assert set(linked(700, pairs, pd.Series([""] * 700))) == {0}
+    found = alike(np.ones((700, 4), np.uint64))
+    assert len(found.pairs) < 700 * 21
+    assert set(found.unit) == {0}
+
+
+def test_a_photograph_is_linked_to_all_of_its_near_duplicates():
+    """Also where they are too many to list, and not like each other."""
+    rng = np.random.default_rng(0)
+    bits = np.repeat(rng.integers(0, 2, (1, 256), np.uint8), 301, axis=0)
+    for row in bits[1:]:
+        row[rng.choice(256, splitting.ALIKE_BITS, replace=False)] ^= 1
+    assert set(alike(np.packbits(bits, axis=1).view(np.uint64)).unit) == {0}
+
+
+def test_near_duplicates_link_groups():
+    found = alike(np.array([[0], [2**64 - 1], [0], [2**32 - 1]], np.uint64).repeat(4, axis=1), group=["a", "a", "", "b"])
+    assert found.unit.tolist() == [0, 0, 0, 1]
+
+
+def test_all_near_duplicates_across_a_split_are_counted_and_the_first_are_listed():
+    found = alike(np.ones((60, 4), np.uint64), split=["train"] * 30 + ["eval"] * 30)
+    assert (found.n_pairs, found.n_leaking_pairs, found.leaking.sum()) == (60 * 59 // 2, 30 * 30, 60)
+    assert {(one < 30, other < 30) for one, other, _ in found.pairs} == {(True, False)}
+
+
+def test_the_leaks_of_a_burst_of_frames_are_told(root):
+    for i in range(1, 60):
+        near_copy(root, "owl/00.jpg", f"owl/{i:02}.jpg")
+    manifest(root, split=lambda file: "train" if int(Path(file).stem) % 2 else "val")
+    found = findings(images_of(study(root, path="manifest.csv")))
+    assert (found["leaking_pairs"], found["leaking_eval_images"]) == (30 * 30, 30)
+
+
+def test_black_photographs_are_near_duplicates_and_broken_files_are_not(root):
+    for i in range(8):
+        Image.new("RGB", (48 + i, 48)).save(root / "owl" / f"{i:02}.jpg")
+    for i in range(8, 10):
+        (root / "owl" / f"{i:02}.jpg").write_bytes(b"no photograph")
+    images = images_of(study(root, {"broken_images": "skip"}))
+    photos = split_of(images).photos.set_index("file")["split"]
+    assert photos[[f"owl/{i:02}.jpg" for i in range(8)]].nunique() == 1
+    assert findings(images)["near_duplicate_pairs"] == 8 * 7 // 2
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -322,6 +423,13 @@ BAD: dict[str, tuple[str, Callable[[Path], object], str]] = {
         "jay/00.jpg in class 'jay' and owl/00.jpg in class 'owl' are the same image (2 such files); accepted: each image in one"),
     "a TIFF": (OF_FOLDER, lambda root: (root / "owl" / "a.tif").touch(), "1 files of formats that cannot be read here, such as"),
     "a video": (OF_FOLDER, lambda root: (root / "owl" / "a.MP4").touch(), "such as owl/a.MP4; accepted: convert or remove them"),
+    "a JPEG of another ending": (
+        OF_FOLDER, lambda root: (root / "owl" / "00.jpg").rename(root / "owl" / "00.jfif"), "such as owl/00.jfif; accepted"),
+    "a folder that is no Unicode": (
+        OF_FOLDER, lambda root: os.rename(root / "owl", os.fsencode(root) + b"/h\xe9ron"), r"'h\udce9ron/00.jpg' is an odd name"),
+    "an empty folder that is no Unicode": (OF_FOLDER, lambda root: os.mkdir(os.fsencode(root) + b"/\xe9"), r"'\udce9' is an odd"),
+    "a folder of two lines": (OF_FOLDER, lambda root: (root / "owl").rename(root / "o\nwl"), r"'o\nwl/00.jpg' is an odd name"),
+    "a label of two lines": (OF_MANIFEST, in_manifest("00.jpg,heron", '00.jpg,"a\nb"'), r"'a\nb' is an odd name; accepted"),
     "a class in one split only": (
         OF_FOLDER, lambda root: (in_splits(root), shutil.rmtree(root / "val" / "owl")), "or none in one split: owl (8)"),
     "a label without file": (OF_MANIFEST, in_manifest("photos/jay/00.jpg", ""), "line 14: column 'file' has no value"),

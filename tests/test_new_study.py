@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
 import pandas as pd
 import pytest
 import torch
 from conftest import simulate_results
 from refusal import assert_one_line, refuse_text
-from test_folder import photos, root  # noqa: F401 - a fixture
+from test_folder import in_splits, loaded, manifest, photos, root  # noqa: F401 - a fixture
 
 from pretraining_gain import new_study
 from pretraining_gain.compute.models import build_model
@@ -165,6 +168,23 @@ def test_a_study_and_a_table_are_written(own, capsys):
     table = pd.read_csv("my_birds_species.csv", keep_default_na=False, encoding="utf-8-sig")
     assert table["family"].tolist() == ["Paridae", "", ""]
     assert f"{len(Plan.of('my_birds.yml').runs())} runs" in said
+
+
+def test_a_class_in_one_split_only_is_left_out(own, capsys):
+    photos(own / "photos" / "wren", 12, 9)
+    in_splits(own / "photos")
+    shutil.rmtree(own / "photos" / "val" / "owl")
+    photos(own / "photos" / "train" / "owl" / "more", 4, 10)
+    assert new_study.main(["my_birds", "photos", "--weights", "start.pt"]) == 0
+    assert "left out, in one split only: owl (12)" in capsys.readouterr().out
+    assert load_class_table(str(own / "my_birds_species.csv"))["key"].tolist() == ["Parus_major", "heron", "wren"]
+
+
+def test_its_counts_do_not_cut_a_split_of_whole_groups(own):
+    manifest(own / "photos", group=lambda file: f"{Path(file).parent.name} {int(Path(file).stem) // 5}")
+    assert new_study.main(["my_birds", "manifest.csv", "--weights", "start.pt"]) == 0
+    path = str(own / "my_birds.yml")
+    assert (len(loaded(path, "train")), len(loaded(path, "eval"))) == (21, 15)
 
 
 def test_its_reader_accepts_what_it_writes_of_any_folder(own):

@@ -21,7 +21,7 @@ from pydantic import AfterValidator, TypeAdapter
 
 from pretraining_gain.commands import CommandLine, answer
 from pretraining_gain.datasets.folder import FolderOptions
-from pretraining_gain.datasets.folder.listing import Listing, counts, first, held_out, list_photos
+from pretraining_gain.datasets.folder.listing import Listing, expected, first, in_one_split, list_photos
 from pretraining_gain.errors import InputError, one_line
 from pretraining_gain.paths import path_beside, write_atomically
 from pretraining_gain.plan.costs import Plan
@@ -69,15 +69,15 @@ def write_study(name: str, images: str, weights: str = "", root: str = "") -> No
             weights = TypeAdapter(Annotated[str, AfterValidator(check_weights)]).validate_python(weights, context=study)
     path = path_beside(study, images)
     listing = list_photos(path, path_beside(study, root) if root else None)
-    found = counts(listing)
-    enough = found["all"] >= _LEAST_IMAGES
-    if enough.sum() < 2:
-        raise InputError(f"{path}: {enough.sum()} classes have {_LEAST_IMAGES} photographs; accepted: two classes or more")
+    found = listing.counts
+    few, one_sided = found["all"] < _LEAST_IMAGES, in_one_split(found)
+    kept = found[~few & ~one_sided]
+    if len(kept) < 2:
+        raise InputError(f"{path}: {len(kept)} classes have {_LEAST_IMAGES} photographs and no empty split; accepted: two or more")
     side_px = _median_side(listing)
-    kept = found[enough]
     print(f"{path}: {kept['all'].sum():,} photographs of {len(kept)} classes, {kept['all'].min()} to {kept['all'].max()} each; "
           f"the short side is {side_px} px (median)")  # fmt: skip
-    _print_left_out(listing, found[~enough]["all"])
+    _print_left_out(listing, {f"with fewer than {_LEAST_IMAGES} photographs": few, "in one split only": one_sided & ~few})
     proposal = _propose(kept, listing, side_px, weights)
     species = _species(kept.index.tolist(), is_published(proposal.weights))
     places = {"path": _beside(study, path)} | ({"root": _beside(study, listing.root)} if root else {})
@@ -118,10 +118,11 @@ def _median_side(listing: Listing) -> int:
     return int(np.median(sides))
 
 
-def _print_left_out(listing: Listing, few: pd.Series) -> None:
-    if len(few):
-        listed = [f"{label} ({n})" for label, n in few.items()]
-        print(f"left out, with fewer than {_LEAST_IMAGES} photographs: {first(listed, 20)}")
+def _print_left_out(listing: Listing, classes: dict[str, pd.Series]) -> None:
+    for why, left_out in classes.items():
+        if left_out.any():
+            listed = [f"{label} ({n})" for label, n in listing.counts.loc[left_out, "all"].items()]
+            print(f"left out, {why}: {first(listed, 20)}")
     for name, why in list(listing.left_out.items())[:20]:
         print(f"left out: {name}: {why}")
     if listing.unreadable:
@@ -217,7 +218,7 @@ def _study_text(name: str, places: dict[str, str], proposal: Proposal, kept: pd.
     px = proposal.size_px
     recipe = {"epochs": _EPOCHS, "lr_step_epochs": _EPOCHS // 3, "batch_size": _BATCH, "lr": 0.02}
     recipe |= {"image_size_px": px, "resize_px": px if px < 96 else round(px * 8 / 7), "crop_scale_min": 0.5}
-    evaluated = held_out(listing, kept, _EVAL_SHARE)
+    most = expected(listing, kept, _EVAL_SHARE).max()
     options = places | ({} if listing.has_splits else {"eval_share": _EVAL_SHARE})
     start = proposal.weights if is_published(proposal.weights) else _beside(Path(f"{name}.yml").resolve(), Path(proposal.weights))
     skip = "\n      broken_images: skip" if listing.unreadable else ""
@@ -236,8 +237,8 @@ downstreams:
       dataset: folder
       class_table: {name}_species.csv   # fill in what you know; an empty cell is "not stated"{skip}
       n_classes: {len(kept)}
-      train_images_per_class: {int((kept["all"] - evaluated).max())}   # at most
-      eval_images_per_class: {int(evaluated.max())}   # at most
+      train_images_per_class: {most["train"]}   # of the largest class; a smaller number draws a sample
+      eval_images_per_class: {most["eval"]}   # likewise
       options: {in_yaml(options)}
     recipe:
       based_on: finetune_inat

@@ -15,7 +15,7 @@ import pandas as pd
 from pydantic import Field
 
 from pretraining_gain.datasets import Dataset, Options, options_of
-from pretraining_gain.datasets.folder.listing import FORMS, Listing, counts, first, held_out, list_photos
+from pretraining_gain.datasets.folder.listing import FORMS, Listing, expected, first, in_one_split, list_photos
 from pretraining_gain.errors import InputError
 from pretraining_gain.paths import make_writable, path_beside, prepared_root, write_atomically
 from pretraining_gain.plan.taxonomy import load_class_table
@@ -59,11 +59,10 @@ def complete(given: dict[str, Any], study_file: Path) -> dict[str, Any]:
             "accepted: convert or remove them, or set broken_images: skip in the study file"
         )
     table = load_class_table(given["class_table"]) if given.get("class_table") else None
-    found = _enough(counts(listing), table, given.get("class_table", ""), path, options)
+    found = _enough(listing.counts, table, given.get("class_table", ""), path, options)
     if table is None or len(found) < len(table):
         given["class_table"] = _write_table(listing, table, found.index.tolist())
-    evaluated = held_out(listing, found, options.eval_share)
-    sizes = {"train": found["all"] - evaluated, "eval": evaluated}
+    sizes = expected(listing, found, options.eval_share)
     given = {"n_classes": len(found)} | {f"{split}_images_per_class": int(n.max()) for split, n in sizes.items()} | given
     if all(isinstance(given[name], int) for name in _COUNTED):  # else its own check says what is accepted
         given |= {f"{split}_images": int(n.clip(upper=given[f"{split}_images_per_class"]).sum()) for split, n in sizes.items()}
@@ -80,8 +79,7 @@ def _enough(found: pd.DataFrame, table: pd.DataFrame | None, name: str, path: Pa
                 f"{first(lacking)}; accepted: {first(found.index.tolist())}"
             )
         found = found.loc[table["key"]]
-    few = found["all"] < options.least_images
-    few |= (found[["train", "eval"]].sum(axis=1) > 0) & (found[["train", "eval"]].min(axis=1) == 0)
+    few = (found["all"] < options.least_images) | in_one_split(found)
     if few.any() and options.few_images == "stop":
         listed = [f"{label} ({row['all']})" for label, row in found[few].iterrows()]
         raise InputError(
@@ -89,7 +87,9 @@ def _enough(found: pd.DataFrame, table: pd.DataFrame | None, name: str, path: Pa
             f"none in one split: {first(listed)}; accepted: few_images: leave_out, or a class table without them"
         )
     if (~few).sum() < 2:
-        raise InputError(f"{path}: {(~few).sum()} classes have {options.least_images} photographs; accepted: two classes or more")
+        raise InputError(
+            f"{path}: {(~few).sum()} classes have {options.least_images} photographs and no empty split; accepted: two or more"
+        )
     return found[~few]
 
 
@@ -113,17 +113,20 @@ def listing_of(images: Images) -> Listing:
 
 
 def load_class(images: Images, row: dict[str, Any], split: str, size_px: int) -> Decoded:
-    """Load the photographs of a class in one split, a seeded sample where the study wants fewer.
+    """Load the photographs of a class in one split, a seeded sample where the study wants fewer than the largest class has.
 
-    Randomness: (split_seed, label) only, so all runs of a study share one evaluation set.
+    A drawn split keeps groups whole and may exceed a class's share, so a study that wants the share uses all. Randomness:
+    (split_seed, label) only, so all runs of a study share one evaluation set.
     """
     from pretraining_gain.compute.images.folder import load_files
     from pretraining_gain.datasets.folder.splitting import split_of
 
-    photos, root = split_of(images).photos, listing_of(images).root
+    photos, listing, share = split_of(images).photos, listing_of(images), options_of("folder", images.options).eval_share
     files = photos.loc[(photos["label"] == row["key"]) & (photos["split"] == split), "file"].tolist()
     order = np.random.default_rng([images.split_seed, zlib.crc32(row["key"].encode())]).permutation(len(files))
-    return load_files([root / files[i] for i in order], root, size_px, images.broken_images, images.per_class(split))
+    most = expected(listing, listing.counts.loc[photos["label"].unique()], share)[split].max()
+    wanted = images.per_class(split) if images.per_class(split) < most else None
+    return load_files([listing.root / files[i] for i in order], listing.root, size_px, images.broken_images, wanted)
 
 
 def findings(images: Images) -> dict[str, Any]:

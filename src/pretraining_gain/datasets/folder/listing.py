@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
+from typing import NoReturn
 from unicodedata import normalize
 
 import pandas as pd
@@ -21,9 +23,12 @@ FORMS = (
 #: Names of splits. Where there is a test split, it is evaluated on and `val` is left out.
 SPLITS = {"train": "train", "test": "eval", "eval": "eval", "val": "eval", "valid": "eval", "validation": "eval"}
 _TEST, _VALIDATION = ("test", "eval"), ("val", "valid", "validation")
-#: Photographs and videos that cannot be read here.
-_OTHER_MEDIA = {".tif", ".tiff", ".raw", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".avif", ".jxl", ".jp2", ".psd",
-                ".svg", ".mp4", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mts", ".m4v", ".3gp", ".zip", ".tar", ".gz"}  # fmt: skip
+#: Photographs and videos that cannot be read here, by their endings.
+_OTHER_MEDIA = {".jfif", ".jif", ".jpe", ".tif", ".tiff", ".raw", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".avif",
+                ".jxl", ".jp2", ".psd", ".svg", ".mp4", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mts", ".m4v", ".3gp",
+                ".zip", ".tar", ".gz"}  # fmt: skip
+#: Control characters, ends of lines and paragraphs, and bytes that are not UTF-8: `image_files` refuses them in a file's name.
+_NO_TEXT = re.compile(r"[\0-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,13 @@ class Listing:
         """Hash names, sizes, labels, splits and groups; where the folder lies does not count."""
         return hashlib.sha256(self.photos.to_csv(index=False, lineterminator="\n").encode()).hexdigest()
 
+    @cached_property
+    def counts(self) -> pd.DataFrame:
+        """Count photographs per label: columns all, train, eval (both 0 where a split is still to be drawn)."""
+        splits = pd.crosstab(self.photos["label"], self.photos["split"])
+        splits = splits.reindex(columns=["train", "eval", ""], fill_value=0)
+        return splits.assign(all=splits.sum(axis=1))[["all", "train", "eval"]]
+
     @property
     def has_splits(self) -> bool:
         return bool((self.photos["split"] != "").all())
@@ -60,15 +72,17 @@ def list_photos(path: Path, root: Path | None = None) -> Listing:
         return _from_manifest(path, root or path.parent)
     if not path.is_dir():
         raise InputError(f"path {path} {'is a file' if path.exists() else 'is missing'}; accepted: {FORMS}")
-    folders = {normalize("NFC", one.name): one for one in _visible(path) if one.is_dir()}
-    test, validation = ([name for name in names if name in folders] for names in (_TEST, _VALIDATION))
+    folders, splits = _folders(path), list[Path]()
+    names = {one.name.casefold() for one in folders}
+    test, validation = ([name for name in which if name in names] for which in (_TEST, _VALIDATION))
     left_out: dict[str, str] = {}
-    if "train" in folders and (test or validation):
+    if "train" in names and (test or validation):
         used = ["train", *(test or validation)[:1]]
-        left_out |= {name: f"evaluated on {used[1]}, trained on train" for name in folders if name not in used}
-        parts = [(SPLITS[name], one) for name in used for one in _visible(folders[name]) if one.is_dir()]
+        splits = [one for one in folders if one.name.casefold() in used]
+        left_out |= {one.name: f"evaluated on {used[1]}, trained on train" for one in folders if one not in splits}
+        parts = [(SPLITS[split.name.casefold()], one) for split in splits for one in _folders(split)]
     else:
-        parts = [("", folder) for folder in folders.values()]
+        parts = [("", folder) for folder in folders]
     rows, unreadable = [], []
     for split, folder in parts:
         photos, others = _below(folder)
@@ -77,33 +91,50 @@ def list_photos(path: Path, root: Path | None = None) -> Listing:
         unreadable += [one.relative_to(path).as_posix() for one in others]
         if not photos:
             left_out[folder.relative_to(path).as_posix()] = f"no photographs ({', '.join(sorted(SUFFIXES))})"
-    loose = image_files(path)
+    loose = [photo for place in (path, *splits) for photo in image_files(place)]
     if loose and not parts:
         raise InputError(f"folder {path} has {len(loose)} photographs and no folders of classes; accepted: {FORMS}")
-    left_out |= {one.name: "in no folder of a class" for one in loose}
+    loose += [one for place in (path, *splits) for one in _other_media(place)]
+    left_out |= {one.relative_to(path).as_posix(): "in no folder of a class" for one in loose}
     return _checked(path, path, rows, unreadable, left_out)
 
 
-def _visible(folder: Path) -> list[Path]:
-    return sorted(one for one in folder.iterdir() if not one.name.startswith("."))
+def _folders(folder: Path) -> list[Path]:
+    """List the folders in a folder that are not hidden. Raises `InputError` if it cannot be read."""
+    try:
+        return sorted(one for one in folder.iterdir() if not one.name.startswith(".") and one.is_dir())
+    except OSError as error:
+        _refuse(error)
+
+
+def _refuse(error: OSError) -> NoReturn:
+    raise InputError(f"folder {error.filename} cannot be read: {error.strerror}; accepted: a folder that can be read") from None
 
 
 def _below(folder: Path) -> tuple[list[Path], list[Path]]:
-    """Return photographs and other media anywhere below a folder, following links to folders once."""
+    """Return photographs and other media anywhere below a folder, following links to folders once.
+
+    Raises `InputError` for a folder that cannot be read.
+    """
     from pretraining_gain.compute.listing import image_files
 
     photos: list[Path] = []
     others: list[Path] = []
     seen: set[str] = set()
-    for place, folders, names in os.walk(folder, followlinks=True):
+    for place, folders, _ in os.walk(folder, onerror=_refuse, followlinks=True):
         if os.path.realpath(place) in seen:
             folders.clear()
             continue
         seen.add(os.path.realpath(place))
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         photos += image_files(Path(place))
-        others += [Path(place, name) for name in sorted(names) if Path(name).suffix.lower() in _OTHER_MEDIA and name[0] != "."]
+        others += _other_media(Path(place))
     return photos, others
+
+
+def _other_media(folder: Path) -> list[Path]:
+    found = (one for one in folder.iterdir() if one.suffix.lower() in _OTHER_MEDIA and not one.name.startswith("."))
+    return sorted(one for one in found if not os.path.isdir(one))
 
 
 def _bytes(path: Path) -> int:
@@ -159,6 +190,10 @@ def _file_in(manifest: Path, root: Path, text: str, line: int) -> str:
 def _checked(path: Path, root: Path, rows: list, unreadable: list[str], left_out: dict[str, str]) -> Listing:
     from pretraining_gain.compute.listing import SUFFIXES
 
+    names = [*(name for row in rows for name in row[:2]), *unreadable, *left_out]
+    odd = next((name for name in names if _NO_TEXT.search(name)), None)
+    if odd:
+        raise InputError(f"{path}: {odd!r} is an odd name; accepted: UTF-8 on one line, rename it")
     photos = pd.DataFrame(sorted(rows), columns=["file", "label", "split", "group", "bytes"])
     labels = photos["label"].unique()
     if len(labels) < 2:
@@ -171,16 +206,15 @@ def _checked(path: Path, root: Path, rows: list, unreadable: list[str], left_out
     return Listing(root, photos, unreadable, left_out)
 
 
-def counts(listing: Listing) -> pd.DataFrame:
-    """Count photographs per label: columns all, train, eval (both 0 where a split is still to be drawn)."""
-    splits = pd.crosstab(listing.photos["label"], listing.photos["split"])
-    splits = splits.reindex(columns=["train", "eval", ""], fill_value=0)
-    return splits.assign(all=splits.sum(axis=1))[["all", "train", "eval"]]
+def in_one_split(found: pd.DataFrame) -> pd.Series:
+    """Tell which classes have photographs in one of two given splits only, from their counts."""
+    return (found[["train", "eval"]] > 0).sum(axis=1) == 1
 
 
-def held_out(listing: Listing, found: pd.DataFrame, share: float) -> pd.Series:
-    """Return how many photographs of each class are evaluated on: those of its split, or a share of all, from 1 on."""
-    return found["eval"] if listing.has_splits else (share * found["all"]).round().clip(lower=1)
+def expected(listing: Listing, found: pd.DataFrame, share: float) -> pd.DataFrame:
+    """Return how many photographs of each class are to train and to eval: those of its splits, or about a share, from 1 on."""
+    evaluated = found["eval"] if listing.has_splits else (share * found["all"]).round().clip(lower=1)
+    return pd.DataFrame({"train": found["all"] - evaluated, "eval": evaluated}).astype(int)
 
 
 def first(names: list[str], most: int = 5) -> str:

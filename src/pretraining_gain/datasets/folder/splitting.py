@@ -17,7 +17,6 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 from tqdm import tqdm
 
 from pretraining_gain.compute.images.decoding import BrokenImage, read_image
@@ -35,9 +34,7 @@ from pretraining_gain.plan.taxonomy import load_class_table
 #: four up to 46 bits show one photograph, and from 50 bits on they show two.
 ALIKE_BITS = 46
 _HASHED_PX = 64
-_LINKS = 20  # of each photograph, to its near-duplicates: enough to connect them, also where thousands are black
 _LISTED = 200  # pairs
-_BLOCK = 512  # photographs that are compared with all others at a time
 
 
 class Split(NamedTuple):
@@ -89,24 +86,24 @@ def _make(images: Images, labels: list[str], folder: Path) -> Split:
             f"{one[0]} in class {one[1]!r} and {other[0]} in class {other[1]!r} are the same image ({len(contradicting)} such "
             "files); accepted: each image in one class, remove it, or set broken_images: skip in the study file"
         )
-    photos, hashes = photos.drop(contradicting.index).reset_index(drop=True), np.delete(hashes, contradicting.index, axis=0)
-    pairs = near_duplicates(hashes)
+    kept = ~photos.index.isin(contradicting.index)
+    photos = photos[kept].reset_index(drop=True)
+    alike = near_duplicates(photos, hashes[kept], contents[kept] != "")
     if not listing.has_splits:
-        unit = linked(len(photos), pairs, photos["group"])
-        photos["split"] = draw(photos["label"], unit, options.eval_share, images.split_seed)
+        photos["split"] = draw(photos["label"], alike.unit, options.eval_share, images.split_seed)
     unused = sorted({*listing.photos["label"]} - {*labels})
     left_out = listing.left_out | dict.fromkeys(unused, "not in the class table, or too few photographs")
     more = {"in_two_classes": contradicting["file"].tolist(), "unreadable_formats": listing.unreadable, "left_out": left_out}
     given = "as given" if listing.has_splits else "drawn"
     content = photos.to_csv(index=False, lineterminator="\n").encode()
-    found = {"split": given} | leaks(photos, pairs) | more | {"sha256": hashlib.sha256(content).hexdigest()}
+    found = {"split": given} | leaks(photos, alike) | more | {"sha256": hashlib.sha256(content).hexdigest()}
     write_atomically(make_writable(folder) / "split.csv", content)
     write_atomically(folder / "findings.json", (json.dumps(found, indent=1, ensure_ascii=False) + "\n").encode())
     return Split(photos, found)
 
 
 def hash_photos(paths: list[Path]) -> tuple[np.ndarray, np.ndarray]:
-    """Return perceptual hashes (N, 4) uint64 and SHA-256 of the contents (N,); both 0 and empty for broken files."""
+    """Return perceptual hashes (N, 4) uint64 and SHA-256 of the contents (N,), which is empty for broken files."""
 
     def one(path: Path) -> tuple[np.ndarray, str]:
         try:
@@ -122,33 +119,44 @@ def hash_photos(paths: list[Path]) -> tuple[np.ndarray, np.ndarray]:
     return np.stack(hashes), np.array(contents)
 
 
-def near_duplicates(hashes: np.ndarray) -> np.ndarray:
-    """Return pairs of near-duplicates (P, 3) int64: two positions, the first smaller, and the bits in which they differ.
+class Alike(NamedTuple):
+    """Near-duplicates of N photographs, `pairs` as two positions and the bits in which they differ, the first 200 only.
 
-    Lists at most the next 20 of each photograph, which connect all that are alike.
+    `unit`: (N,) int, one number for all that near-duplicates or a group link. `leaking`: (N,) bool, has one across the split.
     """
-    found = [np.empty((0, 3), np.int64)]
-    readable = np.asarray(hashes.any(axis=1))
-    for start in range(0, len(hashes), _BLOCK):
-        block, others = hashes[start : start + _BLOCK], hashes[start:]
-        bits = np.zeros((len(block), len(others)), np.int64)
-        for word in range(hashes.shape[1]):
-            bits += np.bitwise_count(block[:, None, word] ^ others[None, :, word])
-        alike = (bits <= ALIKE_BITS) & np.triu(np.ones(bits.shape, bool), 1)
-        alike &= readable[start:] & readable[start : start + _BLOCK, None]
-        alike &= alike.cumsum(axis=1) <= _LINKS
-        rows, columns = np.nonzero(alike)
-        found.append(np.stack([rows + start, columns + start, bits[rows, columns]], axis=1))
-    return np.concatenate(found)
+
+    unit: np.ndarray
+    leaking: np.ndarray
+    n_pairs: int
+    n_leaking_pairs: int
+    pairs: list[tuple[int, int, int]]
 
 
-def linked(n: int, pairs: np.ndarray, groups: pd.Series) -> np.ndarray:
-    """Return the unit of each of n photographs (n,) int: near-duplicates and members of a group are one."""
-    members = groups[groups != ""].groupby(groups).indices if (groups != "").any() else {}
-    positions = np.flatnonzero(groups != "")
-    chains = [np.stack([positions[own][:-1], positions[own][1:]], axis=1) for own in members.values()]
-    edges = np.concatenate([pairs[:, :2], *chains]).astype(np.int64)
-    return connected_components(coo_array((np.ones(len(edges)), edges.T), (n, n)), directed=False)[1]
+def near_duplicates(photos: pd.DataFrame, hashes: np.ndarray, readable: np.ndarray) -> Alike:
+    """Compare each readable photograph with all later ones; link and count all near-duplicates, and list leaking ones first.
+
+    Holds those of one photograph at a time, as thousands may be black.
+    """
+    words, evaluated = np.ascontiguousarray(hashes.T), (photos["split"] == "eval").to_numpy()
+    place, leaking = pd.Series(np.arange(len(photos))), np.zeros(len(photos), bool)
+    unit = place.where(photos["group"] == "", place.groupby(photos["group"]).transform("first")).to_numpy(copy=True)
+    pairs: list[list[tuple[int, int, int]]] = [[], []]  # within a side of the split, and across it
+    n_pairs = [0, 0]
+    for one in np.flatnonzero(readable).tolist():
+        bits = np.bitwise_count(words[:, one + 1 :] ^ words[:, one, None]).sum(axis=0, dtype=np.uint16)
+        others = one + 1 + np.flatnonzero((bits <= ALIKE_BITS) & readable[one + 1 :])
+        if not len(others):
+            continue
+        across = evaluated[others] != evaluated[one]
+        for side, found in enumerate((others[~across], others[across])):
+            n_pairs[side] += len(found)
+            pairs[side] += [(one, other, int(bits[other - one - 1])) for other in found[: _LISTED - len(pairs[side])].tolist()]
+        leaking[others[across]] = True
+        leaking[one] |= across.any()
+        if (unit[others] != unit[one]).any():
+            linked = np.unique(unit[[one, *others]])
+            unit[np.isin(unit, linked)] = linked[0]
+    return Alike(np.unique(unit, return_inverse=True)[1], leaking, sum(n_pairs), n_pairs[1], (pairs[1] + pairs[0])[:_LISTED])
 
 
 def draw(labels: pd.Series, unit: np.ndarray, share: float, seed: int) -> np.ndarray:
@@ -182,18 +190,16 @@ def draw(labels: pd.Series, unit: np.ndarray, share: float, seed: int) -> np.nda
     return np.where(held_out[unit], "eval", "train")
 
 
-def leaks(photos: pd.DataFrame, pairs: np.ndarray) -> dict[str, Any]:
-    """Count near-duplicates and groups, and those on both sides of the split; list pairs, leaking ones first."""
+def leaks(photos: pd.DataFrame, alike: Alike) -> dict[str, Any]:
+    """Count near-duplicates and groups, and those on both sides of the split."""
     split, file = photos["split"].to_numpy(), photos["file"].to_numpy()
-    across = split[pairs[:, 0]] != split[pairs[:, 1]]
     grouped = photos[photos["group"] != ""].groupby("group")["split"].nunique()
-    listed = pairs[np.argsort(~across, kind="stable")][:_LISTED]
     return {
         "images": {name: int((split == name).sum()) for name in ("train", "eval")},
-        "near_duplicate_pairs": len(pairs),
-        "leaking_pairs": int(across.sum()),
-        "leaking_eval_images": int((split[np.unique(pairs[across, :2])] == "eval").sum()),
-        "pairs": [[file[one], file[other], int(bits)] for one, other, bits in listed],
+        "near_duplicate_pairs": alike.n_pairs,
+        "leaking_pairs": alike.n_leaking_pairs,
+        "leaking_eval_images": int((alike.leaking & (split == "eval")).sum()),
+        "pairs": [[file[one], file[other], bits] for one, other, bits in alike.pairs],
         "groups": len(grouped),
         "leaking_groups": grouped.index[grouped > 1].tolist(),
     }
