@@ -207,6 +207,11 @@ def test_whole_groups_are_on_one_side(root):
     assert findings(images)["leaking_groups"] == []
 
 
+def test_photographs_of_no_known_group_are_no_group(root):
+    manifest(root, group=lambda file: "NA")
+    assert findings(images_of(study(root, path="manifest.csv")))["groups"] == 0
+
+
 def test_a_drawn_split_is_used_whole(root):
     """Five photographs of a camera are more than the share of four that are to be evaluated on."""
     manifest(root, group=lambda file: f"{Path(file).parent.name} {int(Path(file).stem) // 5}")

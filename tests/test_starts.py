@@ -198,12 +198,16 @@ def test_published_weights_that_are_not_here_are_named_at_the_run_not_in_the_pla
 
 @pytest.fixture
 def photographs(tmp_path) -> Path:
-    """A folder with toy pictures in a subfolder, a broken one and a text."""
+    """A folder with toy pictures in a subfolder and below a link, a broken one, one of another format and a text."""
     folder = tmp_path / "photographs"
     (folder / "trap 1").mkdir(parents=True)
     for number, pixels in enumerate(toy_pictures().images[:5]):
         Image.fromarray(pixels.permute(1, 2, 0).numpy()).save(folder / "trap 1" / f"{number}.png")
+    (folder / "card").symlink_to(tmp_path / "disk")
+    (tmp_path / "disk" / "DCIM").mkdir(parents=True)
+    shutil.copy(folder / "trap 1" / "0.png", tmp_path / "disk" / "DCIM" / "5.png")
     (folder / "broken.jpg").write_bytes(b"no picture")
+    (folder / "scan.tif").write_bytes(b"of another format")
     (folder / "notes.txt").write_text("no picture")
     return folder
 
@@ -219,10 +223,11 @@ def test_the_kept_network_names_species_and_goes_on_where_it_was_stopped(study, 
     assert re.search(accuracy, card.read_text())
     assert predict([str(card), str(photographs), "--output", str(output)]) == 0
     said = capsys.readouterr()
-    assert "6 of 6 photographs to do, about" in said.out
+    assert "7 of 7 photographs to do, about" in said.out
     assert "not readable: broken.jpg: " in said.err
     rows = rows_of(output)
-    assert [row["file"] for row in rows] == [f"trap 1/{number}.png" for number in range(5)]
+    assert "not readable: scan.tif: " in said.err
+    assert [row["file"] for row in rows] == ["card/DCIM/5.png", *(f"trap 1/{number}.png" for number in range(5))]
     assert all(row["species"] and row["second"] and 1 / 24 <= float(row["probability"]) <= 1 for row in rows)
     whole = output.read_bytes()
     output.write_bytes(whole[: len(whole) // 2])  # as a kill leaves it

@@ -23,11 +23,11 @@ from tqdm import tqdm
 
 from pretraining_gain.commands import CommandLine, answer
 from pretraining_gain.compute.images.decoding import BROKEN, decode, read_file
-from pretraining_gain.compute.images.folder import image_files
 from pretraining_gain.compute.machine import this_machine
 from pretraining_gain.compute.models import build_model
 from pretraining_gain.compute.pipeline import ImageSet, evaluation_batches
 from pretraining_gain.compute.weights import read_published
+from pretraining_gain.datasets.folder.listing import photos_below
 from pretraining_gain.errors import Given, InputError, one_line
 from pretraining_gain.paths import make_writable, whole_path
 from pretraining_gain.plan.recipes import Recipe, RecipeChoice
@@ -120,7 +120,7 @@ def predict(card: Path, folder: Path, output: Path) -> list[str]:
     """
     network = Network.of(card)
     table = make_writable(output.parent) / output.name
-    files = [path for place in sorted([folder, *folder.rglob("*/")]) for path in image_files(place)]
+    files, others = photos_below(folder)
     if not files:
         raise InputError(f"folder {folder} has no photographs; accepted: a folder with JPEG or PNG files, also in subfolders")
     done = _done_in(table, network.sha256[:12], folder)
@@ -129,7 +129,7 @@ def predict(card: Path, folder: Path, output: Path) -> list[str]:
     megabytes = _PYTHON_MB + (sum(w.nbytes for w in model.parameters()) + _BATCH * 60 * network.resize_px**2) / 1e6
     size = len(files) * (60 + 3 * max(map(len, network.species))) / 1e6
     print(f"{len(left):,} of {len(files):,} photographs to do, about {megabytes:,.0f} MB of memory and {size:.1f} MB for {output}")
-    model, unreadable = model.to(machine.device), []
+    model, unreadable = model.to(machine.device), [f"{path.relative_to(folder)}: not a format that can be read" for path in others]
     with (
         tqdm(total=len(left), unit="photograph") as bar,
         open(table, "a", encoding="utf-8", errors="surrogateescape", newline="") as file,  # a name need not be Unicode

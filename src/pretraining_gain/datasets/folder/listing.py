@@ -14,7 +14,7 @@ from unicodedata import normalize
 import pandas as pd
 
 from pretraining_gain.errors import InputError
-from pretraining_gain.plan.tables import read_table
+from pretraining_gain.plan.tables import blank, read_table
 
 FORMS = (
     "a folder of <class>/*.jpg; one of train/<class>/*.jpg and val/<class>/*.jpg (or test/); "
@@ -85,7 +85,7 @@ def list_photos(path: Path, root: Path | None = None) -> Listing:
         parts = [("", folder) for folder in folders]
     rows, unreadable = [], []
     for split, folder in parts:
-        photos, others = _below(folder)
+        photos, others = photos_below(folder)
         label = normalize("NFC", folder.name)
         rows += [(one.relative_to(path).as_posix(), label, split, "", _bytes(one)) for one in photos]
         unreadable += [one.relative_to(path).as_posix() for one in others]
@@ -111,7 +111,7 @@ def _refuse(error: OSError) -> NoReturn:
     raise InputError(f"folder {error.filename} cannot be read: {error.strerror}; accepted: a folder that can be read") from None
 
 
-def _below(folder: Path) -> tuple[list[Path], list[Path]]:
+def photos_below(folder: Path) -> tuple[list[Path], list[Path]]:
     """Return photographs and other media anywhere below a folder, following links to folders once.
 
     Raises `InputError` for a folder that cannot be read.
@@ -160,7 +160,7 @@ def _from_manifest(path: Path, root: Path) -> Listing:
     if len(wrong) or (splits == "").any() != (splits == "").all():
         found = f"has {wrong.iloc[0]!r}" if len(wrong) else f"is empty in {int((splits == '').sum())} of {len(splits)} lines"
         raise InputError(f"{path}: column 'split' {found}; accepted: {', '.join(SPLITS)}, in every line or in none")
-    table = table.assign(file=files, label=table["label"].str.normalize("NFC"), split=splits)
+    table = table.assign(file=files, label=table["label"].str.normalize("NFC"), split=splits, group=blank(table["group"]))
     again = table.loc[table["file"].duplicated(keep=False)]
     if len(again):
         labels = again.loc[again["file"] == again["file"].iloc[0], "label"].unique()
