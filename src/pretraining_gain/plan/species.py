@@ -14,7 +14,7 @@ from unicodedata import normalize
 import pandas as pd
 
 from pretraining_gain.errors import InputError
-from pretraining_gain.plan.tables import blank, read_table
+from pretraining_gain.plan.tables import NO_VALUE, read_table
 
 TAXON_COLUMNS = ["supercategory", "order", "family"]
 SUPERCATEGORIES = ("Amphibians", "Animalia", "Arachnids", "Birds", "Insects", "Mammals", "Mollusks", "Ray-finned Fishes",
@@ -48,7 +48,7 @@ def read_species(path: Path) -> pd.DataFrame:
     named_by = table["represented_by"].str.replace(r"\s*;\s*", ";", regex=True)
     table["represented_by"] = named_by.mask(named_by.str.casefold() == NO_CLASS, NO_CLASS)
     others = [column for column in table if column != "folder"]
-    table[others] = table[others].apply(blank)
+    table[others] = table[others].where(~table[others].isin(NO_VALUE), "")
     table["name"] = table["name"].where(table["name"] != "", names_to_show(table["folder"]))
     for column in ("folder", "name"):
         again = table.loc[table[column].duplicated(), column]

@@ -13,7 +13,7 @@ import pandas as pd
 from pretraining_gain.errors import InputError
 
 #: Texts that other programs write for a missing value.
-_NO_VALUE = {"", "NA", "N/A", "NaN", "nan", "null", "None", "<NA>"}
+NO_VALUE = {"", "NA", "N/A", "NaN", "nan", "null", "None", "<NA>"}
 
 
 def read_table(path: Path, required: Sequence[str], spreadsheet: bool = False) -> pd.DataFrame:
@@ -39,7 +39,7 @@ def read_table(path: Path, required: Sequence[str], spreadsheet: bool = False) -
     for number, row in rows:
         if len(row) != len(header):
             raise InputError(f"{path}, line {number}: {len(row)} fields; accepted: {len(header)}, as in the header")
-        empty = [column for column in required if row[header.index(column)] in _NO_VALUE]
+        empty = [column for column in required if row[header.index(column)] in NO_VALUE]
         if empty:
             raise InputError(f"{path}, line {number}: column {empty[0]!r} has no value; accepted: any text that is one")
     return pd.DataFrame([row for _, row in rows], columns=header, dtype=str)
@@ -74,11 +74,6 @@ def _decode(content: bytes, spreadsheet: bool) -> str:
         if not spreadsheet:
             raise
     return content.decode("utf-16" if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "cp1252")
-
-
-def blank(column: pd.Series) -> pd.Series:
-    """Return a column with an empty text where another program wrote that a value is missing, as R writes NA."""
-    return column.where(~column.isin(_NO_VALUE), "")
 
 
 def whole_numbers(path: Path, table: pd.DataFrame, column: str) -> pd.Series:

@@ -14,7 +14,7 @@ from unicodedata import normalize
 import pandas as pd
 
 from pretraining_gain.errors import InputError
-from pretraining_gain.plan.tables import blank, read_table
+from pretraining_gain.plan.tables import NO_VALUE, read_table
 
 FORMS = (
     "a folder of <class>/*.jpg; one of train/<class>/*.jpg and val/<class>/*.jpg (or test/); "
@@ -160,7 +160,8 @@ def _from_manifest(path: Path, root: Path) -> Listing:
     if len(wrong) or (splits == "").any() != (splits == "").all():
         found = f"has {wrong.iloc[0]!r}" if len(wrong) else f"is empty in {int((splits == '').sum())} of {len(splits)} lines"
         raise InputError(f"{path}: column 'split' {found}; accepted: {', '.join(SPLITS)}, in every line or in none")
-    table = table.assign(file=files, label=table["label"].str.normalize("NFC"), split=splits, group=blank(table["group"]))
+    groups = table["group"].where(~table["group"].isin(NO_VALUE), "")
+    table = table.assign(file=files, label=table["label"].str.normalize("NFC"), split=splits, group=groups)
     again = table.loc[table["file"].duplicated(keep=False)]
     if len(again):
         labels = again.loc[again["file"] == again["file"].iloc[0], "label"].unique()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -25,11 +25,19 @@ from pretraining_gain.tell.claims.declarations import CLAIMS, Claim
 from pretraining_gain.tell.claims.evidence import Evidence, Outcome, Record, evaluate
 from pretraining_gain.tell.claims.parts import ARMS, GREATER, KINDS
 from pretraining_gain.tell.claims.planned import planned_detectable
+from pretraining_gain.tell.claims.verdicts import (
+    CONTRADICTED,
+    NO_DIFFERENCE,
+    NOT_RUN,
+    NOT_TESTABLE,
+    SUPPORTED,
+    UNRESOLVED,
+    VERDICTS,
+    Word,
+)
 from pretraining_gain.tell.results.evaluation import View
 
 _FILE = "claims.json"
-Word = Literal["supported", "contradicted", "no relevant difference", "not resolvable", "not testable", "not run"]
-VERDICTS = SUPPORTED, CONTRADICTED, NO_DIFFERENCE, UNRESOLVED, NOT_TESTABLE, NOT_RUN = get_args(Word)
 
 
 class Verdict(Record):

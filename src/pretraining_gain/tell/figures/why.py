@@ -87,7 +87,7 @@ def figure_kinds(why: Why) -> go.Figure | str:
     if kinds.empty:
         return why.absent
     titles = list(dict.fromkeys(kinds["title"]))
-    x_title = f"three classes in place of three {kinds['reference'].iloc[0]}, points"
+    x_title = f"three classes for three {kinds['reference'].iloc[0]}, points"
     drawn = _side_by_side(titles, list(dict.fromkeys(kinds["term"])), x_title, 150, 1.22)
     for number, (whose, of) in enumerate(kinds.groupby("whose", sort=False)):
         for title, part in of.groupby("title", sort=False):

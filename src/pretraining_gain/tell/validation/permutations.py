@@ -11,8 +11,9 @@ from scipy.stats import kstest
 from pretraining_gain.plan.studies import Study
 from pretraining_gain.tell.claims.declarations import CLAIMS, Claim
 from pretraining_gain.tell.claims.evidence import Evidence, evaluate
-from pretraining_gain.tell.claims.ledger import CONTRADICTED, SUPPORTED, decide
+from pretraining_gain.tell.claims.ledger import decide
 from pretraining_gain.tell.claims.parts import GROUPS, SPREAD
+from pretraining_gain.tell.claims.verdicts import CONTRADICTED, SUPPORTED
 from pretraining_gain.tell.results.evaluation import Evaluation
 from pretraining_gain.tell.statistics import LEVEL
 
