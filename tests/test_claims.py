@@ -22,12 +22,6 @@ from pretraining_gain.tell.book.rerun import parameters_of
 from pretraining_gain.tell.claims.declarations import CLAIMS, Claim, claim_named
 from pretraining_gain.tell.claims.evidence import Evidence, Outcome, margin_of, outcome_of
 from pretraining_gain.tell.claims.ledger import (
-    CONTRADICTED,
-    NO_DIFFERENCE,
-    NOT_RUN,
-    NOT_TESTABLE,
-    SUPPORTED,
-    UNRESOLVED,
     Ledger,
     judge,
     ledger_path,
@@ -39,6 +33,14 @@ from pretraining_gain.tell.claims.ledger import (
 )
 from pretraining_gain.tell.claims.parts import ARMS, EQUAL, GREATER, Arm, Part, scaled_gaps
 from pretraining_gain.tell.claims.planned import margin_numbers, margins_by_representation
+from pretraining_gain.tell.claims.verdicts import (
+    CONTRADICTED,
+    NO_DIFFERENCE,
+    NOT_RUN,
+    NOT_TESTABLE,
+    SUPPORTED,
+    UNRESOLVED,
+)
 from pretraining_gain.tell.claims.what_if import Settings, recompute
 from pretraining_gain.tell.claims.what_if_data import what_if_tables
 from pretraining_gain.tell.figures.sight import figure_sight

@@ -27,7 +27,7 @@ from pretraining_gain.compute.machine import this_machine
 from pretraining_gain.compute.models import build_model
 from pretraining_gain.compute.pipeline import ImageSet, evaluation_batches
 from pretraining_gain.compute.weights import read_published
-from pretraining_gain.datasets.folder.listing import photos_below
+from pretraining_gain.datasets.folder.listing import bytes_of, photos_below
 from pretraining_gain.errors import Given, InputError, one_line
 from pretraining_gain.paths import make_writable, whole_path
 from pretraining_gain.plan.recipes import Recipe, RecipeChoice
@@ -100,17 +100,13 @@ def _done_in(table: Path, network: str, folder: Path) -> set[str]:
         own = rows[:1] == [_COLUMNS] or ",".join(_COLUMNS).encode().startswith(content)  # also a header that was cut off
         if not own or any(len(row) != len(_COLUMNS) or row[-1] != network for row in rows[1:]):
             raise InputError(f"{table} has other predictions; {accepted}")
-        other = next((row[0] for row in rows[1:] if str(_bytes(folder / row[0])) != row[1]), "")
+        other = next((row[0] for row in rows[1:] if str(bytes_of(folder / row[0])) != row[1]), "")
         if other:
             raise InputError(f"{table} is of other photographs: {folder / other} is missing, or another one; {accepted}")
         os.truncate(table, len(complete))
     except (OSError, csv.Error) as error:
         raise InputError(f"{table} holds no predictions to go on with ({error}); {accepted}") from None
     return {row[0] for row in rows[1:]}
-
-
-def _bytes(path: Path) -> int:
-    return path.stat().st_size if path.exists() else -1
 
 
 def predict(card: Path, folder: Path, output: Path) -> list[str]:
@@ -142,7 +138,7 @@ def predict(card: Path, folder: Path, output: Path) -> list[str]:
                 name = path.relative_to(folder).as_posix()
                 try:
                     pixels.append(decode(read_file(path), network.resize_px))
-                    sizes[name] = _bytes(path)
+                    sizes[name] = bytes_of(path)
                 except BROKEN as error:
                     unreadable.append(f"{name}: {' '.join(str(error).split())}")
             if sizes:

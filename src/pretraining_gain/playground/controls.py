@@ -9,6 +9,7 @@ import ipywidgets as widgets
 from pretraining_gain.plan.backbones import BACKBONES
 from pretraining_gain.plan.parts import Downstream
 from pretraining_gain.plan.pools import POOLS, SCRATCH
+from pretraining_gain.plan.recipes import Recipe
 from pretraining_gain.plan.run import WHOLE_POOL
 from pretraining_gain.plan.studies import Study, load_study, study_names
 from pretraining_gain.playground.choices import MOST_EPOCHS, Choice, missing_data, species_of, targets
@@ -81,6 +82,14 @@ class Controls:
     def _study(self) -> Study:
         return load_study(self.study.value)
 
+    @property
+    def _target(self) -> Downstream:
+        return self._study.downstream(self.target.value)
+
+    @property
+    def _recipe(self) -> Recipe:
+        return self._target.recipe.resolve(scratch=self.pool.value == SCRATCH)
+
     def _changed(self, follow: Callable[[], None]) -> None:
         """Update the other widgets, then call `on_change` once; changes made here do not start this again."""
         if self._setting:
@@ -104,8 +113,7 @@ class Controls:
         self._pool_changed()
 
     def _target_changed(self) -> None:
-        target: Downstream = self._study.downstream(self.target.value)
-        recipe = target.recipe.resolve(scratch=self.pool.value == SCRATCH)
+        target, recipe = self._target, self._recipe
         _limit(self.epochs, 1, MOST_EPOCHS * recipe.epochs)
         self.epochs.value, self.freeze.value = recipe.epochs, recipe.freeze_backbone
         self.species.options = [("all species", ""), *((name, name) for name in species_of(target))]
@@ -118,10 +126,9 @@ class Controls:
         _limit(self.k, fewest, most)
         self.k.value = wanted if fewest <= wanted <= most else most
         self.k.disabled = fewest == most
-        recipe = study.downstream(self.target.value).recipe.resolve(scratch=pool == SCRATCH)
-        if self.epochs.max != (most := MOST_EPOCHS * recipe.epochs):  # from scratch has epochs of its own
+        if self.epochs.max != (most := MOST_EPOCHS * self._recipe.epochs):  # from scratch has epochs of its own
             _limit(self.epochs, 1, most)
-            self.epochs.value = recipe.epochs
+            self.epochs.value = self._recipe.epochs
 
 
 def _dropdown(description: str, options: list) -> widgets.Dropdown:

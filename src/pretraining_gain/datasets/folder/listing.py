@@ -87,7 +87,7 @@ def list_photos(path: Path, root: Path | None = None) -> Listing:
     for split, folder in parts:
         photos, others = photos_below(folder)
         label = normalize("NFC", folder.name)
-        rows += [(one.relative_to(path).as_posix(), label, split, "", _bytes(one)) for one in photos]
+        rows += [(one.relative_to(path).as_posix(), label, split, "", bytes_of(one)) for one in photos]
         unreadable += [one.relative_to(path).as_posix() for one in others]
         if not photos:
             left_out[folder.relative_to(path).as_posix()] = f"no photographs ({', '.join(sorted(SUFFIXES))})"
@@ -137,7 +137,7 @@ def _other_media(folder: Path) -> list[Path]:
     return sorted(one for one in found if not os.path.isdir(one))
 
 
-def _bytes(path: Path) -> int:
+def bytes_of(path: Path) -> int:
     """Return the size of a file; -1 for a link that leads nowhere, which reading it will name."""
     try:
         return path.stat().st_size
@@ -173,7 +173,7 @@ def _from_manifest(path: Path, root: Path) -> Listing:
     spare = used["split"].isin(_VALIDATION) if has_test else pd.Series(False, index=used.index)
     left_out = {file: "evaluated on test, trained on train" for file in used.loc[spare, "file"]}
     rows = [
-        (file, label, SPLITS.get(split, ""), group, _bytes(root / file))
+        (file, label, SPLITS.get(split, ""), group, bytes_of(root / file))
         for file, label, split, group in used[~spare].itertuples(index=False)
     ]
     return _checked(path, root, rows, unreadable, left_out)

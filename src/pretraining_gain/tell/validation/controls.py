@@ -27,8 +27,9 @@ from pretraining_gain.paths import make_writable, results_root, write_atomically
 from pretraining_gain.plan.code import inputs_of, normalised
 from pretraining_gain.tell.claims.declarations import CLAIMS, Claim
 from pretraining_gain.tell.claims.evidence import Evidence
-from pretraining_gain.tell.claims.ledger import CONTRADICTED, NO_DIFFERENCE, SUPPORTED, decide
+from pretraining_gain.tell.claims.ledger import decide
 from pretraining_gain.tell.claims.parts import ARMS, EQUAL, GREATER
+from pretraining_gain.tell.claims.verdicts import CONTRADICTED, NO_DIFFERENCE, SUPPORTED
 from pretraining_gain.tell.statistics import LEVEL, Answers, components
 from pretraining_gain.tell.validation.calibration import calibrate, scenarios
 from pretraining_gain.tell.validation.permutations import permutation_rows, shuffled
