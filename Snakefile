@@ -86,10 +86,10 @@ def template(wildcards):
     return f"notebooks/{graph.template_of(wildcards.page, wildcards.study, wildcards.study in MADE)}.ipynb"
 
 
-def notebook_inputs(source, study=None):
-    """Return the digest of what a notebook reads, and the tables that the workflow makes for it."""
-    tables = [path for name in graph.results_read(source) if name in MADE for path in tables_of(name)]
-    return [graph.stamp(source, study, MADE), *tables]
+def notebook_inputs(source, given=""):
+    """Return the digest of what a notebook reads, and the tables that the workflow makes for it; `given` means a study."""
+    tables = [path for name in graph.results_read(source, MADE) if name in MADE for path in tables_of(name)]
+    return [graph.stamp(source, load_study(given) if given else None, MADE, given), *tables]
 
 
 # A reader's study has a page of its own; the chapters show the others.
@@ -201,7 +201,7 @@ rule tables:
 rule study_notebook:
     input:
         lambda wildcards: tables_of(wildcards.study),
-        lambda wildcards: notebook_inputs(template(wildcards), load_study(named(wildcards))),
+        lambda wildcards: notebook_inputs(template(wildcards), named(wildcards)),
         template=template,
     output:
         "book/executed/{study}/{page}.ipynb",

@@ -6,7 +6,7 @@ import json
 import re
 
 import pytest
-from conftest import simulate_results
+from conftest import ROOT, simulate_results
 
 from pretraining_gain.plan.studies import load_study
 from pretraining_gain.tell.book.answer import answer
@@ -34,6 +34,16 @@ def test_where_nothing_is_clear_the_answer_says_how_large_a_study_would_be(resul
     simulate_results("toy", 0.0)
     said = answer_of("toy")["answer_limits"]
     assert re.search(r"To see a gain of 3.0.points, the study would need about [\d,]+ (seeds|evaluation)", said)
+
+
+def test_one_photograph_per_species_is_too_few_to_say_how_large_a_study_would_be(results, tmp_path):
+    text = (ROOT / "notebooks" / "studies" / "toy.yml").read_text().replace("name: toy", "name: one", 1)
+    study = tmp_path / "one.yml"
+    study.write_text(re.sub(r"eval_images_per_class: [1-9]\d*", "eval_images_per_class: 1", text))
+    simulate_results(str(study), 0.0)
+    said = answer_of(str(study))
+    assert "we cannot tell" in said["answer_who"]
+    assert "To see a gain" not in said["answer_limits"]
 
 
 def test_the_margin_is_that_of_the_ledger(results):

@@ -7,7 +7,6 @@ import shutil
 from dataclasses import replace
 
 import jsonschema
-import nbformat
 import numpy as np
 import pandas as pd
 import pytest
@@ -16,12 +15,14 @@ from statsmodels.stats.multitest import multipletests
 
 from pretraining_gain.errors import InputError
 from pretraining_gain.plan.runs import Run
+from pretraining_gain.plan.species import NOT_STATED
 from pretraining_gain.plan.studies import load_study
 from pretraining_gain.plan.taxonomy import load_class_table
 from pretraining_gain.tell.book.rerun import parameters_of
 from pretraining_gain.tell.claims.declarations import CLAIMS, Claim, claim_named
-from pretraining_gain.tell.claims.evidence import Evidence, Outcome, margin_of, outcome_of
+from pretraining_gain.tell.claims.evidence import Evidence, Outcome, margin_of, outcome_of, species_of
 from pretraining_gain.tell.claims.ledger import (
+    BOOK,
     Ledger,
     judge,
     ledger_path,
@@ -213,15 +214,14 @@ def test_a_ledger_comes_along_with_the_results_that_it_is_of(mini_results):
 
 def test_other_settings_than_the_books_do_not_replace_its_ledger(mini, mini_results):
     notebook = ROOT / "notebooks" / "13_claims.ipynb"
-    book = {one.name: one.default for one in parameters_of(notebook, {}) if one.name != "study"}
-    assert f"ledger.publish(globals(), book={json.dumps(book)})" in nbformat.read(notebook, 4).cells[2].source
-    given = {"study": "mini"} | book
-    assert Ledger.from_parameters(given).publish(given, book) == "wrote claims.json"
+    assert {one.name: one.default for one in parameters_of(notebook, {}) if one.name != "study"} == BOOK
+    given = {"study": "mini"} | BOOK
+    assert Ledger.from_parameters(given).publish(given) == "wrote claims.json"
     path = mini_results / "mini" / "claims.json"
     path.write_text(before := path.read_text() + " ")
     for name, value in {"vote_cut": 0.5, "well_represented": 30, "variances_from": "toy"}.items():
         other = given | {name: value}
-        said = Ledger.from_parameters(other).publish(other, book)
+        said = Ledger.from_parameters(other).publish(other)
         assert said.startswith(f"claims.json not written: it has {{{name!r}: {value!r}}}; accepted for the book: ")
     assert path.read_text() == before
 
@@ -259,6 +259,17 @@ def test_representation_by_chance_is_each_species_against_itself(mini):
     assert species["mean"].tolist() == pytest.approx([0.5] * 6)
     assert (species["mean"] - species["low"]).tolist() == pytest.approx((species["high"] - species["mean"]).tolist())
     assert pd.Series(species["name"]).is_unique
+    another = load_evaluation("mini", "cifar10_animals_full")  # of the same domain: the first counts
+    decided = replace(one, correct=one.correct | {arm: correct})
+    assert assigned_effects([replace(another, correct={}, runs=another.runs[:0]), decided, another])["in domain"][1] == effect
+
+
+def test_species_of_no_stated_family_are_not_compared_within_families(mini):
+    [part] = CLAIMS[1].parts(mini.study)
+    target = mini.evaluations[part.downstream]
+    unstated = target.species.index[:2]
+    relabelled = target.species.assign(family=target.species["family"].mask(target.species.index.isin(unstated), NOT_STATED))
+    assert set(target.species.index) - set(species_of(part, replace(target, relabelled=relabelled)).index) == set(unstated)
 
 
 @pytest.fixture

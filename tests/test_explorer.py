@@ -217,6 +217,10 @@ def test_everything_works_by_keyboard(mini, browser, tmp_path):
     settle(page, lambda: page.keyboard.press("Escape"))
     assert columns_of(page) == 8
     assert page.evaluate("document.activeElement.className") == "explorer-plot"
+    for pressed in ("Insects", "Back to all supercategories"):  # these go away when pressed
+        page.get_by_role("button", name=pressed).first.focus()
+        settle(page, lambda: page.keyboard.press("Enter"))
+        assert page.evaluate("document.activeElement.className") == "explorer-plot"
     page.get_by_role("button", name="species").focus()
     page.keyboard.press("Enter")
     assert table_of(page) == sorted(table_of(page), key=str.lower)

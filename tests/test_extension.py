@@ -225,6 +225,12 @@ def test_a_readers_study_whose_file_is_gone_is_left_out_of_the_book_in_one_line(
     parts = yaml.safe_load(write_contents(project).read_text())["parts"]
     assert [part["caption"] for part in parts] == ["Study mine", "Executed notebooks"]
     assert page.read_text() == "# Study mine"
+    [taxa] = (project / "book" / "executed" / "mine").glob("10_taxa.ipynb")
+    notebook = taxa.read_bytes()
+    taxa.rename(taxa.with_name("13_claims.ipynb"))
+    write_contents(project)
+    assert capsys.readouterr().out == "study mine is left out of the book: its notebook 10_taxa was not executed\n"
+    taxa.write_bytes(notebook)
     file.write_text(file.read_text().replace("name: mine", "name: other", 1))
     write_contents(project)
     assert capsys.readouterr().out == f"study mine is left out of the book: study file {file} is of study 'other' now\n"

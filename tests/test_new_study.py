@@ -219,6 +219,8 @@ def test_it_replaces_nothing(own, capsys):
     [
         (["My Birds", "photos"], "name 'My Birds'; accepted: lower-case letters"),
         (["toy", "photos"], "and none of"),
+        (["true", "photos"], "name 'true'; accepted: lower-case letters"),
+        (["birds", "photos", "--root", "."], "is a folder; accepted: no --root"),
         (["birds", "nowhere"], "nowhere is missing; accepted: a folder of <class>"),
         (["birds", "photos", "--weights", "photos/owl/00.jpg"], "is neither; accepted"),
     ],

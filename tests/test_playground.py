@@ -104,6 +104,7 @@ def test_controls_offer_only_what_is_possible(results):
     controls.pool.value = "scratch"
     assert controls.k.disabled
     assert controls.choice().run().pool == "scratch"
+    assert Playground(Choice(study="toy", seed=20_000)).controls.choice().seed == 20_000
     controls.pool.value = "half_animal"
     assert controls.k.disabled
     assert controls.k.value == 7

@@ -29,7 +29,8 @@ class Checkout:
                 shutil.copytree(ROOT / name, root / name, ignore=_LEFT_OUT)
             else:
                 shutil.copy(ROOT / name, root / name)
-        shutil.rmtree(root / "results" / "toy", ignore_errors=True)
+        for made in ("toy", "paper"):  # a build that came before left them
+            shutil.rmtree(root / "results" / made, ignore_errors=True)
 
     def plan(self) -> set[str]:
         """Return the notebooks and tables that a dry run would make."""
@@ -77,6 +78,13 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
 
 
 def test_nothing_is_planned_when_nothing_changed(checkout):
+    assert checkout.plan() == set()
+
+
+def test_the_ledger_of_a_study_without_results_makes_nothing(checkout):
+    """The first build writes it."""
+    (checkout.root / "results" / "paper").mkdir()
+    (checkout.root / "results" / "paper" / "claims.json").write_text("{}")
     assert checkout.plan() == set()
 
 

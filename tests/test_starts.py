@@ -169,6 +169,7 @@ def test_claims_that_need_pools_or_the_other_domain_are_not_run(study):
     verdicts = {one.claim: one.verdict for one in Ledger.of(View(study=study)).verdicts}
     tested = {claim for claim, verdict in verdicts.items() if verdict not in (NOT_RUN, NOT_TESTABLE)}
     assert tested == {"C1", "C2", "C3", "C4"}
+    assert verdicts["C9"] == NOT_RUN  # without a source, nothing is known of its animals
 
 
 def test_the_explorer_offers_both_starts(study):

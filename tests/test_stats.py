@@ -188,9 +188,35 @@ def test_what_cannot_be_estimated_is_named(act, said):
 # Share and groups.
 
 
-def test_a_class_without_a_difference_does_not_count_as_gaining():
+def test_a_class_without_a_difference_counts_half():
     values = np.array([[1, 1, 1, 0, 0, 0, -1, -1]] * 3, dtype=float)
-    assert estimate_share_positive(Answers({"a": values}, np.repeat(np.arange(4), 2)), ONE).mean == 2 / 4
+    assert estimate_share_positive(Answers({"a": values}, np.repeat(np.arange(4), 2)), ONE).mean == 2.5 / 4
+
+
+def test_where_no_class_loses_and_most_are_equal_a_majority_is_not_refuted():
+    """36 classes of one image and one seed: 7 gain, the others cannot."""
+    found = estimate_share_positive(one_run([1] * 7 + [0] * 29, range(36)), ONE)
+    assert found.mean == (7 + 29 / 2) / 36
+    assert found.p_below(0.5) > 0.5
+
+
+def test_classes_of_one_image_estimate_one_variance_together(rng):
+    """The mean of 6 such classes in one run has the degrees of freedom of 6 numbers, and their standard error."""
+    values = rng.standard_normal(6)
+    found = estimate_mean(one_run(values, range(6)), ONE)
+    assert (found.df, found.se) == (pytest.approx(5), pytest.approx(values.std(ddof=1) / 6**0.5))
+
+
+def test_a_class_whose_few_images_agree_is_not_certain(rng):
+    answers = one_run([1, 1, *rng.integers(0, 2, 40)], [0, 0, *np.repeat([1, 2], 20)])
+    table = group_means(answers, ONE, pd.Series([0, 1, 2]), random_classes=False).set_index("group")
+    assert (table["high"] - table["low"] > 0.3).all()
+    assert table.loc[0, "df"] == 39  # of all images; the others have their own
+    assert table.loc[1, "df"] == 19
+
+
+def test_runs_that_are_equal_but_for_rounding_are_no_reason_to_keep_variances_apart():
+    assert bartlett({"a": np.array([1.2e-32]), "b": np.array([1e-4])}, {"a": 1, "b": 2}) == 1
 
 
 def test_share_of_everything_is_still_uncertain():

@@ -126,9 +126,11 @@ def test_every_image_of_every_run_is_published(tables, target):
 def test_the_plain_table_states_the_books_verdicts(tables):
     plain, book = plain_verdicts(tables), [verdict for verdict in read_ledger("mini").verdicts if verdict.tests]
     assert plain["verdict"].tolist() == [verdict.verdict for verdict in book]
-    test = book[3].tests[book[3].decisive]
-    wanted = [100 * value for value in (test.effect, test.low, test.high)]
-    assert plain.loc[3, ["effect", "from", "to"]].tolist() == pytest.approx(wanted, abs=1e-4)
+    for row, verdict in zip(plain.to_dict("records"), book, strict=True):
+        test = verdict.tests[verdict.decisive]
+        wanted = [100 * value for value in (test.effect, test.low, test.high)]
+        assert [row[name] for name in ("effect", "from", "to")] == pytest.approx(wanted, abs=1e-4)
+    assert (plain["effect"] == 0).any()
     assert "seeds 0, 1, 2, margin 3.0 points on Caltech-101 animals" in facts(tables)
 
 
@@ -138,7 +140,10 @@ def test_single_changes_are_those_that_recomputing_finds():
         asked = {"study": "mini", "claim": claim}
         before, after = (recompute(Settings(**asked, **more)).verdict.verdict for more in ({}, {"seeds": [0, 2]}))
         assert (f"{claim}: " in changes.loc["seed 1 left out", "which"]) == (before != after)
-    assert change_numbers(changes.reset_index())["most_changed"] == changes["verdicts that change"].max()
+    number = changes["verdicts that change"]
+    wanted = {"changed_by_margin": number[["margin halved", "margin doubled"]].max()}
+    wanted["changed_by_omission"] = number.drop(["margin halved", "margin doubled"]).max()
+    assert change_numbers(changes.reset_index()) == wanted
 
 
 def test_a_claim_has_the_seeds_that_all_its_targets_have(monkeypatch):

@@ -40,9 +40,13 @@
 
   // ---- what the reader does
 
+  // A button that was pressed may be gone afterwards; the keyboard then goes on at what it changed.
   const change = (changes) => {
+    const pressed = document.activeElement;
     Object.assign(state, { cursor: null, all: false }, changes);
     show();
+    if ((pressed?.isConnected && !pressed.hidden) || ui.table.contains(document.activeElement)) return;
+    (pressed === ui.more ? ui.table : ui.chart).focus();
   };
   const chooseTarget = (place) => {
     Object.assign(state, { target: place, arm: 0, zoom: [], sort: "mean", falling: true });
@@ -120,7 +124,7 @@
     ui.status = element("p", { className: "explorer-status", role: "status", id: "explorer-status" });
     ui.back = element("button", { type: "button", className: "explorer-back", onclick: back });
     ui.canvas = element("div", {});
-    const chart = element("div", { className: "explorer-plot", tabIndex: 0, role: "application", onkeydown: onKey,
+    ui.chart = element("div", { className: "explorer-plot", tabIndex: 0, role: "application", onkeydown: onKey,
       "aria-describedby": "explorer-status explorer-facts",
       "aria-label": "Chart of gains. Left and right arrow keys move, Enter zooms into a group, Escape goes back. " +
         "The table below has the same species." }, ui.canvas);
@@ -129,7 +133,7 @@
     ui.more = element("button", { type: "button", onclick: () => change({ all: true }) });
     fill(ui.study, studies.map((one) => one.study), 0);
     ui.app = element("section", { className: "explorer", "aria-label": "Gain explorer" },
-      controls, ui.facts, bar(ui.back, ui.status), chart, ui.summary, bar(ui.download), ui.table, ui.more);
+      controls, ui.facts, bar(ui.back, ui.status), ui.chart, ui.summary, bar(ui.download), ui.table, ui.more);
     holders[0].before(ui.app);
   };
 
@@ -162,7 +166,7 @@
     const { seeds, label, design, all, groups } = arm();
     ui.facts.textContent = `Study ${tables().study} (${tables().title}); target ${target().title}, pretrained on ${label}` +
       `${design ? ` (${design})` : ""}, ${seeds.length === 1 ? "seed" : "seeds"} ${seeds.join(", ")}. Gain: top-1 minus top-1 from scratch, ` +
-      `same images and seeds. Intervals: 95 percent.`;
+      `same images. Intervals: 95 percent.`;
     const typed = state.typed.trim();
     if (typed) {
       ui.status.textContent = `${count(ordered.length, "species", "species")} found for “${typed}”${ordered.length ? "; Enter zooms to the first." : "."}`;

@@ -52,8 +52,8 @@
   };
 
   const quoted = (text) => (/^[\w.-]+$/.test(text) ? text : `'${text.replace(/'/g, `'"'"'`)}'`);
-  const commandOf = (settings) => {
-    const words = [`--study ${settings.study}`, `--claim ${settings.claim}`];
+  const commandOf = (settings, { given }) => {
+    const words = [`--study ${quoted(given)}`, `--claim ${settings.claim}`];
     for (const name of ["margin", "threshold"]) if (settings[name] !== null) words.push(`--${name}=${settings[name]}`);
     if (settings.without.length) words.push(`--level ${settings.level}`, `--without ${settings.without.map(quoted).join(" ")}`);
     if (settings.seeds) words.push(`--seeds ${settings.seeds.join(" ")}`);

@@ -4,7 +4,7 @@ window.gainWhatIf = (() => {
   "use strict";
   const { jStat } = window;
   const { abs, sqrt, exp, log, max, min, floor } = Math;
-  const [ANCHOR, ALPHA, POWER, HOMOGENEITY] = [0.975, 0.05, 0.8, 0.01];
+  const [ANCHOR, ALPHA, POWER, HOMOGENEITY, FEW] = [0.975, 0.05, 0.8, 0.01, 8];
 
   class NothingToTest extends Error {}
 
@@ -70,7 +70,7 @@ window.gainWhatIf = (() => {
   // ---- the variance of a weighted sum of arms and of classes (`effect`, a weight per class): runs and units
 
   const bartlett = (variances, dfs) => {
-    if (variances.length < 2 || variances.some((one) => !(one > 0))) return 1;
+    if (variances.length < 2 || variances.some((one) => !(one > 1e-20))) return 1; // rounding may leave a 0 a little above it
     const [all, k] = [sum(dfs), variances.length - 1];
     const pooled = dot(dfs, variances) / all;
     const statistic = (all * log(pooled) - dot(dfs, variances.map(log))) / (1 + (sum(dfs.map((df) => 1 / df)) - 1 / all) / (3 * k));
@@ -93,7 +93,7 @@ window.gainWhatIf = (() => {
     if (p >= HOMOGENEITY || !(separate > 0)) return { variance: perRun(answers, weights) * pooled, df };
     return { variance: separate, df: separate ** 2 / sum(parts.map(([part, of]) => part ** 2 / of)) };
   };
-  // Images within each class. A class with one image gets the variance of an image of the others; where all have one, that of all images.
+  // Images within each class. Classes with fewer than nine share the variance of an image of all; where all have one, that of all images.
   const imageUnits = ({ arms, means, index, size, images }, weights) => {
     const df = images.map((n) => n - 1);
     const several = df.some((n) => n > 0);
@@ -107,9 +107,11 @@ window.gainWhatIf = (() => {
       const squares = squaresOf(rest);
       summed(index, size, (i) => squares[i]).forEach((one, c) => { noise[c] += (weight ** 2 * one) / (n * max(n - 1, 1)); });
     }
-    const ofImage = (squares) => squares.map((one, c) => (df[c] ? one / df[c] : sum(squares) / allDf) / images[c]);
+    const together = [...df].map((n) => n < FEW);
+    const ofImage = (squares) => squares.map((one, c) => (together[c] ? sum(squares) / allDf : one / df[c]) / images[c]);
     return {
-      variance: ofImage(summed(index, size, (i) => total[i] ** 2)), shared: ofImage(noise), df: [...df].map((n) => n || allDf),
+      variance: ofImage(summed(index, size, (i) => total[i] ** 2)), shared: ofImage(noise), together,
+      df: [...df].map((n, c) => (together[c] ? allDf : n)),
     };
   };
   // Classes within groups, one variance for all; with a covariate its slope is taken out, too.
@@ -131,13 +133,14 @@ window.gainWhatIf = (() => {
       shared += (weight ** 2 * noise) / (n * max(n - 1, 1));
     }
     const each = (value) => zeros(answers.size).fill(value / df);
-    return { variance: each(squares(contrastOf(answers, weights))), shared: each(shared), df: [df] };
+    return { variance: each(squares(contrastOf(answers, weights))), shared: each(shared), df: zeros(answers.size).fill(df), together: [...zeros(answers.size)].map(() => true) };
   };
   const totalVariance = (runs, units, effect) => {
     const squares = effect.map((one) => one ** 2);
     const [variance, shared] = [dot(squares, units.variance), dot(squares, units.shared)];
-    const each = () => variance ** 2 / sum(squares.map((one, c) => (one * units.variance[c]) ** 2 / units.df[c]));
-    const unitDf = units.df.length > 1 && variance > 0 ? each() : max(...units.df);
+    const [apart, joint] = [false, true].map((of) => squares.map((one, c) => (units.together[c] === of ? one * units.variance[c] : 0)));
+    const joined = sum(joint) ** 2 / max(1, ...units.df.filter((_, c) => units.together[c]));
+    const unitDf = variance > 0 ? variance ** 2 / (sum(apart.map((one, c) => one ** 2 / units.df[c])) + joined) : max(...units.df);
     const beyond = runs.df > 0 ? max(variance - shared, 0) : variance;
     const total = runs.variance + beyond;
     const unsure = (runs.df > 0 ? runs.variance ** 2 / runs.df : 0) + (beyond > 0 ? variance ** 2 / unitDf : 0);
@@ -172,7 +175,8 @@ window.gainWhatIf = (() => {
   };
   const estimateShare = (answers, weights) => {
     const [contrast, size] = [contrastOf(answers, weights), answers.size];
-    const above = (bound) => mean([...contrast].map((one) => Number(one > 1e-12 + bound)));
+    // A class at the bound counts half.
+    const above = (bound) => mean([...contrast].map((one) => (Number(one > bound + 1e-12) + Number(one >= bound - 1e-12)) / 2));
     const share = above(0);
     const steadied = (share * size + 2) / (size + 4);
     const byClasses = (steadied * (1 - steadied)) / size;

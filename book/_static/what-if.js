@@ -79,7 +79,7 @@
     ui.note.textContent = copied ? "The link is copied." : "The browser does not let this page copy; the link is in its address bar.";
   };
   const download = () => {
-    const content = JSON.stringify({ ...answer, command: commandOf(settings) }, null, 1);
+    const content = JSON.stringify({ ...answer, command: commandOf(settings, tables()) }, null, 1);
     save(`what-if-${settings.study}-${settings.claim}.json`, "application/json", content);
   };
 
@@ -140,7 +140,7 @@
       const n = of.filter((one) => one === code).length;
       return check(n === 1 ? name : `${name} (${n})`, !settings.without.includes(name), (taken) => leaveOut(name, !taken));
     }));
-    ui.command.textContent = commandOf(settings);
+    ui.command.textContent = commandOf(settings, tables());
     showProvenance(holders, studies.indexOf(tables()));
   };
 

@@ -17,6 +17,7 @@ from typing import Annotated, Any
 import numpy as np
 import pandas as pd
 import psutil
+import yaml
 from pydantic import AfterValidator, TypeAdapter
 
 from pretraining_gain.commands import CommandLine, answer
@@ -57,8 +58,8 @@ class Proposal:
 
 def write_study(name: str, images: str, weights: str = "", root: str = "") -> None:
     """Write study and species table, and print what they are based on. Raises `InputError`."""
-    if not re.fullmatch(r"[a-z][a-z0-9_]{0,39}", name) or name in study_names():
-        taken = ", ".join(study_names())
+    if not re.fullmatch(r"[a-z][a-z0-9_]{0,39}", name) or name in study_names() or yaml.safe_load(name) != name:
+        taken = ", ".join([*study_names(), "true, no and the like"])
         raise InputError(f"name {name!r}; accepted: lower-case letters, digits and _, a letter first, and none of {taken}")
     study, table = Path(f"{name}.yml").resolve(), Path(f"{name}_species.csv").resolve()
     for path in (study, table):
@@ -68,6 +69,8 @@ def write_study(name: str, images: str, weights: str = "", root: str = "") -> No
         with one_line("--weights"):
             weights = TypeAdapter(Annotated[str, AfterValidator(check_weights)]).validate_python(weights, context=study)
     path = path_beside(study, images)
+    if root and path.is_dir():
+        raise InputError(f"--root {root}: {path} is a folder; accepted: no --root, or a CSV file of paths below it")
     listing = list_photos(path, path_beside(study, root) if root else None)
     found = listing.counts
     few, one_sided = found["all"] < _LEAST_IMAGES, in_one_split(found)

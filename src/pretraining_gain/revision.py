@@ -11,7 +11,7 @@ from typing import TypedDict
 from pretraining_gain.paths import project_root
 
 # Decides results and pages. Results are tracked, too, but change while runs go on.
-_DECISIVE = ("src", "notebooks", "book", "Snakefile", "requirements.lock")
+_DECISIVE = ("src", "notebooks", "book", "Snakefile", "requirements.lock", "_config.yml", "_toc.yml")
 
 
 class Revision(TypedDict):

@@ -85,27 +85,27 @@ def needs_no_data(study_name: str) -> bool:
         return False
 
 
-def stamp(source: str, study: Study | None = None, made: Collection[str] = ()) -> str:
+def stamp(source: str, study: Study | None = None, made: Collection[str] = (), given: str = "") -> str:
     """Write a digest of everything that a notebook (or module) depends on, if it changed, and return the file.
 
     As an input of a rule, the file is newer than the outputs only after a change that matters. The digest covers the
     modules that the notebook imports, without comments and docstrings; the tables and committed results that they name;
-    and the study: its file without comments, its class tables, its datasets' modules and the annotations that it reads.
+    and the study: how it is `given`, its file without comments, its class tables, its datasets' modules and the annotations
+    that it reads.
     Tables of the studies in `made` are not covered: the workflow makes them, so they are inputs of their own.
     """
     root, sources = project_root(), _inputs(source)
     modules = {str(one.relative_to(PACKAGE)): one for one in sources if one.suffix == ".py"}
     files = [one for one in sources if one.suffix != ".py"]
     parts = [digest_of(modules)]
-    for name in results_read(source):
-        tables = [] if name in made else sorted(results_of(name).glob("*.*"))
-        files += [path for path in tables if path.suffix in (".csv", ".json") and path.stem != "claims"]
+    for name in results_read(source, made):
+        files += [] if name in made else _tables(results_of(name))
         if name in study_names():
             with suppress(InputError):  # its prepared class table is of other data; said when its own pages are made
                 parts.append(load_study(name).config_hash)
                 files += _class_tables(load_study(name))
     if study:
-        parts.append(study.config_hash)
+        parts += [study.config_hash, given]
         files += _class_tables(study)
         for name in study.datasets:  # its modules, in a folder or in one file
             own = [*(PACKAGE / "datasets" / name).glob("*.py"), PACKAGE / "datasets" / f"{name}.py"]
@@ -125,10 +125,15 @@ def stamp(source: str, study: Study | None = None, made: Collection[str] = ()) -
     return str(written.relative_to(root))
 
 
-def results_read(source: str) -> list[str]:
-    """List the folders of results whose names appear in the code that a notebook (or module) imports."""
-    folders = {folder.name for folder in (project_root() / "results").iterdir() if folder.is_dir()}
-    return sorted(folders & names_in(_inputs(source)))
+def results_read(source: str, made: Collection[str] = ()) -> list[str]:
+    """List the results whose names appear in the code that a notebook (or module) imports: tables at hand, or `made` later."""
+    at_hand = {folder.name for folder in (project_root() / "results").iterdir() if _tables(folder)}
+    return sorted((at_hand | set(made)) & names_in(_inputs(source)))
+
+
+def _tables(folder: Path) -> list[Path]:
+    """List the tables of a study that notebooks read; they write the ledger themselves."""
+    return sorted(path for path in folder.glob("*.*") if path.suffix in (".csv", ".json") and path.stem != "claims")
 
 
 @cache

@@ -21,6 +21,8 @@ from pretraining_gain.plan.weights import is_published, weights_file
 
 #: The most finetuning epochs, in multiples of the recipe's.
 MOST_EPOCHS = 2
+#: A browser counts exactly up to here.
+LARGEST_SEED = 2**53 - 1
 
 
 class Choice(Parameters):
@@ -34,7 +36,7 @@ class Choice(Parameters):
     downstream: str = ""
     pool: str = ""
     k: int = Field(default=WHOLE_POOL, ge=0)
-    seed: Seed = 0
+    seed: Seed = Field(default=0, le=LARGEST_SEED)
     backbone: str = ""
     epochs: int = Field(default=0, ge=0)
     freeze_backbone: Literal["", "yes", "no"] = ""

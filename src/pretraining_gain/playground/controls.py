@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 
 import ipywidgets as widgets
 
+from pretraining_gain.errors import InputError
 from pretraining_gain.plan.backbones import BACKBONES
 from pretraining_gain.plan.parts import Downstream
 from pretraining_gain.plan.pools import POOLS, SCRATCH
 from pretraining_gain.plan.recipes import Recipe
 from pretraining_gain.plan.run import WHOLE_POOL
 from pretraining_gain.plan.studies import Study, load_study, study_names
-from pretraining_gain.playground.choices import MOST_EPOCHS, Choice, missing_data, species_of, targets
+from pretraining_gain.playground.choices import LARGEST_SEED, MOST_EPOCHS, Choice, missing_data, species_of, targets
 
 _STYLE = {"description_width": "11rem"}
 _WIDE = {"width": "min(100%, 36rem)"}
@@ -23,13 +25,16 @@ class Controls:
 
     def __init__(self, start: Choice, on_change: Callable[[], None]) -> None:
         names = dict.fromkeys([*study_names(), start.study])
-        labels = [(f"{name} (not here)" if missing_data(load_study(name)) else name, name) for name in names]
+        labels = []
+        for name in names:
+            with suppress(InputError):  # cannot be loaded, as after other data were prepared: it is no reason to stop the others
+                labels.append((f"{name} (not here)" if missing_data(load_study(name)) else name, name))
         self._on_change, self._setting = on_change, False
         self.study = _dropdown("Study", labels)
         self.target = _dropdown("Finetune on", [])
         self.pool = _dropdown("Pretrain on", [])
         self.k = _slider("How many classes (k)")
-        self.seed = widgets.BoundedIntText(description="Seed", min=0, max=9999, style=_STYLE, layout=_WIDE)
+        self.seed = widgets.BoundedIntText(description="Seed", min=0, max=LARGEST_SEED, style=_STYLE, layout=_WIDE)
         self.backbone = _dropdown("Backbone", list(BACKBONES))
         self.epochs = _slider("Finetuning epochs")
         self.freeze = widgets.Checkbox(description="Freeze the backbone: only the head learns", style=_STYLE, layout=_WIDE)

@@ -48,6 +48,11 @@ class Gain:
         return dict(zip(_MORE, present, strict=True))
 
     @property
+    def can_plan(self) -> bool:
+        """Whether the components can be told apart: two species, and two evaluation photographs of one."""
+        return 1 < len(self.answers.ids) < len(self.answers.labels)
+
+    @property
     def components(self) -> tuple[statistics.Components, int]:
         """The variance components of the gain, and the number of arms that its runs are pooled over."""
         return statistics.components(self.answers, self.weights), len(self.answers.correct)
@@ -103,7 +108,7 @@ def _compared(evaluation: Evaluation, titles: dict[str, str], arm: str, main: st
 
 
 def _open_gain(gain: Gain, numbers: dict[str, Any], margin: float) -> str:
-    if not numbers["gain_low"] <= 0 <= numbers["gain_high"]:
+    if not numbers["gain_low"] <= 0 <= numbers["gain_high"] or not gain.can_plan:
         return ""
     error = partial(statistics.design_error, *gain.components)
     return _enlarged(f"To see a gain of {_plain(margin)}", error, gain.sizes, margin, _MORE[::2])
@@ -122,6 +127,9 @@ def _represented(gain: Gain, species: pd.DataFrame, margin: float) -> tuple[str,
         return f"Species that the source represents gain {'more' if found.mean > 0 else 'less'} than others ({size})", ""
     if found.p_equivalent(margin) < statistics.LEVEL:
         return f"Species that the source represents gain as much as others, within {_plain(margin)} ({size})", ""
+    said = f"Whether species that the source represents gain more, we cannot tell ({size})"
+    if not gain.can_plan:
+        return said, ""
     parts, n_arms = gain.components
     shares = np.array([len(first), len(second)]) / len(species)  # of all, as `sizes` counts species
 
@@ -129,7 +137,6 @@ def _represented(gain: Gain, species: pd.DataFrame, margin: float) -> tuple[str,
         return statistics.difference_error(parts, n_arms, seeds, n_species * shares[0], n_species * shares[1], photographs)
 
     asked = f"To see whether represented species gain {_plain(margin)} more than others"
-    said = f"Whether species that the source represents gain more, we cannot tell ({size})"
     return said, _enlarged(asked, error, gain.sizes, margin)
 
 

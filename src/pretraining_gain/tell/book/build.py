@@ -15,6 +15,7 @@ from pathlib import Path
 
 import yaml
 
+from pretraining_gain.commands import answer
 from pretraining_gain.errors import InputError
 from pretraining_gain.paths import make_writable, project_root, write_atomically
 from pretraining_gain.tell.book.shown import write_contents
@@ -64,14 +65,14 @@ def _write_assets(folder: Path) -> None:
     plotly_js = (files("pretraining_gain") / "tell" / "assets" / "plotly-basic.min.js").read_bytes()
     if not (folder / "plotly.min.js").exists() or (folder / "plotly.min.js").read_bytes() != plotly_js:
         write_atomically(folder / "plotly.min.js", plotly_js)
-    claims = make_writable(folder / "claims")
-    for study, path in ledger_paths().items():
+    claims, ledgers = make_writable(folder / "claims"), ledger_paths()
+    for left in claims.glob("*.json"):
+        if left.stem not in {*ledgers, "schema"}:
+            left.unlink()
+    for study, path in ledgers.items():
         write_atomically(claims / f"{study}.json", path.read_bytes())
     write_atomically(claims / "schema.json", schema().encode())
 
 
 if __name__ == "__main__":
-    try:
-        print(f"The book is at {build()}")
-    except InputError as error:
-        sys.exit(f"build: {error}")
+    sys.exit(answer("build", lambda: print(f"The book is at {build()}")))

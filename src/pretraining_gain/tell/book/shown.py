@@ -34,7 +34,9 @@ def _others(root: Path) -> dict[str, str]:
 
 
 def _why_not(root: Path, study: str) -> str:
-    """Say why a study's file cannot be read, as after it was moved; nothing where it can."""
+    """Say why a study has no page: its file cannot be read, as after it was moved, or its runs were interrupted; else nothing."""
+    if not any(short_name(path) == "taxa" for path in notebooks_of(root, study)):
+        return "its notebook 10_taxa was not executed"
     try:
         name = load_study(given := study_file(root, study)).name
     except InputError as error:

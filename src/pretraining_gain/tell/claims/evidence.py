@@ -129,7 +129,8 @@ def margin_of(evaluation: Evaluation) -> float:
 def species_of(part: Part, evaluation: Evaluation) -> pd.DataFrame:
     """Return the species that a part is about, as `Evaluation.species` has them: of compared groups, those whose is stated."""
     species = figure1_species(evaluation.species, evaluation) if part.figure1_only else evaluation.species
-    return species[species[part.column] != NOT_STATED] if part.kind in (GROUPS, SPREAD) else species
+    columns = [one for one in (part.column, part.within) if one] if part.kind in (GROUPS, SPREAD) else []
+    return species[(species[columns] != NOT_STATED).all(axis=1)]
 
 
 def evaluate(

@@ -181,7 +181,7 @@ def all_animals_against_others(study: Study, target: str) -> Iterator[Part]:
 
 
 def animals_are_not_fewer(study: Study) -> str:
-    share = study.animal_share
+    share = study.animal_share if study.source else 0.0
     return "" if share < 0.5 else f"the source has no fewer animals than others ({share:.0%})"
 
 

@@ -148,8 +148,10 @@ def _changes(evidence: Evidence) -> Iterator[tuple[str, Callable[[Claim], dict[s
 
 
 def change_numbers(changes: pd.DataFrame) -> dict[str, int]:
-    """Return what the chapter states: how many changes were tried, and how many verdicts any one of them alters."""
-    return {"n_changes": len(changes), "most_changed": int(changes["verdicts that change"].max())}
+    """Return how many verdicts a change of the margin alters at most, and how many one that leaves something out."""
+    margin = changes["change"].str.startswith("margin")
+    kinds = {"changed_by_margin": margin, "changed_by_omission": ~margin}
+    return {kind: int(changes.loc[rows, "verdicts that change"].max()) if rows.any() else 0 for kind, rows in kinds.items()}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -35,7 +35,7 @@ def what_if_tables(study_name: str) -> dict[str, Any]:
             facts["seeds"] = evidence.seeds(claim)
             claims.append(facts | {"parts": [_part(part, evidence) for part in claim.parts(study)], "book": book})
             used.setdefault(target, set()).update(arm.downstream for arm in claim.arms(study))
-    declared = {"study": study.name, "title": study.title}
+    declared = {"study": study.name, "title": study.title, "given": study_name}
     targets = {name: _target(evidence, evidence.evaluations[name], names) for name, names in used.items()}
     return declared | {"targets": targets, "claims": claims}
 
@@ -83,9 +83,10 @@ def plain_verdicts(tables: dict[str, Any]) -> pd.DataFrame:
     rows = []
     for claim in tables["claims"]:
         test = claim["book"]["tests"][claim["book"]["decisive"]]
-        numbers = {name: 100 * (test[name] or np.nan) for name in ("effect", "low", "high", "detectable")} | {"unit": test["unit"]}
+        stated = {name: test[name] for name in ("effect", "low", "high", "detectable")}
+        numbers = {name: np.nan if value is None else 100 * value for name, value in stated.items()}
         text = f"{claim['id']}. {claim['text']}"
-        rows.append({"claim": text, "verdict": claim["book"]["verdict"], "tested": test["what"]} | numbers)
+        rows.append({"claim": text, "verdict": claim["book"]["verdict"], "tested": test["what"], **numbers, "unit": test["unit"]})
     return pd.DataFrame(rows).rename(columns={"low": "from", "high": "to"})
 
 

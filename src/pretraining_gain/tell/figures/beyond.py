@@ -11,7 +11,7 @@ from pretraining_gain.plan.experiments import chance_decides
 from pretraining_gain.plan.pools import POOLS, SCRATCH
 from pretraining_gain.tell.figures.declare import Runs, figure
 from pretraining_gain.tell.figures.inert import plotly_text
-from pretraining_gain.tell.figures.style import BLUE, GREY, ORANGE, TOP1_HOVER, interval_bars, panels
+from pretraining_gain.tell.figures.style import BLUE, GREY, ORANGE, TOP1_HOVER, interval_bars, legend_once, panels
 from pretraining_gain.tell.figures.subsets import published, random_with_all
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def figure_designs(results: StudyResults) -> go.Figure | str:
         part, style, as_published = part.sort_values("k"), POOLS[pool], way == "as published"
         name = f"{style.label}, {'original design' if as_published else 'changed'}"
         trace = go.Scatter(
-            x=part["k"], y=part["mean"], name=name, legendgroup=name, showlegend=panel == names[0], mode="lines+markers",
+            x=part["k"], y=part["mean"], name=name, legendgroup=name, mode="lines+markers",
             line={"color": style.colour, "dash": "solid" if as_published else "dash"},
             marker={"symbol": style.marker if as_published else f"{style.marker}-open", "size": 10},
             error_y=interval_bars(part), customdata=part[["low", "high", "pretrain_images", "pretrain_steps"]],
@@ -45,7 +45,7 @@ def figure_designs(results: StudyResults) -> go.Figure | str:
             "<br>%{customdata[2]:,.0f} images, %{customdata[3]:,.0f} gradient steps<extra></extra>",
         )
         drawn.add_trace(trace, row=1, col=names.index(panel) + 1)
-    return drawn.update_xaxes(title="pretraining classes", rangemode="tozero")
+    return legend_once(drawn).update_xaxes(title="pretraining classes", rangemode="tozero")
 
 
 @figure(
@@ -65,14 +65,14 @@ def figure_freezing(results: StudyResults) -> go.Figure | str:
         colour, symbol = _WAYS[way]
         trace = go.Scatter(
             x=part["domain"].str.replace(" domain", "<br>domain"), y=100 * part["mean"], name=way, legendgroup=way,
-            showlegend=quantity == quantities[0], mode="lines+markers", line={"color": colour, "dash": "dot"},
+            mode="lines+markers", line={"color": colour, "dash": "dot"},
             marker={"color": colour, "symbol": symbol, "size": 11}, error_y=interval_bars(part, scale=100),
             customdata=part[["target", "n_seeds"]].map(plotly_text).assign(low=100 * part["low"], high=100 * part["high"]),
             hovertemplate=f"<b>%{{customdata[0]}}, {way}</b><br>%{{y:+.1f}} points, interval %{{customdata[2]:+.1f}} to "
             "%{customdata[3]:+.1f}<br>%{customdata[1]} seeds<extra></extra>",
         )
         drawn.add_trace(trace, row=1, col=quantities.index(quantity) + 1)
-    return drawn
+    return legend_once(drawn)
 
 
 @figure(
@@ -114,10 +114,10 @@ def figure_realised(results: StudyResults) -> go.Figure:
             for name, (place, dash) in lines.items():
                 ordered = part.sort_values(place)
                 trace = go.Scatter(
-                    x=ordered[place], y=ordered["mean"], name=name, legendgroup=name, showlegend=column == 1,
+                    x=ordered[place], y=ordered["mean"], name=name, legendgroup=name,
                     mode="lines+markers", line={"color": POOLS[pool].colour, "dash": dash},
                     marker={"symbol": POOLS[pool].marker, "size": 9}, error_y=interval_bars(ordered, thickness=1),
                     hovertemplate=f"<b>{name}</b><br>%{{x:.1f}} animal classes: top-1 %{{y:.1%}}<extra></extra>",
                 )
                 drawn.add_trace(trace, row=1, col=column)
-    return drawn.update_xaxes(title="animal classes in the source", rangemode="tozero")
+    return legend_once(drawn).update_xaxes(title="animal classes in the source", rangemode="tozero")

@@ -1,9 +1,9 @@
 """The gain explorer: the gain of every species on each target after each pretraining, as the book publishes it.
 
-Columns are arrays, so thousands of species stay small. A gain is published without rounding as the whole number `net`: over
-seeds and images, how often only the pretrained network was right, minus how often only the one from scratch was. Dividing by
-seeds × images gives the gain. Sums over species give group means as `group_means` computes them: each species counts by
-its images. Ends of intervals are whole numbers of `unit`.
+Columns are arrays, so thousands of species stay small. A gain is published as `net`, without rounding where both starts have
+equally many seeds: over seeds and images, how often only the pretrained network was right, minus how often only the one from
+scratch was. Dividing by seeds × images gives the gain. Sums over species give group means as `group_means` computes them: each
+species counts by its images. Ends of intervals are whole numbers of `unit`.
 """
 
 from __future__ import annotations
@@ -45,11 +45,13 @@ def explorer(tables: dict[str, Any]) -> Html:
 
 def explorer_tables(view: View) -> dict[str, Any]:
     """Return all that the explorer shows of a study: what holds for every target, and its `targets` (see `target_table`).
+    Targets that are trained from scratch only have no gain, so they are left out.
 
     `graded` says how species are coloured: `named` (a source class names the species) or `annotated` (live, by the number
     of correct source images). Raises `InputError` when results are missing.
     """
     study = load_study(view.study)
+    evaluations = [load_evaluation(view.study, one.name) for one in study.downstreams]
     return {
         "study": study.name,
         "title": study.title,
@@ -60,7 +62,7 @@ def explorer_tables(view: View) -> dict[str, Any]:
         "cuts": list(VOTE_CUTS),
         "words": dict(zip(_GRADES, (REPRESENTED, SOME, NONE, NOT_STATED), strict=True)),
         "styles": dict(zip(_GRADES, REPRESENTATION_STYLES.values(), strict=True)),
-        "targets": [target_table(load_evaluation(view.study, one.name), view) for one in study.downstreams],
+        "targets": [table for table in (target_table(one, view) for one in evaluations) if table["arms"]],
     }
 
 

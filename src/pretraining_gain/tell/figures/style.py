@@ -41,6 +41,15 @@ def panels(titles: list[str], top_px: int, legend_y: float, y_title: str, **subp
     return drawn.update_layout(**panels_layout(top_px, legend_y)).update_yaxes(**y_axes).update_yaxes(title=y_title, col=1)
 
 
+def legend_once(drawn: go.Figure) -> go.Figure:
+    """Show each group of the legend once, at its first trace that may show, whichever panel that is in."""
+    shown = set()
+    for trace in drawn.data:
+        trace.showlegend = trace.showlegend is not False and trace.legendgroup not in shown
+        shown |= {trace.legendgroup} if trace.showlegend else set()
+    return drawn
+
+
 def interval_bars(table: pd.DataFrame, scale: float = 1, thickness: float = 1.5) -> dict[str, Any]:
     """Return error bars from the columns `mean`, `low` and `high`; `scale` 100 turns fractions into points."""
     return {

@@ -16,7 +16,7 @@ from pretraining_gain.plan.experiments import on_further_targets
 from pretraining_gain.plan.pools import SCRATCH, Pool, shown_in, starts
 from pretraining_gain.tell.figures.declare import Runs, figure
 from pretraining_gain.tell.figures.inert import plotly_text
-from pretraining_gain.tell.figures.style import LAYOUT, TOP1_HOVER, interval_bars, panels
+from pretraining_gain.tell.figures.style import LAYOUT, TOP1_HOVER, interval_bars, legend_once, panels
 
 if TYPE_CHECKING:
     from pretraining_gain.tell.results.study import StudyResults
@@ -96,10 +96,10 @@ def _in_panels(tables: Mapping[str, pd.DataFrame], axes: tuple[Axis, ...]) -> go
     for column, table in enumerate(tables.values(), start=1):
         panel = _curves(table, axes)
         for trace, _ in panel:
-            drawn.add_trace(trace.update(showlegend=trace.showlegend and column == 1), row=1, col=column)
+            drawn.add_trace(trace, row=1, col=column)
         curves += panel
     drawn.update_layout(meta={"axes": _switch(axes, curves)})
-    return drawn.update_xaxes(title=axes[0].title, rangemode="tozero")
+    return legend_once(drawn).update_xaxes(title=axes[0].title, rangemode="tozero")
 
 
 def published(arms: pd.DataFrame, number: str) -> pd.DataFrame:

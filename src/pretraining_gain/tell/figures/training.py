@@ -31,7 +31,7 @@ def learning_curve(history: list[dict[str, float]]) -> go.Figure:
 
 @figure(
     key="learning_curves", number="", title="Learning curves with and without pretraining", notebook="22_training",
-    needs=Runs(domains=("out_of_domain",), pools_of="1", designs="published", chosen=True),
+    needs=Runs(domains=("out_of_domain",), chosen=True),
 )
 def learning_curves(results: StudyResults) -> go.Figure:
     """Draw training loss and top-1 per epoch of every seed, with pretraining and from scratch, one panel each."""

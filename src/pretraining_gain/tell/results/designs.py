@@ -47,8 +47,9 @@ def freezing_by_domain(study_name: str, evaluations: list[Evaluation]) -> pd.Dat
     rows = []
     for evaluation, full, frozen in _finetuned_both_ways(study_name, evaluations):
         target, study = evaluation.downstream, evaluation.study
+        start = "all classes" if study.main_start == "all" else "the weights"
         quantities = {
-            "gain of all classes": {study.everything: 1.0, SCRATCH: -1.0},
+            f"gain of {start}": {study.everything: 1.0, SCRATCH: -1.0},
             "animal − non-animal classes": _animal_minus_others(study),
         }
         for way, one in {"everything trained": full, "backbone frozen": frozen}.items():
@@ -154,9 +155,12 @@ def assigned_effect(evaluation: Evaluation) -> tuple[pd.DataFrame, Estimate] | N
 
 
 def assigned_effects(evaluations: list[Evaluation]) -> dict[str, tuple[pd.DataFrame, Estimate]]:
-    """Return `assigned_effect` of each target that has such runs, by domain (`out of domain`, `in domain`)."""
-    found = {one.downstream.domain.replace("_", " "): assigned_effect(one) for one in evaluations}
-    return {domain: effect for domain, effect in found.items() if effect}
+    """Return `assigned_effect` by domain (`out of domain`, `in domain`): of the first target that has one."""
+    found: dict[str, tuple[pd.DataFrame, Estimate]] = {}
+    for one in evaluations:
+        if effect := assigned_effect(one):
+            found.setdefault(one.downstream.domain.replace("_", " "), effect)
+    return found
 
 
 def design_numbers(results: StudyResults) -> dict[str, Any]:

@@ -100,7 +100,9 @@ class Evaluation:
     @cached_property
     def classes(self) -> pd.DataFrame:
         """The class table indexed by class_id, only classes that have evaluation images; `represented_by` names source classes."""
-        table = keep_keys_of(self.study.source_classes, load_class_table(self.downstream.images.class_table))
+        table = load_class_table(self.downstream.images.class_table)
+        if self.study.main_start == "all":  # weights were trained on classes that the study does not list
+            table = keep_keys_of(self.study.source_classes, table)
         return table.set_index("class_id").loc[np.unique(self.labels)]
 
     @cached_property

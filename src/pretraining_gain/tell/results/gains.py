@@ -23,7 +23,7 @@ from pretraining_gain.plan.representation import (
 )
 from pretraining_gain.plan.species import NOT_STATED
 from pretraining_gain.tell.results.evaluation import Evaluation
-from pretraining_gain.tell.statistics import Estimate, estimate_mean, estimate_share_positive, group_means
+from pretraining_gain.tell.statistics import Estimate, estimate_mean, group_means
 
 if TYPE_CHECKING:
     from pretraining_gain.tell.results.study import StudyResults
@@ -119,15 +119,13 @@ def taxa_numbers(results: StudyResults) -> Numbers:
     arm = results.view.arm
     arms = arm_accuracy(evaluation, {arm, SCRATCH}).set_index(["arm", "quantity"])
     gains = groups[groups["quantity"] == "gain"].sort_values("mean")
-    helped = estimate_share_positive(evaluation.answers, evaluation.gain(arm)).mean
     numbers: Numbers = {
         "study": evaluation.study.name,
         "n_seeds": len(evaluation.seeds),
         "n_species": len(species),
         "n_images": len(evaluation.labels),
         "n_families": species.loc[species["family"] != NOT_STATED, "family"].nunique(),
-        "n_helped": round(helped * len(species)),
-        "share_helped": helped,
+        "n_helped": int((species["mean"] > 1e-12).sum()),
         "n_clearly_helped": int((species["low"] > 0).sum()),
         "n_clearly_hurt": int((species["high"] < 0).sum()),
         "top1_pretrained": arms.at[(arm, "top1"), "mean"],

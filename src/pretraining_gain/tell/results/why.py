@@ -103,18 +103,19 @@ class Why(StudyResults):
     @cached_property
     def per_doubling(self) -> Estimate | None:
         """Change of the gain when the target has twice the images per species: slope of a line over the logarithm."""
-        sizes = [self.load(target).downstream.images.train_images_per_class for target in self._same_seeds]
-        if not sizes:
+        if not self._same_seeds:
             return None
-        slope = dict(zip(self._same_seeds, statistics.line_weights(np.log2(sizes)), strict=True))
-        arms = (self.study.everything, SCRATCH)
-        summed = {arm: sum(slope[name] * one.correct[arm] for name, one in self._same_seeds.items()) for arm in arms}
-        labels = next(iter(self._same_seeds.values())).labels
-        return statistics.estimate_mean(Answers(summed, labels), {arms[0]: 1.0, SCRATCH: -1.0})
+        loaded, answers = [self.load(target) for target in self._same_seeds], list(self._same_seeds.values())
+        slope = statistics.line_weights(np.log2([one.downstream.images.train_images_per_class for one in loaded]))
+        gain = {self.study.everything: 1.0, SCRATCH: -1.0}
+        if not all(np.array_equal(one.image_ids, loaded[0].image_ids) for one in loaded):  # fewer to train leave more to evaluate
+            return statistics.combine([statistics.estimate_mean(one, gain) for one in answers], list(slope))
+        summed = {arm: sum(weight * one.correct[arm] for weight, one in zip(slope, answers, strict=True)) for arm in gain}
+        return statistics.estimate_mean(Answers(summed, answers[0].labels), gain)
 
     @cached_property
     def _same_seeds(self) -> dict[str, Answers]:
-        """Answers on the targets of different size, of the seeds that all have, image by image in the same order."""
+        """Answers on the targets of different size, of the seeds that all have."""
         runs = experiments.by_target_size(self.study, finetuning_runs(self.study, self.view.study))
         seeds, found = sorted({run.seed for run in runs}), {}
         for target, arms in self.compared(experiments.by_target_size).items():
@@ -135,7 +136,7 @@ class Why(StudyResults):
 
 
 def _top1_and_counts(evaluation: Evaluation, arm: str) -> tuple[np.ndarray, pd.DataFrame, str]:
-    """Return (S,) top-1 of the arm's runs, (S, K) classes of each kind but the reference, and the reference's name.
+    """Return (S,) top-1 of the arm's runs, (S, K) classes of each kind whose number varies, but the reference, and its name.
 
     The reference is the commonest kind of classes that are no animals.
     """
@@ -145,7 +146,7 @@ def _top1_and_counts(evaluation: Evaluation, arm: str) -> tuple[np.ndarray, pd.D
     drawn = [sample_classes(source, "random", run["k"], seed, subsets).class_ids for seed in evaluation.seeds_of[arm]]
     counts = pd.DataFrame([kind.loc[list(ids)].value_counts() for ids in drawn]).fillna(0).reset_index(drop=True)
     reference = str(kind[~source["animal"]].value_counts().index[0])
-    held = [name for name in KINDS if name in counts and name != reference]
+    held = [name for name in KINDS if name in counts and name != reference and counts[name].nunique() > 1]
     return evaluation.correct[arm].mean(axis=1), counts[held], reference
 
 

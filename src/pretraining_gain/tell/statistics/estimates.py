@@ -142,21 +142,25 @@ def _estimate(answers: Answers, weights: Weights, effects: model.Effects, units:
 
 
 def estimate_share_positive(answers: Answers, weights: Weights) -> Estimate:
-    """Estimate the share of classes like these whose mean over runs and images is above 0; equal ones do not count.
+    """Estimate the share of classes like these whose mean over runs and images is above 0; one at 0 counts half.
 
     Noise pulls it towards one half, so a majority is, if anything, larger in truth. The error has two parts: classes (with
     two more of either sign, so that it is not 0 at 0 % and 100 %), and a shift of all classes by the runs' error.
     """
     contrast, n_classes = answers.class_contrast(weights), len(answers.ids)
-    share = float((contrast > 1e-12).mean())
+
+    def above(bound: float) -> float:
+        return float(((contrast > bound + 1e-12).mean() + (contrast >= bound - 1e-12).mean()) / 2)
+
+    share = above(0)
     steadied = (share * n_classes + 2) / (n_classes + 4)
     by_classes, by_runs = steadied * (1 - steadied) / n_classes, 0.0
     runs = model.run_part(answers, weights, np.full((1, n_classes), 1 / n_classes))
     df_runs, df_classes = float(runs.df[0]), max(n_classes - 1, 1)
     if df_runs:
         reach = float(stdtrit(df_runs, 0.95))
-        least, most = ((contrast > 1e-12 + sign * reach * np.sqrt(runs.variance[0])).mean() for sign in (1, -1))
-        by_runs = float(max(share - least, most - share) / reach) ** 2
+        least, most = (above(sign * reach * float(np.sqrt(runs.variance[0]))) for sign in (1, -1))
+        by_runs = (max(share - least, most - share) / reach) ** 2
     unsure = by_classes**2 / df_classes + (by_runs**2 / df_runs if df_runs else 0)
     df, sizes = (by_classes + by_runs) ** 2 / unsure, (answers.n_seeds(weights), n_classes, len(answers.labels))
     return Estimate(share, float(np.sqrt(by_classes + by_runs)), df, *sizes, np.sqrt(by_runs), df_runs, ends=(0.0, 1.0))

@@ -20,6 +20,8 @@ from pretraining_gain.errors import InputError
 
 #: Below this p of Bartlett's test that all arms' runs vary alike, each arm keeps its own variance.
 HOMOGENEITY = 0.01
+# Degrees of freedom below which the images of a class do not estimate its variance by themselves.
+FEW = 8
 Weights = Mapping[str, float]
 #: (K, C): K sums of class means, by the weight of each class; sparse where they are many groups.
 Effects: TypeAlias = "np.ndarray | csr_array"
@@ -116,7 +118,8 @@ def run_part(answers: Answers, weights: Weights, effects: Effects) -> RunPart:
 
 
 def bartlett(variances: Mapping[str, np.ndarray], dfs: Mapping[str, int]) -> np.ndarray:
-    """Return p of Bartlett's test of equal variances for (K,) variances per arm; 1 where there is no test (one arm, or a 0).
+    """Return p of Bartlett's test of equal variances for (K,) variances per arm; 1 where there is no test (one arm, or a 0,
+    which rounding may leave a little above it).
 
     As scipy's `bartlett` on the runs, for many sums of classes at once.
     """
@@ -127,28 +130,29 @@ def bartlett(variances: Mapping[str, np.ndarray], dfs: Mapping[str, int]) -> np.
     with np.errstate(divide="ignore", invalid="ignore"):
         statistic = total * np.log(pooled) - (df * np.log(values)).sum(axis=0)
     statistic /= 1 + ((1 / df).sum() - 1 / total) / (3 * (len(values) - 1))
-    return np.where((values > 0).all(axis=0), chi2.sf(statistic, len(values) - 1), 1.0)
+    return np.where((values > 1e-20).all(axis=0), chi2.sf(statistic, len(values) - 1), 1.0)
 
 
 @dataclass(frozen=True)
 class Units:
     """Variance that one unit of squared class weight brings, by class (C,): of the contrast, and its part that runs share.
 
-    `df` (C,): its degrees of freedom, class by class, or (1,) where all classes estimate one variance together.
+    `df` (C,): its degrees of freedom. Classes marked in `together` (C,) estimate one variance, which has these only once.
     """
 
     variance: np.ndarray
     shared: np.ndarray
     df: np.ndarray
+    together: np.ndarray
 
     def part(self, effects: Effects) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return variance, its shared part, and degrees of freedom of K sums of class means."""
         squares = effects**2
         variance = squares @ self.variance
-        if len(self.df) == 1:
-            return variance, squares @ self.shared, np.full(len(variance), self.df[0])
+        apart, joint = np.where(self.together, 0, self.variance), np.where(self.together, self.variance, 0)
+        unsure = squares**2 @ (apart**2 / self.df) + (squares @ joint) ** 2 / self.df.max(where=self.together, initial=1)
         with np.errstate(divide="ignore", invalid="ignore"):
-            df = variance**2 / (squares**2 @ (self.variance**2 / self.df))
+            df = variance**2 / unsure
         return variance, squares @ self.shared, np.where(variance > 0, df, self.df.max())
 
 
@@ -162,8 +166,8 @@ def image_noise(correct: np.ndarray, centres: np.ndarray) -> tuple[np.ndarray, n
 def image_units(answers: Answers, weights: Weights) -> Units:
     """Return the images within each class as units, for a statement about these very species.
 
-    A class with one image gets the variance of an image of the others. Where all have one, that of all images stands for
-    it, which is too wide.
+    Classes with fewer than nine images share the variance of an image of all: by chance, the few of one class may be all
+    alike. Where all classes have one image, that of all images stands for it, which is too wide.
     """
     total, shared = np.zeros(len(answers.labels)), np.zeros(len(answers.ids))
     df = answers.n_images - 1
@@ -173,13 +177,13 @@ def image_units(answers: Answers, weights: Weights) -> Units:
         average, squares = image_noise(correct, means[:, answers.index] if df.any() else means.mean(axis=1, keepdims=True))
         total += weight * average
         shared += weight**2 * np.bincount(answers.index, squares / (len(correct) * max(len(correct) - 1, 1)))
-    alone, several = df == 0, np.maximum(df, 1)
+    together = df < FEW
 
     def of_image(squares: np.ndarray) -> np.ndarray:
-        return np.where(alone, squares.sum() / all_df, squares / several) / answers.n_images
+        return np.where(together, squares.sum() / all_df, squares / np.maximum(df, 1)) / answers.n_images
 
     variance = of_image(np.bincount(answers.index, total**2))
-    return Units(variance, of_image(shared), np.where(alone, all_df, several).astype(float))
+    return Units(variance, of_image(shared), np.where(together, all_df, df).astype(float), together)
 
 
 def class_units(answers: Answers, weights: Weights, group: np.ndarray, covariate: np.ndarray | None = None) -> Units:
@@ -204,7 +208,7 @@ def class_units(answers: Answers, weights: Weights, group: np.ndarray, covariate
         noise = rest(means - means.mean(axis=0))
         shared += weight**2 * (noise**2).sum() / (len(means) * max(len(means) - 1, 1))
     everywhere = np.ones(len(group))
-    return Units(everywhere * squares / df, everywhere * shared / df, np.array([float(df)]))
+    return Units(everywhere * squares / df, everywhere * shared / df, everywhere * df, everywhere > 0)
 
 
 def within(values: np.ndarray, group: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ from sphinx.domains.std import StandardDomain
 from pretraining_gain.paths import results_of
 from pretraining_gain.plan.species import TAXON_COLUMNS
 from pretraining_gain.plan.studies import load_study
-from pretraining_gain.plan.taxonomy import has_class_table, load_class_table
+from pretraining_gain.plan.taxonomy import class_table_path, has_class_table, load_class_table
 from pretraining_gain.tell.book.directives import BookDirective
 from pretraining_gain.tell.book.shown import study_file
 from pretraining_gain.tell.figures.inert import isolate
@@ -48,12 +48,14 @@ class SpeciesList(BookDirective):
 
     def make(self) -> list[nodes.Node]:
         study = self.arguments[0]
+        given = study_file(Path(self.env.srcdir), study)
         results = results_of(study) / "runs.csv"
-        self.env.note_dependency(str(results))
+        for read in (results, *(class_table_path(one.images.class_table or "") for one in load_study(given).downstreams)):
+            self.env.note_dependency(str(read))
         up = "../" * (self.env.docname.count("/") - 1)  # the explorer is in the folder of the chapters
         items: list[nodes.Node] = []
         used, std = set[str](), cast(StandardDomain, self.env.get_domain("std"))
-        for key, name, target, what in species_of(study_file(Path(self.env.srcdir), study)).itertuples(index=False):
+        for key, name, target, what in species_of(given).itertuples(index=False):
             anchor = nodes.make_id(f"species-{study}-{key}")
             anchor = f"{anchor}-{len(items)}" if anchor in used else anchor  # of keys that differ in letters without ASCII form
             used.add(anchor)
