@@ -130,7 +130,12 @@ def test_the_plain_table_states_the_books_verdicts(tables):
         test = verdict.tests[verdict.decisive]
         wanted = [100 * value for value in (test.effect, test.low, test.high)]
         assert [row[name] for name in ("effect", "from", "to")] == pytest.approx(wanted, abs=1e-4)
-    assert (plain["effect"] == 0).any()
+    claim = tables["claims"][0]
+    none = {"effect": 0.0, "low": 0.0, "detectable": None}
+    changed = [one | none for one in claim["book"]["tests"]]
+    [row] = plain_verdicts({"claims": [claim | {"book": claim["book"] | {"tests": changed}}]}).to_dict("records")
+    assert (row["effect"], row["from"]) == (0, 0)
+    assert np.isnan(row["detectable"])
     assert "seeds 0, 1, 2, margin 3.0 points on Caltech-101 animals" in facts(tables)
 
 

@@ -38,8 +38,6 @@ from pretraining_gain.tell.claims.verdicts import (
 from pretraining_gain.tell.results.evaluation import View
 
 _FILE = "claims.json"
-#: The settings of the book's ledgers. As they stand in code, notebooks depend on the results that they name.
-BOOK = {"vote_cut": 0.0, "well_represented": 40, "variances_from": "imagenet200"}
 
 
 class Verdict(Record):
@@ -141,11 +139,11 @@ class Ledger(Record):
         verdicts = [judge(claim, evidence) for claim in CLAIMS]
         return cls(**facts, margins=dict(evidence.margins), paired_factors=factors, runs=runs, verdicts=verdicts)
 
-    def publish(self, parameters: Mapping[str, Any]) -> str:
-        """Write the ledger if a notebook's `globals()` have the settings of the book; say whether it did."""
-        other = {name: parameters[name] for name in BOOK if parameters[name] != BOOK[name]}
+    def publish(self, parameters: Mapping[str, Any], book: Mapping[str, Any]) -> str:
+        """Write the ledger if a notebook's `globals()` have the settings of the `book`; say whether it did."""
+        other = {name: parameters[name] for name in book if parameters[name] != book[name]}
         if other:
-            usual = {name: BOOK[name] for name in other}
+            usual = {name: book[name] for name in other}
             return f"{_FILE} not written: it has {other}; accepted for the book: {usual}"
         return f"wrote {self.write().name}"
 
