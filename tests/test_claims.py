@@ -19,7 +19,7 @@ from pretraining_gain.plan.species import NOT_STATED
 from pretraining_gain.plan.studies import load_study
 from pretraining_gain.plan.taxonomy import load_class_table
 from pretraining_gain.tell.book.rerun import parameters_of
-from pretraining_gain.tell.claims.book import BOOK
+from pretraining_gain.tell.claims.book import book_settings
 from pretraining_gain.tell.claims.declarations import CLAIMS, Claim, claim_named
 from pretraining_gain.tell.claims.evidence import Evidence, Outcome, margin_of, outcome_of, species_of
 from pretraining_gain.tell.claims.ledger import (
@@ -214,14 +214,14 @@ def test_a_ledger_comes_along_with_the_results_that_it_is_of(mini_results):
 
 def test_other_settings_than_the_books_do_not_replace_its_ledger(mini, mini_results):
     notebook = ROOT / "notebooks" / "13_claims.ipynb"
-    assert {one.name: one.default for one in parameters_of(notebook, {}) if one.name != "study"} == BOOK
-    given = {"study": "mini"} | BOOK
-    assert Ledger.from_parameters(given).publish(given, BOOK) == "wrote claims.json"
+    assert {one.name: one.default for one in parameters_of(notebook, {}) if one.name != "study"} == book_settings()
+    given = {"study": "mini"} | book_settings()
+    assert Ledger.from_parameters(given).publish(given, book_settings()) == "wrote claims.json"
     path = mini_results / "mini" / "claims.json"
     path.write_text(before := path.read_text() + " ")
     for name, value in {"vote_cut": 0.5, "well_represented": 30, "variances_from": "toy"}.items():
         other = given | {name: value}
-        said = Ledger.from_parameters(other).publish(other, BOOK)
+        said = Ledger.from_parameters(other).publish(other, book_settings())
         assert said.startswith(f"claims.json not written: it has {{{name!r}: {value!r}}}; accepted for the book: ")
     assert path.read_text() == before
 
