@@ -7,6 +7,7 @@ import shutil
 from dataclasses import replace
 
 import jsonschema
+import nbformat
 import numpy as np
 import pandas as pd
 import pytest
@@ -215,6 +216,7 @@ def test_a_ledger_comes_along_with_the_results_that_it_is_of(mini_results):
 def test_other_settings_than_the_books_do_not_replace_its_ledger(mini, mini_results):
     notebook = ROOT / "notebooks" / "13_claims.ipynb"
     assert {one.name: one.default for one in parameters_of(notebook, {}) if one.name != "study"} == book_settings()
+    assert "ledger.publish(globals(), book_settings())" in nbformat.read(notebook, 4).cells[2].source
     given = {"study": "mini"} | book_settings()
     assert Ledger.from_parameters(given).publish(given, book_settings()) == "wrote claims.json"
     path = mini_results / "mini" / "claims.json"

@@ -133,7 +133,8 @@ window.gainWhatIf = (() => {
       shared += (weight ** 2 * noise) / (n * max(n - 1, 1));
     }
     const each = (value) => zeros(answers.size).fill(value / df);
-    return { variance: each(squares(contrastOf(answers, weights))), shared: each(shared), df: zeros(answers.size).fill(df), together: [...zeros(answers.size)].map(() => true) };
+    const [dfs, together] = [zeros(answers.size).fill(df), Array(answers.size).fill(true)];
+    return { variance: each(squares(contrastOf(answers, weights))), shared: each(shared), df: dfs, together };
   };
   const totalVariance = (runs, units, effect) => {
     const squares = effect.map((one) => one ** 2);

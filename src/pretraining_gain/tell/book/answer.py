@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from pretraining_gain.errors import InputError
 from pretraining_gain.paths import results_of
 from pretraining_gain.plan.pools import POOLS
 from pretraining_gain.plan.representation import NONE
@@ -48,14 +49,12 @@ class Gain:
         return dict(zip(_MORE, present, strict=True))
 
     @property
-    def can_plan(self) -> bool:
-        """Whether the components can be told apart: two species, and two evaluation photographs of one."""
-        return 1 < len(self.answers.ids) < len(self.answers.labels)
-
-    @property
-    def components(self) -> tuple[statistics.Components, int]:
-        """The variance components of the gain, and the number of arms that its runs are pooled over."""
-        return statistics.components(self.answers, self.weights), len(self.answers.correct)
+    def components(self) -> tuple[statistics.Components, int] | None:
+        """Return the variance components of the gain, and over how many arms runs are pooled; None where they cannot be told."""
+        try:
+            return statistics.components(self.answers, self.weights), len(self.answers.correct)
+        except InputError:  # one evaluation photograph per species
+            return None
 
 
 def answer(results: StudyResults, numbers: dict[str, Any]) -> dict[str, str]:
@@ -108,9 +107,9 @@ def _compared(evaluation: Evaluation, titles: dict[str, str], arm: str, main: st
 
 
 def _open_gain(gain: Gain, numbers: dict[str, Any], margin: float) -> str:
-    if not numbers["gain_low"] <= 0 <= numbers["gain_high"] or not gain.can_plan:
+    if not numbers["gain_low"] <= 0 <= numbers["gain_high"] or not (planned := gain.components):
         return ""
-    error = partial(statistics.design_error, *gain.components)
+    error = partial(statistics.design_error, *planned)
     return _enlarged(f"To see a gain of {_plain(margin)}", error, gain.sizes, margin, _MORE[::2])
 
 
@@ -128,9 +127,9 @@ def _represented(gain: Gain, species: pd.DataFrame, margin: float) -> tuple[str,
     if found.p_equivalent(margin) < statistics.LEVEL:
         return f"Species that the source represents gain as much as others, within {_plain(margin)} ({size})", ""
     said = f"Whether species that the source represents gain more, we cannot tell ({size})"
-    if not gain.can_plan:
+    if not (planned := gain.components):
         return said, ""
-    parts, n_arms = gain.components
+    parts, n_arms = planned
     shares = np.array([len(first), len(second)]) / len(species)  # of all, as `sizes` counts species
 
     def error(seeds: int, n_species: float, photographs: float) -> tuple[float, float]:

@@ -51,7 +51,7 @@ def explorer_tables(view: View) -> dict[str, Any]:
     of correct source images). Raises `InputError` when results are missing.
     """
     study = load_study(view.study)
-    evaluations = [load_evaluation(view.study, one.name) for one in study.downstreams]
+    tables = [target_table(load_evaluation(view.study, one.name), view) for one in study.downstreams]
     return {
         "study": study.name,
         "title": study.title,
@@ -62,7 +62,7 @@ def explorer_tables(view: View) -> dict[str, Any]:
         "cuts": list(VOTE_CUTS),
         "words": dict(zip(_GRADES, (REPRESENTED, SOME, NONE, NOT_STATED), strict=True)),
         "styles": dict(zip(_GRADES, REPRESENTATION_STYLES.values(), strict=True)),
-        "targets": [table for table in (target_table(one, view) for one in evaluations) if table["arms"]],
+        "targets": [table for table in tables if table["arms"]],
     }
 
 

@@ -10,7 +10,7 @@ from plotly.subplots import make_subplots
 
 from pretraining_gain.plan.pools import FROM_SCRATCH, SCRATCH
 from pretraining_gain.tell.figures.declare import Runs, figure
-from pretraining_gain.tell.figures.style import BLUE, LAYOUT, ORANGE, panels_layout
+from pretraining_gain.tell.figures.style import BLUE, LAYOUT, ORANGE, legend_once, panels_layout
 
 if TYPE_CHECKING:
     from pretraining_gain.tell.results.study import StudyResults
@@ -42,12 +42,11 @@ def learning_curves(results: StudyResults) -> go.Figure:
     for (arm, seed), run in histories(results.out_of_domain, tuple(styles)).groupby(["arm", "seed"]):
         colour, name = styles[arm]
         for column, measure in enumerate(("top1", "loss"), start=1):
-            first = column == 1 and not any(trace.name == name for trace in drawn.data)
             trace = go.Scatter(
-                x=run["epoch"] + 1, y=run[measure], name=name, legendgroup=name, showlegend=first, mode="lines",
+                x=run["epoch"] + 1, y=run[measure], name=name, legendgroup=name, mode="lines",
                 line={"color": colour, "width": 1.5},
                 hovertemplate=f"{name}, seed {seed}, epoch %{{x}}: %{{y:{'.1%' if column == 1 else '.3f'}}}<extra></extra>",
             )  # fmt: skip
             drawn.add_trace(trace, row=1, col=column)
     drawn.update_layout(**panels_layout(80, 1.1)).update_xaxes(title="epoch").update_yaxes(rangemode="tozero")
-    return drawn.update_yaxes(tickformat=".0%", col=1)
+    return legend_once(drawn).update_yaxes(tickformat=".0%", col=1)

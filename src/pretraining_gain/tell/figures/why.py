@@ -21,6 +21,7 @@ from pretraining_gain.tell.figures.style import (
     RULE,
     YELLOW,
     interval_bars,
+    legend_once,
     panels,
 )
 
@@ -92,10 +93,9 @@ def figure_kinds(why: Why) -> go.Figure | str:
     for number, (whose, of) in enumerate(kinds.groupby("whose", sort=False)):
         for title, part in of.groupby("title", sort=False):
             hover = f"<b>%{{y}}</b>, top-1 of {whose}<br>%{{customdata[3]}} subsets, %{{customdata[2]}} species"
-            group = {"legendgroup": whose, "showlegend": title == titles[0]}
-            marks = _marks(part, part["term"].map(_two_lines), whose, hover, number, "x", **group)
+            marks = _marks(part, part["term"].map(_two_lines), whose, hover, number, "x", legendgroup=whose)
             drawn.add_trace(marks, row=1, col=titles.index(title) + 1)
-    return drawn.update_layout(height=540)
+    return legend_once(drawn).update_layout(height=540)
 
 
 @figure(
@@ -152,16 +152,15 @@ def figure_saturation(why: Why) -> go.Figure | str:
         for what, mark in {"predicted": f"{symbol}-open", "gain": symbol}.items():
             rows = part[part["what"] == what]
             hover = f"<b>{plotly_text(title)}</b>, {what} at %{{x:,}} {by}"
-            look: dict[str, Any] = {"marker": {"color": colour, "symbol": mark, "size": 10}, "legendgroup": title}
-            look |= {"showlegend": what == "gain" and by == next(iter(ways))}
+            look: dict[str, Any] = {"marker": {"color": colour, "symbol": mark, "size": 10}, "showlegend": what == "gain"}
             if len(rows):
-                drawn.add_trace(_marks(rows, rows["at"], title, hover, **look), **place)
+                drawn.add_trace(_marks(rows, rows["at"], title, hover, legendgroup=title, **look), **place)
     for column, by in enumerate(ways, start=1):
         shown = curves[(curves["by"] == by) & (curves["at"] > 0)]
         ticks = sorted(set(shown["at"].tolist()))
         axis = {"type": "log", "tickvals": ticks, "title": f"animal {by}", "tickformat": ",.0f", "tickangle": -50}
         drawn.update_xaxes(**axis, row=1, col=column)
-    return drawn
+    return legend_once(drawn)
 
 
 @figure(

@@ -20,7 +20,7 @@ from pretraining_gain.errors import InputError
 
 #: Below this p of Bartlett's test that all arms' runs vary alike, each arm keeps its own variance.
 HOMOGENEITY = 0.01
-# Degrees of freedom below which the images of a class do not estimate its variance by themselves.
+#: Degrees of freedom below which the images of a class do not estimate its variance by themselves.
 FEW = 8
 Weights = Mapping[str, float]
 #: (K, C): K sums of class means, by the weight of each class; sparse where they are many groups.
