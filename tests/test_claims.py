@@ -204,6 +204,13 @@ def test_all_claims_are_asked_of_the_three_studies_and_the_ledger_fits_its_schem
         jsonschema.validate(broken, json.loads(schema()))
 
 
+def test_one_seed_states_no_spread_of_runs(results, small_study):
+    simulate_results(small_study)
+    ledger = Ledger.of(View(study=small_study))
+    assert ledger.runs == {}
+    assert not [name for name in ledger.numbers() if "run_sd" in name]
+
+
 def test_a_ledger_comes_along_with_the_results_that_it_is_of(mini_results):
     """Elsewhere than beside results of one's own, the committed ones are read, of tables and ledgers alike."""
     with pytest.raises(InputError, match=r"claims ledger .*claims\.json cannot be read"):

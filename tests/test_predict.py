@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 from official import jpeg, put
 from refusal import refused, whole
+from safetensors.torch import save_file
 
+from pretraining_gain.compute.models import build_model
+from pretraining_gain.plan.weights import sha256_of
 from pretraining_gain.predict import _done_in, predict
 
 NETWORK = "a" * 12
@@ -60,3 +63,13 @@ def test_an_incomplete_last_line_of_its_own_table_is_cut_off(tmp_path, content, 
         put(tmp_path / name, jpeg(1))
     assert _done_in(tmp_path / "found.csv", NETWORK, tmp_path) == done
     assert (tmp_path / "found.csv").read_bytes() == kept
+
+
+def test_a_card_that_is_not_of_its_weights_is_named(tmp_path):
+    weights = tmp_path / "network.safetensors"
+    save_file({name: value.contiguous() for name, value in build_model("resnet10_w16", 3, 0).state_dict().items()}, weights)
+    card = tmp_path / "network.md"
+    card.write_text(CARD.replace("a" * 64, sha256_of(str(weights))))
+    put(tmp_path / "photographs" / "a.jpg", jpeg(1))
+    with refused(f"card {card}: {weights} is no resnet10_w16 with 2 species; accepted", unchanged=tmp_path):
+        predict(card, tmp_path / "photographs", tmp_path / "found.csv")

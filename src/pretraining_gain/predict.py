@@ -80,7 +80,11 @@ class Network(Given):
         if sha256_of(str(path)) != self.sha256:
             raise InputError(f"weights {path} are not those of card {card}; accepted: the file that the study wrote beside it")
         model = build_model(self.backbone, len(self.species), 0, self.image_size_px)
-        model.load_state_dict(weights)
+        try:
+            model.load_state_dict(weights)
+        except RuntimeError:  # as long as it has layers
+            network = f"{self.backbone} with {len(self.species)} species"
+            raise InputError(f"card {card}: {path} is no {network}; accepted: a card as the study wrote it") from None
         return model.eval()
 
 

@@ -92,7 +92,7 @@ class Ledger(Record):
     paired_factors: dict[str, float] = Field(
         description="by domain: how many times narrower pairing by image makes the interval of the gain"
     )
-    runs: dict[str, Runs] = Field(description="by target")
+    runs: dict[str, Runs] = Field(description="by target with two seeds or more")
     verdicts: list[Verdict]
 
     @classmethod
@@ -134,6 +134,8 @@ class Ledger(Record):
             if np.isfinite(factor := statistics.paired_factor(*(target.correct[arm] for arm in gain))):
                 factors[domain] = factor
             estimate = statistics.estimate_mean(target.answers, gain)
+            if not estimate.run_df:  # one seed tells nothing of how runs vary
+                continue
             sd = estimate.run_se / statistics.per_run(target.answers, gain) ** 0.5
             runs[target.downstream.name] = Runs(sd=sd, df=estimate.run_df, homogeneity=estimate.homogeneity)
         verdicts = [judge(claim, evidence) for claim in CLAIMS]
