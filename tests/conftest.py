@@ -12,9 +12,11 @@ from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from bs4 import BeautifulSoup
+from PIL import Image
 from playwright.sync_api import Browser, Page, Request, sync_playwright
 
 from pretraining_gain.bench.simulated import write_run
@@ -113,10 +115,34 @@ def photographs(monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
+def bird(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Write two classes of `cifar-10/train`, `bird` and `cat`, with four PNG files each; return the folder of the first."""
+    monkeypatch.setenv("PRETRAINING_GAIN_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("PRETRAINING_GAIN_CACHE", str(tmp_path / "cache"))
+    rng = np.random.default_rng(0)
+    for name in ("bird", "cat"):
+        folder = tmp_path / "data" / "cifar-10" / "train" / name
+        folder.mkdir(parents=True)
+        for i in range(4):
+            Image.fromarray(rng.integers(0, 255, (32, 32, 3), dtype=np.uint8)).save(folder / f"{i:04d}.png")
+    return folder.with_name("bird")
+
+
+@pytest.fixture
+def inat(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Write iNaturalist 2021 in its official layout, in miniature; return its folder."""
+    from official import make_inat
+
+    monkeypatch.setenv("PRETRAINING_GAIN_DATA", str(tmp_path / "data"))
+    make_inat(tmp_path / "data" / "inat2021")
+    return tmp_path / "data" / "inat2021"
+
+
+@pytest.fixture
 def small_study(tmp_path: Path) -> str:
     """Write the toy study cut down to seconds (one seed, pools `all` and `animal` 4, few images, two epochs); return its path."""
-    text = (ROOT / "notebooks" / "studies" / "toy.yml").read_text()
-    for old, new in {
+    path = str(shutil.copy(ROOT / "notebooks" / "studies" / "toy.yml", tmp_path / "small.yml"))
+    changes = {
         "name: toy\n": "name: small\n",
         "seeds: [0, 1, 2]": "seeds: [0]",
         "  animal: [4, 12]\n  non_animal: [4, 12]\n  random: [12]\n": "  animal: [4]\n",
@@ -125,12 +151,10 @@ def small_study(tmp_path: Path) -> str:
         "eval_images_per_class: 30": "eval_images_per_class: 5",
         "epochs: 12, lr_step_epochs: 4": "epochs: 2, lr_step_epochs: 1",
         "epochs: 15, lr_step_epochs: 5": "epochs: 2, lr_step_epochs: 1",
-    }.items():
-        assert old in text, old
-        text = text.replace(old, new)
-    path = tmp_path / "small.yml"
-    path.write_text(text.replace("changes: {batch_size: 64, image", "changes: {epochs: 2, batch_size: 64, image"))
-    return str(path)
+        "changes: {batch_size: 64, image": "changes: {epochs: 2, batch_size: 64, image",
+    }
+    change_study(path, changes)
+    return path
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from pretraining_gain.errors import InputError
 from pretraining_gain.tell.validation.anchors import AnchorView
 
 
@@ -17,9 +16,3 @@ def test_the_table_has_one_row_per_design_and_target_and_follows_from_the_seed()
     numbers = view.numbers(table)
     difference = numbers["clean_full_species_full"] - numbers["clean_full_family_full"]
     assert numbers["clean_full_planted"] == pytest.approx(difference)
-
-
-@pytest.mark.parametrize("parameter", ["simulations", "seed"])
-def test_a_wrong_parameter_is_named(parameter):
-    with pytest.raises(InputError, match=parameter):
-        AnchorView.from_parameters({"simulations": 10, "seed": 0} | {parameter: -1})

@@ -9,7 +9,7 @@ from conftest import ROOT
 from pretraining_gain.datasets.inat2021.official import OFFICIAL_COUNTS
 from pretraining_gain.errors import InputError
 from pretraining_gain.execute import execute
-from pretraining_gain.plan.representation import annotations_path, load_annotations
+from pretraining_gain.plan.representation import annotations_path
 from pretraining_gain.tell.figures.audit import VOTE_CUTS, AuditView, figure_classes, figure_thresholds
 
 COUNTED_WITHOUT_THE_FILE = {
@@ -95,20 +95,9 @@ def test_without_the_file_the_notebook_runs_and_says_what_is_missing(tmp_path, m
         assert str(tmp_path) not in found[key]  # no reader's folders in a book
 
 
-@pytest.mark.parametrize(
-    ("given", "said"),
-    [({"vote_cut": 2.0}, "vote_cut"), ({"well": 51}, "well"), ({"well": "40"}, "well"), ({"vote": 1.0}, "vote")],
-)
-def test_a_wrong_parameter_is_named(given, said):
-    with pytest.raises(InputError, match=said):
-        AuditView.from_parameters({"vote_cut": 0.0, "well": 40, **given})
-
-
 def test_a_file_that_is_not_the_annotations_is_an_error_not_a_missing_file(tmp_path, monkeypatch):
     monkeypatch.setenv("PRETRAINING_GAIN_DATA", str(tmp_path))
     annotations_path().parent.mkdir()
     annotations_path().write_text("Image Number,Category\n00000001,Bird\n")
-    with pytest.raises(InputError, match="is not the annotation file"):
-        load_annotations()
     with pytest.raises(InputError, match="is not the annotation file"):
         audit()

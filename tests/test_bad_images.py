@@ -106,19 +106,6 @@ def linked(path: Path, store: Path) -> None:
     path.symlink_to(store)
 
 
-@pytest.fixture
-def bird(tmp_path, monkeypatch) -> Path:
-    """The folder `bird` of `cifar-10/train`, with four PNG files, as has `cat`."""
-    monkeypatch.setenv("PRETRAINING_GAIN_DATA", str(tmp_path / "data"))
-    monkeypatch.setenv("PRETRAINING_GAIN_CACHE", str(tmp_path / "cache"))
-    for place in ("bird", "cat"):
-        folder = tmp_path / "data" / "cifar-10" / "train" / place
-        folder.mkdir(parents=True)
-        for i in range(4):
-            picture(seed=i).save(folder / f"{i:04d}.png")
-    return folder.with_name("bird")
-
-
 def load(**changes: object) -> ImageSet:
     images = load_study("mini").source.model_copy(update={"train_images_per_class": 3, **changes})
     return load_images(images, load_class_table("cifar10").loc[[2, 3]], "train", 32)

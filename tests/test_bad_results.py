@@ -169,7 +169,7 @@ def test_a_missing_record_is_named(toy):
 BAD_RUNS: dict[str, tuple[Damage, str]] = {
     "a folder": (folder, "cannot be read"),
     "empty": (whole(b""), "column(s) missing: downstream, arm"),
-    "only a header": (table(lambda rows: rows[:0]), "has a header and no rows; accepted: one row or more"),
+    "only a header": (table(lambda rows: rows[:0]), "has no rows; accepted: one row or more"),
     "binary": (whole(bytes(range(256))), "is not UTF-8"),
     "UTF-16": (recoded("utf-16"), "is not UTF-8"),
     "a line cut off": (lambda path: path.write_text(path.read_text()[:-70]), "fields; accepted: 19, as in the header"),

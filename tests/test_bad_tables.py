@@ -38,7 +38,7 @@ BAD_TABLES: dict[str, tuple[Damage, str]] = {
     "semicolons": (whole(TABLE.replace(",", ";").encode()), "column(s) missing: class_id, key"),
     "a column twice": (text("order,family", "family,family"), "column 'family' appears twice; accepted: each column once"),
     "empty": (whole(b""), "column(s) missing: class_id"),
-    "only a header": (whole(TABLE.split("\n")[0].encode()), "has a header and no rows; accepted: one row or more"),
+    "only a header": (whole(TABLE.split("\n")[0].encode()), "has no rows; accepted: one row or more"),
     "an id twice": (text("\n2,", "\n1,"), "class_id 1 instead of 2; accepted: 0, 1, 2"),
     "a hole in the ids": (text("\n2,", "\n7,"), "class_id 7 instead of 2; accepted: 0, 1, 2"),
     "ids from one": (text("\n0,", "\n1,"), "class_id 1 instead of 0"),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-from contextlib import suppress
 from functools import partial
 from types import SimpleNamespace
 
@@ -101,7 +100,6 @@ def drawn(monkeypatch, tmp_path):
         monkeypatch.setenv(f"PRETRAINING_GAIN_{name}", os.environ.get(f"PRETRAINING_GAIN_{name}", ""))
 
 
-@pytest.mark.slow
 def test_the_tiny_form_writes_a_file_that_the_chapter_reads(tmp_path, drawn):
     record = json.loads(program.bench("cpu", [*program.PARTS], tmp_path, TINY).read_text())
     found = Performance("cpu", record)
@@ -132,22 +130,6 @@ def test_a_part_that_fails_loses_no_other_and_a_second_start_keeps_what_was_meas
     record = json.loads(program.bench("cpu", ["loaders"], tmp_path, TINY).read_text())
     assert set(record["parts"]) == {"limit", "loaders"}
     assert record["failed"] == {}
-
-
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        (["--only", "limit,speed"], "'speed' is not a part of the benchmark; accepted: limit, loaders"),
-        (["--device", "tpu"], "invalid choice: 'tpu'"),
-    ],
-)
-def test_a_wrong_command_is_one_line_and_writes_no_results(results, capsys, arguments, said):
-    with suppress(SystemExit):
-        assert program.main(arguments) == 1
-    error = capsys.readouterr().err
-    assert said in error
-    assert error.count("\n") == 1
-    assert not results.exists()
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")

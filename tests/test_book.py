@@ -105,16 +105,6 @@ def test_every_figure_has_one_line_that_leads_to_its_notebook_and_to_the_same_as
         assert ("uncommitted" in line.text) == any(one["changed"] for one in [*said["made_at"], said["drawn_at"]])
 
 
-@pytest.mark.browser
-def test_a_reader_gets_from_a_figure_to_its_notebook_from_disk(book, browser):
-    watched = Watched(browser)
-    page = watched.open(book / "book" / "taxa.html")
-    page.locator("p.provenance:visible a", has_text="executed notebook").first.click()
-    page.wait_for_url(f"**/book/executed/{MAIN}/10_taxa.html")
-    assert watched.complaints == []
-
-
-@pytest.mark.browser
 def test_figure_1s_menu_regroups_its_points(book, browser):
     watched = Watched(browser)
     page = watched.open(book / "book" / "taxa.html")
@@ -135,7 +125,6 @@ def test_figure_1s_menu_regroups_its_points(book, browser):
     assert watched.complaints == []
 
 
-@pytest.mark.browser
 def test_a_figure_follows_the_width_of_the_text(book, browser):
     """As when a sidebar opens: the window does not change."""
     page = Watched(browser).open(book / "book" / "taxa.html")
@@ -146,7 +135,6 @@ def test_a_figure_follows_the_width_of_the_text(book, browser):
     page.wait_for_function(wide)
 
 
-@pytest.mark.browser
 def test_figure_3s_switch_moves_its_points_by_key(book, browser):
     watched = Watched(browser)
     page = watched.open(book / "book" / "subsets.html")
@@ -163,7 +151,6 @@ def test_figure_3s_switch_moves_its_points_by_key(book, browser):
     assert watched.complaints == []
 
 
-@pytest.mark.browser
 def test_the_explorer_has_every_study_with_results(book, browser):
     watched = Watched(browser)
     page = watched.open(book / "book" / "explorer.html")
@@ -175,7 +162,6 @@ def test_the_explorer_has_every_study_with_results(book, browser):
     assert watched.complaints == []
 
 
-@pytest.mark.browser
 def test_the_first_page_leads_to_the_book(book, browser):
     page = Watched(browser).open(book / "index.html")
     page.wait_for_url("**/book/index.html")

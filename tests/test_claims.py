@@ -235,15 +235,6 @@ def test_other_settings_than_the_books_do_not_replace_its_ledger(mini, mini_resu
     assert path.read_text() == before
 
 
-def test_a_ledger_that_cannot_be_read_is_named(results):
-    with pytest.raises(InputError, match=r"claims ledger .*claims\.json cannot be read"):
-        read_ledger("nowhere")
-    (results / "mini").mkdir(parents=True)
-    (results / "mini" / "claims.json").write_text('{"study": "mini"}')
-    with pytest.raises(InputError, match=r"claims\.json cannot be read: field .alpha. is missing"):
-        read_ledger("mini")
-
-
 def test_designs_have_their_curves_beside_the_papers(mini):
     out, inside = mini.target("out_of_domain"), mini.target("in_domain")
     curves = design_curves(out, "mini", arm_accuracy(out))

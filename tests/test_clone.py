@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 
 from refusal import refused
@@ -29,7 +28,6 @@ def test_a_clone_is_measured_and_shown_rule_by_rule(results):
     shown = clone_table()
     assert shown["step"].tolist()[2:] == ["– pretrainings", "– tables", "start of one run alone"]
     assert shown.iloc[2:4, 1:].to_numpy().tolist() == [["2", "19", "14"], ["1", "2", "2"]]
-    assert all(one["seconds"] >= 0 for one in json.loads(out.read_text())["commands"])
 
 
 def test_a_command_that_fails_in_the_clone_is_named(results):

@@ -93,9 +93,8 @@ def test_a_claim_of_one_part_is_found_with_the_promised_power(controls, name):
     assert low <= rows.loc["detectable", "supported"] <= high
 
 
-@pytest.mark.parametrize("name", ["C4"])
-def test_shuffled_labels_give_nothing(controls, name):
-    row = next(permutation_rows(claim_named(name), controls.evidence, REPETITIONS, 3))
+def test_shuffled_labels_give_nothing(controls):
+    row = next(permutation_rows(claim_named("C4"), controls.evidence, REPETITIONS, 3))
     assert row["significant"] <= MOST
 
 
@@ -167,8 +166,3 @@ def test_tables_are_written_and_read_back(controls, tmp_path, monkeypatch):
     menu = figure_power(tables).layout.updatemenus[0]
     assert [button["label"] for button in menu.buttons] == ["C4", "C13"]
     assert list(ControlTables(claim="C13").curves["claim"].unique()) == ["C13"]
-
-
-def test_an_unknown_claim_is_one_line():
-    with pytest.raises(InputError, match="claim 'C99' is unknown; accepted: C1, "):
-        ControlTables.from_parameters({"claim": "C99"})

@@ -252,14 +252,6 @@ def test_what_stands_where_the_data_should_be_is_named_before_anything_is_fetche
     assert not Server.ranges
 
 
-@pytest.mark.parametrize("dataset", ["cifar10", "caltech101", "annotations"])
-def test_a_place_for_data_that_is_a_file_is_named_with_its_variable(monkeypatch, tmp_path, dataset):
-    monkeypatch.setenv("PRETRAINING_GAIN_DATA", str(tmp_path / "file"))
-    (tmp_path / "file").touch()
-    with pytest.raises(InputError, match=r"cannot write to .*/file/downloads.*set PRETRAINING_GAIN_DATA to another"):
-        fetch(dataset)
-
-
 def test_a_dataset_on_request_is_named_with_its_place(monkeypatch, tmp_path):
     """The annotations are in place, so that nothing is fetched; ImageNet is nowhere."""
     (tmp_path / "imagenet-biodiversity").mkdir()

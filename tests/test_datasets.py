@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from official import put
 from PIL import Image, ImageOps
+from test_bad_images import load
 
 from pretraining_gain.compute.images import decoding, load_images
 from pretraining_gain.compute.images import folder as image_folder
@@ -29,40 +30,21 @@ def test_datasets_are_the_modules():
     assert dataset_names() == names
 
 
-@pytest.fixture
-def folder(tmp_path, monkeypatch):
-    """Two classes of `cifar-10/train` with four PNG files each."""
-    monkeypatch.setenv("PRETRAINING_GAIN_DATA", str(tmp_path / "data"))
-    monkeypatch.setenv("PRETRAINING_GAIN_CACHE", str(tmp_path / "cache"))
-    rng = np.random.default_rng(0)
-    train = tmp_path / "data" / "cifar-10" / "train"
-    for name in ("bird", "cat"):
-        (train / name).mkdir(parents=True)
-        for i in range(4):
-            Image.fromarray(rng.integers(0, 255, (32, 32, 3), dtype=np.uint8)).save(train / name / f"{i:04d}.png")
-    return train
-
-
-def load():
-    images = load_study("mini").source.model_copy(update={"train_images_per_class": 3})
-    return load_images(images, load_class_table("cifar10").loc[[2, 3]], "train", 32)
-
-
-def test_a_folder_is_read_in_order_and_up_to_the_limit(folder):
+def test_a_folder_is_read_in_order_and_up_to_the_limit(bird):
     data = load()
     assert data.image_ids == [f"train/{name}/{i:04d}.png" for name in ("bird", "cat") for i in range(3)]
     assert data.labels.tolist() == [0, 0, 0, 1, 1, 1]
-    first = np.asarray(Image.open(folder / "bird" / "0000.png"))
+    first = np.asarray(Image.open(bird / "0000.png"))
     assert np.array_equal(data.images[0].permute(1, 2, 0).numpy(), first)
 
 
-def test_decoding_happens_once_and_again_when_a_file_changes(folder, monkeypatch):
+def test_decoding_happens_once_and_again_when_a_file_changes(bird, monkeypatch):
     decoder = Mock(wraps=image_folder.read_image)
     monkeypatch.setattr(image_folder, "read_image", decoder)
     one, other = load(), load()
     assert decoder.call_count == 6
     assert one.content_hash() == other.content_hash()
-    Image.new("RGB", (32, 32)).save(folder / "cat" / "0001.png")
+    Image.new("RGB", (32, 32)).save(bird.with_name("cat") / "0001.png")
     assert load().content_hash() != one.content_hash()
     assert decoder.call_count == 9
 

@@ -7,8 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
-from bs4 import BeautifulSoup
-from conftest import MAIN, ROOT
+from conftest import MAIN, ROOT, soup
 from pandas import DataFrame
 
 from pretraining_gain.compute.domains import domain_facts, domain_table, measure, measures
@@ -18,7 +17,7 @@ from pretraining_gain.tell.book.executed import Executed
 
 
 def test_the_domains_are_shown_without_data(book, tmp_path, monkeypatch):
-    page = BeautifulSoup((book / "book" / "domains.html").read_text(encoding="utf-8"), "html.parser")
+    page = soup(book, "book/domains")
     assert [drawn["role"] for drawn in page.select(".domains-drawn svg")] == ["img", "img"]
     assert all(len(drawn["aria-label"]) > 30 for drawn in page.select(".domains-drawn svg"))
     monkeypatch.setenv("PRETRAINING_GAIN_DATA", str(tmp_path / "nothing"))

@@ -171,7 +171,6 @@ def downloaded(page: Page) -> tuple[str, pd.DataFrame]:
     return found.value.suggested_filename, pd.read_csv(io.StringIO(text), keep_default_na=False)
 
 
-@pytest.mark.browser
 def test_a_species_is_found_and_its_group_zoomed_to_and_left(mini, browser, tmp_path):
     watched = explore(browser, tmp_path, mini)
     page = watched.page
@@ -203,7 +202,6 @@ def test_a_species_is_found_and_its_group_zoomed_to_and_left(mini, browser, tmp_
     assert watched.complaints == []
 
 
-@pytest.mark.browser
 def test_everything_works_by_keyboard(mini, browser, tmp_path):
     watched = explore(browser, tmp_path, mini)
     page = watched.page
@@ -232,7 +230,6 @@ def test_everything_works_by_keyboard(mini, browser, tmp_path):
     assert watched.complaints == []
 
 
-@pytest.mark.browser
 def test_the_download_has_the_rows_shown_as_python_has_them(mini, browser, tmp_path):
     watched = explore(browser, tmp_path, mini)
     page = watched.page
@@ -254,7 +251,6 @@ def test_the_download_has_the_rows_shown_as_python_has_them(mini, browser, tmp_p
     assert watched.complaints == []
 
 
-@pytest.mark.browser
 @pytest.mark.parametrize(("well", "cut"), [(40, "majority (above 0)"), (50, "majority (above 0)"), (49, "unanimous (1)")])
 def test_the_threshold_moves_grades_and_means_as_python_has_them(mini, world, browser, tmp_path, well, cut):
     watched = explore(browser, tmp_path, mini, world)
@@ -285,7 +281,6 @@ def test_the_threshold_moves_grades_and_means_as_python_has_them(mini, world, br
     assert watched.complaints == []
 
 
-@pytest.mark.browser
 def test_it_fits_a_phone_and_follows_the_theme(mini, world, browser, tmp_path):
     watched = explore(browser, tmp_path, mini, world, width=360)
     page = watched.page
@@ -301,14 +296,12 @@ def test_it_fits_a_phone_and_follows_the_theme(mini, world, browser, tmp_path):
     assert watched.complaints == []
 
 
-@pytest.mark.browser
 def test_without_javascript_a_plain_table_remains(mini, plain_page, tmp_path):
     plain_page.goto(put_page(tmp_path, mini).as_uri())
     assert plain_page.locator("noscript tbody tr:visible, .gain-explorer tbody tr:visible").count() == 36
     assert "seeds 0, 1, 2" in plain_page.locator("article").inner_text()
 
 
-@pytest.mark.browser
 def test_thousands_of_species_are_drawn(browser, tmp_path):
     world = simulated_world(5385, annotated=False)
     watched = explore(browser, tmp_path, world)

@@ -46,7 +46,7 @@ def write_notebook(path: Path, template: str, shown: dict[str, str], numbers: di
 
 
 @pytest.fixture
-def project(tmp_path: Path, results: Path) -> Path:
+def chapters(tmp_path: Path, results: Path) -> Path:
     """A book, at an odd path, with studies `mini` and `toy`, which ran, and `paper`, which did not."""
     root = tmp_path / "é {a} it's b"
     for study in ("mini", "toy"):
@@ -81,14 +81,14 @@ def render(root: Path, text: str, fresh: bool = True) -> tuple[BeautifulSoup, st
     return BeautifulSoup((root / "out" / "index.html").read_text(encoding="utf-8"), "html.parser"), said
 
 
-def test_a_file_has_the_dates_of_its_commits_where_the_history_is_there(project, monkeypatch):
+def test_a_file_has_the_dates_of_its_commits_where_the_history_is_there(chapters, monkeypatch):
     text = "Commits: {committed}`book/a.md`."
     commits = [("b" * 40, "2026-02-01"), ("a" * 40, "2026-01-01")]
     monkeypatch.setattr("pretraining_gain.tell.book.directives.commits_of", lambda path: commits)
     said = "Commits: first on 2026-01-01 (commit aaaaaaa), last on 2026-02-01 (commit bbbbbbb)."
-    assert said in render(project, text)[0].get_text()
+    assert said in render(chapters, text)[0].get_text()
     commits.clear()
-    assert "Commits: see the project's git history." in render(project, text)[0].get_text().replace("\u2019", "'")
+    assert "Commits: see the project's git history." in render(chapters, text)[0].get_text().replace("\u2019", "'")
 
 
 @pytest.mark.parametrize(
@@ -120,10 +120,10 @@ def test_a_negative_difference_is_refused_where_the_sentence_gives_its_direction
         format_number({"d": -0.013}.__getitem__, "d", "unsigned-points")
 
 
-def test_a_number_is_that_of_the_main_study_or_of_the_one_named(project):
-    taxa = project / "book" / "executed" / "toy" / "10_taxa.ipynb"
+def test_a_number_is_that_of_the_main_study_or_of_the_one_named(chapters):
+    taxa = chapters / "book" / "executed" / "toy" / "10_taxa.ipynb"
     taxa.write_text(taxa.read_text().replace("0.1199", "0.25"))
-    page, said = render(project, "{n}`taxa.gain points` and {n}`taxa.gain points toy`")
+    page, said = render(chapters, "{n}`taxa.gain points` and {n}`taxa.gain points toy`")
     assert page.find("p").text.replace("\u00a0", " ") == "+12.0 points and +25.0 points"
     assert said == ""
 
@@ -141,25 +141,25 @@ def test_a_number_is_that_of_the_main_study_or_of_the_one_named(project):
         ("```{output} taxa.table_9\n```", "has no figure or table 'table_9'; accepted: figure_1, figure_2"),
     ],
 )  # fmt: skip
-def test_a_wrong_name_is_an_error_with_chapter_line_and_what_is_accepted(project, text, error):
-    _, said = render(project, f"One.\n\n{text}")
+def test_a_wrong_name_is_an_error_with_chapter_line_and_what_is_accepted(chapters, text, error):
+    _, said = render(chapters, f"One.\n\n{text}")
     lines = [line for line in said.splitlines() if error in line]
     assert len(lines) == 1, said
-    assert f"{project / 'index.md'}:5" in lines[0]
+    assert f"{chapters / 'index.md'}:5" in lines[0]
 
 
-def test_a_verdict_that_the_ledger_holds_is_a_link_to_the_claim(project):
+def test_a_verdict_that_the_ledger_holds_is_a_link_to_the_claim(chapters):
     text = "It is {verdict}`C1 supported`, also {verdict}`C1 supported in toy`.\n\n```{claims}\n```"
-    page, said = render(project, text)
+    page, said = render(chapters, text)
     assert [link["href"] for link in page.select("p a.reference")[:2]] == ["#claim-c1", "#claim-c1"]
     assert page.find("p").text == "It is supported, also supported."
     assert said == ""
 
 
-def test_a_figure_has_a_tab_per_study_with_those_not_run_last(project):
+def test_a_figure_has_a_tab_per_study_with_those_not_run_last(chapters):
     options = ":studies: mini toy paper\n:each: {n}`taxa.n_seeds count` seeds."
     text = f"```{{figure-of}} figure_1\n{options}\n\nA caption.\n```\n\nSee [](fig-1)."
-    page, said = render(project, text)
+    page, said = render(chapters, text)
     figure = page.select_one("div.figure#fig-1")
     assert [label.text.strip() for label in figure.select(".sd-tab-label")] == [
         "mini: real photographs", "toy: known answer", "paper: the original design"
@@ -171,27 +171,27 @@ def test_a_figure_has_a_tab_per_study_with_those_not_run_last(project):
     assert said == ""
 
 
-def test_a_tab_marks_the_notebook_that_its_provenance_is_of(project):
-    page, _ = render(project, "```{figure-of} figure_1\n:studies: mini toy\n```")
+def test_a_tab_marks_the_notebook_that_its_provenance_is_of(chapters):
+    page, _ = render(chapters, "```{figure-of} figure_1\n:studies: mini toy\n```")
     marked = [span["data-notebook"] for span in page.select("span[data-provenance]")]
     assert marked == ["book/executed/mini/10_taxa", "book/executed/toy/10_taxa"]
 
 
-def test_a_study_that_ran_without_a_figure_has_no_tab(project):
-    taxa = project / "book" / "executed" / "toy" / "10_taxa.ipynb"
+def test_a_study_that_ran_without_a_figure_has_no_tab(chapters):
+    taxa = chapters / "book" / "executed" / "toy" / "10_taxa.ipynb"
     write_notebook(taxa, "10_taxa", {"figure_1": NOTE}, NUMBERS)
-    page, _ = render(project, "```{figure-of} figure_1\n:studies: mini toy paper\n```")
+    page, _ = render(chapters, "```{figure-of} figure_1\n:studies: mini toy paper\n```")
     assert [label.text.split(":")[0].strip() for label in page.select(".sd-tab-label")] == ["mini", "paper"]
 
 
-def test_a_figure_is_that_of_the_main_study_and_says_what_was_not_run(project):
-    page, _ = render(project, "```{figure-of} figure_1\n```")
+def test_a_figure_is_that_of_the_main_study_and_says_what_was_not_run(chapters):
+    page, _ = render(chapters, "```{figure-of} figure_1\n```")
     assert [label.text.split(":")[0].strip() for label in page.select(".sd-tab-label")] == ["mini", "paper"]
     assert [span["data-notebook"] for span in page.select("span[data-provenance]")] == ["book/executed/mini/10_taxa"]
 
 
-def test_a_page_of_one_study_shows_that_study_alone(project):
-    page, said = render(project, "```{study} toy\n```\n\n```{figure-of} figure_1\n```\n\n```{claims}\n```")
+def test_a_page_of_one_study_shows_that_study_alone(chapters):
+    page, said = render(chapters, "```{study} toy\n```\n\n```{figure-of} figure_1\n```\n\n```{claims}\n```")
     assert page.select(".sd-tab-label") == []
     assert "Figure 1, study toy. Pretraining gain of each species" in page.text
     assert [cell.text for cell in page.select("table th")][:2] == ["claim", "verdict"]
@@ -199,66 +199,66 @@ def test_a_page_of_one_study_shows_that_study_alone(project):
     assert said == ""
 
 
-def test_each_study_has_a_section_and_that_of_a_readers_own_leads_to_its_page(project, results):
-    write_own_study(project, results)
-    page, _ = render(project, "```{each-study}\nOf $study.\n```")
+def test_each_study_has_a_section_and_that_of_a_readers_own_leads_to_its_page(chapters, results):
+    write_own_study(chapters, results)
+    page, _ = render(chapters, "```{each-study}\nOf $study.\n```")
     texts = {section["id"]: section.p.text for section in page.select("section[id^=index-]")}
     wanted = {f"index-{study}": f"Of {study}." for study in ("mini", "toy", "paper")}
     assert texts == wanted | {"index-mine": "Its own page has them."}
 
 
-def write_own_study(project: Path, results: Path) -> Path:
+def write_own_study(chapters: Path, results: Path) -> Path:
     """Write a reader's study `mine` beside the book, with results and an executed notebook; return its file."""
-    file = project / "mine.yml"
+    file = chapters / "mine.yml"
     file.write_text((ROOT / "notebooks" / "studies" / "toy.yml").read_text().replace("name: toy", "name: mine", 1))
-    write_notebook(project / "book/executed/mine/10_taxa.ipynb", "10_taxa", {}, {}, str(file))
+    write_notebook(chapters / "book/executed/mine/10_taxa.ipynb", "10_taxa", {}, {}, str(file))
     (results / "mine").mkdir()
     (results / "mine" / "runs.csv").write_text("")
     return file
 
 
-def test_a_readers_study_whose_file_is_gone_is_left_out_of_the_book_in_one_line(project, results, capsys):
-    (project / "_toc.yml").write_text("parts: []")
-    (project / "book" / "_templates").mkdir()
-    (project / "book" / "_templates" / "study.md").write_text("# Study $study")
-    file, page = write_own_study(project, results), project / "book" / "studies" / "mine.md"
-    parts = yaml.safe_load(write_contents(project).read_text())["parts"]
+def test_a_readers_study_whose_file_is_gone_is_left_out_of_the_book_in_one_line(chapters, results, capsys):
+    (chapters / "_toc.yml").write_text("parts: []")
+    (chapters / "book" / "_templates").mkdir()
+    (chapters / "book" / "_templates" / "study.md").write_text("# Study $study")
+    file, page = write_own_study(chapters, results), chapters / "book" / "studies" / "mine.md"
+    parts = yaml.safe_load(write_contents(chapters).read_text())["parts"]
     assert [part["caption"] for part in parts] == ["Study mine", "Executed notebooks"]
     assert page.read_text() == "# Study mine"
-    [taxa] = (project / "book" / "executed" / "mine").glob("10_taxa.ipynb")
+    [taxa] = (chapters / "book" / "executed" / "mine").glob("10_taxa.ipynb")
     notebook = taxa.read_bytes()
     taxa.rename(taxa.with_name("13_claims.ipynb"))
-    write_contents(project)
+    write_contents(chapters)
     assert capsys.readouterr().out == "study mine is left out of the book: its notebook 10_taxa was not executed\n"
     taxa.write_bytes(notebook)
     file.write_text(file.read_text().replace("name: mine", "name: other", 1))
-    write_contents(project)
+    write_contents(chapters)
     assert capsys.readouterr().out == f"study mine is left out of the book: study file {file} is of study 'other' now\n"
     file.unlink()
-    parts = yaml.safe_load(write_contents(project).read_text())["parts"]
+    parts = yaml.safe_load(write_contents(chapters).read_text())["parts"]
     assert [part["caption"] for part in parts] == ["Executed notebooks"]
     assert not page.exists()
     said = capsys.readouterr().out
     assert_one_line(said, f"study mine is left out of the book: {file}: cannot be read", "accepted: ")
-    assert render(project, "```{each-study}\nOf $study.\n```")[1] == ""
+    assert render(chapters, "```{each-study}\nOf $study.\n```")[1] == ""
 
 
-def test_a_list_of_species_of_a_study_that_cannot_be_read_is_an_error_of_its_page(project, results):
-    write_own_study(project, results).unlink()
-    _, said = render(project, "```{species-list} mine\n```")
+def test_a_list_of_species_of_a_study_that_cannot_be_read_is_an_error_of_its_page(chapters, results):
+    write_own_study(chapters, results).unlink()
+    _, said = render(chapters, "```{species-list} mine\n```")
     assert "index.md:3" in said
     assert "mine.yml: cannot be read" in said
 
 
-def test_what_is_not_known_is_left_out(project):
+def test_what_is_not_known_is_left_out(chapters):
     text = "`````{{where-known}} taxa.{0}\n:else: It is absent.\n\nGain {{n}}`taxa.gain points`.\n`````"
-    page, said = render(project, text.format("gain") + "\n\n" + text.format("no_such"))
+    page, said = render(chapters, text.format("gain") + "\n\n" + text.format("no_such"))
     assert [one.text.replace("\u00a0", " ") for one in page.find_all("p")][:2] == ["Gain +12.0 points.", "It is absent."]
     assert said == ""
 
 
-def test_claims_have_an_overview_and_a_section_each(project):
-    page, said = render(project, "```{claims}\n```")
+def test_claims_have_an_overview_and_a_section_each(chapters):
+    page, said = render(chapters, "```{claims}\n```")
     assert [cell.text for cell in page.select_one("table").select("th")] == ["claim", "mini", "toy", "paper"]
     assert [section["id"] for section in page.select("section[id^=claim-]")] == ["claim-c1", "claim-c2"]
     section = page.select_one("#claim-c1")
@@ -267,10 +267,10 @@ def test_claims_have_an_overview_and_a_section_each(project):
     assert said == ""
 
 
-def test_a_changed_notebook_changes_the_page_in_the_next_build(project):
-    render(project, "{n}`taxa.gain points`")
-    taxa = project / "book" / "executed" / "mini" / "10_taxa.ipynb"
+def test_a_changed_notebook_changes_the_page_in_the_next_build(chapters):
+    render(chapters, "{n}`taxa.gain points`")
+    taxa = chapters / "book" / "executed" / "mini" / "10_taxa.ipynb"
     taxa.write_text(taxa.read_text().replace("0.1199", "0.25"))
     os.utime(taxa, (taxa.stat().st_atime, taxa.stat().st_mtime + 10))
-    page, _ = render(project, "{n}`taxa.gain points`", fresh=False)
+    page, _ = render(chapters, "{n}`taxa.gain points`", fresh=False)
     assert page.find("p").text == "+25.0\u00a0points"

@@ -16,7 +16,7 @@ from pretraining_gain.compute.models import build_model
 from pretraining_gain.compute.pipeline import ImageSet
 from pretraining_gain.compute.training import train
 from pretraining_gain.errors import InputError, Interrupted
-from pretraining_gain.plan.recipes import Recipe, RecipeChoice
+from pretraining_gain.plan.recipes import Recipe
 
 FROZEN = RECIPE.model_copy(update={"epochs": 4, "freeze_backbone": True})
 WITHOUT_AUGMENTATION = {"crop_scale_min": 1.0, "flip": False}
@@ -93,12 +93,6 @@ def test_sigterm_while_features_are_computed_stops_the_run(pictures, tmp_path, m
     monkeypatch.setattr(machine.Machine, "got_sigterm", lambda self: True)
     with pytest.raises(Interrupted, match="while computing features"):
         trained(pictures, tmp_path, views(2))
-
-
-@pytest.mark.parametrize("changes", [{"freeze_backbone": False}, {"frozen_batchnorm": "train"}])
-def test_views_are_refused_if_features_would_change(changes):
-    with pytest.raises(ValueError, match="frozen_views is 2; accepted: 0, unless freeze_backbone is true"):
-        RecipeChoice(based_on="finetune_imagenet", changes={"frozen_views": 2} | changes).resolve()
 
 
 def test_a_diverging_head_says_so(pictures, tmp_path):

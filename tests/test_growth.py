@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import json
 
-import pytest
-
 from pretraining_gain.bench.growth import STEPS, grow
 from pretraining_gain.tell.figures.performance import figure_growth
 from pretraining_gain.tell.software.performance import growth_rows
 
 
-@pytest.mark.slow
 def test_each_step_is_measured_and_drawn_at_each_size(results):
     """Two small studies; the figure has two measures of three steps."""
     path = results / "bench" / "growth.json"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from official import SPECIES, make_inat, make_inat_study
+from official import SPECIES, make_inat_study
 from refusal import Damage, in_json, missing
 
 from pretraining_gain import prepare
@@ -21,13 +21,6 @@ from pretraining_gain.errors import InputError
 from pretraining_gain.plan.parts import Images
 from pretraining_gain.plan.studies import load_study
 from pretraining_gain.plan.taxonomy import load_class_table
-
-
-@pytest.fixture
-def inat(tmp_path, monkeypatch) -> Path:
-    monkeypatch.setenv("PRETRAINING_GAIN_DATA", str(tmp_path / "data"))
-    make_inat(tmp_path / "data" / "inat2021")
-    return tmp_path / "data" / "inat2021"
 
 
 def prepared(path: Path, **changes: object) -> Images:

@@ -12,8 +12,8 @@ from accelerate.state import AcceleratorState
 from conftest import RECIPE, toy_pictures
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from pretraining_gain.bench.loops import NoCheckpoint
 from pretraining_gain.compute import machine, pipeline
-from pretraining_gain.compute.checkpoints import Checkpoint
 from pretraining_gain.compute.machine import this_machine
 from pretraining_gain.compute.models import build_model
 from pretraining_gain.compute.training import build_optimizer, train
@@ -38,23 +38,15 @@ class Kernels(TorchDispatchMode):
         return [(dtype, last) for kernel, dtype, last in self.called if kernel == name]
 
 
-@pytest.fixture
-def one_epoch(tmp_path):
+def one_epoch(found: machine.Machine) -> tuple[Kernels, torch.nn.Module]:
     """Train one epoch on a machine; return the kernels that it called and the network."""
-
-    def run(found: machine.Machine) -> tuple[Kernels, torch.nn.Module]:
-        recipe = RECIPE.model_copy(update={"epochs": 1, "batch_size": 24})
-        checkpoint = Checkpoint(tmp_path / "c.pt", "run", every_s=999)
-        with Kernels() as kernels:
-            model, _ = train(
-                build_model("resnet10_w16", 8, 0), toy_pictures(), recipe, seed=0, machine=found, checkpoint=checkpoint
-            )
-        return kernels, model
-
-    return run
+    recipe, network = RECIPE.model_copy(update={"epochs": 1, "batch_size": 24}), build_model("resnet10_w16", 8, 0)
+    with Kernels() as kernels:
+        model, _ = train(network, toy_pictures(), recipe, seed=0, machine=found, checkpoint=NoCheckpoint())
+    return kernels, model
 
 
-def test_a_cpu_step_is_fp32_and_channels_last(one_epoch):
+def test_a_cpu_step_is_fp32_and_channels_last():
     kernels, _ = one_epoch(this_machine())
     assert set(kernels.of("convolution")) == {(torch.float32, True)}
     assert set(kernels.of("convolution_backward")) == {(torch.float32, True)}
@@ -70,7 +62,7 @@ def another_precision():
 
 
 @pytest.mark.usefixtures("another_precision")
-def test_bf16_reaches_the_convolutions_and_leaves_the_weights(one_epoch, monkeypatch):
+def test_bf16_reaches_the_convolutions_and_leaves_the_weights(monkeypatch):
     """The autocast of a CUDA device, on a CPU, which can emulate it."""
     monkeypatch.setattr(machine, "cpu_has_bf16", lambda: True)
     monkeypatch.setenv("PRETRAINING_GAIN_PRECISION", "bf16")

@@ -10,15 +10,10 @@ from pathlib import Path
 import pytest
 from birds import N_FAMILIES, gains_by_family
 from birds import STUDY as BIRDS
-from bs4 import BeautifulSoup
-from conftest import ROOT, Watched
+from conftest import ROOT, Watched, soup
 from odd import NAMES, STUDY
 
 PAGE = f"book/studies/{STUDY}"
-
-
-def soup(book: Path, page: str = PAGE) -> BeautifulSoup:
-    return BeautifulSoup((book / f"{page}.html").read_text(encoding="utf-8"), "html.parser")
 
 
 @pytest.fixture(scope="module", params=[STUDY, BIRDS])
@@ -125,7 +120,7 @@ def test_every_name_stands_in_the_explorer_and_its_table(book, browser):
 
 
 def test_every_name_stands_in_the_text_of_its_page_as_it_is(book):
-    text = soup(book).get_text().replace("\u2068", "").replace("\u2069", "")
+    text = soup(book, PAGE).get_text().replace("\u2068", "").replace("\u2069", "")
     assert [name for name in NAMES if name not in text] == []
 
 

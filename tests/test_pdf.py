@@ -116,9 +116,8 @@ def test_the_browsers_own_print_has_figures_that_were_never_in_view(book, browse
     assert watched.complaints == []
 
 
-def test_a_reader_without_javascript_sees_every_figure(book, browser):
-    page = browser.new_page(java_script_enabled=False, offline=True)
+def test_a_reader_without_javascript_sees_every_figure(book, plain_page):
+    page = plain_page
     page.goto((book / "book" / "taxa.html").as_uri())
     shown = page.locator(".gain-figure:visible > img.static:visible")
     assert shown.count() == page.locator(".gain-figure:visible").count() > 0
-    page.close()

@@ -29,13 +29,6 @@ from pretraining_gain.playground.work import Work, duration, record_of
 NOTEBOOK = ROOT / "notebooks" / "90_playground.ipynb"
 
 
-def trained(work: Work) -> list[str]:
-    """Train `work` to its end; returns the states that were told."""
-    told: list[str] = []
-    assert Training(work, lambda training: told.append(training.state)).wait() == "done"
-    return told
-
-
 @pytest.mark.parametrize(
     ("given", "said"),
     [
@@ -156,7 +149,6 @@ def top1(run: Run) -> float:
     return (table["label"] == table["prediction"]).mean()
 
 
-@pytest.mark.slow
 def test_while_training_only_stop_can_be_pressed(results, small_study):
     playground = Playground(Choice(study=small_study, pool="animal", k=4))
     assert "To do: pretraining, finetuning, training from scratch; about" in playground.plan.value
@@ -168,7 +160,6 @@ def test_while_training_only_stop_can_be_pressed(results, small_study):
     assert [playground.train_button.disabled, playground.stop_button.disabled] == [False, True]
 
 
-@pytest.mark.slow
 def test_training_shows_every_epoch_and_finds_the_gain_that_the_predictions_say(done):
     """Three trainings of two epochs, top-1 and loss; no stored runs beside the reader's own."""
     run = done.controls.choice().run()
@@ -187,7 +178,6 @@ def test_training_shows_every_epoch_and_finds_the_gain_that_the_predictions_say(
     assert "No stored runs to compare with" in done.remark.value
 
 
-@pytest.mark.slow
 def test_the_gain_on_one_species_is_that_of_its_images(done):
     controls = done.controls
     name = controls.species.options[1][1]
@@ -202,7 +192,6 @@ def test_the_gain_on_one_species_is_that_of_its_images(done):
     assert [len(trace.y) for trace in done.gains.data] == [1]
 
 
-@pytest.mark.slow
 def test_a_study_of_weights_anywhere_is_offered_with_its_starts_and_trained(results, tmp_path, monkeypatch):
     monkeypatch.setenv("OWN_FOLDER", str(tmp_path / "own"))
     (tmp_path / "own").mkdir()
@@ -218,7 +207,6 @@ def test_a_study_of_weights_anywhere_is_offered_with_its_starts_and_trained(resu
     assert controls.pool.value == "all"
 
 
-@pytest.mark.slow
 def test_finished_runs_of_the_study_are_reused_and_stay_as_they_are(results, done):
     assert all(path.is_relative_to(playground_root()) for path in results.rglob("*.json"))
     (playground_root() / "small").rename(results / "small")  # as if the study had made them
@@ -259,7 +247,6 @@ def test_stored_gains_beside_a_run_from_scratch_are_of_its_species(results):
     assert of_it.tolist() != pytest.approx(of_all.tolist())
 
 
-@pytest.mark.slow
 def test_ended_at_once_it_does_not_say_that_the_state_is_saved(results, small_study):
     playground = Playground(Choice(study=small_study, pool="all"))
     playground.train()
@@ -269,7 +256,6 @@ def test_ended_at_once_it_does_not_say_that_the_state_is_saved(results, small_st
     assert "Stopped. What it had not saved before is lost" in playground.status.value
 
 
-@pytest.mark.slow
 def test_stopped_it_keeps_its_state_and_goes_on(results, small_study):
     longer = {"epochs: 2, lr_step_epochs: 1, batch_size: 64": "epochs: 15, lr_step_epochs: 10, batch_size: 64"}
     change_study(small_study, longer | {"train_images_per_class: 8": "train_images_per_class: 50"})
@@ -283,14 +269,13 @@ def test_stopped_it_keeps_its_state_and_goes_on(results, small_study):
     assert 1 <= len(done) < 15
     assert record_of(pretraining).with_suffix(".checkpoint.pt").exists()
     assert not record_of(pretraining).exists()
-    trained(work)
+    assert Training(work, lambda _: None).wait() == "done"
     found = read_record(record_of(pretraining))
     assert found["cost"]["starts"] == 2
     assert len(found["history"]) == 15
     assert [epoch["loss"] for epoch in found["history"]][: len(done)] == [epoch["loss"] for epoch in done]
 
 
-@pytest.mark.slow
 def test_what_goes_wrong_while_training_is_one_line(results, tmp_path, monkeypatch):
     for name in ("cifar-10", "caltech-101"):
         (tmp_path / "data" / name).mkdir(parents=True)
@@ -299,17 +284,16 @@ def test_what_goes_wrong_while_training_is_one_line(results, tmp_path, monkeypat
     playground.train()
     with pytest.raises(InputError) as caught:
         playground.wait()
-    assert "cifar-10/train/airplane is missing" in str(caught.value) or "cifar-10/train" in str(caught.value)
+    assert re.search(r"cifar-10/train/\w+ is missing", str(caught.value))
     assert "Training failed" in playground.status.value
     assert str(tmp_path) not in playground.status.value
     assert not playground.train_button.disabled
     assert playground.stop_button.disabled
 
 
-@pytest.mark.slow
 def test_the_notebook_runs_without_a_browser(results, small_study, tmp_path):
     execute(NOTEBOOK, tmp_path / "panel.ipynb", {})
-    assert not (results / "playground").exists() or not list(results.rglob("*.json"))
+    assert not list(results.rglob("*.json"))
     execute(NOTEBOOK, tmp_path / "trained.ipynb", {"study": small_study, "k": 4, "train_now": True})
     cells = nbformat.read(tmp_path / "trained.ipynb", as_version=4).cells
     table = BeautifulSoup(cells[-1].outputs[-1]["data"]["text/html"], "html.parser")

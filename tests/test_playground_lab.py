@@ -76,7 +76,6 @@ def _epochs(page) -> int:
     return page.locator(".js-plotly-plot").first.locator(".scatterlayer .point").count() // 2
 
 
-@pytest.mark.browser
 def test_the_playground_trains_shows_curves_stops_and_shows_a_gain(lab, browser):
     context = browser.new_context(viewport={"width": 1280, "height": 1400})
     context.set_default_timeout(_PATIENCE_MS)

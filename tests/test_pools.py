@@ -19,7 +19,6 @@ from pretraining_gain.playground.controls import Controls
 from pretraining_gain.tell.figures.subsets import subset_curves
 from pretraining_gain.tell.results.evaluation import load_evaluation
 from pretraining_gain.tell.results.gains import arm_accuracy
-from pretraining_gain.tell.results.tables import write_tables
 from pretraining_gain.tell.software.price import figure_runs
 
 IMAGENET = load_class_table("imagenet1k")
@@ -103,7 +102,6 @@ def test_a_new_pool_is_priced_with_its_classes(study_with_a_new_pool):
 
 def test_a_new_pool_is_drawn_in_figure_3_with_its_own_style(study_with_a_new_pool, results):
     simulate_results(study_with_a_new_pool)
-    write_tables(study_with_a_new_pool)
     figure = subset_curves(arm_accuracy(load_evaluation(study_with_a_new_pool, "field")))
     [curve] = [trace for trace in figure.data if trace.name == "even classes"]
     assert (curve.line.color, curve.marker.symbol) == ("#F0E442", "cross")

@@ -15,7 +15,7 @@ import torch
 import yaml
 from conftest import ROOT, wait_for
 from filelock import FileLock
-from official import SPECIES, make_imagenet, make_inat, make_inat_study, make_study
+from official import SPECIES, make_imagenet, make_inat_study, make_study
 from refusal import Damage, changed, cut, missing
 
 from pretraining_gain import prepare
@@ -24,13 +24,6 @@ from pretraining_gain.errors import InputError
 from pretraining_gain.plan.costs import Plan
 from pretraining_gain.plan.studies import load_study
 from pretraining_gain.plan.taxonomy import load_class_table
-
-
-@pytest.fixture
-def inat(tmp_path, monkeypatch) -> Path:
-    monkeypatch.setenv("PRETRAINING_GAIN_DATA", str(tmp_path / "data"))
-    make_inat(tmp_path / "data" / "inat2021")
-    return tmp_path / "data" / "inat2021"
 
 
 @pytest.fixture

@@ -84,7 +84,8 @@ def test_the_list_has_every_species_once_with_its_way_into_the_explorer(book, st
     assert links == (wanted if (results_of(study) / "runs.csv").exists() else [])
 
 
-def test_the_search_finds_a_species(book, browser, typed="owl", anchor="species-paper-n01622779"):
+def test_the_search_finds_a_species(book, browser):
+    typed, anchor = "owl", "species-paper-n01622779"
     watched = Watched(browser)
     page = watched.open(book / "book" / "index.html")
     page.locator("button.search-button, .search-button-field").first.click()

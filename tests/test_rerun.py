@@ -281,7 +281,6 @@ def test_every_figure_of_the_book_leads_to_its_command(book):
             assert "19_not_run" not in notebook
 
 
-@pytest.mark.browser
 def test_a_reader_finds_a_run_and_copies_its_command_by_key(book, browser):
     watched = Watched(browser)
     page = watched.open(book / "book" / "rerun.html")
@@ -313,7 +312,6 @@ def test_a_reader_finds_a_run_and_copies_its_command_by_key(book, browser):
     assert watched.complaints == []
 
 
-@pytest.mark.browser
 def test_a_figures_runs_are_shown_and_downloaded(book, browser, tmp_path):
     watched = Watched(browser, width=360)
     page = watched.open(book / "book" / "rerun.html")
@@ -335,7 +333,6 @@ def test_a_figures_runs_are_shown_and_downloaded(book, browser, tmp_path):
     assert watched.complaints == []
 
 
-@pytest.mark.browser
 def test_without_javascript_the_commands_are_there_as_text(book, plain_page):
     page = plain_page
     page.goto((book / "book" / "rerun.html").as_uri())

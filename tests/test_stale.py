@@ -13,8 +13,6 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, simulate_results
 
-from pretraining_gain.tell.results.tables import write_tables
-
 _COPIED = ("Snakefile", "_config.yml", "_toc.yml", "src", "notebooks", "book", "results")
 _LEFT_OUT = shutil.ignore_patterns("executed", "__pycache__", "*.safetensors")
 
@@ -72,7 +70,6 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
         patch.setenv("PRETRAINING_GAIN_RESULTS", str(root / "results"))
         copy = Checkout(root)
         simulate_results("toy")
-        write_tables("toy")
     copy.settle(copy.plan())
     yield copy
 

@@ -29,7 +29,7 @@ from pretraining_gain.tell.results.gains import (
 )
 from pretraining_gain.tell.results.provenance import Provenance
 from pretraining_gain.tell.results.study import StudyResults
-from pretraining_gain.tell.results.tables import class_counts, write_tables
+from pretraining_gain.tell.results.tables import class_counts
 from pretraining_gain.tell.software.readme import results_mark
 
 
@@ -143,7 +143,6 @@ def test_figure_1_draws_each_species_in_points_under_each_grouping(shown):
         assert [len(x) for x in button.args[0]["x"]] == [len(trace.x) for trace in drawn.data]
 
 
-@pytest.mark.browser
 def test_figure_1_names_each_of_its_ticks_once_where_nothing_was_right(shown, evaluation, browser, tmp_path, monkeypatch):
     evaluation = replace(evaluation, correct={arm: np.zeros_like(right) for arm, right in evaluation.correct.items()})
     shown.evaluation = lambda _: evaluation
@@ -182,15 +181,6 @@ def test_curves_have_the_same_points_on_every_axis(shown, evaluation):
     assert np.allclose(np.reshape(drawn.data[line + 1].y, (4, 3)).mean(axis=1), drawn.data[line].y)
 
 
-def test_tables_name_the_first_missing_run(results):
-    with pytest.raises(
-        InputError, match=r"238 run\(s\) of study 'mini' are missing, first caltech101_animals--scratch-s0"
-    ):
-        write_tables("mini")
-    with pytest.raises(InputError, match=r"no results of study 'paper'.*make reproduce STUDY=paper"):
-        load_evaluation("paper", "inat_mini_animals")
-
-
 def test_results_elsewhere_leave_the_committed_ones_to_be_read(results, simulated_mini):
     """With PRETRAINING_GAIN_RESULTS set to an empty place, mini is read as it came with the project, until it is made there."""
     assert results_of("mini") == ROOT / "results" / "mini"
@@ -199,19 +189,6 @@ def test_results_elsewhere_leave_the_committed_ones_to_be_read(results, simulate
     shutil.copytree(simulated_mini, results)
     assert results_of("mini") == results / "mini"
     assert load_evaluation("mini", "cifar10_animals").correct["scratch"].shape != committed.shape
-
-
-@pytest.mark.parametrize(
-    ("given", "said"),
-    [
-        ({"arm": "animals"}, "arm 'animals' is not in study 'mini'; accepted: animal-k2"),
-        ({"draws": 5}, "unknown parameter.s.: draws"),
-        ({"study": "NA"}, "accepted: anchors, imagenet200, mini, mini_convnext, mini_resnet, paper, "),
-    ],
-)
-def test_a_wrong_view_is_named(given, said):
-    with pytest.raises(InputError, match=said):
-        View.from_parameters({"study": "mini", "downstream": "", **given})
 
 
 def test_the_readmes_figure_is_of_the_committed_results():

@@ -13,7 +13,6 @@ from conftest import ROOT
 from pretraining_gain.compute.images import load_images
 from pretraining_gain.datasets import options_of, toy
 from pretraining_gain.datasets.toy.shapes import ARTEFACTS, MARBLES, pattern
-from pretraining_gain.errors import InputError
 from pretraining_gain.plan.studies import load_study
 from pretraining_gain.plan.taxonomy import load_class_table
 
@@ -174,18 +173,3 @@ def test_a_bare_ground_is_the_same_whatever_the_class_would_show():
     assert bare.std(axis=(1, 2)).mean() < other.std(axis=(1, 2)).mean() / 2
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"gap": 1.5}, r"toy option gap=1\.5; accepted: a number from 0 \(close-up\) to 1 \(field\)"),
-        ({"gap": True}, r"toy option gap=True; accepted: a number"),
-        ({"strength": -0.1}, r"toy option strength=-0\.1; accepted: a number from 0 to 1"),
-        ({"strength": float("nan")}, r"toy option strength=nan; accepted: a number from 0 to 1"),
-        ({"shares": "genus"}, r"toy option shares='genus'; accepted: generic, family, species"),
-        ({"rendering": "field"}, r"toy option 'rendering' is unknown; accepted: gap, shares, strength"),
-    ],
-)
-def test_a_wrong_option_is_refused(options, message):
-    images = load_study("toy").source.model_copy(update={"options": options})
-    with pytest.raises(InputError, match=message):
-        toy.load_class(images, ROWS[0], "train", 32)

@@ -22,7 +22,6 @@ from pretraining_gain.tell.claims.what_if import Settings, main, recompute
 from pretraining_gain.tell.claims.what_if_data import plain_verdicts, what_if_tables
 from pretraining_gain.tell.figures.what_if import what_if
 
-pytestmark = pytest.mark.browser
 ALL = [claim.id for claim in CLAIMS]
 AGREE = 1e-6
 BOOK = "These are the book’s settings."

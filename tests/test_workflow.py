@@ -14,7 +14,6 @@ from conftest import ROOT, change_study, simulate_results, wait_for
 
 from pretraining_gain.plan.runs import finetuning_runs, pretraining_runs
 from pretraining_gain.plan.studies import load_study, study_names
-from pretraining_gain.tell.results.tables import write_tables
 from pretraining_gain.workflow import needs_no_data, project_pages, study_pages, template_of
 
 
@@ -102,7 +101,6 @@ def test_a_wrong_study_is_one_line(results, small_study, study, said):
 def test_a_missing_run_is_planned_and_no_other(results, small_study):
     planned(small_study)  # writes the digest of what makes tables, which must be older than they are
     simulate_results(small_study)
-    write_tables(small_study)
     assert planned(small_study) == {}
     finetuning_runs(load_study(small_study), small_study)[3].record_path.unlink()
     assert planned(small_study) == {"finetune": 1, "tables": 1}

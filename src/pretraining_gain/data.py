@@ -115,12 +115,12 @@ def main(name: str) -> None:
         print(f"annotations: {fetch(ANNOTATIONS_DOWNLOAD, annotations_path().parent)}")
     if study is None:
         return
-    for dataset in sorted(study.datasets, key=lambda name: find_dataset(name).download is None):  # last what must be requested
-        print(f"{dataset}: {fetch_dataset(dataset)}")
     for weights in filter(is_published, study.weights.values()):
         from pretraining_gain.compute.weights import fetch_published
 
         print(f"{weights}: {fetch_published(weights)}, SHA-256 {sha256_of(weights)}")
+    for dataset in sorted(study.datasets, key=lambda name: find_dataset(name).download is None):  # last what must be requested
+        print(f"{dataset}: {fetch_dataset(dataset)}")
 
 
 if __name__ == "__main__":

@@ -227,7 +227,7 @@ def _study_text(name: str, places: dict[str, str], proposal: Proposal, kept: pd.
     skip = "\n      broken_images: skip" if listing.unreadable else ""
     return f"""# Would pretraining help on these photographs? Written by `make study`; change what you like.
 name: {name}
-title: {name.replace("_", " ")}
+title: {in_yaml(name.replace("_", " "))}
 backbone: {proposal.backbone}
 seeds: {in_yaml(list(_SEEDS))}
 # What to start from, beside from scratch: a name of torchvision or timm, or a file; add others to compare them.

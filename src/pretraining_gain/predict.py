@@ -60,16 +60,17 @@ class Network(Given):
         accepted = "accepted: the network.md of a study with `keep_networks: true`"
         try:
             content = parse_yaml(card.read_text(encoding="utf-8").split("---\n")[1])
-        except (OSError, IndexError, UnicodeDecodeError) as error:
+        except (OSError, IndexError, ValueError) as error:
             raise InputError(f"card {card} cannot be read ({error}); {accepted}") from None
         if not isinstance(content, dict) or not isinstance(content.get("network"), dict):
             raise InputError(f"card {card} describes no network; {accepted}")
         with one_line(f"card {card}"):
-            return cls(**content["network"])
+            network = cls.model_validate(content["network"])
+            network.recipe()  # the sizes must fit
+            return network
 
-    @property
     def recipe(self) -> Recipe:
-        """A recipe whose sizes are the network's."""
+        """Return a recipe whose sizes are the network's. Raises pydantic's error where they are impossible."""
         sizes = {"image_size_px": self.image_size_px, "resize_px": self.resize_px}
         return RecipeChoice(based_on="pretrain", changes=sizes).resolve()
 
@@ -157,7 +158,7 @@ def _rows(network: Network, model: nn.Module, sizes: dict[str, int], pixels: np.
     images = torch.from_numpy(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)))
     labels = torch.zeros(len(sizes), dtype=torch.int64)
     data = ImageSet(images, labels, list(sizes), normalisation=network.normalisation)
-    (_, batch), = evaluation_batches(data, network.recipe, device, _BATCH)
+    (_, batch), = evaluation_batches(data, network.recipe(), device, _BATCH)
     shares, order = model(batch).float().softmax(1).topk(min(3, len(network.species)))
     for file, share, best in zip(sizes.items(), shares[:, 0].tolist(), order.tolist(), strict=True):
         species = [network.species[label] for label in best]

@@ -21,7 +21,7 @@ import pandas as pd
 from pretraining_gain.bench.measure import this_computer
 from pretraining_gain.commands import CommandLine, answer
 from pretraining_gain.errors import InputError
-from pretraining_gain.paths import project_root, results_root, write_atomically
+from pretraining_gain.paths import make_writable, project_root, results_root, write_atomically
 from pretraining_gain.revision import revision
 
 #: Commands in a new clone, by what they measure; the last finds a run of the toy study done, so it only starts.
@@ -38,6 +38,7 @@ def measure(commands: Mapping[str, Sequence[str]], out: Path) -> None:
     Raises `InputError` when one fails, after what it printed.
     """
     ours = ("PRETRAINING_GAIN_", "PYTHON", "MAKE", "MFLAGS")  # must not lead the clone back to this checkout
+    make_writable(out.parent)
     here = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     with tempfile.TemporaryDirectory(prefix="clone-") as folder:
         clone = Path(folder, "clone")

@@ -25,7 +25,7 @@ import yaml
 from pretraining_gain.bench.measure import this_computer
 from pretraining_gain.bench.simulated import write_run
 from pretraining_gain.commands import CommandLine, answer
-from pretraining_gain.paths import make_writable, project_root, write_atomically
+from pretraining_gain.paths import make_writable, project_root, results_root, write_atomically
 from pretraining_gain.plan.costs import Plan
 from pretraining_gain.plan.species import SUPERCATEGORIES
 from pretraining_gain.plan.taxonomy import made_table_path
@@ -98,6 +98,7 @@ def measure(step: str, study: str) -> dict[str, float]:
 
 def grow(values: dict[str, tuple[int, ...]], out: Path, **usual: int) -> None:
     """Measure every step at every size and write the rows; `usual` replaces entries of `USUAL`."""
+    make_writable(out.parent)
     rows: list[dict[str, Any]] = []
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), max_tasks_per_child=1) as fresh:
         for varied, size in [(name, USUAL | usual | {name: n}) for name, some in values.items() for n in some]:
@@ -115,4 +116,4 @@ def grow(values: dict[str, tuple[int, ...]], out: Path, **usual: int) -> None:
 
 if __name__ == "__main__":
     CommandLine("bench.growth", __doc__ or "").parse_args()
-    sys.exit(answer("bench.growth", lambda: grow(VALUES, project_root() / "results" / "bench" / "growth.json")))
+    sys.exit(answer("bench.growth", lambda: grow(VALUES, results_root() / "bench" / "growth.json")))

@@ -24,8 +24,9 @@ from pretraining_gain.compute.machine import Machine, this_machine
 from pretraining_gain.compute.models import build_model, freeze_backbone, load_backbone
 from pretraining_gain.compute.training import train
 from pretraining_gain.plan.recipes import Recipe
+from pretraining_gain.plan.weights import IMAGENET
 
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+MEAN, STD = IMAGENET
 
 
 class NoCheckpoint(Checkpoint):

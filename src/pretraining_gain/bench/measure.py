@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from scipy.special import stdtrit
+from scipy.stats import ttest_rel
 
 from pretraining_gain.plan.resources import allowed_cores
 
@@ -129,10 +129,8 @@ def spread(values: Sequence[float]) -> dict[str, float]:
 
 def paired_difference(values: Sequence[float], reference: Sequence[float]) -> dict[str, float]:
     """Return the mean difference over two or more seeds with its 95 % t interval."""
-    paired = [own - other for own, other in zip(values, reference, strict=True)]
-    mean, se = statistics.mean(paired), statistics.stdev(paired) / len(paired) ** 0.5
-    reach = float(stdtrit(len(paired) - 1, 0.975)) * se
-    return {"mean": mean, "low": mean - reach, "high": mean + reach}
+    low, high = map(float, ttest_rel(values, reference).confidence_interval())
+    return {"mean": statistics.mean(values) - statistics.mean(reference), "low": low, "high": high}
 
 
 def profile(work: Work, prepare: Work) -> list[dict[str, Any]]:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import re
 from functools import cache
-from importlib.resources import files
-from pathlib import Path
 
 from pretraining_gain.plan.species import TAXON_COLUMNS, load_taxa, readable, without_author
-from pretraining_gain.plan.tables import read_table
+from pretraining_gain.plan.tables import METADATA, read_table
 
 
 def place(text: str) -> dict[str, str] | None:
@@ -67,6 +65,6 @@ def _genera() -> dict[str, str]:
 @cache
 def _animal_words() -> dict[str, dict[str, str]]:
     """English words for groups of animals -> their taxa, as the class table of Caltech-101 states them with its authorities."""
-    table = read_table(Path(str(files("pretraining_gain") / "metadata" / "caltech101_animals.csv")), ["key", *TAXON_COLUMNS])
+    table = read_table(METADATA / "caltech101_animals.csv", ["key", *TAXON_COLUMNS])
     table = table.assign(scientific_name=table["taxon"], note="stands for a group, " + table["rank"] + "; " + table["source"])
     return table.set_index(table["key"].map(_plain))[["scientific_name", *TAXON_COLUMNS, "note"]].to_dict("index")

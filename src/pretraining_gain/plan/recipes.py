@@ -58,32 +58,20 @@ class Recipe(Given):
         return self
 
 
-_SGD = {"momentum": (0.9, PAPER), "weight_decay": (1e-4, PAPER), "lr": (0.1, PAPER)}
-_IMAGES = {
-    "image_size_px": (224, ASSUMED),
-    "resize_px": (256, ASSUMED),
-    "crop_scale_min": (0.08, ASSUMED),
-    "flip": (True, ASSUMED),
-}
-_FROZEN = {"frozen_batchnorm": ("eval", ASSUMED), "frozen_views": (0, ASSUMED)}
-_TRAINABLE = {"freeze_backbone": (False, PAPER)} | _FROZEN
+_SAME = {
+    "momentum": (0.9, PAPER), "weight_decay": (1e-4, PAPER), "lr": (0.1, PAPER), "freeze_backbone": (False, PAPER),
+    "frozen_batchnorm": ("eval", ASSUMED), "frozen_views": (0, ASSUMED), "image_size_px": (224, ASSUMED),
+    "resize_px": (256, ASSUMED), "crop_scale_min": (0.08, ASSUMED), "flip": (True, ASSUMED),
+}  # fmt: skip
+_FINETUNED = _SAME | {"lr": (0.1, ASSUMED)}
 
 #: The paper's three recipes: name -> field -> (value, source). For finetuning the paper says "same" without naming the start
 #: lr, so that is assumed.
 PAPER_RECIPES: dict[str, dict[str, tuple[object, str]]] = {
-    "pretrain": _SGD
-    | _IMAGES
-    | _TRAINABLE
-    | {"epochs": (90, PAPER), "batch_size": (256, PAPER), "lr_step_epochs": (30, PAPER)},
-    "finetune_inat": _SGD
-    | _IMAGES
-    | _TRAINABLE
-    | {"epochs": (60, PAPER), "batch_size": (1024, PAPER), "lr_step_epochs": (20, PAPER), "lr": (0.1, ASSUMED)},
-    "finetune_imagenet": _SGD
-    | _IMAGES
-    | {"epochs": (15, PAPER), "batch_size": (256, PAPER), "lr_step_epochs": (5, PAPER), "lr": (0.1, ASSUMED)}
-    | {"freeze_backbone": (True, PAPER)}
-    | _FROZEN,
+    "pretrain": _SAME | {"epochs": (90, PAPER), "batch_size": (256, PAPER), "lr_step_epochs": (30, PAPER)},
+    "finetune_inat": _FINETUNED | {"epochs": (60, PAPER), "batch_size": (1024, PAPER), "lr_step_epochs": (20, PAPER)},
+    "finetune_imagenet": _FINETUNED
+    | {"epochs": (15, PAPER), "batch_size": (256, PAPER), "lr_step_epochs": (5, PAPER), "freeze_backbone": (True, PAPER)},
 }
 
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from functools import cache
-from importlib.resources import files
-from pathlib import Path
 
 import pandas as pd
 
 from pretraining_gain.plan.representation import is_named
 from pretraining_gain.plan.species import NOT_STATED
-from pretraining_gain.plan.tables import read_table
+from pretraining_gain.plan.tables import METADATA, read_table
 
 ANIMALS, NON_ANIMALS = "animals", "other classes"
 _KIND_OF_ANIMAL = {"Mammals": "mammals", "Birds": "birds", NOT_STATED: ANIMALS, "": ANIMALS}
@@ -32,7 +30,7 @@ def kinds(table: pd.DataFrame) -> pd.Series:
 
 @cache
 def _kinds_of_others() -> pd.Series:
-    path = Path(str(files("pretraining_gain") / "metadata" / "imagenet_kinds.csv"))
+    path = METADATA / "imagenet_kinds.csv"
     return read_table(path, ["key", "name", "kind"]).set_index("key")["kind"]
 
 

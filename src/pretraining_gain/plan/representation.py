@@ -18,7 +18,7 @@ from pretraining_gain.datasets import Download
 from pretraining_gain.errors import InputError
 from pretraining_gain.paths import data_root
 from pretraining_gain.plan.species import NOT_STATED
-from pretraining_gain.plan.tables import read_table, whole_numbers
+from pretraining_gain.plan.tables import METADATA, read_table, whole_numbers
 from pretraining_gain.plan.taxonomy import load_class_table
 
 REPRESENTED = "in the source"
@@ -88,7 +88,7 @@ def imagenet_birds() -> pd.DataFrame:
     One row per class and species: imagenet_class_id, wnid, imagenet_name, species, family, relation, reason. A class
     without a species in iNaturalist 2021 has one row with empty `species`.
     """
-    path = Path(str(files("pretraining_gain") / "metadata" / "imagenet_birds.csv"))
+    path = METADATA / "imagenet_birds.csv"
     table = read_table(path, ["imagenet_class_id", "wnid"])
     return table.assign(imagenet_class_id=whole_numbers(path, table, "imagenet_class_id"))
 

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import csv
-import gzip
-import io
 import re
 from functools import cache
-from importlib.resources import files
 from pathlib import Path
 from unicodedata import normalize
 
 import pandas as pd
 
 from pretraining_gain.errors import InputError
-from pretraining_gain.plan.tables import NO_VALUE, read_table
+from pretraining_gain.plan.tables import METADATA, NO_VALUE, read_table
 
 TAXON_COLUMNS = ["supercategory", "order", "family"]
 SUPERCATEGORIES = ("Amphibians", "Animalia", "Arachnids", "Birds", "Insects", "Mammals", "Mollusks", "Ray-finned Fishes",
@@ -57,6 +53,8 @@ def read_species(path: Path) -> pd.DataFrame:
     for column in [*TAXON_COLUMNS, "represented_by"]:
         table[column] = table[column].where(table[column] != "", NOT_STATED)
     table["represented_by"] = table["represented_by"].replace(NO_CLASS, "")
+    groups = {name.casefold(): name for name in SUPERCATEGORIES}
+    table["supercategory"] = table["supercategory"].map(lambda name: groups.get(name.casefold(), name))
     if "animal" not in table:
         animal = table["supercategory"].isin([*SUPERCATEGORIES, NOT_STATED])
         table["animal"] = animal.map({True: "true", False: "false"})
@@ -86,6 +84,4 @@ def without_author(name: str) -> str:
 @cache
 def load_taxa() -> pd.DataFrame:
     """Load the packaged taxa, indexed by scientific name: english (`;` between names), supercategory, order, family, source."""
-    content = gzip.decompress((files("pretraining_gain") / "metadata" / "taxa.csv.gz").read_bytes()).decode()
-    rows = list(csv.DictReader(io.StringIO(content)))
-    return pd.DataFrame(rows, dtype=str).set_index("scientific_name")
+    return pd.read_csv(METADATA / "taxa.csv.gz", dtype=str, keep_default_na=False).set_index("scientific_name")

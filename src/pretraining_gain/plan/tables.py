@@ -12,6 +12,8 @@ import pandas as pd
 
 from pretraining_gain.errors import InputError
 
+#: The tables that come with the package.
+METADATA = Path(__file__).resolve().parents[1] / "metadata"
 #: Texts that other programs write for a missing value.
 NO_VALUE = {"", "NA", "N/A", "NaN", "nan", "null", "None", "<NA>"}
 
@@ -35,7 +37,7 @@ def read_table(path: Path, required: Sequence[str], spreadsheet: bool = False) -
     if twice:
         raise InputError(f"{path}: column {twice[0]!r} appears twice; accepted: each column once")
     if not rows:
-        raise InputError(f"{path} has a header and no rows; accepted: one row or more")
+        raise InputError(f"{path} has no rows; accepted: one row or more")
     for number, row in rows:
         if len(row) != len(header):
             raise InputError(f"{path}, line {number}: {len(row)} fields; accepted: {len(header)}, as in the header")

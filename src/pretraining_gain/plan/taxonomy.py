@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import cache
-from importlib.resources import files
 from pathlib import Path
 
 import pandas as pd
@@ -12,11 +11,11 @@ from pretraining_gain.datasets import dataset_names, find_dataset
 from pretraining_gain.errors import InputError
 from pretraining_gain.paths import prepared_root
 from pretraining_gain.plan.species import read_species
-from pretraining_gain.plan.tables import read_table, whole_numbers
+from pretraining_gain.plan.tables import METADATA, read_table, whole_numbers
 
 REQUIRED_COLUMNS = ["class_id", "key", "name", "animal"]
 #: Folders with class tables; the package's own first.
-TABLE_FOLDERS = [Path(str(files("pretraining_gain") / "metadata"))]
+TABLE_FOLDERS = [METADATA]
 #: Tables of the package that are about classes but do not list a dataset's classes.
 NOT_CLASSES = ("imagenet_birds", "imagenet_kinds")
 

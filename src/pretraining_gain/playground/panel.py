@@ -66,7 +66,12 @@ class Playground:
         self._busy(True)
         runs = "1 run" if len(to_do) == 1 else f"{len(to_do)} runs"
         self._say(f"Training has begun: {runs}, {duration(to_do)}.")
-        self._training = Training(work, self._update)
+        try:
+            self._training = Training(work, self._update)
+        except (InputError, OSError) as error:
+            self._busy(False)
+            self._say(public(str(error)))
+            raise
 
     def stop(self) -> None:
         """Ask the training to save its state and end; a second call ends it at once."""
