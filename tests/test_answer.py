@@ -27,7 +27,9 @@ def answer_of(study: str) -> dict[str, str]:
 )  # fmt: skip
 def test_the_first_sentence_follows_from_the_interval_of_the_gain(results, gain, begins):
     simulate_results("toy", gain)
-    assert answer_of("toy")["answer_gain"].startswith(begins)
+    said = answer_of("toy")["answer_gain"]
+    assert said.startswith(begins)
+    assert ("−" in said) == (gain == 0)  # a sentence that says *lowers* has no sign to turn round
 
 
 def test_where_nothing_is_clear_the_answer_says_how_large_a_study_would_be(results):
@@ -52,6 +54,10 @@ def test_the_margin_is_that_of_the_ledger(results):
     margin, study = Evidence.load("toy").margins["field"], load_study("toy")
     assert round(margin, 3) != study.margin
     assert f"{100 * margin:.1f}\u00a0points" in answer_of("toy")["answer_who"]
+
+
+def test_families_of_one_species_each_are_not_compared_as_in_the_ledger(mini_results):
+    assert "Whether families differ cannot be tested: most of those stated have one species" in answer_of("mini")["answer_who"]
 
 
 def test_a_study_of_three_seeds_and_many_species_has_no_warning(mini_results):

@@ -161,6 +161,7 @@ OUT_OF_RANGE: list[tuple[str, Any, str]] = [
     ("pretrain.based_on", "pretraining", "'pretrain', 'finetune_inat' or 'finetune_imagenet'"),
     ("downstreams", [], "at least 1 item"),
     ("downstreams.1.name", "field", "downstreams: 'field' appears twice"),
+    ("downstreams.1.title", WHOLE["downstreams"][0]["title"], f"downstreams: {WHOLE['downstreams'][0]['title']!r} appears twice"),
     ("downstreams.0.domain", "inside", "'out_of_domain' or 'in_domain'"),
     ("downstreams.0.images.eval_images_per_class", 0, "eval_images_per_class is 0; accepted: 1 or more"),
     ("downstreams.0.pools", ["none"], "'none' is unknown; accepted: animal, non_animal, random, all, half_animal, published"),

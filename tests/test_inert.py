@@ -14,6 +14,7 @@ from odd import NAMES
 from PIL import Image
 
 from pretraining_gain.paths import results_of
+from pretraining_gain.plan.pools import starts
 from pretraining_gain.tell.figures.inert import isolate, markdown_text, plotly_text, script_json
 from pretraining_gain.tell.figures.static import draw_static
 
@@ -51,6 +52,12 @@ def test_a_static_picture_is_small_and_has_its_mark():
     assert picture.text["Comment"] == "from here"
     assert len(content) < 40_000
     assert len(picture.getcolors()) > 2
+
+
+def test_a_static_picture_draws_every_start_with_its_own_marker():
+    markers = {start.marker for start in starts("abcd").values()}
+    points = [go.Scatter(x=[1], y=[1], mode="markers", marker={"symbol": marker}) for marker in markers]
+    assert len({draw_static(go.Figure(one)) for one in points}) == len(markers)
 
 
 def test_every_executed_figure_of_the_book_has_a_static_picture(project):

@@ -196,6 +196,14 @@ def test_the_study_can_be_switched(simulated, opened):
     assert page.locator(".provenance:visible").all_inner_texts() == ["of toy"]
 
 
+def test_a_claim_that_the_other_study_lacks_gives_way_to_one_that_it_has(simulated, opened):
+    page = opened("#study=toy&claim=C3")
+    assert_same(outcome(page), {"study": "toy", "claim": "C3"})
+    settle(page, lambda: page.get_by_label("Study").select_option("mini"))
+    assert_same(outcome(page), {"study": "mini", "claim": "C1"})
+    assert page.locator(".what-if-note").text_content().startswith("claim “C3” is unknown; accepted: C1, ")
+
+
 def test_a_link_keeps_the_settings_and_reset_takes_them_back(opened):
     page = opened("#study=mini&claim=C6&threshold=0.02&level=supercategory&without=Birds")
     assert_same(outcome(page), {"study": "mini", "claim": "C6", "threshold": 0.02, "without": ["Birds"]})

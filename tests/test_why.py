@@ -284,6 +284,9 @@ def test_pairs_that_decide_nothing_of_a_species_do_not_dilute_its_effect(why):
 def test_without_a_pair_of_halves_or_a_species_in_one_of_them_chance_decides_nothing(why, monkeypatch):
     target, arm = why.load("tiny_animals"), "half_animal-k170"
     assert assigned_effect(target)
+    with monkeypatch.context() as patch:
+        patch.setattr(designs, "is_named", lambda classes: pd.Series(classes.index == target.labels[0], classes.index))
+        assert assigned_effect(target) is None  # of one species
     even = np.array([seed % 2 == 0 for seed in target.seeds_of[arm]])
     seeds, correct = {arm: np.array(target.seeds_of[arm])[even].tolist()}, {arm: target.correct[arm][even]}
     assert assigned_effect(replace(target, seeds_of=seeds, correct=correct)) is None

@@ -2,7 +2,6 @@
 (() => {
   "use strict";
   const LEVELS = { supercategory: "supercategory", order: "order", family: "family", name: "species" };
-  const asInBook = (study, claim) => ({ study, claim, margin: null, threshold: null, level: "supercategory", without: [], seeds: null });
   const claimOf = (tables, settings) => tables.claims.find((one) => one.id === settings.claim);
   const targetOf = (tables, settings) => tables.targets[claimOf(tables, settings).target];
   const usesMargin = (claim) => claim.parts.some((part) => part.test === "equal" || part.kind === "arms");
@@ -19,7 +18,7 @@
     return asks.toString();
   };
 
-  // The settings that an address asks for, and one line on each thing in it that is not accepted.
+  // The settings that an address (a text, or an object of its fields) asks for, and one line on each thing in it that is not accepted.
   const read = (text, studies) => {
     const asks = new URLSearchParams(text);
     const wrong = [];
@@ -40,7 +39,7 @@
     });
     const study = oneOf("study", studies.map((one) => one.study));
     const tables = studies.find((one) => one.study === study);
-    const settings = asInBook(study, oneOf("claim", tables.claims.map((one) => one.id)));
+    const settings = { study, claim: oneOf("claim", tables.claims.map((one) => one.id)) };
     const { levels } = targetOf(tables, settings);
     Object.assign(settings, { margin: number("margin", 0.0001, 0.9999), threshold: number("threshold", -0.9999, 0.9999) });
     settings.level = oneOf("level", Object.keys(levels));
@@ -65,7 +64,8 @@
   const hundredfold = (value, plus = true) => {
     if (value === null || Number.isNaN(value)) return "not known";
     if (!Number.isFinite(value)) return "none";
-    return `${plus && value > 0 ? "+" : ""}${(100 * value).toFixed(1)}`.replace("-", "−");
+    const rounded = Number((100 * value).toFixed(1)) || 0; // no −0.0
+    return `${plus && rounded >= 0 ? "+" : ""}${rounded.toFixed(1)}`.replace("-", "−");
   };
   const unitOf = (part) => (part.unit === "%" ? "% of species" : part.unit);
   const effectOf = (part) => {
@@ -90,6 +90,6 @@
   };
 
   Object.assign(window.gainWhatIf, {
-    LEVELS, asInBook, claimOf, targetOf, partWith, usesMargin, textOf, read, commandOf, hundredfold, unitOf, effectOf, testOf, differences,
+    LEVELS, claimOf, targetOf, partWith, usesMargin, textOf, read, commandOf, hundredfold, unitOf, effectOf, testOf, differences,
   });
 })();

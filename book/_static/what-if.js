@@ -4,7 +4,7 @@
   const { element, option, save, count, table, region, studiesOf, showProvenance } = window.gainBook;
   const field = window.gainBook.field("what-if");
   const {
-    NothingToTest, recompute, LEVELS, asInBook, claimOf, targetOf, partWith, usesMargin, textOf, read, commandOf, hundredfold,
+    NothingToTest, recompute, LEVELS, claimOf, targetOf, partWith, usesMargin, textOf, read, commandOf, hundredfold,
     unitOf, effectOf, testOf, differences,
   } = window.gainWhatIf;
 
@@ -51,12 +51,19 @@
     showControls();
     ask();
   };
+  // The book's settings of a claim, or of another where the study lacks it.
+  const open = (study, id) => {
+    const { settings: wanted, wrong } = read({ study, claim: id }, studies);
+    change(wanted);
+    ui.note.textContent = wrong.join("; ");
+  };
   // Groups stay left out where the other claim is about the same target, seeds where it has the same.
   const chooseClaim = (id) => {
-    const other = tables().claims.find((one) => one.id === id);
-    const same = claim().target === other.target;
+    const { settings: wanted } = read({ study: settings.study, claim: id }, studies);
+    const other = claimOf(tables(), wanted);
     const seeds = String(claim().seeds) === String(other.seeds) ? settings.seeds : null;
-    change({ claim: id, margin: null, threshold: null, seeds, ...(same ? {} : { level: "supercategory", without: [] }) });
+    const { level, without } = claim().target === other.target ? settings : wanted;
+    change({ ...wanted, seeds, level, without });
   };
   const leaveOut = (name, out) => {
     const { names } = targetOf(tables(), settings).levels[settings.level];
@@ -109,14 +116,14 @@
     ui.results = element("div", { className: "what-if-results" });
     ui.command = element("code", {});
     const controls = element("form", { className: "explorer-controls", onsubmit: () => false },
-      element("div", { className: "explorer-row" }, field("Study", pick("study", (study) => change(asInBook(study, settings.claim)))),
+      element("div", { className: "explorer-row" }, field("Study", pick("study", (study) => open(study, settings.claim))),
         field("Claim", pick("claim", chooseClaim))),
       element("div", { className: "explorer-row" }, field("Margin, points", entry("margin", 0.1, () => targetOf(tables(), settings).margin)),
         field("Threshold of “greater”", entry("threshold", -99, bookBound))),
       choices("Seeds", ui.seeds),
       choices("Species that stay in", field("by", pick("level", (level) => change({ level, without: [] }))), ui.groups));
     ui.app = element("section", { className: "explorer what-if", "aria-label": "Change the analysis" }, controls,
-      element("div", { className: "explorer-bar" }, button("Reset to the book’s settings", () => change(asInBook(settings.study, settings.claim))),
+      element("div", { className: "explorer-bar" }, button("Reset to the book’s settings", () => open(settings.study, settings.claim)),
         button("Copy link", copyLink), button("Download as JSON", download)),
       ui.note, ui.status, ui.results,
       element("p", { className: "explorer-facts" }, "The same in Python:"), element("pre", { className: "what-if-command", tabIndex: 0 }, ui.command));

@@ -53,11 +53,11 @@ def _where_all_are(arms: set[str], runs: list[Run]) -> list[Run]:
 
 
 def many_subsets(study: Study, runs: list[Run]) -> list[Run]:
-    """Select, on the main targets, the arm with most random subsets of one size."""
+    """Select, on the main targets, the arm with most random subsets of one size, of a source that has more than animals."""
     runs = [run for run in on_main_targets(study, runs) if run.pool == "random"]
     subsets = Counter((run.arm, run.downstream) for run in runs)
     (arm, _), n_subsets = max(subsets.items(), key=lambda one: one[1], default=(("", ""), 0))
-    enough = n_subsets >= FEWEST_SUBSETS
+    enough = n_subsets >= FEWEST_SUBSETS and not study.source_classes["animal"].all()
     return [run for run in runs if enough and run.arm == arm and subsets[arm, run.downstream] >= FEWEST_SUBSETS]
 
 

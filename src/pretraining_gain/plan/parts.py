@@ -44,7 +44,8 @@ Weights = dict[Annotated[Slug, AfterValidator(_no_pool)], Annotated[str, AfterVa
 
 
 def named_once(things: list[Any]) -> list[Any]:
-    each_once([thing.name for thing in things])
+    for field in ("name", "title"):
+        each_once([getattr(thing, field) for thing in things])
     return things
 
 

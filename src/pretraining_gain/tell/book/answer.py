@@ -21,7 +21,7 @@ from pretraining_gain.plan.representation import NONE
 from pretraining_gain.plan.species import NOT_STATED
 from pretraining_gain.tell import statistics
 from pretraining_gain.tell.book.formats import LEVEL, ends, percent, points
-from pretraining_gain.tell.claims.evidence import margin_of
+from pretraining_gain.tell.claims.evidence import groups_compare, margin_of
 from pretraining_gain.tell.results.leaks import leaks_of
 
 if TYPE_CHECKING:
@@ -91,6 +91,7 @@ def _gain(results: StudyResults, numbers: dict[str, Any]) -> str:
     if low > 0:
         said = f"Use {name}: it raises top-1 over training from scratch by {by}."
     elif high < 0:
+        by = by.replace(interval, _interval(-high, -low))
         said = f"Train from scratch: {name} lowers top-1 by {by}."
     else:
         said = f"We cannot tell whether {name} helps: top-1 changes by {points(numbers['gain'])} ({interval}), {reached}."
@@ -142,8 +143,8 @@ def _represented(gain: Gain, species: pd.DataFrame, margin: float) -> tuple[str,
 def _families(gain: Gain, family: pd.Series, margin: float) -> tuple[str, str]:
     """Say whether families differ, and what it would take to tell."""
     family = family[family != NOT_STATED]
-    if not 1 < family.nunique() < len(family):
-        return "Whether families differ cannot be tested: no two of those stated share one, or all do", ""
+    if not groups_compare(family):
+        return "Whether families differ cannot be tested: most of those stated have one species here, or there is only one", ""
     found = statistics.group_spread(gain.answers, gain.weights, family, margin)
     size = f"standard deviation between families {_plain(found.sd)}"
     if found.p_different < statistics.LEVEL:

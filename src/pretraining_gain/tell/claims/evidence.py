@@ -58,7 +58,7 @@ class Outcome(Record):
     def effect_text(self) -> str:
         """State the effect with its interval and unit, signed where the kind of estimate has a sign."""
         sign = "+" if KINDS[self.kind].signed else ""
-        effect, low, high = (f"{100 * value:{sign}.1f}" for value in (self.effect, self.low, self.high))
+        effect, low, high = (f"{round(100 * value, 1) + 0.0:{sign}.1f}" for value in (self.effect, self.low, self.high))
         return f"{effect} {self.unit} ({low} to {high})".replace("-", "−")
 
 
@@ -133,6 +133,12 @@ def species_of(part: Part, evaluation: Evaluation) -> pd.DataFrame:
     return species[(species[columns] != NOT_STATED).all(axis=1)]
 
 
+def groups_compare(groups: pd.Series) -> bool:
+    """Tell whether a test of differences between groups can stand on these groups of species: most hold two or more."""
+    sizes = groups.value_counts()
+    return len(sizes) > 1 and bool((sizes > 1).mean() >= 0.5)
+
+
 def evaluate(
     claim: Claim, evidence: Evidence, threshold: float | None = None, *, detectable: bool = True
 ) -> list[Outcome]:
@@ -164,7 +170,7 @@ def estimate_part(
     if part.kind == SHARE:
         return statistics.estimate_share_positive(answers, weights)
     if part.kind == SPREAD:
-        if (species[part.column].value_counts() > 1).mean() < 0.5:
+        if not groups_compare(species[part.column]):
             raise InputError(f"most of {part.column} hold one species; accepted: groups of two or more")
         return statistics.group_spread(answers, weights, species[part.column], bound)
     if part.between:

@@ -16,7 +16,8 @@ import numpy as np
 import plotly.graph_objects as go
 
 WIDTH_PX, DPI = 760, 130  # the width as on screen, drawn finer
-_MARKS = {"circle": "o", "square": "s", "diamond": "D", "triangle-up": "^", "x": "X", "cross": "P", "line-ns": "|"}
+_MARKS = {"circle": "o", "square": "s", "diamond": "D", "triangle-up": "^", "triangle-down": "v", "x": "X", "cross": "P",
+          "star": "*", "hexagon": "h", "pentagon": "p", "line-ns": "|"}  # fmt: skip
 _DASHES = {"dash": "--", "dot": ":", "dashdot": "-.", "longdash": (0, (8, 3)), "longdashdot": (0, (8, 3, 2, 3))}
 _STYLE: Any = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.color": "#e2e2e2",
           "axes.axisbelow": True, "text.parse_math": False, "font.family": "DejaVu Sans", "legend.frameon": False}  # fmt: skip
@@ -110,7 +111,7 @@ def _trace(axes: Any, trace: dict[str, Any], layout: dict[str, Any], where: str,
         axes.errorbar(
             x, y, **errors, color=colour, label=label, elinewidth=1, alpha=marker.get("opacity"),
             linestyle=_DASHES.get(line.get("dash"), "-") if "lines" in mode else "none",
-            marker=_MARKS.get(symbol.removesuffix("-open"), "o") if "markers" in mode else "", markersize=0.65 * size,
+            marker=_MARKS[symbol.removesuffix("-open")] if "markers" in mode else "", markersize=0.65 * size,
             markerfacecolor="white" if symbol.endswith("-open") else None,
             drawstyle="steps-post" if line.get("shape") == "hv" else "default",
         )  # fmt: skip

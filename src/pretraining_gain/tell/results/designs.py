@@ -142,7 +142,7 @@ def assigned_effect(evaluation: Evaluation) -> tuple[pd.DataFrame, Estimate] | N
         signs.append((in_even.astype(int) - in_odd.astype(int)).loc[labels].to_numpy())
         differences.append(correct[seeds.index(even)] - correct[seeds.index(even + 1)])
     decided = np.count_nonzero(signs, axis=0)
-    if not decided.any():
+    if len(np.unique(labels[decided > 0])) < 2:
         return None
     values = (np.stack(signs) * np.stack(differences) * len(pairs) / np.maximum(decided, 1))[:, decided > 0]
     answers, weights = Answers({arm: values}, labels[decided > 0]), {arm: 1.0}

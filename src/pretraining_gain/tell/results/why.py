@@ -85,7 +85,7 @@ class Why(StudyResults):
         for target in self.compared(experiments.by_distance):
             evaluation = self.load(target)
             steps = ranks_of(evaluation).map(RANKS.index, na_action="ignore").astype(float)
-            if steps.dropna().nunique() > 1:
+            if steps.nunique() > 1 and steps.count() > 2:
                 weights = evaluation.gain(evaluation.study.everything)
                 found[target] = statistics.estimate_slope(evaluation.answers, weights, steps)
         return found | ({"all": statistics.combine(list(found.values()))} if found else {})
