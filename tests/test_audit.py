@@ -10,7 +10,7 @@ from pretraining_gain.datasets.inat2021.official import OFFICIAL_COUNTS
 from pretraining_gain.errors import InputError
 from pretraining_gain.execute import execute
 from pretraining_gain.plan.representation import annotations_path
-from pretraining_gain.tell.figures.audit import VOTE_CUTS, AuditView, figure_classes, figure_thresholds
+from pretraining_gain.tell.figures.audit import VOTE_CUTS, Audit, figure_classes, figure_thresholds
 
 COUNTED_WITHOUT_THE_FILE = {
     "n_animal": "398", "n_non_animal": "602", "n_wild": "269", "n_domestic": "127", "n_accounted": "396", "n_extinct": "2",
@@ -25,7 +25,7 @@ COUNTED_IN_THE_FILE = {
 
 
 def audit(vote_cut: float = 0.0, well: int = 40):
-    return AuditView(vote_cut=vote_cut, well=well).audit()
+    return Audit(vote_cut=vote_cut, well=well)
 
 
 def test_the_numbers_are_the_published_ones(photographs):
@@ -100,4 +100,4 @@ def test_a_file_that_is_not_the_annotations_is_an_error_not_a_missing_file(tmp_p
     annotations_path().parent.mkdir()
     annotations_path().write_text("Image Number,Category\n00000001,Bird\n")
     with pytest.raises(InputError, match="is not the annotation file"):
-        audit()
+        audit().numbers()

@@ -23,7 +23,7 @@ from pretraining_gain.plan.runs import Run
 from pretraining_gain.plan.studies import study_names
 from pretraining_gain.tell.claims.ledger import Ledger
 from pretraining_gain.tell.claims.planned import margins_by_representation
-from pretraining_gain.tell.figures.audit import AuditView
+from pretraining_gain.tell.figures.audit import Audit
 from pretraining_gain.tell.results.evaluation import View
 from pretraining_gain.tell.validation.anchors import AnchorView
 from pretraining_gain.tell.validation.tables import ControlTables
@@ -37,7 +37,7 @@ GOOD: dict[str, tuple[Callable[[dict[str, Any]], object], dict[str, Any]]] = {
     "view": (View.from_parameters, {"study": "mini", "arm": "", "vote_cut": 0.0, "well_represented": 40}),
     "ledger": (Ledger.from_parameters, {"study": "mini", "vote_cut": 0.0, "well_represented": 40}),
     "samples": (SampleView.from_parameters, {"study": "toy", "n_species": 4, "n_images": 4, "seed": 0}),
-    "audit": (AuditView.from_parameters, {"vote_cut": 0.0, "well": 40}),
+    "audit": (Audit.from_parameters, {"vote_cut": 0.0, "well": 40}),
     "controls": (ControlTables.from_parameters, {"claim": ""}),
     "anchors": (AnchorView.from_parameters, {"simulations": 400, "seed": 0}),
 }  # fmt: skip

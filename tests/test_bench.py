@@ -100,9 +100,10 @@ def drawn(monkeypatch, tmp_path):
         monkeypatch.setenv(f"PRETRAINING_GAIN_{name}", os.environ.get(f"PRETRAINING_GAIN_{name}", ""))
 
 
-def test_the_tiny_form_writes_a_file_that_the_chapter_reads(tmp_path, drawn):
-    record = json.loads(program.bench("cpu", [*program.PARTS], tmp_path, TINY).read_text())
-    found = Performance("cpu", record)
+def test_the_tiny_form_writes_a_file_that_the_chapter_reads(tmp_path, drawn, monkeypatch):
+    record = json.loads(program.bench("cpu", [*program.PARTS], tmp_path / "bench", TINY).read_text())
+    monkeypatch.setenv("PRETRAINING_GAIN_RESULTS", str(tmp_path))
+    found = Performance()
     assert record["failed"] == {}
     assert "drawn" in record["images"]
     contestants = {name: set(found.table(name)["contestant"]) - {""} for name in PARTS}

@@ -13,7 +13,6 @@ from refusal import refused
 from pretraining_gain.tell.figures.performance import figure_targets
 from pretraining_gain.tell.software.performance import (
     Performance,
-    PerformanceView,
     bench_path,
     clone_table,
     growth_rows,
@@ -59,13 +58,13 @@ def measured(results):
 
 
 def test_every_aim_is_a_row_with_its_spread(measured):
-    targets = Performance.of("cpu").targets()
+    targets = Performance().targets()
     assert targets["met"].tolist() == ["met", "missed", "too noisy to tell"]
     assert targets.loc[0, ["aim", "reached", "low", "high", "rounds"]].tolist() == [1.5, 2.0, 1.5, 3.0, 3]
 
 
 def test_the_figure_shows_aims_met_and_missed(measured):
-    shown = {trace.name: trace for trace in figure_targets(Performance.of("cpu").targets()).data}
+    shown = {trace.name: trace for trace in figure_targets(Performance()).data}
     assert set(shown) == {"reached, aim met", "reached, aim missed", "too noisy to tell", "aim"}
     assert list(shown["reached, aim missed"].error_x.array) == [1.0]
     assert list(shown["aim"].x) == [1.5, 2.5, 1.9]
@@ -83,29 +82,29 @@ def test_the_figure_shows_aims_met_and_missed(measured):
     ],
 )
 def test_tables_show_speeds_and_name_what_did_not_run(measured, part, column, expected):
-    assert Performance.of("cpu").table(part)[column].tolist() == expected
+    assert Performance().table(part)[column].tolist() == expected
 
 
 def test_cores_of_a_node_follow_from_processor_time(measured):
     """10,000 images in 9 seconds of processor time."""
-    rows = Performance.of("cpu").sizing().to_numpy().tolist()
+    rows = Performance().sizing().to_numpy().tolist()
     assert rows == [["ours", "1,111", "1", "3", "18"], ["other", "1,111", "1", "3", "18"]]
 
 
 def test_accuracies_are_differences_in_points(measured):
-    accuracy = Performance.of("cpu").accuracy_table()
+    accuracy = Performance().accuracy_table()
     assert accuracy["top-1"].tolist() == ["45.0%", "46.0%"]
     assert accuracy["difference"].tolist() == ["reference", "+1.0 points (-10.0 to +12.0)"]
 
 
 def test_a_missed_aim_has_its_profile_and_a_failure_its_reason(measured):
-    performance = Performance.of("cpu")
+    performance = Performance()
     assert performance.profiles()["where the time goes"].tolist() == ["conv 75%"]
     assert performance.machine().loc["failed: frozen", "value"] == "out of memory"
 
 
 def test_the_numbers_of_the_prose_are_those_of_the_files(measured):
-    found = Performance.of("cpu").numbers()
+    found = Performance().numbers()
     assert (found["n_targets"], found["n_met"], found["n_missed"], found["least_rounds"]) == (3, 1, 1, 3)
     assert (found["growth_species"], found["growth_tables_s"]) == (36, 1.5)
     assert (found["clone_minutes"], found["clone_start_s"]) == (1.5, 3.0)
@@ -123,7 +122,7 @@ def test_a_missing_or_damaged_file_is_one_line(results, content):
     (results / "bench").mkdir(parents=True)
     (results / "bench" / "cpu.json").write_text(content)
     with refused("cannot be read", "make it with `make bench DEVICE=cpu`", unchanged=results):
-        PerformanceView(device="cpu").performance()
+        Performance().targets()
 
 
 @pytest.mark.parametrize(
@@ -145,10 +144,10 @@ def test_a_damaged_file_of_another_measurement_is_one_line_with_the_command(resu
 
 
 def test_an_unknown_device_is_named(results):
-    with refused("device='tpu'", "accepted: cpu, cuda", unchanged=results):
-        PerformanceView(device="tpu").performance()
+    with refused("device: Input should be 'cpu' or 'cuda' (got 'tpu')", unchanged=results):
+        Performance(device="tpu")
 
 
 def test_the_chapter_states_only_numbers_that_the_committed_files_have():
     stated = set(re.findall(r"\{n\}`performance\.(\w+)", (ROOT / "book" / "performance.md").read_text()))
-    assert not [name for name, value in Performance.of("cpu").numbers().items() if name in stated and value != value]
+    assert not [name for name, value in Performance().numbers().items() if name in stated and value != value]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -13,6 +14,7 @@ from pretraining_gain.plan.runs import Run
 from pretraining_gain.plan.studies import load_study
 from pretraining_gain.tell.book.executed import read_executed
 from pretraining_gain.tell.book.paste import paste_figure
+from pretraining_gain.tell.figures.declare import Files
 from pretraining_gain.tell.figures.registry import FIGURES
 from pretraining_gain.tell.results.evaluation import load_table
 from pretraining_gain.tell.results.provenance import Provenance, in_ranges
@@ -92,7 +94,8 @@ def test_a_study_file_changed_after_its_runs_is_reported(results, small_study):
 def test_files_are_named_with_their_hash_and_a_missing_one_is_not(tmp_path):
     table = tmp_path / "a<b.csv"
     table.write_text("x\n")
-    made = Provenance.of_files("topic", "Counted & simulated", table, tmp_path / "missing.csv")
+    needs = Files("topic", "Counted & simulated", lambda _: [table, tmp_path / "missing.csv"])
+    made = Provenance.of_figure(replace(FIGURES["figure_growth"], needs=needs), "")
     assert [*made.files] == [str(table)]
     assert made.runs == []
     assert made.study_file_changed is False

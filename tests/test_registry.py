@@ -12,6 +12,8 @@ from conftest import ROOT, simulate_results
 
 from pretraining_gain.errors import InputError
 from pretraining_gain.plan.costs import Plan
+from pretraining_gain.plan.runs import Run
+from pretraining_gain.plan.studies import Study
 from pretraining_gain.tell.book import paste
 from pretraining_gain.tell.book.executed import Executed
 from pretraining_gain.tell.book.rerun_pages import figures_of
@@ -26,7 +28,10 @@ from pretraining_gain.tell.software.price import figure_table
 def added() -> Iterator[str]:
     """Declare one more figure, as its module would, and return its key."""
 
-    @figure(key="figure_7", number="7", title="Animals alone", notebook="11_subsets", needs=Runs(("in_domain",), ("animal",)))
+    def animals_in_domain(study: Study, runs: list[Run]) -> list[Run]:
+        return [run for run in runs if run.pool == "animal" and run.downstream == study.downstream_in("in_domain").name]
+
+    @figure(key="figure_7", number="7", title="Animals alone", notebook="11_subsets", needs=Runs(select=animals_in_domain))
     def figure_7(results: object) -> str:
         return "drawn"
 

@@ -115,3 +115,28 @@ def parts_of_the_gain(study: Study, runs: list[Run]) -> list[Run]:
     arms = {SCRATCH, study.everything, f"animal-k{k}", f"non_animal-k{k}"}
     runs = _where_all_are(arms, on_main_targets(study, runs))
     return [run for run in runs if run.arm in arms] + chance_decides(study, runs)
+
+
+def other_designs(study: Study, runs: list[Run]) -> list[Run]:
+    """Select, out of domain, each design of two arms or more, and the paper's arms of the same pools and sizes."""
+    target, wanted = study.downstream_in("out_of_domain").name, set()
+    runs = [run for run in runs if run.downstream == target]
+    for design in study.designs:
+        own = {run.arm for run in runs if run.design == design.name}
+        if own and sum(map(len, design.arms.values())) > 1:
+            wanted |= own | {f"{pool}-k{k}" for pool, ks in design.arms.items() for k in ks}
+    return [run for run in runs if run.arm in wanted]
+
+
+def both_ways(study: Study, runs: list[Run]) -> list[Run]:
+    """Select, on the first target of both domains and on its other way, scratch, all classes, and the most animals and others.
+
+    None where a domain has no target, or none is finetuned both ways.
+    """
+    firsts = [study.downstream_in(domain) for domain in study.domains]
+    pairs = [(one, study.finetuned_the_other_way(one)) for one in firsts]
+    names = {one.name for target, other in pairs if other for one in (target, other)}
+    k = study.largest_shared_k
+    arms = {SCRATCH, study.everything, f"animal-k{k}", f"non_animal-k{k}"}
+    found = [run for run in runs if run.downstream in names and run.arm in arms]
+    return found if len(firsts) == 2 and any(run.pool != SCRATCH for run in found) else []

@@ -83,7 +83,8 @@ def show_not_run(study: str, figures: Iterable[Figure]) -> None:
         raise InputError("no figures: the page draws none; accepted: a notebook with figures, such as 11_subsets")
     for figure in figures:
         if runs := figure.runs(plan):
-            alone = f" {figure.label} alone takes {len(runs):,} runs and {sum(map(device_hours, runs)):,.0f} hours."
+            name = f"Figure {figure.number}" if figure.number else figure.title
+            alone = f" {name} alone takes {len(runs):,} runs and {sum(map(device_hours, runs)):,.0f} hours."
             text = plan.not_run() + (alone if len(runs) < len(plan.runs()) else "")
             paste_figure(figure.key, text, "Not run here", Provenance.of_study_file(study, "not run, planned"))
 

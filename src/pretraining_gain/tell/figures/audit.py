@@ -6,7 +6,7 @@ rests on it says so instead of showing a number.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import pandas as pd
@@ -30,43 +30,33 @@ VOTE_CUTS = {
     "unanimous (1)": 1.0,
 }
 #: Numbers of the chapter: how many bird classes have 40 correct images or more at a vote cut.
-_FORTY_AT = {
-    "n_well_unanimous": "unanimous (1)",
-    "n_well_half": "three quarters (0.5 or more)",
-    "n_well_majority": "majority (above 0)",
-}
+_FORTY_AT = {"n_well_unanimous": 1.0, "n_well_half": 0.49, "n_well_majority": 0.0}
 #: Numbers of the chapter: shares of annotated images with a column at or above 0.
 _SHARES = {"humans": "Humans present", "other_animals": "Other animals present", "blurry": "Blurry image"}
 WORST = 10
 _ANNOTATIONS = Files("audit", "Bird annotations of Luccioni and Rolnick (2023)", lambda _: [annotations_path()])
 
 
-class AuditView(Parameters):
-    """Parameters of the audit notebook: votes above `vote_cut` count as correct; `well` images are well represented."""
+class Audit(Parameters):
+    """The annotations under one choice: votes above `vote_cut` count as correct; `well` images are well represented."""
 
     vote_cut: float = Field(ge=-1, le=1)
     well: int = Field(ge=0, le=50)
 
-    def audit(self) -> Audit:
-        """Load the annotations. Raises `InputError` for a file that exists but cannot be used."""
-        if annotations_path().exists():
-            return Audit(self, load_annotations(), "")
-        fetch = "fetch it with `python -m pretraining_gain.data annotations`"
-        return Audit(self, None, public(f"{annotations_path()} is missing; {fetch}"))
+    @cached_property
+    def annotations(self) -> pd.DataFrame | None:
+        """The annotations, or None if their file is not there. Raises `InputError` for one that cannot be used."""
+        return load_annotations() if annotations_path().exists() else None
 
-
-@dataclass(frozen=True)
-class Audit:
-    """Annotations under one choice of vote cut and threshold; None if the file is not there, and `missing` says why."""
-
-    view: AuditView
-    annotations: pd.DataFrame | None
-    missing: str
+    @property
+    def missing(self) -> str:
+        """What to show without the annotations."""
+        return public(f"{annotations_path()} is missing; fetch it with `python -m pretraining_gain.data annotations`")
 
     def birds(self, vote_cut: float | None = None) -> pd.Series:
         """Count the correct images of each bird class at a vote cut: name -> count, fewest first."""
         birds = self.annotations[self.annotations["category"] == "Bird"]  # type: ignore[index]
-        counts = correct_images(birds, self.view.vote_cut if vote_cut is None else vote_cut)
+        counts = correct_images(birds, self.vote_cut if vote_cut is None else vote_cut)
         names = load_class_table("imagenet1k").set_index("key")["name"]
         return counts.rename(index=names).sort_values(kind="stable")
 
@@ -111,8 +101,8 @@ class Audit:
             "n_mapped_classes": species["wnid"].nunique(),
             "n_classes_without_species": int((species["species"] == "").sum()),
             "n_species_named": species.loc[species["species"] != "", "species"].nunique(),
-            "vote_cut": f"{self.view.vote_cut:g}",
-            "well": self.view.well,
+            "vote_cut": f"{self.vote_cut:g}",
+            "well": self.well,
         }
         return {key: str(value) for key, value in (numbers | self._annotated()).items()}
 
@@ -126,10 +116,10 @@ class Audit:
             "n_images": f"{len(images):,}",
             "n_bird_classes": birds["class_id"].nunique(),
             "n_bird_images": f"{len(birds):,}",
-            "n_well": (self.birds() >= self.view.well).sum(),
+            "n_well": (self.birds() >= self.well).sum(),
             "wrong": f"{(images['Correct ID'] < 0).mean():.2%}",
             **{name: f"{(images[column] >= 0).mean():.2%}" for name, column in _SHARES.items()},
-            **{name: (self.birds(VOTE_CUTS[cut]) >= 40).sum() for name, cut in _FORTY_AT.items()},
+            **{name: (self.birds(cut) >= 40).sum() for name, cut in _FORTY_AT.items()},
             "worst": ", ".join(f"{name} ({count})" for name, count in worst.items()),
             "worst_name": worst.index[0],
             "worst_count": worst.iloc[0],

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import plotly.graph_objects as go
 
-from pretraining_gain.plan.experiments import chance_decides
-from pretraining_gain.plan.pools import POOLS, SCRATCH
+from pretraining_gain.plan.experiments import both_ways, chance_decides, other_designs
+from pretraining_gain.plan.pools import POOLS
 from pretraining_gain.tell.figures.declare import Runs, figure
 from pretraining_gain.tell.figures.inert import plotly_text
 from pretraining_gain.tell.figures.style import BLUE, GREY, ORANGE, TOP1_HOVER, interval_bars, legend_once, panels
@@ -17,19 +17,16 @@ from pretraining_gain.tell.figures.subsets import published, random_with_all
 if TYPE_CHECKING:
     from pretraining_gain.tell.results.study import StudyResults
 
-BOTH = ("out_of_domain", "in_domain")
 _WAYS = {"everything trained": (BLUE, "circle"), "backbone frozen": (ORANGE, "square")}
 
 
 @figure(
     key="figure_designs", number="B1", title="Classes, images or steps", notebook="15_beyond",
-    needs=Runs(BOTH[:1], designs="compared"),
+    needs=Runs(select=other_designs),
 )
-def figure_designs(results: StudyResults) -> go.Figure | str:
+def figure_designs(results: StudyResults) -> go.Figure:
     """Draw top-1 against k in the original design (solid) and with one thing changed (dashed), one panel per design."""
     curves = results.designs
-    if curves.empty:
-        return results.absent
     names = list(dict.fromkeys(curves["panel"]))
     titles = [name.replace("_", " ") for name in names]
     drawn = panels(titles, 110, 1.14, y_title="top-1", shared_yaxes=True, horizontal_spacing=0.03)
@@ -51,13 +48,11 @@ def figure_designs(results: StudyResults) -> go.Figure | str:
 @figure(
     key="figure_freezing", number="B2", title="Each target finetuned with and without a frozen backbone",
     notebook="15_beyond",
-    needs=Runs(BOTH, ("all", "animal", "non_animal", SCRATCH), designs="published", both_ways=True, largest_shared_k=True),
+    needs=Runs(select=both_ways),
 )
-def figure_freezing(results: StudyResults) -> go.Figure | str:
+def figure_freezing(results: StudyResults) -> go.Figure:
     """Draw what pretraining adds, and what animal classes add over non-animal ones, each target finetuned both ways."""
     freezing = results.freezing
-    if freezing.empty:
-        return results.absent
     quantities = list(dict.fromkeys(freezing["quantity"]))
     titles = [title.replace(" of ", " of<br>").replace(" − ", " −<br>") for title in quantities]  # for a phone
     drawn = panels(titles, 100, 1.16, y_title="difference in top-1, points", horizontal_spacing=0.15)
@@ -82,7 +77,7 @@ def figure_freezing(results: StudyResults) -> go.Figure | str:
 def figure_assigned(results: StudyResults) -> go.Figure | str:
     """Draw the effect on each species of having its class in the source, one panel per domain."""
     if not results.assigned:
-        return results.absent
+        return f"In study {results.study.name}, chance decided for no two species of a target whether a source shows them."
     titles = [plotly_text(title, 32) for title in results.assigned]
     drawn = panels(titles, 50, 1.02, y_title="top-1 with its class − without, points", horizontal_spacing=0.12)
     for column, (table, _) in enumerate(results.assigned.values(), start=1):
@@ -99,7 +94,7 @@ def figure_assigned(results: StudyResults) -> go.Figure | str:
 
 @figure(
     key="figure_realised", number="B4", title="Expected and realised animal classes", notebook="15_beyond",
-    needs=Runs(BOTH, pools_of="6", designs="published"),
+    needs=Runs(("out_of_domain", "in_domain"), pools_of="6"),
 )
 def figure_realised(results: StudyResults) -> go.Figure:
     """Draw Figure 6 at the animal classes that each subset really has (mean over seeds), beside the expected number."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pretraining_gain.errors import InputError
 from pretraining_gain.plan.pools import SCRATCH, shown_in
@@ -29,21 +29,14 @@ if TYPE_CHECKING:
 class Runs:
     """The finetunings that a figure shows; `Runs()` means every run of the study.
 
-    `domains`: of the targets, the study's first target of each (`across`: as in `Study.downstream_in`); empty: all targets.
-    `pools`: empty: all pools, or those whose declaration names the figure number `pools_of`.
-    `designs`: `published`: the paper's design only; `compared`: each design that has two arms or more, and the published
-    arms of the same pools and sizes; `all`. `both_ways`: also the target with the same images that is finetuned the
-    other way. `largest_shared_k`: of `animal` and `non_animal`, only the largest size that both have. `chosen`: scratch
-    and `Study.everything`; the notebook's parameters `downstream` and `arm` take the place of `domains` and the latter.
+    `domains`: of the study's first target of each (`across`: as in `Study.downstream_in`), in the paper's own design, the
+    pools whose declaration names the figure number `pools_of`. `chosen`: instead of these pools, scratch and
+    `Study.everything`; the notebook's parameters `downstream` and `arm` take the place of `domains` and of the latter.
     `select`: those that an experiment compares (see `plan.experiments`), in place of all rules above.
     """
 
     domains: tuple[str, ...] = ()
-    pools: tuple[str, ...] = ()
     pools_of: str = ""
-    designs: Literal["published", "compared", "all"] = "all"
-    both_ways: bool = False
-    largest_shared_k: bool = False
     chosen: bool = False
     across: str = ""
     select: Callable[[Study, list[Run]], list[Run]] | None = None
@@ -53,37 +46,19 @@ class Runs:
 
         `downstream` and `arm` count where `chosen` is set.
         """
+        runs = finetuning_runs(study, name)
         if self.select:
-            return self.select(study, finetuning_runs(study, name))
-        runs = self._of_targets(study, name, downstream) if set(self.domains) <= set(study.domains) else []
-        runs = self._of_arms(study, runs, arm)
-        return runs if any(run.pool != SCRATCH for run in runs) else []
-
-    def _of_targets(self, study: Study, name: str, downstream: str) -> list[Run]:
-        targets = [study.downstream_in(domain, self.across) for domain in self.domains] or list(study.downstreams)
-        if self.both_ways:
-            pairs = [(target, study.finetuned_the_other_way(target)) for target in targets]
-            targets = [one for target, other in pairs if other for one in (target, other)]
-        names = [downstream] if self.chosen and downstream else [target.name for target in targets]
-        return [run for run in finetuning_runs(study, name) if run.downstream in names]
-
-    def _of_arms(self, study: Study, runs: list[Run], arm: str) -> list[Run]:
+            return self.select(study, runs)
+        if not set(self.domains) <= set(study.domains):
+            return []
+        targets = [study.downstream_in(domain, self.across).name for domain in self.domains]
         if self.chosen:
-            return [run for run in runs if run.arm in (arm or study.everything, SCRATCH)]
-        own = [study.main_start if pool == "all" else pool for pool in self.pools]
-        if pools := own or shown_in(self.pools_of):
-            runs = [run for run in runs if run.pool in pools]
-        if self.designs == "published":
-            runs = [run for run in runs if not run.design]
-        elif self.designs == "compared":
-            arms = {design.name: {run.arm for run in runs if run.design == design.name} for design in study.designs}
-            compared = [design for design in study.designs if sum(map(len, design.arms.values())) > 1 and arms[design.name]]
-            published = {f"{pool}-k{k}" for design in compared for pool, ks in design.arms.items() for k in ks}
-            wanted = published.union(*(arms[design.name] for design in compared))
-            runs = [run for run in runs if run.arm in wanted]
-        if self.largest_shared_k:
-            runs = [run for run in runs if run.pool not in ("animal", "non_animal") or run.k == study.largest_shared_k]
-        return runs
+            targets, arms = [downstream] if downstream else targets, (arm or study.everything, SCRATCH)
+            runs = [run for run in runs if run.downstream in targets and run.arm in arms]
+        else:
+            pools = shown_in(self.pools_of)
+            runs = [run for run in runs if run.downstream in targets and run.pool in pools and not run.design]
+        return runs if any(run.pool != SCRATCH for run in runs) else []
 
 
 @dataclass(frozen=True)
@@ -118,11 +93,6 @@ class Figure:
     notebook: str
     needs: Runs | Files | StudyFile
     draw: Callable[[Any], go.Figure | Html | str]
-
-    @property
-    def label(self) -> str:
-        """The name of the figure in tables: `Figure 3`, or the title of an unnumbered one."""
-        return f"Figure {self.number}" if self.number else self.title
 
     def runs(self, plan: Plan, downstream: str = "", arm: str = "") -> list[Run]:
         """Return the runs that the figure needs, each once: pretrainings first, then finetunings.
@@ -180,7 +150,7 @@ def in_browser(kind: str, key: str, tables: dict[str, Any], plain: pd.DataFrame,
     """
     rows = plain.to_html(border=0, index=False, float_format="{:,.1f}".format)
     return Html(
-        f'<div class="{kind}" data-key="{key}" data-study="{escape(tables["study"])}">'
+        f'<div class="{kind}" data-key="{key}">'
         f'<script type="application/json">{script_json(tables)}</script>'
         f"<noscript><p>{escape(description)}</p>{rows}</noscript></div>",
         description,

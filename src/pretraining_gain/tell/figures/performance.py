@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from pretraining_gain.paths import results_of
 from pretraining_gain.plan.pools import starts
 from pretraining_gain.tell.figures.declare import Files, figure
 from pretraining_gain.tell.figures.style import BLUE, DOTTED_RULE, GREY, LAYOUT, ORANGE, interval_bars
-
-if TYPE_CHECKING:
-    from pretraining_gain.tell.software.performance import PerformanceView
+from pretraining_gain.tell.software.performance import Performance, bench_path, growth_rows
 
 _STYLES = {
     "met": (BLUE, "circle", "reached, aim met"), "missed": (ORANGE, "diamond", "reached, aim missed"),
@@ -29,18 +23,14 @@ _MEASURES = {"cpu_s": "processor time, s", "peak_mb": "peak memory, MB"}
 
 @figure(
     key="figure_targets", number="P1", title="Speed against what it is compared with", notebook="21_performance",
-    needs=Files("bench", "Benchmark", lambda view: [results_of("bench", "cpu.json") / f"{view.device}.json"]),
+    needs=Files("bench", "Benchmark", lambda performance: [bench_path(performance.device)]),
 )
-def figure_of_view(view: PerformanceView) -> go.Figure:
-    """Draw the targets of one device's benchmark."""
-    return figure_targets(view.performance().targets())
-
-
-def figure_targets(targets: pd.DataFrame) -> go.Figure:
+def figure_targets(performance: Performance) -> go.Figure:
     """Draw each target and the speed that was measured: median over rounds, with the smallest and largest as a bar.
 
-    `targets` as from `Performance.targets`. A short line marks the target; the long one, at 1, marks equal speed.
+    A short line marks the target; the long one, at 1, marks equal speed.
     """
+    targets = performance.targets()
     rows = targets["compared"] + ", against " + targets["against"]
     figure = go.Figure()
     for outcome, part in targets.groupby("met", sort=False):
@@ -68,12 +58,10 @@ def figure_targets(targets: pd.DataFrame) -> go.Figure:
 @figure(
     key="figure_growth", number="P2", title="Time and memory of the analysis by the size of the study",
     notebook="21_performance",
-    needs=Files("growth", "Simulated results of study paper", lambda _: [results_of("bench", "growth.json") / "growth.json"]),
+    needs=Files("growth", "Simulated results of study paper", lambda _: [bench_path("growth")]),
 )
-def figure_growth(_: PerformanceView) -> go.Figure:
+def figure_growth(_: Performance) -> go.Figure:
     """Draw processor time and peak memory of each step against species, images, seeds and subset sizes."""
-    from pretraining_gain.tell.software.performance import growth_rows
-
     rows, figure = growth_rows(), make_subplots(2, len(_VARIED), shared_yaxes=True, shared_xaxes=True, vertical_spacing=0.06)
     for (step, label), pool in zip(_STEPS.items(), starts().values(), strict=False):
         for column, (varied, title) in enumerate(_VARIED.items(), 1):

@@ -43,7 +43,7 @@ Curves = list[tuple[go.Scatter, dict[str, list[float]]]]
 
 @figure(
     key="figure_3", number="3", title="Top-1 out of domain by number of pretraining classes", notebook="11_subsets",
-    needs=Runs(("out_of_domain",), pools_of="3", designs="published"),
+    needs=Runs(("out_of_domain",), pools_of="3"),
 )
 def figure_3(results: StudyResults) -> go.Figure:
     """Draw Figure 3 of the paper."""
@@ -52,7 +52,7 @@ def figure_3(results: StudyResults) -> go.Figure:
 
 @figure(
     key="figure_4", number="4", title="Top-1 in domain by number of pretraining classes", notebook="11_subsets",
-    needs=Runs(("in_domain",), pools_of="4", designs="published"),
+    needs=Runs(("in_domain",), pools_of="4"),
 )
 def figure_4(results: StudyResults) -> go.Figure:
     """Draw Figure 4 of the paper."""
@@ -72,7 +72,7 @@ def subset_curves(arms: pd.DataFrame, number: str = "3") -> go.Figure:
 
 @figure(
     key="figure_6", number="6", title="Top-1 by expected number of animal classes", notebook="11_subsets",
-    needs=Runs(("out_of_domain", "in_domain"), pools_of="6", designs="published"),
+    needs=Runs(("out_of_domain", "in_domain"), pools_of="6"),
 )
 def figure_6(results: StudyResults) -> go.Figure:
     """Draw Figure 6 of the paper: each curve at its expected number of animal classes, one panel per target."""

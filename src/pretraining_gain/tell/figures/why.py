@@ -82,11 +82,9 @@ def _panel_per_target(
     key="figure_kinds", number="W1", title="What three more classes of a kind change", notebook="25_why",
     needs=Runs(select=experiments.many_subsets),
 )
-def figure_kinds(why: Why) -> go.Figure | str:
+def figure_kinds(why: Why) -> go.Figure:
     """Draw the effect of three classes of each kind in place of three of the reference, one panel per target."""
     kinds = why.kinds
-    if kinds.empty:
-        return why.absent
     titles = list(dict.fromkeys(kinds["title"]))
     x_title = f"three classes for three {kinds['reference'].iloc[0]}, points"
     drawn = _side_by_side(titles, list(dict.fromkeys(kinds["term"])), x_title, 150, 1.22)
@@ -102,10 +100,8 @@ def figure_kinds(why: Why) -> go.Figure | str:
     key="figure_ranks", number="W2", title="Gain by the nearest relative in the source", notebook="25_why",
     needs=Runs(select=experiments.by_distance),
 )
-def figure_ranks(why: Why) -> go.Figure | str:
+def figure_ranks(why: Why) -> go.Figure:
     """Draw the mean gain of the species that share a species, genus, family and so on with their nearest source class."""
-    if why.ranks.empty:
-        return why.absent
     hover = "<b>nearest: %{y}</b><br>%{customdata[2]} species, %{customdata[3]} seeds"
 
     def marks(part: pd.DataFrame) -> go.Scatter:
@@ -118,11 +114,9 @@ def figure_ranks(why: Why) -> go.Figure | str:
     key="figure_target_size", number="W3", title="Gain by images per species of the target", notebook="25_why",
     needs=Runs(select=experiments.by_target_size),
 )
-def figure_target_size(why: Why) -> go.Figure | str:
+def figure_target_size(why: Why) -> go.Figure:
     """Draw the gain from all classes against the target's training images per species, on a logarithmic axis."""
     sizes = why.target_sizes
-    if sizes.empty:
-        return why.absent
     hover = "<b>%{x} images per species</b><br>%{customdata[2]} species, %{customdata[3]} seeds"
     drawn = go.Figure(_marks(sizes, sizes["images"], "gain", hover, mode="lines+markers", line={"color": BLUE}))
     ticks = {"type": "log", "tickvals": sizes["images"].tolist(), "title": "training images per species"}
@@ -134,11 +128,9 @@ def figure_target_size(why: Why) -> go.Figure | str:
     key="figure_saturation", number="W4", title="Gain by animal classes and by their images", notebook="25_why",
     needs=Runs(select=experiments.saturation),
 )
-def figure_saturation(why: Why) -> go.Figure | str:
+def figure_saturation(why: Why) -> go.Figure:
     """Draw the gain of animal classes against their number and their images, with the fitted line and what it predicts."""
     curves = why.curves
-    if curves.empty:
-        return why.absent
     ways = {by: f"number of {by}" for by in curves["by"].unique()}
     drawn = panels(list(ways.values()), 110, 1.14, y_title="pretraining gain, points", shared_yaxes=True, horizontal_spacing=0.04)
     titles = list(dict.fromkeys(curves["title"]))
@@ -167,10 +159,8 @@ def figure_saturation(why: Why) -> go.Figure | str:
     key="figure_parts", number="W5", title="What the gain is made of", notebook="25_why",
     needs=Runs(select=experiments.parts_of_the_gain),
 )
-def figure_parts(why: Why) -> go.Figure | str:
+def figure_parts(why: Why) -> go.Figure:
     """Draw the parts of the gain from all source classes, which add up to it, one panel per target."""
-    if why.parts.empty:
-        return why.absent
 
     def bars(part: pd.DataFrame) -> go.Bar:
         return go.Bar(

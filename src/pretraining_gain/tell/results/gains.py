@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
@@ -61,14 +61,13 @@ def group_accuracy(evaluation: Evaluation, arm: str, column: str) -> pd.DataFram
     return pd.concat(parts, ignore_index=True)
 
 
-def arm_accuracy(evaluation: Evaluation, arms: Collection[str] = ()) -> pd.DataFrame:
-    """Estimate top-1 over all images, and the gain, of each arm (or only of `arms`).
+def arm_accuracy(evaluation: Evaluation) -> pd.DataFrame:
+    """Estimate top-1 over all images, and the gain, of each arm.
 
     One row per arm and `quantity` (top1, gain). Columns: arm, pool, k, design, `expected_animals` (0 from scratch), what
     the source was made of (means over seeds; lists by seed in `…_by_seed`), `by_seed` (list), and the estimate.
     """
-    runs = evaluation.runs[evaluation.runs["arm"].isin(arms)] if arms else evaluation.runs
-    by_arm = runs.groupby("arm", sort=False)
+    by_arm = evaluation.runs.groupby("arm", sort=False)
     made_of = by_arm[["animal_classes", "pretrain_images", "pretrain_steps"]]
     facts = by_arm[["pool", "k", "design"]].first().join(made_of.mean()).join(made_of.agg(list).add_suffix("_by_seed"))
     source = evaluation.study.source_classes
@@ -117,7 +116,6 @@ def taxa_numbers(results: StudyResults) -> Numbers:
     """Return what the chapter on individual taxa states: fractions, counts and names."""
     species, groups, evaluation = results.species, results.supercategories, results.out_of_domain
     arm = results.view.arm
-    arms = arm_accuracy(evaluation, {arm, SCRATCH}).set_index(["arm", "quantity"])
     gains = groups[groups["quantity"] == "gain"].sort_values("mean")
     numbers: Numbers = {
         "study": evaluation.study.name,
@@ -128,9 +126,9 @@ def taxa_numbers(results: StudyResults) -> Numbers:
         "n_helped": int((species["mean"] > 1e-12).sum()),
         "n_clearly_helped": int((species["low"] > 0).sum()),
         "n_clearly_hurt": int((species["high"] < 0).sum()),
-        "top1_pretrained": arms.at[(arm, "top1"), "mean"],
-        "top1_scratch": arms.at[(SCRATCH, "top1"), "mean"],
-        **with_interval("gain", arms.loc[(arm, "gain")]),
+        "top1_pretrained": float(evaluation.correct[arm].mean()),
+        "top1_scratch": float(evaluation.correct[SCRATCH].mean()),
+        **with_interval("gain", estimate_mean(evaluation.answers, evaluation.gain(arm))),
     }
     of_groups = results.across_groups
     numbers |= {"groups_n_species": len(of_groups.classes), "groups_n_images": len(of_groups.labels)}
@@ -173,21 +171,11 @@ def subset_numbers(results: StudyResults) -> Numbers:
         "n_seeds": len(results.out_of_domain.seeds),
         "animal_share": results.study.animal_share,
     }
-    for domain in results.study.domains:
-        prefix = domain.split("_")[0]
-        evaluation = results.evaluation(domain)
+    shown = {domain.split("_")[0]: (results.evaluation(domain), results.arms(domain)) for domain in results.study.domains}
+    for prefix, (evaluation, arms) in (shown | results.further).items():
         numbers[f"{prefix}_n_images"] = len(evaluation.labels)
-        numbers[f"{prefix}_n_species"] = len(evaluation.classes)
-        numbers |= _curve_numbers(prefix, evaluation, results.arms(domain))
-    for name, (evaluation, arms) in results.further.items():
-        numbers |= {f"{name}_n_images": len(evaluation.labels)} | _curve_numbers(name, evaluation, arms)
-    return numbers
-
-
-def _curve_numbers(prefix: str, evaluation: Evaluation, arms: pd.DataFrame) -> Numbers:
-    numbers: Numbers = {}
-    for row in arms.to_dict("records"):
-        numbers |= with_interval(f"{prefix}_{row['quantity']}_{row['arm'].replace('-', '_')}", row)
-    for row in pool_contrasts(evaluation).to_dict("records"):
-        numbers |= with_interval(f"{prefix}_{row['first']}_minus_{row['second']}_k{row['k']}", row)
+        for row in arms.to_dict("records"):
+            numbers |= with_interval(f"{prefix}_{row['quantity']}_{row['arm'].replace('-', '_')}", row)
+        for row in pool_contrasts(evaluation).to_dict("records"):
+            numbers |= with_interval(f"{prefix}_{row['first']}_minus_{row['second']}_k{row['k']}", row)
     return numbers

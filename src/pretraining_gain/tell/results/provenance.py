@@ -63,7 +63,7 @@ class Provenance(BaseModel):
         """
         needs = figure.needs
         if isinstance(needs, Files):
-            return cls.of_files(needs.origin, needs.title, *needs.paths(source))
+            return cls(origin=needs.origin, title=needs.title, files=_hashes(*needs.paths(source)))
         if isinstance(needs, StudyFile):
             return cls.of_study_file(study_name, needs.note)
         plan = Plan.of(study_name)
@@ -110,11 +110,6 @@ class Provenance(BaseModel):
         """Return that of what follows from the study file alone, or from data at hand; `note` says which."""
         study = load_study(study_name)
         return cls._of_study(study, [study.config_hash], note=note)
-
-    @classmethod
-    def of_files(cls, origin: str, title: str, *files: Path) -> Provenance:
-        """Return that of a figure which shows files of no single study; a missing file is not named."""
-        return cls(origin=origin, title=title, files=_hashes(*files))
 
     @classmethod
     def _of_study(cls, study: Study, config_hashes: list[str], **facts: Any) -> Provenance:

@@ -23,7 +23,6 @@ class StudyResults:
     def __init__(self, view: View) -> None:
         self.view = view
         self.study = load_study(view.study)
-        self.absent = f"Study {self.study.name} has no runs for this comparison."
         # Cached per object: the paper's target of a domain, or the target that the reader chose, and its table of arms.
         self.evaluation = cache(view.evaluation)
         self.arms = cache(lambda domain: arm_accuracy(self.evaluation(domain)))

@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from pretraining_gain.commands import about_a_study
@@ -100,9 +99,8 @@ def _cost_row(run: Run, record: dict[str, Any]) -> dict[str, Any]:
 
 def class_counts(found: Correctness) -> pd.DataFrame:
     """Count images and correct top-1 predictions of each class that has images: columns class_id, n_images, n_correct."""
-    n_images, n_correct = np.bincount(found.labels), np.bincount(found.labels, found.right).astype(int)
-    present = np.flatnonzero(n_images)
-    return pd.DataFrame({"class_id": present, "n_images": n_images[present], "n_correct": n_correct[present]})
+    by_class = pd.Series(found.right).groupby(found.labels)
+    return by_class.agg(n_images="size", n_correct="sum").rename_axis("class_id").reset_index()
 
 
 if __name__ == "__main__":

@@ -9,9 +9,9 @@ from __future__ import annotations
 import json
 import math
 import statistics
-from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 
@@ -19,7 +19,6 @@ from pretraining_gain.errors import InputError
 from pretraining_gain.paths import results_of
 from pretraining_gain.plan.parameters import Parameters
 
-DEVICES = ("cpu", "cuda")
 #: Parts of the benchmark, in the chapter's order.
 PARTS = ("limit", "loaders", "feeding", "evaluation", "parity", "frozen")
 _VERDICTS = {True: "met", False: "missed", None: "too noisy to tell"}
@@ -44,32 +43,18 @@ def _read(device: str, version: int, field: str, how: str) -> dict[str, Any]:
             raise ValueError("it has another form")
         return record
     except (OSError, ValueError, LookupError, TypeError) as error:
-        raise InputError(f"benchmark {path} cannot be read ({' '.join(str(error).split())}); make it with `{how}`") from None
+        raise InputError(f"benchmark {path} cannot be read ({error}); make it with `{how}`") from None
 
 
-class PerformanceView(Parameters):
-    """The parameter of the notebook: which device's benchmark to show."""
+class Performance(Parameters):
+    """Results of the benchmark on one device, the parameter of the notebook."""
 
-    device: str = "cpu"
+    device: Literal["cpu", "cuda"] = "cpu"
 
-    def performance(self) -> Performance:
-        """Return the benchmark of the chosen device."""
-        return Performance.of(self.device)
-
-
-@dataclass(frozen=True)
-class Performance:
-    """Results of the benchmark on one device; `record` is the content of its file."""
-
-    device: str
-    record: dict[str, Any]
-
-    @classmethod
-    def of(cls, device: str) -> Performance:
-        """Read a device's benchmark. Raise `InputError` for an unknown device and for a missing or damaged file."""
-        if device not in DEVICES:
-            raise InputError(f"device={device!r}; accepted: {', '.join(DEVICES)}")
-        return cls(device, _read(device, 1, "parts", f"make bench DEVICE={device}"))
+    @cached_property
+    def record(self) -> dict[str, Any]:
+        """The content of the device's file. Raises `InputError` for one that is missing or damaged."""
+        return _read(self.device, 1, "parts", f"make bench DEVICE={self.device}")
 
     def comparisons(self, *parts: str) -> list[dict[str, Any]]:
         """Return the comparisons of these parts, or of all."""
@@ -173,10 +158,10 @@ def _spread(spread: dict[str, float], form: str) -> str:
     return f"{spread['median']:{form}} ({spread['low']:{form}} to {spread['high']:{form}})"
 
 
-def targets_or_how(device: str) -> pd.DataFrame:
+def targets_or_how(device: Literal["cpu", "cuda"]) -> pd.DataFrame:
     """Return the aims of a device that was benchmarked, otherwise one row that says how to do it."""
     if bench_path(device).exists():
-        return Performance.of(device).targets()
+        return Performance(device=device).targets()
     return pd.DataFrame({"device": [device], "status": ["not run here"], "made by": [f"make bench DEVICE={device}"]})
 
 

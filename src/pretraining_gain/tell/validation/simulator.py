@@ -142,7 +142,7 @@ def fit_liability(arms: Correct, labels: np.ndarray) -> Liability:
     """
     answers = [correct.astype(float) for correct in arms.values()]
     within = np.mean([_correlations(arm, arm, labels) for arm in answers], axis=0)
-    pairs = [_correlations(first, second, labels, same_arm=False) for first, second in combinations(answers, 2)]
+    pairs = [_correlations(first, second, labels) for first, second in combinations(answers, 2)]
     (image, class_, seed_class, seed), (image_shared, class_shared) = within, np.mean(pairs, axis=0)
     by_class, by_image = [class_shared, class_ - class_shared], [image_shared - class_shared]
     by_image.append(image - class_ - by_image[0])
@@ -150,9 +150,10 @@ def fit_liability(arms: Correct, labels: np.ndarray) -> Liability:
     return Liability(*map(float, np.sqrt(cut / max(1 - cut.sum(), 0.05))))
 
 
-def _correlations(first: np.ndarray, second: np.ndarray, labels: np.ndarray, same_arm: bool = True) -> list[float]:
+def _correlations(first: np.ndarray, second: np.ndarray, labels: np.ndarray) -> list[float]:
     """Correlate liabilities of answers to the same image, and to the same class; within one arm also to the same class by
     the same seed, and by the same seed. Each is beyond what pairs that share nothing show."""
+    same_arm = first is second
     _, index, sizes = np.unique(labels, return_inverse=True, return_counts=True)
     by_class = [np.stack([np.bincount(index, row) for row in arm]) for arm in (first, second)]
     # (S, S) numbers of pairs that are both right, by seed of the one and of the other; then shares of all such pairs

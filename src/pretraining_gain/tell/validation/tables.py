@@ -44,8 +44,8 @@ class ControlTables(Parameters):
         try:
             table = pd.read_csv(path, keep_default_na=False, na_values=dict.fromkeys(_MEASURES, ""))
         except (OSError, ValueError) as error:
-            reason, command = " ".join(str(error).split()), "python -m pretraining_gain.tell.validation.controls"
-            raise InputError(f"table {path} cannot be read ({reason}); make it with `{command}`") from None
+            command = "python -m pretraining_gain.tell.validation.controls"
+            raise InputError(f"table {path} cannot be read ({error}); make it with `{command}`") from None
         return table[table["claim"] == self.claim] if self.claim and "claim" in table else table
 
     @cached_property
