@@ -85,17 +85,15 @@ def arm_accuracy(evaluation: Evaluation) -> pd.DataFrame:
 def pool_contrasts(evaluation: Evaluation) -> pd.DataFrame:
     """Estimate top-1 of one pool minus another's with equally many classes, paired by image and seed.
 
-    One row per ordered pair of the pools of Figure 3 and k that both have: first, second, k, mean, low, high.
+    One row per pair of the pools of Figure 3 and k that both have: first, second, k, mean, low, high.
     """
     arms, rows = evaluation.study.arms, []
     for first, second in combinations([pool for pool in shown_in("3") if pool in arms], 2):
         for k in sorted(set(arms[first]) & set(arms[second])):
             pair = f"{first}-k{k}", f"{second}-k{k}"
             if set(pair) <= set(evaluation.correct):
-                for one, other in (pair, pair[::-1]):
-                    found = estimate_mean(evaluation.answers, evaluation.gain(one, other))
-                    pools = {"first": one.rpartition("-k")[0], "second": other.rpartition("-k")[0]}
-                    rows.append({**pools, "k": k, **row_of(found)})
+                found = estimate_mean(evaluation.answers, evaluation.gain(*pair))
+                rows.append({"first": first, "second": second, "k": k, **row_of(found)})
     return pd.DataFrame(rows)
 
 
