@@ -25,8 +25,9 @@ from pretraining_gain.tell import statistics
 from pretraining_gain.tell.book.why import why_numbers
 from pretraining_gain.tell.figures.registry import figures_of
 from pretraining_gain.tell.results import designs
-from pretraining_gain.tell.results.designs import assigned_effect
+from pretraining_gain.tell.results.designs import assigned_effect, design_contrasts
 from pretraining_gain.tell.results.evaluation import Evaluation
+from pretraining_gain.tell.results.gains import row_of
 from pretraining_gain.tell.results.why import EXCHANGED, Why
 
 #: Study imagenet200 with all experiments of the plan.
@@ -249,6 +250,16 @@ def test_curves_rise_and_predict_as_planted(why):
             assert near(predicted, 0.06 + PER_CLASS_DOUBLING * np.log2(at / 15))
         widths = line.loc["classes"].loc["predicted"].eval("high - low")
         assert widths[398] > widths[118]
+
+
+def test_more_classes_with_as_many_images_and_fewer_images_of_the_same_differ_as_planted(why):
+    contrasts = design_contrasts(why.load("birds"), PLANNED)
+    at_fixed = np.log2(59 / 30) * (PER_CLASS_DOUBLING - PER_IMAGE_DOUBLING)
+    of_images = np.log2(15_000 / (500 * 59)) * PER_IMAGE_DOUBLING
+    for name, truth in {"animal_k59_minus_animal_k30": at_fixed, "animal_k59_change": of_images}.items():
+        assert near(row_of(contrasts[f"matched_images_{name}"]), truth)
+    assert "matched_images_animal_k30_change" not in contrasts  # the same runs
+    assert not [name for name in contrasts if name.startswith("which_classes")]  # one arm
 
 
 def test_a_bend_and_a_level_end_are_said():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -36,6 +37,26 @@ def design_curves(evaluation: Evaluation, study_name: str, arms: pd.DataFrame) -
         for way, names in (("as published", plain), (design.title, own)) if len(own) > 1 else ():
             parts.append(top1.loc[[name for name in names if name in top1.index]].assign(panel=design.name, way=way))
     return pd.concat(parts, ignore_index=True) if parts else top1[:0]
+
+
+def design_contrasts(evaluation: Evaluation, study_name: str) -> dict[str, Estimate]:
+    """Estimate how the arms of each design that has two or more differ in top-1, by name.
+
+    `matched_images_all_k200_minus_animal_k59`: both in the design, the one with more classes first, of
+    equally many the animals.
+    `matched_images_all_k200_change`: in the design minus in the paper's own. None where an arm has no runs on this target.
+    """
+    found = {}
+    for design in evaluation.study.designs:
+        runs = [one for one in design_runs(evaluation.study, design, study_name) if one.downstream == evaluation.downstream.name]
+        arms = {f"{run.pool}_k{run.k}": run.arm for run in sorted(runs, key=lambda run: (run.k, run.pool == "animal"))}
+        pairs = {f"{more}_minus_{fewer}": (arms[more], arms[fewer]) for fewer, more in combinations(arms, 2)}
+        if pairs:
+            pairs |= {f"{name}_change": (arm, name.replace("_k", "-k")) for name, arm in arms.items()}
+        for name, (arm, other) in pairs.items():
+            if arm != other and {arm, other} <= set(evaluation.correct):
+                found[f"{design.name}_{name}"] = estimate_mean(evaluation.answers, evaluation.gain(arm, other))
+    return found
 
 
 def freezing_by_domain(study_name: str, evaluations: list[Evaluation]) -> pd.DataFrame:
@@ -169,6 +190,9 @@ def design_numbers(results: StudyResults) -> dict[str, Any]:
     for row in results.designs.to_dict("records"):
         way = "published" if row["way"] == "as published" else "changed"
         numbers |= with_interval(f"{row['panel']}_{way}_{row['pool']}_k{row['k']}", row)
+    for prefix, evaluation in results.by_prefix.items():
+        for name, found in design_contrasts(evaluation, results.view.study).items():
+            numbers |= with_interval(f"{prefix}_{name}", found)
     for row in results.freezing.to_dict("records"):
         way, quantity = "frozen" if "frozen" in row["way"] else "full", "gain" if "gain" in row["quantity"] else "contrast"
         numbers |= with_interval(f"{row['domain'].split()[0]}_{way}_{quantity}", row)

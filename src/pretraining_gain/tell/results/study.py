@@ -51,6 +51,12 @@ class StudyResults:
         found = [load_evaluation(self.view.study, target.name) for target in further_targets(self.study)]
         return {one.downstream.name: (one, arm_accuracy(one)) for one in found}
 
+    @property
+    def by_prefix(self) -> dict[str, Evaluation]:
+        """The main targets by what the names of their numbers begin with: `out`, `in`, and the names of further ones."""
+        firsts = {domain.split("_")[0]: self.evaluation(domain) for domain in self.study.domains}
+        return firsts | {name: evaluation for name, (evaluation, _) in self.further.items()}
+
     @cached_property
     def species(self) -> pd.DataFrame:
         """Gain of each species (see `species_gains`)."""
