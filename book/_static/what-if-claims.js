@@ -128,9 +128,9 @@
     const holds = `${what} (${pText(p)})`;
     const many = (text) => (n > 1 ? `; ${text}` : "");
     if (verdict === SUPPORTED) return `${holds}${many(`all of ${n} parts hold, this one least clearly`)}`;
-    if (verdict === UNRESOLVED) return `neither ${holds} nor its opposite${many(`of ${n} parts this one holds least clearly`)}`;
+    if (verdict === UNRESOLVED) return `neither ${holds} nor its opposite${many(`the least clear of ${n} parts`)}`;
     if (verdict === CONTRADICTED) return `not ${what}: the opposite is clear (${pText(p)})${many(`one of ${n} parts, corrected by Holm`)}`;
-    const most = `of ${n} parts this one is so most clearly, corrected by Holm, and the rest hold or are, too`;
+    const most = `the clearest of ${n} parts, corrected by Holm; the others hold, or are within the margin, too`;
     return `${part.what} is closer to 0 than the margin (${pText(p)})${many(most)}`;
   };
 

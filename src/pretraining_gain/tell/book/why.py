@@ -27,7 +27,8 @@ def why_numbers(why: Why) -> dict[str, Any]:
     for target, slope in why.rank_trend.items():
         numbers |= with_interval(f"{target}_per_rank", slope)
     for row in why.target_sizes.to_dict("records"):
-        numbers |= with_interval(f"size_{row['images']}_gain", row) | {"size_n_seeds": row["n_seeds"]}
+        numbers |= with_interval(f"size_{row['images']}_gain", row)
+        numbers |= {f"size_{row['images']}_top1_{start}": row[f"top1_{start}"] for start in ("scratch", "pretrained")}
     numbers |= with_interval("size_per_doubling", why.per_doubling) if why.per_doubling else {}
     for row in why.curves.to_dict("records"):
         place = f"_{row['at']}" if row["at"] else ""

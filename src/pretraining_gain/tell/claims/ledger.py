@@ -257,10 +257,10 @@ def _rule(verdict: str, test: Outcome, n_parts: int, p: float) -> str:
         among = f"one of {n_parts} parts, corrected by Holm"
     elif verdict == NO_DIFFERENCE:
         rule = f"{test.what} is closer to 0 than the margin ({p_text(p)})"
-        among = f"of {n_parts} parts this one is so most clearly, corrected by Holm, and the rest hold or are, too"
+        among = f"the clearest of {n_parts} parts, corrected by Holm; the others hold, or are within the margin, too"
     else:
         rule = f"neither {what} ({p_text(p)}) nor its opposite"
-        among = f"of {n_parts} parts this one holds least clearly"
+        among = f"the least clear of {n_parts} parts"
     return f"{rule}; {among}" if n_parts > 1 else rule
 
 

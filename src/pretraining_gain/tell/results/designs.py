@@ -196,6 +196,12 @@ def design_numbers(results: StudyResults) -> dict[str, Any]:
     for row in results.freezing.to_dict("records"):
         way, quantity = "frozen" if "frozen" in row["way"] else "full", "gain" if "gain" in row["quantity"] else "contrast"
         numbers |= with_interval(f"{row['domain'].split()[0]}_{way}_{quantity}", row)
+    best = [SCRATCH, results.study.everything, *(f"{pool}-k{max(ks)}" for pool, ks in results.study.arms.items())]
+    for evaluation, *ways in _finetuned_both_ways(results.view.study, [results.evaluation(one) for one in results.study.domains]):
+        for way, one in zip(("full", "frozen"), ways, strict=True):
+            for arm in (arm for arm in best if arm in one.correct):
+                key = f"{evaluation.downstream.domain.split('_')[0]}_{way}_top1_{arm.replace('-', '_')}"
+                numbers |= with_interval(key, estimate_mean(one.answers, {arm: 1.0}))
     if len(results.freezing):
         numbers["n_freezing_seeds"] = int(results.freezing["n_seeds"].min())
     for name, found in gains_over_scratch_alone(results.study, results.view.study).items():

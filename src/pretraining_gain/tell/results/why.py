@@ -92,9 +92,11 @@ class Why(StudyResults):
 
     @cached_property
     def target_sizes(self) -> pd.DataFrame:
-        """Gain by training images per species, at the same seeds: images, mean, low, high."""
+        """Gain by training images per species, at the same seeds: images, top1_scratch, top1_pretrained, mean, low, high."""
         found = [
             {"images": self.load(target).downstream.images.train_images_per_class}
+            | {"top1_scratch": float(answers.correct[SCRATCH].mean())}
+            | {"top1_pretrained": float(answers.correct[self.study.everything].mean())}
             | row_of(statistics.estimate_mean(answers, {self.study.everything: 1.0, SCRATCH: -1.0}))
             for target, answers in self._same_seeds.items()
         ]
