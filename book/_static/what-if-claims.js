@@ -124,7 +124,8 @@
 
   const pText = (p) => (p < 1e-4 ? "p < 0.0001" : `p = ${digits(p, 2)}`);
   const ruleOf = (verdict, part, n, p) => {
-    const what = part.test === "greater" ? `${part.what} > ${digits(part.bound, 3)}` : `|${part.what}| < ${digits(part.bound, 3)}`;
+    const bound = part.bound ? `${digits(100 * part.bound, 3)} ${part.unit}` : "0";
+    const what = part.test === "greater" ? `${part.what} > ${bound}` : `|${part.what}| < ${bound}`;
     const holds = `${what} (${pText(p)})`;
     const many = (text) => (n > 1 ? `; ${text}` : "");
     if (verdict === SUPPORTED) return `${holds}${many(`all of ${n} parts hold, this one least clearly`)}`;

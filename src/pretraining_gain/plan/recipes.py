@@ -8,7 +8,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from pretraining_gain.errors import Given
 
-PAPER = "paper D.2"
+PAPER = "original study, D.2"
 ASSUMED = "assumed"
 CHOSEN = "chosen for this study"
 #: Smallest and largest side of an image.
@@ -100,7 +100,7 @@ class RecipeChoice(Given):
         return _changed(self.based_on, self.changes | (self.from_scratch if scratch else {}))
 
     def sources(self, *, scratch: bool = False) -> dict[str, str]:
-        """Return the source of each field: 'paper D.2', 'assumed' or 'chosen for this study'."""
+        """Return the source of each field: 'original study, D.2', 'assumed' or 'chosen for this study'."""
         paper = {field: source for field, (_, source) in PAPER_RECIPES[self.based_on].items()}
         return paper | dict.fromkeys(self.changes | (self.from_scratch if scratch else {}), CHOSEN)
 

@@ -249,7 +249,8 @@ def decide(outcomes: Sequence[Outcome]) -> tuple[str, int, float]:
 
 
 def _rule(verdict: str, test: Outcome, n_parts: int, p: float) -> str:
-    what = f"{test.what} > {test.bound:.3g}" if test.test == GREATER else f"|{test.what}| < {test.bound:.3g}"
+    bound = f"{100 * test.bound:.3g} {test.unit}" if test.bound else "0"
+    what = f"{test.what} > {bound}" if test.test == GREATER else f"|{test.what}| < {bound}"
     if verdict == SUPPORTED:
         rule, among = f"{what} ({p_text(p)})", f"all of {n_parts} parts hold, this one least clearly"
     elif verdict == CONTRADICTED:
