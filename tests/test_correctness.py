@@ -13,12 +13,14 @@ from pretraining_gain.tell.results import correctness
 from pretraining_gain.tell.results.correctness import CorrectnessReader
 from pretraining_gain.tell.results.evaluation import load_evaluation, load_table
 from pretraining_gain.tell.results.stored import read_predictions
+from pretraining_gain.tell.results.tables import write_tables
 
 
 @pytest.fixture
 def toy(results):
     """Return path and checksum of one finetuning's predictions, after the tables were made."""
     simulate_results("toy")
+    write_tables("toy")  # fills this test's cache
     row = load_table(load_study("toy"), "runs").iloc[0]
     return results / "toy" / "finetune" / row["predictions"], row["predictions_sha256"]
 
