@@ -190,6 +190,8 @@ def design_numbers(results: StudyResults) -> dict[str, Any]:
     for row in results.designs.to_dict("records"):
         way = "published" if row["way"] == "as published" else "changed"
         numbers |= with_interval(f"{row['panel']}_{way}_{row['pool']}_k{row['k']}", row)
+    if len(results.designs):
+        numbers["n_design_seeds"] = int(results.designs.loc[results.designs["way"] != "as published", "n_seeds"].min())
     for prefix, evaluation in results.by_prefix.items():
         for name, found in design_contrasts(evaluation, results.view.study).items():
             numbers |= with_interval(f"{prefix}_{name}", found)
