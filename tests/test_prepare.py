@@ -75,7 +75,9 @@ def four_ways(inat, tmp_path) -> str:
     study = yaml.safe_load(Path(make_inat_study(tmp_path / "study.yml")).read_text())
     [first] = study["downstreams"]
     ways = [{"options": {"evaluate_on": "val"}}, {"split_seed": 1}, {"eval_images_per_class": 2}, {}]
-    study["downstreams"] = [first | {"name": f"way_{i}", "images": first["images"] | way} for i, way in enumerate(ways)]
+    for i, way in enumerate(ways):
+        ways[i] = first | {"name": f"way_{i}", "title": f"way {i}", "images": first["images"] | way}
+    study["downstreams"] = ways
     (tmp_path / "study.yml").write_text(yaml.safe_dump(study, sort_keys=False))
     return str(tmp_path / "study.yml")
 
