@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from functools import lru_cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from pathlib import Path
 
@@ -26,7 +26,7 @@ from pretraining_gain.compute.pipeline import ImageSet
 from pretraining_gain.paths import results_root
 from pretraining_gain.plan.recipes import Recipe
 from pretraining_gain.plan.runs import finetuning_runs
-from pretraining_gain.plan.studies import load_study
+from pretraining_gain.plan.studies import load_study, study_names
 from pretraining_gain.plan.taxonomy import load_class_table
 from pretraining_gain.tell.book.pdf import CHROMIUMS
 from pretraining_gain.tell.results.tables import write_tables
@@ -74,22 +74,32 @@ def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
 def simulate_results(study_name: str, gain: float = 0.2, scratch: float = 0.3) -> None:
     """Write seeded records and predictions of every run: `scratch` is top-1 from scratch, and pretrained ones get `gain` more.
 
-    Those of a study of the project are made once and copied afterwards.
+    Those of a study of the project are made once per session and copied.
     """
-    study = load_study(study_name)
-    place, made = results_root() / study.name, Path(_SIMULATED.name, f"{study.name}-{gain}-{scratch}")
-    if made.exists() and study_name == study.name:
-        shutil.copytree(made, place, copy_function=shutil.copy, dirs_exist_ok=True)
-        return
-    is_new = not place.exists()
-    for run in finetuning_runs(study, study_name):
+    if study_name in study_names():
+        made = _simulated(study_name, gain, scratch)
+        shutil.copytree(made, results_root() / study_name, copy_function=shutil.copy, dirs_exist_ok=True)
+    else:
+        _simulate(study_name, gain, scratch)
+
+
+@cache
+def _simulated(study_name: str, gain: float, scratch: float) -> Path:
+    place = Path(_SIMULATED.name, f"{study_name}-{gain}-{scratch}")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PRETRAINING_GAIN_RESULTS", str(place / "results"))
+        patch.setenv("PRETRAINING_GAIN_CACHE", str(place / "cache"))
+        _simulate(study_name, gain, scratch)
+    return place / "results" / study_name
+
+
+def _simulate(study_name: str, gain: float, scratch: float) -> None:
+    for run in finetuning_runs(load_study(study_name), study_name):
         top1, per_class = scratch + gain * (run.pool != "scratch"), min(run.images.eval_images_per_class, 20)
         write_run(run, 100 * run.images.n_classes, top1, per_class)
         if run.pretraining:
             write_run(run.pretraining, 1000 * run.k)
     write_tables(study_name)
-    if is_new and study_name == study.name:
-        shutil.copytree(place, made)
 
 
 @pytest.fixture
@@ -100,21 +110,11 @@ def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "results"
 
 
-@pytest.fixture(scope="session")
-def simulated_mini(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Simulate the results of `mini` once; return their folder."""
-    folder = tmp_path_factory.mktemp("simulated")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PRETRAINING_GAIN_RESULTS", str(folder / "results"))
-        patch.setenv("PRETRAINING_GAIN_CACHE", str(folder / "cache"))
-        simulate_results("mini", gain=0.2)
-    return folder / "results"
-
-
 @pytest.fixture
-def mini_results(results: Path, simulated_mini: Path) -> Path:
+def mini_results(results: Path) -> Path:
     """Give one test its own copy of simulated results of `mini`."""
-    return Path(shutil.copytree(simulated_mini, results))
+    simulate_results("mini")
+    return results
 
 
 @pytest.fixture

@@ -46,7 +46,12 @@ from pretraining_gain.tell.claims.verdicts import (
 from pretraining_gain.tell.claims.what_if import Settings, recompute
 from pretraining_gain.tell.claims.what_if_data import what_if_tables
 from pretraining_gain.tell.figures.sight import figure_sight
-from pretraining_gain.tell.results.designs import assigned_effects, design_curves, freezing_by_domain
+from pretraining_gain.tell.results.designs import (
+    assigned_effects,
+    design_curves,
+    finetuned_both_ways,
+    freezing_by_domain,
+)
 from pretraining_gain.tell.results.evaluation import View, load_evaluation
 from pretraining_gain.tell.results.gains import arm_accuracy
 from pretraining_gain.tell.software.costs import Costs
@@ -242,7 +247,7 @@ def test_designs_have_their_curves_beside_the_papers(mini):
     images = curves[curves["panel"] == "matched_images"].set_index(["way", "pool", "k"])
     assert len(images) == 2 * 4
     assert images["mean"].between(0, 1).all()
-    assert len(freezing_by_domain("mini", [out, inside])) == 2 * 2 * 2
+    assert len(freezing_by_domain(finetuned_both_ways("mini", [out, inside]))) == 2 * 2 * 2
 
 
 def test_representation_by_chance_is_each_species_against_itself(mini):

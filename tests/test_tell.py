@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import ROOT, Watched, write_page
+from conftest import ROOT, Watched, simulate_results, write_page
 
 from pretraining_gain.errors import InputError
 from pretraining_gain.paths import results_of
@@ -181,12 +180,12 @@ def test_curves_have_the_same_points_on_every_axis(shown, evaluation):
     assert np.allclose(np.reshape(drawn.data[line + 1].y, (4, 3)).mean(axis=1), drawn.data[line].y)
 
 
-def test_results_elsewhere_leave_the_committed_ones_to_be_read(results, simulated_mini):
+def test_results_elsewhere_leave_the_committed_ones_to_be_read(results):
     """With PRETRAINING_GAIN_RESULTS set to an empty place, mini is read as it came with the project, until it is made there."""
     assert results_of("mini") == ROOT / "results" / "mini"
     assert results_of("toy_of_mine") == results / "toy_of_mine"
     committed = load_evaluation("mini", "cifar10_animals").correct["scratch"]
-    shutil.copytree(simulated_mini, results)
+    simulate_results("mini")
     assert results_of("mini") == results / "mini"
     assert load_evaluation("mini", "cifar10_animals").correct["scratch"].shape != committed.shape
 

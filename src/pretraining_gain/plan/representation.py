@@ -97,6 +97,11 @@ def annotations_path() -> Path:
     return data_root() / "imagenet-biodiversity" / ANNOTATIONS
 
 
+def missing_annotations() -> str:
+    """Say that the annotations are not there, and how to fetch them."""
+    return f"{annotations_path()} is missing; fetch it with `python -m pretraining_gain.data annotations`"
+
+
 def load_annotations() -> pd.DataFrame:
     """Load the annotations, one row per image of the ImageNet validation set, with `class_id` joined on the image number.
 
@@ -106,7 +111,7 @@ def load_annotations() -> pd.DataFrame:
     """
     path = annotations_path()
     if not path.exists():
-        raise InputError(f"{path} is missing; fetch it with `python -m pretraining_gain.data annotations`")
+        raise InputError(missing_annotations())
     try:
         table = read_table(path, _COLUMNS)
     except InputError as error:

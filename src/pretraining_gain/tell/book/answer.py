@@ -84,17 +84,14 @@ def _gain(results: StudyResults, numbers: dict[str, Any]) -> str:
     titles = {arm: starts[start["pool"]].title(start["k"]) for arm, start in first.iterrows()}
     main = results.view.arm
     name = f"pretraining {'on' if first.at[main, 'pool'] in POOLS else 'with'} {titles[main]}"
-    low, high = numbers["gain_low"], numbers["gain_high"]
-    interval = _interval(low, high)
+    change, low, high = (numbers[key] for key in ("gain", "gain_low", "gain_high"))
     reached = f"from {percent(numbers['top1_scratch'])} to {percent(numbers['top1_pretrained'])}"
-    by = f"{points(abs(numbers['gain'])).removeprefix('+')} ({interval}), {reached}"
     if low > 0:
-        said = f"Use {name}: it raises top-1 over training from scratch by {by}."
+        said = f"Use {name}: it raises top-1 over training from scratch by {_plain(change)} ({_interval(low, high)}), {reached}."
     elif high < 0:
-        by = by.replace(interval, _interval(-high, -low))
-        said = f"Train from scratch: {name} lowers top-1 by {by}."
+        said = f"Train from scratch: {name} lowers top-1 by {_plain(-change)} ({_interval(-high, -low)}), {reached}."
     else:
-        said = f"We cannot tell whether {name} helps: top-1 changes by {points(numbers['gain'])} ({interval}), {reached}."
+        said = f"We cannot tell whether {name} helps: top-1 changes by {points(change)} ({_interval(low, high)}), {reached}."
     others = [arm for arm in results.study.weights if arm in titles and arm != main]
     return " ".join([said, *(_compared(results.out_of_domain, titles, arm, main) for arm in others)])
 

@@ -16,7 +16,13 @@ from pydantic import Field
 from pretraining_gain.datasets.inat2021.official import N_ANIMAL_CLASSES, OFFICIAL_COUNTS
 from pretraining_gain.paths import public
 from pretraining_gain.plan.parameters import Parameters
-from pretraining_gain.plan.representation import annotations_path, correct_images, imagenet_birds, load_annotations
+from pretraining_gain.plan.representation import (
+    annotations_path,
+    correct_images,
+    imagenet_birds,
+    load_annotations,
+    missing_annotations,
+)
 from pretraining_gain.plan.taxonomy import load_class_table
 from pretraining_gain.tell.figures.declare import Files, figure
 from pretraining_gain.tell.figures.style import BLUE, DOTTED_RULE, GREEN, GREY, LAYOUT, ORANGE, YELLOW
@@ -50,8 +56,8 @@ class Audit(Parameters):
 
     @property
     def missing(self) -> str:
-        """What to show without the annotations."""
-        return public(f"{annotations_path()} is missing; fetch it with `python -m pretraining_gain.data annotations`")
+        """Return what is said where the annotations are not there."""
+        return public(missing_annotations())
 
     def birds(self, vote_cut: float | None = None) -> pd.Series:
         """Count the correct images of each bird class at a vote cut: name -> count, fewest first."""

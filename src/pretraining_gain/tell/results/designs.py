@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +19,9 @@ from pretraining_gain.tell.statistics import Answers, Estimate, combine, estimat
 
 if TYPE_CHECKING:
     from pretraining_gain.tell.results.study import StudyResults
+
+#: A target, its results with everything trained, and those with a frozen backbone.
+BothWays = tuple[Evaluation, Evaluation, Evaluation]
 
 
 def design_curves(evaluation: Evaluation, study_name: str, arms: pd.DataFrame) -> pd.DataFrame:
@@ -59,14 +61,14 @@ def design_contrasts(evaluation: Evaluation, study_name: str) -> dict[str, Estim
     return found
 
 
-def freezing_by_domain(study_name: str, evaluations: list[Evaluation]) -> pd.DataFrame:
+def freezing_by_domain(both_ways: list[BothWays]) -> pd.DataFrame:
     """Estimate, with each target finetuned both ways, the gain of all source classes, and animal minus non-animal classes.
 
     One row per target, way and quantity: domain, target, way, quantity, and the estimate for these species. Empty when the
     study finetunes each target one way only.
     """
     rows = []
-    for evaluation, full, frozen in _finetuned_both_ways(study_name, evaluations):
+    for evaluation, full, frozen in both_ways:
         target, study = evaluation.downstream, evaluation.study
         start = "all classes" if study.main_start == "all" else "the weights"
         quantities = {
@@ -81,13 +83,15 @@ def freezing_by_domain(study_name: str, evaluations: list[Evaluation]) -> pd.Dat
     return pd.DataFrame(rows)
 
 
-def _finetuned_both_ways(study_name: str, evaluations: list[Evaluation]) -> Iterator[tuple[Evaluation, Evaluation, Evaluation]]:
-    """Yield each target that is finetuned both ways, and its results with everything trained and with a frozen backbone."""
+def finetuned_both_ways(study_name: str, evaluations: list[Evaluation]) -> list[BothWays]:
+    """Return each target that is finetuned both ways, and its results with everything trained and with a frozen backbone."""
+    found = []
     for evaluation in evaluations:
         if other := evaluation.study.finetuned_the_other_way(evaluation.downstream):
             pair = [evaluation, load_evaluation(study_name, other.name)]
             full, frozen = sorted(pair, key=lambda one: one.downstream.recipe.resolve().freeze_backbone)
-            yield evaluation, full, frozen
+            found.append((evaluation, full, frozen))
+    return found
 
 
 def _animal_minus_others(study: Study) -> dict[str, float]:
@@ -111,7 +115,7 @@ def gains_over_scratch_alone(study: Study, study_name: str) -> dict[str, Estimat
     return found
 
 
-def domain_and_freezing(study_name: str, evaluations: list[Evaluation]) -> dict[str, Estimate]:
+def domain_and_freezing(both_ways: list[BothWays]) -> dict[str, Estimate]:
     """Estimate how animal minus non-animal classes changes with freezing, with the domain, and with both: differences in
     differences, by name (`out_freezing_adds`, `domain_adds_full`, `domain_by_freezing`, …).
 
@@ -119,7 +123,7 @@ def domain_and_freezing(study_name: str, evaluations: list[Evaluation]) -> dict[
     domains count as independent. Empty unless targets of both domains are finetuned both ways.
     """
     contrasts: dict[tuple[str, str], Estimate] = {}
-    for evaluation, full, frozen in _finetuned_both_ways(study_name, evaluations):
+    for evaluation, full, frozen in both_ways:
         weights = _animal_minus_others(evaluation.study)
         domain, added = evaluation.downstream.domain.split("_")[0], frozen.minus(full)
         for way, answers in {"full": full.answers, "frozen": frozen.answers, "adds": added}.items():
@@ -192,14 +196,14 @@ def design_numbers(results: StudyResults) -> dict[str, Any]:
         numbers |= with_interval(f"{row['panel']}_{way}_{row['pool']}_k{row['k']}", row)
     if len(results.designs):
         numbers["n_design_seeds"] = int(results.designs.loc[results.designs["way"] != "as published", "n_seeds"].min())
-    for prefix, evaluation in results.by_prefix.items():
+    for prefix, (evaluation, _) in results.by_prefix.items():
         for name, found in design_contrasts(evaluation, results.view.study).items():
             numbers |= with_interval(f"{prefix}_{name}", found)
     for row in results.freezing.to_dict("records"):
         way, quantity = "frozen" if "frozen" in row["way"] else "full", "gain" if "gain" in row["quantity"] else "contrast"
         numbers |= with_interval(f"{row['domain'].split()[0]}_{way}_{quantity}", row)
     best = [SCRATCH, results.study.everything, *(f"{pool}-k{max(ks)}" for pool, ks in results.study.arms.items())]
-    for evaluation, *ways in _finetuned_both_ways(results.view.study, [results.evaluation(one) for one in results.study.domains]):
+    for evaluation, *ways in results.both_ways:
         for way, one in zip(("full", "frozen"), ways, strict=True):
             for arm in (arm for arm in best if arm in one.correct):
                 key = f"{evaluation.downstream.domain.split('_')[0]}_{way}_top1_{arm.replace('-', '_')}"
@@ -208,7 +212,7 @@ def design_numbers(results: StudyResults) -> dict[str, Any]:
         numbers["n_freezing_seeds"] = int(results.freezing["n_seeds"].min())
     for name, found in gains_over_scratch_alone(results.study, results.view.study).items():
         numbers |= with_interval(f"{name}_gain", found)
-    for name, found in domain_and_freezing(results.view.study, [results.evaluation(one) for one in results.study.domains]).items():
+    for name, found in domain_and_freezing(results.both_ways).items():
         numbers |= with_interval(name, found)
     for domain, (_, found) in results.assigned.items():
         key = f"{domain.split()[0]}_assigned"

@@ -169,8 +169,7 @@ def subset_numbers(results: StudyResults) -> Numbers:
         "n_seeds": len(results.out_of_domain.seeds),
         "animal_share": results.study.animal_share,
     }
-    shown = {domain.split("_")[0]: (results.evaluation(domain), results.arms(domain)) for domain in results.study.domains}
-    for prefix, (evaluation, arms) in (shown | results.further).items():
+    for prefix, (evaluation, arms) in results.by_prefix.items():
         numbers[f"{prefix}_n_images"] = len(evaluation.labels)
         for row in arms.to_dict("records"):
             numbers |= with_interval(f"{prefix}_{row['quantity']}_{row['arm'].replace('-', '_')}", row)

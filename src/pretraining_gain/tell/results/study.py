@@ -11,7 +11,13 @@ import pandas as pd
 from pretraining_gain.plan.experiments import chance_decides, further_targets
 from pretraining_gain.plan.runs import finetuning_runs
 from pretraining_gain.plan.studies import load_study
-from pretraining_gain.tell.results.designs import assigned_effects, design_curves, freezing_by_domain
+from pretraining_gain.tell.results.designs import (
+    BothWays,
+    assigned_effects,
+    design_curves,
+    finetuned_both_ways,
+    freezing_by_domain,
+)
 from pretraining_gain.tell.results.evaluation import Evaluation, View, load_evaluation
 from pretraining_gain.tell.results.gains import arm_accuracy, figure1_species, group_accuracy, species_gains
 from pretraining_gain.tell.statistics import Estimate
@@ -52,10 +58,9 @@ class StudyResults:
         return {one.downstream.name: (one, arm_accuracy(one)) for one in found}
 
     @property
-    def by_prefix(self) -> dict[str, Evaluation]:
-        """The main targets by what the names of their numbers begin with: `out`, `in`, and the names of further ones."""
-        firsts = {domain.split("_")[0]: self.evaluation(domain) for domain in self.study.domains}
-        return firsts | {name: evaluation for name, (evaluation, _) in self.further.items()}
+    def by_prefix(self) -> dict[str, tuple[Evaluation, pd.DataFrame]]:
+        """Main targets, as `further`, by what the names of their numbers begin with: `out`, `in`, and names of further ones."""
+        return {domain.split("_")[0]: (self.evaluation(domain), self.arms(domain)) for domain in self.study.domains} | self.further
 
     @cached_property
     def species(self) -> pd.DataFrame:
@@ -84,7 +89,12 @@ class StudyResults:
     @cached_property
     def freezing(self) -> pd.DataFrame:
         """Both targets finetuned both ways (see `freezing_by_domain`)."""
-        return freezing_by_domain(self.view.study, [self.evaluation(one) for one in self.study.domains])
+        return freezing_by_domain(self.both_ways)
+
+    @cached_property
+    def both_ways(self) -> list[BothWays]:
+        """Results of the targets that are finetuned both ways (see `finetuned_both_ways`)."""
+        return finetuned_both_ways(self.view.study, [self.evaluation(one) for one in self.study.domains])
 
     @cached_property
     def assigned(self) -> dict[str, tuple[pd.DataFrame, Estimate]]:

@@ -19,6 +19,7 @@ from pretraining_gain.errors import InputError
 from pretraining_gain.paths import results_of
 from pretraining_gain.plan.parameters import Parameters
 
+Device = Literal["cpu", "cuda"]
 #: Parts of the benchmark, in the chapter's order.
 PARTS = ("limit", "loaders", "feeding", "evaluation", "parity", "frozen")
 _VERDICTS = {True: "met", False: "missed", None: "too noisy to tell"}
@@ -49,7 +50,7 @@ def _read(device: str, version: int, field: str, how: str) -> dict[str, Any]:
 class Performance(Parameters):
     """Results of the benchmark on one device, the parameter of the notebook."""
 
-    device: Literal["cpu", "cuda"] = "cpu"
+    device: Device = "cpu"
 
     @cached_property
     def record(self) -> dict[str, Any]:
@@ -158,7 +159,7 @@ def _spread(spread: dict[str, float], form: str) -> str:
     return f"{spread['median']:{form}} ({spread['low']:{form}} to {spread['high']:{form}})"
 
 
-def targets_or_how(device: Literal["cpu", "cuda"]) -> pd.DataFrame:
+def targets_or_how(device: Device) -> pd.DataFrame:
     """Return the aims of a device that was benchmarked, otherwise one row that says how to do it."""
     if bench_path(device).exists():
         return Performance(device=device).targets()
