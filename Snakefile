@@ -15,6 +15,7 @@ from pretraining_gain import workflow as graph
 from pretraining_gain.errors import InputError
 from pretraining_gain.paths import make_writable, results_of, results_root
 from pretraining_gain.plan.resources import check_environment, resources_of
+from pretraining_gain.plan.run import NOTEBOOKS
 from pretraining_gain.plan.runs import finetuning_runs, pretraining_runs
 from pretraining_gain.plan.studies import check_name, load_study
 from pretraining_gain.plan.yamlfile import in_yaml
@@ -35,7 +36,7 @@ try:
 except InputError as error:
     sys.exit(f"snakemake: {error}")
 SHOWN = list(dict.fromkeys([*BOOK, STUDY.name]))
-RUNS = {f"{run.plan.name}/{run.stage}/{path.stem}": run for run, path in RECORDS.items()}
+RUNS = {f"{run.plan.name}/{path.stem}": run for run, path in RECORDS.items()}
 
 # Runs side by side fill a machine better than threads inside a run, as long as there are enough of them.
 THREADS = max(1, (workflow.resource_settings.cores or 1) // sum(run.plan.name == STUDY.name for run in RECORDS))
@@ -45,23 +46,24 @@ EXECUTE = f"exec {PYTHON} -m pretraining_gain.execute"  # `exec`: a shell in bet
 TELL = "src/pretraining_gain/tell"
 
 
-def output_of(run):
-    """Return a run's executed notebook and its parameters, for the command line."""
-    given = " ".join(f"-p {name} {shlex.quote(in_yaml(value))}" for name, value in run.parameters().items())
-    return f"book/executed/{run.plan.name}/runs/{RECORDS[run].stem}.ipynb {given}"
+def run_of(wildcards):
+    return RUNS[f"{wildcards.study}/{wildcards.run}"]
 
 
-def executes(stage):
-    return lambda wildcards: output_of(RUNS[f"{wildcards.study}/{stage}/{wildcards.run}"])
+def executed(wildcards):
+    """Return a run's notebook, where it is put when it is executed, and its parameters, for the command line."""
+    run = run_of(wildcards)
+    given = shlex.join(run.arguments())
+    return f"notebooks/{NOTEBOOKS[run.stage]}.ipynb book/executed/{wildcards.study}/runs/{wildcards.run}.ipynb {given}"
 
 
-def asks(stage, what):
-    """Return what a run of this stage asks of its machine when it starts for the `attempt`-th time."""
-    return lambda wildcards, attempt: getattr(resources_of(RUNS[f"{wildcards.study}/{stage}/{wildcards.run}"], attempt), what)
+def asks(what):
+    """Return what a run asks of its machine when it starts for the `attempt`-th time."""
+    return lambda wildcards, attempt: getattr(resources_of(run_of(wildcards), attempt), what)
 
 
 def record_of_pretraining(wildcards):
-    start = RUNS[f"{wildcards.study}/finetune/{wildcards.run}"].pretraining
+    start = run_of(wildcards).pretraining
     return ancient(graph.relative(RECORDS[start])) if start else []
 
 
@@ -152,34 +154,24 @@ rule pdf:
 rule pretrain:
     output:
         update(f"{RESULTS}/{{study}}/pretrain/{{run}}.json"),
-    threads: asks("pretrain", "cores")
+    threads: asks("cores")
     resources:
-        runtime=asks("pretrain", "runtime_min"),
-        mem_mb=asks("pretrain", "mem_mb"),
-        gpu=asks("pretrain", "gpu"),
+        runtime=asks("runtime_min"),
+        mem_mb=asks("mem_mb"),
+        gpu=asks("gpu"),
         nodes=1,  # several GPUs of one run are in one machine
     params:
-        run=executes("pretrain"),
+        run=executed,
     shell:
-        f"{EXECUTE} notebooks/01_pretrain.ipynb {{params.run}}"
+        f"{EXECUTE} {{params.run}}"
 
 
-rule finetune:
+use rule pretrain as finetune with:
     input:
         record_of_pretraining,
     output:
         update(f"{RESULTS}/{{study}}/finetune/{{run}}.json"),
         update(f"{RESULTS}/{{study}}/finetune/{{run}}.csv.gz"),
-    threads: asks("finetune", "cores")
-    resources:
-        runtime=asks("finetune", "runtime_min"),
-        mem_mb=asks("finetune", "mem_mb"),
-        gpu=asks("finetune", "gpu"),
-        nodes=1,
-    params:
-        run=executes("finetune"),
-    shell:
-        f"{EXECUTE} notebooks/02_finetune.ipynb {{params.run}}"
 
 
 rule tables:

@@ -79,6 +79,12 @@ def test_words_and_layout_do_not_count_but_indentation_does():
     assert normalised(source) != normalised(source.replace("        g(y)", "    g(y)"))
 
 
+def test_code_is_read_alike_by_every_python():
+    """From 3.12 on, Python splits f-strings into tokens of their own."""
+    assert normalised('x = f"{{a}} {total:,}"\n') == 'x=f"{{a}}{total:,}"\n'
+    assert normalised('assert s > "a"\n') == 'asserts>"a"\n'
+
+
 FINGERPRINTS = """
 from pretraining_gain.plan.runs import Run
 given = {"study": "mini", "pool": "animal", "k": 4}

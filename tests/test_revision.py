@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from pretraining_gain import paths
 from pretraining_gain import revision as module
 from pretraining_gain.revision import commits_of, revision
 
@@ -38,7 +39,9 @@ def checkout(tmp_path, monkeypatch) -> Path:
     for name in ("src/a.py", "notebooks/studies/toy.yml", "results/toy/a.json"):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text("")
-    monkeypatch.setattr(module, "project_root", lambda: root)
+    for one in (module, paths):
+        monkeypatch.setattr(one, "project_root", lambda: root)
+    monkeypatch.chdir(root)
     revision.cache_clear()
     yield root
     revision.cache_clear()

@@ -11,6 +11,7 @@ import yaml
 from conftest import ROOT
 from refusal import refused
 
+from pretraining_gain import paths
 from pretraining_gain.compute.domains import publish
 from pretraining_gain.plan import studies
 from pretraining_gain.plan.costs import Plan
@@ -68,7 +69,7 @@ def test_a_study_of_the_project_cannot_have_the_name_of_another(tmp_path, monkey
     copy = tmp_path / "notebooks" / "studies" / "copy.yml"
     copy.parent.mkdir(parents=True)
     copy.write_text(toy)
-    monkeypatch.setattr(studies, "project_root", lambda: tmp_path)
+    monkeypatch.setattr(paths, "project_root", lambda: tmp_path)
     for given in ("copy", str(copy)):
         with refused(f"study file {copy}: name 'toy'; accepted: 'copy'", unchanged=tmp_path):
             studies.load_study(given)

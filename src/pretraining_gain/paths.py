@@ -39,6 +39,18 @@ def project_root() -> Path:
     )
 
 
+def is_study_file(name_or_path: str) -> bool:
+    """Tell whether a study is given by the path of its file, and not by its name."""
+    return name_or_path.endswith((".yml", ".yaml"))
+
+
+def study_path(name_or_path: str) -> Path:
+    """Return the file of a study: the given one, or that of this name in `notebooks/studies/`."""
+    if is_study_file(name_or_path):
+        return whole_path(name_or_path)
+    return project_root() / "notebooks" / "studies" / f"{name_or_path}.yml"
+
+
 def _place(variable: str, default: str) -> Path:
     value = os.environ.get(variable)
     return whole_path(value, f"{variable}: ") if value else project_root() / default
@@ -97,7 +109,7 @@ def prepared_root() -> Path:
 def public(text: str) -> str:
     """Replace this machine's folders in a message by the names of their variables, so that a book can show it."""
     for variable, place in _PLACES.items():
-        text = text.replace(str(place()), f"${variable}")
+        text = re.sub(rf"{re.escape(str(place()))}(?![\w-])", f"${variable}", text)
     return text
 
 

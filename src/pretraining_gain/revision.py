@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import TypedDict
 
-from pretraining_gain.paths import project_root
+from pretraining_gain.paths import project_root, study_path
 
 # Decides results and pages. Results are tracked, too, but change while runs go on.
 _DECISIVE = ("src", "notebooks", "book", "Snakefile", "requirements.lock", "_config.yml", "_toc.yml")
@@ -33,12 +33,10 @@ def revision(study: str = "") -> Revision:
             return {"commit": "unknown", "changed": False}
         commit = _git(root, "rev-parse", "HEAD")
         changed = _git(root, "status", "--porcelain", "-uno", "--", *_DECISIVE) + _git(root, "status", "--porcelain", "src")
-        if study.endswith((".yml", ".yaml")):
-            file = Path(root, Path(study).expanduser()).resolve()
+        if study:
+            file = study_path(study).resolve()
             inside = file.is_relative_to(root.resolve())
             changed += _git(root, "status", "--porcelain", "--ignored", str(file)) if inside else "outside of the checkout"
-        elif study:
-            changed += _git(root, "status", "--porcelain", f"notebooks/studies/{study}.yml")
         return {"commit": commit, "changed": bool(changed)}
     except (OSError, subprocess.CalledProcessError):
         return {"commit": "unknown", "changed": False}

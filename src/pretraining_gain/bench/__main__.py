@@ -50,13 +50,22 @@ def bench(device: str, names: list[str], out: Path, scale: Scale) -> Path:
         record: dict[str, Any] = {"schema_version": 1, "device": device, "scale": scale.name, **revision()}
         record |= {"date": datetime.date.today().isoformat(), "machine": facts}
         record |= {"versions": versions(), "images": found.description}
-        before = json.loads(path.read_bytes()) if path.exists() else {}
+        before = _measured_before(path)
         kept = all(before.get(name) == record[name] for name in _SAME)
         record |= {name: before[name] if kept else {} for name in ("parts", "failed")}
         for name in names:
             _measure(name, Given(machine, scale, found), record)
             write_atomically(path, (json.dumps(record, indent=1) + "\n").encode())
     return path
+
+
+def _measured_before(path: Path) -> dict[str, Any]:
+    """Read what was measured before; nothing where the file is missing or damaged, as it is then measured anew."""
+    try:
+        found = json.loads(path.read_bytes())
+    except (FileNotFoundError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _measure(name: str, given: Given, record: dict[str, Any]) -> None:

@@ -25,7 +25,7 @@ import yaml
 from pretraining_gain.bench.measure import this_computer
 from pretraining_gain.bench.simulated import write_run
 from pretraining_gain.commands import CommandLine, answer
-from pretraining_gain.paths import make_writable, project_root, results_root, write_atomically
+from pretraining_gain.paths import make_writable, results_root, study_path, write_atomically
 from pretraining_gain.plan.costs import Plan
 from pretraining_gain.plan.species import SUPERCATEGORIES
 from pretraining_gain.plan.taxonomy import made_table_path
@@ -44,7 +44,7 @@ VALUES = {"species": (36, 200, 1000, 5388), "images": (10, 50, 200), "seeds": (3
 def simulate(folder: Path, species: int, images: int, seeds: int, ks: int) -> str:
     """Write a study of this size with its species, records and predictions; return the study file's path."""
     _keep_everything_in(folder)
-    content = yaml.safe_load((project_root() / "notebooks" / "studies" / "paper.yml").read_text(encoding="utf-8"))
+    content = yaml.safe_load(study_path("paper").read_text(encoding="utf-8"))
     most = {"animal": 398, "non_animal": 602, "random": 602}
     arms = {pool: np.linspace(0, n, ks + 1)[1:].astype(int).tolist() for pool, n in most.items()}
     content |= {"name": "growth", "seeds": list(range(seeds)), "arms": arms | {"all": [1000]}}

@@ -23,6 +23,8 @@ _NAME = PACKAGE.name
 NOT_HASHED = {f"{_NAME}.compute.progress", f"{_NAME}.compute.records"}
 _LAYOUT = {tokenize.COMMENT, tokenize.NL, tokenize.ENCODING, tokenize.ENDMARKER}
 _BLOCKS = {tokenize.INDENT: "<", tokenize.DEDENT: ">", tokenize.NEWLINE: "\n"}
+#: Literal text of an f-string, in which Python 3.12 and later write each doubled brace once; 3.11 has no such token.
+_WITHIN_F_STRING = getattr(tokenize, "FSTRING_MIDDLE", None)
 
 
 def code_hash(*modules: str) -> str:
@@ -67,15 +69,19 @@ def names_in(sources: Iterable[Path]) -> set[str]:
 def normalised(source: str) -> str:
     """Strip comments, docstrings, spaces and trailing commas from Python `source`, alike under every Python version."""
     kept: list[str] = []
+    starts_line = True
     tokens = [token for token in tokenize.generate_tokens(io.StringIO(source).readline) if token.type not in _LAYOUT]
     for token, after in zip(tokens, [*tokens[1:], None], strict=True):
-        starts_line = not kept or kept[-1] in _BLOCKS.values()
         text = _BLOCKS.get(token.type, "".join(token.string.split()))
+        if token.type == _WITHIN_F_STRING:
+            kept.append(text.replace("{", "{{").replace("}", "}}"))
+            continue
         if token.type == tokenize.STRING and starts_line and after and after.type == tokenize.NEWLINE:
             continue  # a docstring
         if (text == "," and after and after.string in (")", "]", "}")) or (text == "\n" and starts_line):
             continue  # a trailing comma; the end of a line that held only a docstring
         kept.append(text)
+        starts_line = token.type in _BLOCKS
     return "".join(kept)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from pretraining_gain.datasets import Split, find_dataset
+from pretraining_gain.datasets import SPLITS, Split, find_dataset
 from pretraining_gain.plan.backbones import find_backbone
 from pretraining_gain.plan.parameters import StudyName
 from pretraining_gain.plan.recipes import RecipeChoice
@@ -54,24 +54,23 @@ class Plan:
 
     def disk_table(self) -> pd.DataFrame:
         """Return disk use in GB: prepared images (large datasets only), weights, checkpoints while running."""
-        sets: dict[tuple[str, str, int], float] = {}
+        rows = []
         source = [self.study.pretraining] if self.study.source else []
         for images, recipe in [*source, *((d.images, d.recipe) for d in self.study.downstreams)]:
             if preparation := find_dataset(images.dataset).preparation:
                 px = recipe.resolve().resize_px
-                for split, n in (("train", images.train_images_per_class), ("eval", images.eval_images_per_class)):
-                    key = (f"prepared {images.dataset}, {split}", preparation.part_name(images, split), px)
-                    gigabytes = images.n_classes * n * px**2 * _BYTES_PER_PIXEL / 1e9
-                    sets[key] = max(sets.get(key, 0), gigabytes)  # a part of a dataset is in the whole
+                for split in SPLITS:
+                    gigabytes = images.n_classes * images.per_class(split) * px**2 * _BYTES_PER_PIXEL / 1e9
+                    part = preparation.part_name(images, split)
+                    rows.append((f"prepared {images.dataset}, {split}", part, px, gigabytes))
+        sets = pd.DataFrame(rows, columns=["disk", "part", "px", "GB"]).groupby(["disk", "part", "px"], sort=False)["GB"]
+        largest = sets.max()  # a part of a dataset is in the whole
+        kept = largest[largest > 0].groupby("disk", sort=False).sum().to_dict()
         weights = find_backbone(self.study.backbone).weights_mb / 1000
-        runs = self.runs()
-        kept: dict[str, float] = {}
-        for (label, _, _), size in sets.items():
-            if size:
-                kept[label] = kept.get(label, 0) + size
+        stages = [run.stage for run in self.runs()]
         if self.study.keep_networks:
-            kept["networks of all finetunings"] = weights * sum(run.stage == "finetune" for run in runs)
-        kept["weights of all pretrainings"] = weights * sum(run.stage == "pretrain" for run in runs)
+            kept["networks of all finetunings"] = weights * stages.count("finetune")
+        kept["weights of all pretrainings"] = weights * stages.count("pretrain")
         kept["checkpoint of one run (gone when it ends)"] = 2 * weights
         return pd.DataFrame({"GB": kept | {"all": sum(kept.values())}}).rename_axis("disk")
 
@@ -92,10 +91,7 @@ class Plan:
         table, target = self.run_table(), self.study.downstreams[0].images
         return {
             "study": self.study.name,
-            "n_pretrainings": int((table["stage"] == "pretrain").sum()),
-            "n_finetunings": int((table["stage"] == "finetune").sum()),
             "n_runs": len(table),
-            "n_seeds": len(self.study.seeds),
             "images_seen": int(table["images_seen"].sum()),
             "device": self.study.throughput.device,
             "evaluated_on": find_dataset(target.dataset).describe_evaluation(target),

@@ -9,9 +9,8 @@ from collections import Counter
 
 from pretraining_gain.plan.parts import Downstream
 from pretraining_gain.plan.pools import POOLS, SCRATCH
-from pretraining_gain.plan.runs import Run
+from pretraining_gain.plan.runs import Run, design_arms
 from pretraining_gain.plan.studies import Study
-from pretraining_gain.plan.taxonomy import has_class_table, load_class_table
 
 #: With fewer random subsets, effects of six kinds of classes cannot be told apart.
 FEWEST_SUBSETS = 20
@@ -65,14 +64,9 @@ def by_distance(study: Study, runs: list[Run]) -> list[Run]:
     """Select all classes and scratch on each main target out of domain, where tables state the families of both sides."""
     if "family" not in study.source_classes or study.main_start != "all":
         return []
-    targets = [name for name, target in main_targets(study).items() if target.domain == "out_of_domain" and _has_families(target)]
+    targets = [name for name, one in main_targets(study).items() if one.domain == "out_of_domain" and "family" in one.images.classes]
     found = [run for run in runs if run.downstream in targets and run.arm in (study.everything, SCRATCH)]
     return _where_all_are({study.everything, SCRATCH}, found)
-
-
-def _has_families(target: Downstream) -> bool:
-    table = target.images.class_table
-    return table is not None and has_class_table(table) and "family" in load_class_table(table)
 
 
 def by_target_size(study: Study, runs: list[Run]) -> list[Run]:
@@ -111,21 +105,24 @@ def chance_decides(study: Study, runs: list[Run]) -> list[Run]:
 
 def parts_of_the_gain(study: Study, runs: list[Run]) -> list[Run]:
     """Select scratch, all classes, the most animal and as many other classes, and the halves of the animals."""
-    k = study.largest_shared_k
-    arms = {SCRATCH, study.everything, f"animal-k{k}", f"non_animal-k{k}"}
+    arms = _largest_arms(study)
     runs = _where_all_are(arms, on_main_targets(study, runs))
     return [run for run in runs if run.arm in arms] + chance_decides(study, runs)
+
+
+def _largest_arms(study: Study) -> set[str]:
+    k = study.largest_shared_k
+    return {SCRATCH, study.everything, f"animal-k{k}", f"non_animal-k{k}"}
 
 
 def other_designs(study: Study, runs: list[Run]) -> list[Run]:
     """Select, out of domain, each design of two arms or more, and the paper's arms of the same pools and sizes."""
     target, wanted = study.downstream_in("out_of_domain").name, set()
-    runs = [run for run in runs if run.downstream == target]
-    for design in study.designs:
-        own = {run.arm for run in runs if run.design == design.name}
-        if own and sum(map(len, design.arms.values())) > 1:
-            wanted |= own | {f"{pool}-k{k}" for pool, ks in design.arms.items() for k in ks}
-    return [run for run in runs if run.arm in wanted]
+    for design in study.designs if runs else ():
+        arms = design_arms(study, design, target, runs[0].study)
+        if len(arms) > 1:
+            wanted |= arms.keys() | {run.arm for run in arms.values()}
+    return [run for run in runs if run.downstream == target and run.arm in wanted]
 
 
 def both_ways(study: Study, runs: list[Run]) -> list[Run]:
@@ -136,7 +133,6 @@ def both_ways(study: Study, runs: list[Run]) -> list[Run]:
     firsts = [study.downstream_in(domain) for domain in study.domains]
     pairs = [(one, study.finetuned_the_other_way(one)) for one in firsts]
     names = {one.name for target, other in pairs if other for one in (target, other)}
-    k = study.largest_shared_k
-    arms = {SCRATCH, study.everything, f"animal-k{k}", f"non_animal-k{k}"}
+    arms = _largest_arms(study)
     found = [run for run in runs if run.downstream in names and run.arm in arms]
     return found if len(firsts) == 2 and any(run.pool != SCRATCH for run in found) else []

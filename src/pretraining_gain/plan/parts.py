@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Annotated, Any, Literal
 
+import pandas as pd
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
 from pretraining_gain.datasets import check_columns, dataset_names, find_dataset, options_of
@@ -13,7 +14,13 @@ from pretraining_gain.paths import path_beside
 from pretraining_gain.plan.backbones import known_backbone
 from pretraining_gain.plan.pools import POOLS, SCRATCH, PoolName, Seed
 from pretraining_gain.plan.recipes import Recipe, RecipeChoice
-from pretraining_gain.plan.taxonomy import has_class_table, is_own_table, load_class_table, made_tables
+from pretraining_gain.plan.taxonomy import (
+    REQUIRED_COLUMNS,
+    has_class_table,
+    is_own_table,
+    load_class_table,
+    made_tables,
+)
 from pretraining_gain.plan.weights import check_weights, study_file_of
 
 
@@ -87,6 +94,12 @@ class Images(Given):
         if len(table) != self.n_classes:
             raise ValueError(f"n_classes is {self.n_classes} but class table {name!r} has {len(table)}")
         return self
+
+    @property
+    def classes(self) -> pd.DataFrame:
+        """The class table; one without rows where the images have none, or none yet."""
+        name = self.class_table
+        return load_class_table(name) if name and has_class_table(name) else pd.DataFrame(columns=REQUIRED_COLUMNS)
 
     def per_class(self, split: str) -> int:
         """Return how many images of each class a split, `train` or `eval`, has at most."""

@@ -41,16 +41,12 @@ class Recipe(Given):
     flip: bool = Field(description="mirror half of the training images")
 
     @model_validator(mode="after")
-    def _crops_fit(self) -> Self:
+    def _fields_agree(self) -> Self:
         if self.resize_px < self.image_size_px:
             least = self.image_size_px
             raise ValueError(
                 f"resize_px is {self.resize_px}; accepted: {least} (image_size_px) or more, as crops are cut from it"
             )
-        return self
-
-    @model_validator(mode="after")
-    def _views_do_not_change(self) -> Self:
         if self.frozen_views and not (self.freeze_backbone and self.frozen_batchnorm == "eval"):
             raise ValueError(
                 f"frozen_views is {self.frozen_views}; accepted: 0, unless freeze_backbone is true and frozen_batchnorm is eval"

@@ -30,8 +30,11 @@ from pretraining_gain.plan.weights import (
     sha256_of,
     weights_file,
 )
+from pretraining_gain.plan.yamlfile import in_yaml
 
 WHOLE_POOL = 0
+#: The notebook that does a run of each stage.
+NOTEBOOKS = {"pretrain": "01_pretrain", "finetune": "02_finetune"}
 
 
 class Run(Parameters):
@@ -244,6 +247,10 @@ class Run(Parameters):
         """Return the papermill parameters that select this run."""
         always = ("study", "pool", "k", "seed", "backbone")
         return {name: value for name, value in self.model_dump().items() if value or name in always}
+
+    def arguments(self) -> list[str]:
+        """Return the papermill parameters for a command line."""
+        return [text for name, value in self.parameters().items() for text in ("-p", name, in_yaml(value))]
 
 
 def _canonical_arm(study: Study, pool: str, k: Any, finetuning: bool) -> tuple[str, int]:

@@ -25,6 +25,12 @@ def design_runs(study: Study, design: Design, name: str | None = None) -> list[R
     return _finetunings(study, [(of, start) for of, start in _starts(study, name or study.name) if of == design])
 
 
+def design_arms(study: Study, design: Design, target: str, name: str | None = None) -> dict[str, Run]:
+    """Return, by its name, each arm of a design on a target: a run of the paper's arm of the same pool and size."""
+    runs = [run for run in design_runs(study, design, name) if run.downstream == target]
+    return {run.arm: run.model_copy(update={"design": ""}) for run in runs}
+
+
 def _finetunings(study: Study, starts: list[tuple[Design | None, Run]]) -> list[Run]:
     return [
         start.model_copy(update={"downstream": target.name})

@@ -14,7 +14,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from pretraining_gain.datasets import options_of
 from pretraining_gain.errors import Given, InputError, one_line
-from pretraining_gain.paths import project_root, results_root, whole_path
+from pretraining_gain.paths import is_study_file, project_root, results_root, study_path
 from pretraining_gain.plan.parts import (
     Arms,
     BackboneName,
@@ -31,7 +31,7 @@ from pretraining_gain.plan.parts import (
 from pretraining_gain.plan.pools import POOLS, SCRATCH, Pool, Subsets, starts
 from pretraining_gain.plan.recipes import RecipeChoice
 from pretraining_gain.plan.record import read_record
-from pretraining_gain.plan.taxonomy import REQUIRED_COLUMNS, has_class_table, load_class_table
+from pretraining_gain.plan.taxonomy import REQUIRED_COLUMNS, load_class_table
 from pretraining_gain.plan.weights import NormalisationName, is_published
 from pretraining_gain.plan.yamlfile import read_yaml
 
@@ -221,11 +221,8 @@ class Study(Given):
         found = [downstream for downstream in self.downstreams if downstream.domain == domain]
         if not found:
             raise InputError(f"study {self.name!r} has no {domain} downstream")
-        for one in (one for one in found if across and one.takes(self.main_start)):
-            name = one.images.class_table
-            if name and has_class_table(name) and load_class_table(name).get(across, pd.Series()).nunique() > 1:
-                return one
-        return found[0]
+        several = (one for one in found if across and one.images.classes.get(across, pd.Series()).nunique() > 1)
+        return next((one for one in several if one.takes(self.main_start)), found[0])
 
     def finetuned_the_other_way(self, target: Downstream) -> Downstream | None:
         """Return the downstream that differs from `target` only in whether the backbone is frozen (and in the number of
@@ -247,11 +244,7 @@ class Study(Given):
 
 
 def study_names() -> list[str]:
-    return sorted(path.stem for path in _studies_folder().glob("*.yml"))
-
-
-def _studies_folder() -> Path:
-    return project_root() / "notebooks" / "studies"
+    return sorted(path.stem for path in study_path("*").parent.glob("*.yml"))
 
 
 def load_study(name_or_path: str) -> Study:
@@ -260,13 +253,13 @@ def load_study(name_or_path: str) -> Study:
     Raises `InputError` naming file and field when it is unknown, not YAML, does not fit the model, or is in that folder under
     another name than its own: its results would be those of another study.
     """
-    own = name_or_path.endswith((".yml", ".yaml"))
-    path = whole_path(name_or_path) if own else _studies_folder() / f"{name_or_path}.yml"
-    if not own and (Path(name_or_path).name != name_or_path or not path.is_file()):  # no listing: this runs often
+    path = study_path(name_or_path)
+    # Without listing the folder: this runs often.
+    if not is_study_file(name_or_path) and (Path(name_or_path).name != name_or_path or not path.is_file()):
         names = ", ".join(study_names())
         raise InputError(f"study {name_or_path!r} is unknown; accepted: {names}, or the path of a .yml file")
     study = _read_study(path, path.stat().st_mtime_ns if path.exists() else 0)
-    if study.name != path.stem and path.parent.resolve() == _studies_folder().resolve():
+    if study.name != path.stem and path.parent.resolve() == study_path(study.name).parent.resolve():
         raise InputError(f"study file {path}: name {study.name!r}; accepted: {path.stem!r}, the name of the file")
     return study
 
@@ -277,16 +270,16 @@ def check_name(name_or_path: str) -> Study:
     Names of the project's studies are taken, and names under which the results folder has runs of another study file.
     """
     study = load_study(name_or_path)
-    if not name_or_path.endswith((".yml", ".yaml")):
+    if not is_study_file(name_or_path):
         return study
-    path, project_s = whole_path(name_or_path), _studies_folder() / f"{study.name}.yml"
+    path, project_s = study_path(name_or_path), study_path(study.name)
     if project_s.is_file() and path != project_s.resolve():
         names = ", ".join(study_names())
         raise InputError(f"study file {path}: name {study.name!r} is a study of the project; accepted: any name but {names}")
     folder = results_root() / study.name
     owner = next((text for record in folder.glob("*/*.json") if (text := _study_in(record))), "")
     other = project_root() / Path(owner).expanduser()
-    if owner.endswith((".yml", ".yaml")) and other.resolve() != path and other.is_file():
+    if is_study_file(owner) and other.resolve() != path and other.is_file():
         raise InputError(
             f"study file {path}: name {study.name!r} is in use, {folder} has runs of {other}; "
             "accepted: another name, or another folder in PRETRAINING_GAIN_RESULTS"

@@ -39,7 +39,10 @@ def has_class_table(name: str) -> bool:
 
 def class_table_path(name: str) -> Path:
     """Return where a class table is, or where the preparation would write it."""
-    return Path(name) if is_own_table(name) else _packaged(name) or made_table_path(name)
+    if is_own_table(name):
+        return Path(name)
+    packaged = [folder / f"{name}.csv" for folder in TABLE_FOLDERS if name not in NOT_CLASSES]
+    return next((path for path in packaged if path.is_file()), made_table_path(name))
 
 
 def made_table_path(name: str) -> Path:
@@ -71,26 +74,15 @@ def is_own_table(name: str) -> bool:
 
 
 def _table_file(name: str) -> tuple[Path, int]:
-    """Return the path of a table, and the time of its last change (0 for a table of the package)."""
-    if is_own_table(name):
-        path = Path(name)
-        if not path.is_file():
-            raise InputError(f"class table {path} is missing; accepted: the path of a CSV file, relative to the study file")
+    """Return the path of a table, and the time of its last change."""
+    path = class_table_path(name)
+    if path.is_file():
         return path, path.stat().st_mtime_ns
-    packaged = _packaged(name)
-    if packaged:
-        return packaged, 0
-    path = made_table_path(name)
+    if is_own_table(name):
+        raise InputError(f"class table {path} is missing; accepted: the path of a CSV file, relative to the study file")
     if name not in made_tables():
         raise InputError(f"class table {name!r} is unknown; accepted: {', '.join([*table_names(), *made_tables()])}")
-    if not path.exists():
-        raise InputError(f"class table {path} is missing; make it with `python -m pretraining_gain.prepare STUDY`")
-    return path, path.stat().st_mtime_ns
-
-
-def _packaged(name: str) -> Path | None:
-    paths = [folder / f"{name}.csv" for folder in TABLE_FOLDERS if name not in NOT_CLASSES]
-    return next((path for path in paths if path.is_file()), None)
+    raise InputError(f"class table {path} is missing; make it with `python -m pretraining_gain.prepare STUDY`")
 
 
 @cache

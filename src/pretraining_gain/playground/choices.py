@@ -16,7 +16,6 @@ from pretraining_gain.plan.parts import Downstream
 from pretraining_gain.plan.pools import SCRATCH, Seed
 from pretraining_gain.plan.run import WHOLE_POOL, Run
 from pretraining_gain.plan.studies import Study, load_study
-from pretraining_gain.plan.taxonomy import has_class_table, load_class_table
 from pretraining_gain.plan.weights import is_published, weights_file
 
 #: The most finetuning epochs, in multiples of the recipe's.
@@ -74,8 +73,7 @@ def targets(study: Study) -> list[Downstream]:
 
 def species_of(target: Downstream) -> list[str]:
     """Return the names of a target's classes; none before a preparation made their table."""
-    name = target.images.class_table
-    return load_class_table(name)["name"].tolist() if name and has_class_table(name) else []
+    return target.images.classes["name"].tolist()
 
 
 def scratch_partner(run: Run) -> Run | None:
@@ -119,7 +117,7 @@ def _finetuned(name: str, target: Downstream, frozen: bool) -> tuple[str, Downst
     suffix, words = ("frozen", "backbone frozen") if frozen else ("full", "everything trained")
     named = {"name": f"{target.name}_{suffix}", "title": f"{target.title}, {words}"}
     made = target.model_copy(update=named | {"recipe": recipe})
-    extended = study.model_copy(update={"downstreams": [*study.downstreams, made]}).model_dump(mode="json")
+    extended = study.model_copy(update={"downstreams": [*study.downstreams, made]}).model_dump(mode="json", exclude_defaults=True)
     content = yaml.safe_dump(extended, sort_keys=False).encode()
     path = make_writable(playground_root() / "studies") / f"{study.name}-{made.name}.yml"
     if not path.exists() or path.read_bytes() != content:

@@ -14,7 +14,6 @@ from pretraining_gain.plan.pools import SCRATCH
 from pretraining_gain.plan.record import read_record
 from pretraining_gain.plan.runs import Run
 from pretraining_gain.plan.studies import load_study
-from pretraining_gain.plan.taxonomy import load_class_table
 from pretraining_gain.playground.choices import scratch_partner
 from pretraining_gain.playground.work import record_of
 from pretraining_gain.tell.results.correctness import Correctness, CorrectnessReader
@@ -90,7 +89,7 @@ def _correctness(run: Run) -> Correctness:
 
 def _images_of(species: str, target: Downstream, labels: np.ndarray) -> np.ndarray:
     """Return which images (N,) bool are of a species; all for an empty name."""
-    names = load_class_table(target.images.class_table)["name"].to_numpy()
+    names = target.images.classes["name"].to_numpy()
     return names[labels] == species if species else np.ones(len(labels), bool)
 
 

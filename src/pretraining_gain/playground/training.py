@@ -12,7 +12,6 @@ from typing import Literal
 
 from pretraining_gain.errors import TRY_AGAIN, InputError
 from pretraining_gain.paths import make_writable
-from pretraining_gain.plan.yamlfile import in_yaml
 from pretraining_gain.playground.choices import playground_root
 from pretraining_gain.playground.work import Work
 
@@ -34,8 +33,7 @@ class Training:
         self._stopped = False
         work.borrow()
         self._log = make_writable(playground_root() / "progress") / f"{work.run.record_path.stem}.log"
-        given = [text for name, value in work.run.parameters().items() for text in ("-p", name, in_yaml(value))]
-        command = [sys.executable, "-m", "pretraining_gain.playground.train", *given]
+        command = [sys.executable, "-m", "pretraining_gain.playground.train", *work.run.arguments()]
         places = {"PRETRAINING_GAIN_RESULTS": playground_root(), "PRETRAINING_GAIN_PROGRESS": work.progress_file()}
         environment = os.environ | {name: str(place) for name, place in places.items()}
         with open(self._log, "w", encoding="utf-8") as log:

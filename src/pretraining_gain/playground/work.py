@@ -60,8 +60,8 @@ class Work:
         """Copy finished runs of the study itself into the playground's folder, so that they are not done again."""
         for run in self.steps():
             own, stored = record_of(run), _stored(run)
-            if not outcome_of(own, run) and (outcome := outcome_of(stored, run)):
-                for path in (outcome, stored):  # the record last, as a run does
+            if not outcomes_of(own, run) and (outcomes := outcomes_of(stored, run)):
+                for path in (*outcomes, stored):  # the record last, as a run does
                     write_atomically(make_writable(own.parent) / path.name, path.read_bytes())
 
     def progress_file(self) -> Path:
@@ -94,15 +94,16 @@ def _stored(run: Run) -> Path:
     return results_of(run.plan.name) / run.stage / run.record_path.name
 
 
-def outcome_of(record: Path, run: Run) -> Path | None:
-    """Return the weights or predictions beside a record; None when either is missing."""
-    path = record.with_suffix(".csv.gz" if run.downstream else ".safetensors")
-    return path if record.exists() and path.exists() else None
+def outcomes_of(record: Path, run: Run) -> list[Path]:
+    """Return the predictions and weights that the run keeps beside a record; none when one of them, or the record, is missing."""
+    keeps = {".csv.gz": bool(run.downstream), ".safetensors": not run.downstream or run.keeps_network}
+    files = [record.with_suffix(kind) for kind, kept in keeps.items() if kept]
+    return files if all(path.exists() for path in (record, *files)) else []
 
 
 def is_done(run: Run) -> bool:
     """Tell whether the run is finished, in the playground or in its study."""
-    return bool(outcome_of(record_of(run), run) or outcome_of(_stored(run), run))
+    return bool(outcomes_of(record_of(run), run) or outcomes_of(_stored(run), run))
 
 
 def duration(runs: list[Run]) -> str:

@@ -18,13 +18,11 @@ from pretraining_gain.errors import InputError
 from pretraining_gain.paths import EXECUTED, for_papermill, public, results_of
 from pretraining_gain.plan.costs import Plan
 from pretraining_gain.plan.record import read_record
-from pretraining_gain.plan.runs import Run
+from pretraining_gain.plan.run import NOTEBOOKS, Run
 from pretraining_gain.plan.studies import load_study
 from pretraining_gain.tell.results.evaluation import load_table
 
 AGAIN = "again"
-#: The notebook that does a run of each stage.
-NOTEBOOKS = {"pretrain": "01_pretrain", "finetune": "02_finetune"}
 _VARIABLE = "PRETRAINING_GAIN_"
 #: Notebooks as the workflow executes them: with more threads, numpy adds in another order, and last digits differ.
 _ONE_THREAD = {"OMP_NUM_THREADS": 1}

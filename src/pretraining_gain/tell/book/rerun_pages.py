@@ -20,6 +20,7 @@ from pretraining_gain.errors import InputError
 from pretraining_gain.paths import EXECUTED, make_writable, project_root, results_of, write_atomically
 from pretraining_gain.plan.costs import Plan
 from pretraining_gain.plan.record import read_record
+from pretraining_gain.plan.run import NOTEBOOKS
 from pretraining_gain.plan.studies import load_study, study_names
 from pretraining_gain.tell.book import rerun
 from pretraining_gain.tell.book.directives import BookDirective, studies_here
@@ -52,7 +53,7 @@ def command_of(notebook: Executed) -> str:
     """Return the command that makes an executed notebook again, or, of a study that was not run, for the first time."""
     own = project_root() / "notebooks" / notebook.path.name
     given = {one.name: one.value for one in rerun.parameters_of(own, notebook.parameters)}
-    stages = {name: stage for stage, name in rerun.NOTEBOOKS.items()}
+    stages = {name: stage for stage, name in NOTEBOOKS.items()}
     if notebook.was_run and notebook.path.stem in stages:  # it shows one run, on its machine
         [run] = next(iter(notebook.provenance.values()))["runs"]
         record = results_of(load_study(given["study"]).name) / stages[notebook.path.stem] / f"{run}.json"

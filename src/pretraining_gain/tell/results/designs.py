@@ -11,7 +11,7 @@ from scipy.special import stdtrit
 
 from pretraining_gain.plan.pools import POOLS, SCRATCH, sample_classes
 from pretraining_gain.plan.representation import is_named
-from pretraining_gain.plan.runs import design_runs
+from pretraining_gain.plan.runs import design_arms
 from pretraining_gain.plan.studies import Study
 from pretraining_gain.tell.results.evaluation import Evaluation, load_evaluation
 from pretraining_gain.tell.results.gains import row_of, with_interval
@@ -33,10 +33,9 @@ def design_curves(evaluation: Evaluation, study_name: str, arms: pd.DataFrame) -
     top1 = arms[arms["quantity"] == "top1"].set_index("arm", drop=False)
     parts = []
     for design in evaluation.study.designs:
-        runs = design_runs(evaluation.study, design, study_name)
-        own = list(dict.fromkeys(run.arm for run in runs if run.downstream == evaluation.downstream.name))
-        plain = [f"{pool}-k{k}" for pool, ks in design.arms.items() for k in ks]
-        for way, names in (("as published", plain), (design.title, own)) if len(own) > 1 else ():
+        own = design_arms(evaluation.study, design, evaluation.downstream.name, study_name)
+        published = [run.arm for run in own.values()]
+        for way, names in (("as published", published), (design.title, own)) if len(own) > 1 else ():
             parts.append(top1.loc[[name for name in names if name in top1.index]].assign(panel=design.name, way=way))
     return pd.concat(parts, ignore_index=True) if parts else top1[:0]
 
@@ -50,12 +49,13 @@ def design_contrasts(evaluation: Evaluation, study_name: str) -> dict[str, Estim
     """
     found = {}
     for design in evaluation.study.designs:
-        runs = [one for one in design_runs(evaluation.study, design, study_name) if one.downstream == evaluation.downstream.name]
-        arms = {f"{run.pool}_k{run.k}": run.arm for run in sorted(runs, key=lambda run: (run.k, run.pool == "animal"))}
-        pairs = {f"{more}_minus_{fewer}": (arms[more], arms[fewer]) for fewer, more in combinations(arms, 2)}
+        arms = design_arms(evaluation.study, design, evaluation.downstream.name, study_name)
+        names = {arm: run.arm.replace("-", "_") for arm, run in arms.items()}
+        ordered = sorted(arms, key=lambda arm: (arms[arm].k, arms[arm].pool == "animal"))
+        pairs = {(more, fewer): f"{names[more]}_minus_{names[fewer]}" for fewer, more in combinations(ordered, 2)}
         if pairs:
-            pairs |= {f"{name}_change": (arm, name.replace("_k", "-k")) for name, arm in arms.items()}
-        for name, (arm, other) in pairs.items():
+            pairs |= {(arm, run.arm): f"{names[arm]}_change" for arm, run in arms.items()}
+        for (arm, other), name in pairs.items():
             if arm != other and {arm, other} <= set(evaluation.correct):
                 found[f"{design.name}_{name}"] = estimate_mean(evaluation.answers, evaluation.gain(arm, other))
     return found

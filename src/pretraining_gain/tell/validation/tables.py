@@ -71,12 +71,14 @@ class ControlTables(Parameters):
         return rates.agg(["min", "mean", "max", "size"]).reset_index()
 
     def false_positive_table(self) -> pd.DataFrame:
-        """Return one row per claim: the highest rate of each kind of wrong verdict, as text."""
+        """Return one row per claim: how many checks it has, and the highest rate of each kind of wrong verdict, as text."""
         wider = self.errors["bounds"].ne(self.errors["bounds"].iloc[0]).map({True: ", wider margin", False: ""})
         kinds = self.errors.assign(kind="wrongly " + self.errors["error"] + wider)
         rates = kinds.pivot_table(index="claim", columns="kind", values="rate", aggfunc="max", sort=False)
         shown = rates.assign(limit=self.errors.groupby("claim")["limit"].max())
-        return shown.map(lambda rate: "–" if pd.isna(rate) else f"{rate:.1%}").rename_axis(columns=None)
+        shown = shown.map(lambda rate: "–" if pd.isna(rate) else f"{rate:.1%}").rename_axis(columns=None)
+        shown.insert(0, "checks", self.errors.groupby("claim").size())
+        return shown
 
     def world_table(self) -> pd.DataFrame:
         """Return one row per fit: how a difference varies over species, images, runs and answers, in points (standard

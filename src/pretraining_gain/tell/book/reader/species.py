@@ -13,7 +13,7 @@ from sphinx.domains.std import StandardDomain
 from pretraining_gain.paths import results_of
 from pretraining_gain.plan.species import TAXON_COLUMNS
 from pretraining_gain.plan.studies import load_study
-from pretraining_gain.plan.taxonomy import class_table_path, has_class_table, load_class_table
+from pretraining_gain.plan.taxonomy import class_table_path
 from pretraining_gain.tell.book.directives import BookDirective
 from pretraining_gain.tell.book.shown import study_file
 from pretraining_gain.tell.figures.inert import isolate
@@ -26,9 +26,7 @@ def species_of(study_name: str) -> pd.DataFrame:
     """
     found = [pd.DataFrame(columns=["key", "name", "target", "what"])]
     for target in load_study(study_name).downstreams:
-        if not has_class_table(target.images.class_table or ""):
-            continue
-        table = load_class_table(target.images.class_table or "")
+        table = target.images.classes
         taxa = [name for name in ("taxon", *reversed(TAXON_COLUMNS)) if name in table]
         what = [", ".join(dict.fromkeys(filter(None, row))) for row in table[taxa].itertuples(index=False)]
         found.append(pd.DataFrame({"key": table["key"], "name": table["name"], "target": target.name, "what": what}))
