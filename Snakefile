@@ -31,8 +31,8 @@ try:
     RESULTS = graph.relative(make_writable(results_root()))
     make_writable(Path("book", "executed"))
     check_environment()
-    MADE = {name: (load_study(name), name) for name in CONTROLS} | {STUDY.name: (STUDY, NAME)}
-    RECORDS = {run: run.record_path for made in MADE.values() for run in [*pretraining_runs(*made), *finetuning_runs(*made)]}
+    MADE = {name: name for name in CONTROLS} | {STUDY.name: NAME}  # the name of a study, or the path of its file
+    RECORDS = {run: run.record_path for name in MADE.values() for run in [*pretraining_runs(name), *finetuning_runs(name)]}
 except InputError as error:
     sys.exit(f"snakemake: {error}")
 SHOWN = list(dict.fromkeys([*BOOK, STUDY.name]))
@@ -69,7 +69,7 @@ def record_of_pretraining(wildcards):
 
 @cache
 def outcomes(study_name):
-    runs = finetuning_runs(*MADE[study_name])
+    runs = finetuning_runs(MADE[study_name])
     return [graph.relative(path) for run in runs for path in (RECORDS[run], run.predictions_path)]
 
 
@@ -80,18 +80,22 @@ def tables_of(study_name):
 
 
 def named(wildcards):
-    """Return the name of a study, or the path of its file."""
-    return MADE.get(wildcards.study, (None, wildcards.study))[1]
+    return MADE.get(wildcards.study, wildcards.study)
 
 
 def template(wildcards):
     return f"notebooks/{graph.template_of(wildcards.page, wildcards.study, wildcards.study in MADE)}.ipynb"
 
 
+def stamp(source, given=""):
+    """Return the digest of what a notebook or module depends on; `given` means a study."""
+    return graph.stamp(source, load_study(given) if given else None, MADE, given)
+
+
 def notebook_inputs(source, given=""):
-    """Return the digest of what a notebook reads, and the tables that the workflow makes for it; `given` means a study."""
+    """Return the digest of what a notebook reads, and the tables that the workflow makes for it."""
     tables = [path for name in graph.results_read(source, MADE) if name in MADE for path in tables_of(name)]
-    return [graph.stamp(source, load_study(given) if given else None, MADE, given), *tables]
+    return [stamp(source, given), *tables]
 
 
 # A reader's study has a page of its own; the chapters show the others.
@@ -132,7 +136,7 @@ rule book:
         [str(path) for kind in ("*.*", "_static/*.*", "_templates/**/*.*") for path in Path("book").glob(kind)],
         "_config.yml",
         "_toc.yml",
-        lambda _: [graph.stamp(f"{TELL}/book/{module}.py") for module in ("build", "extension")],
+        lambda _: [stamp(f"{TELL}/book/{module}.py") for module in ("build", "extension")],
     output:
         update("_build/html/index.html"),  # a failed build leaves the last good book
     shell:
@@ -143,7 +147,7 @@ rule book:
 rule pdf:
     input:
         "_build/html/index.html",
-        lambda _: graph.stamp(f"{TELL}/book/pdf.py"),
+        lambda _: stamp(f"{TELL}/book/pdf.py"),
     output:
         "_build/html/book.pdf",
     shell:
@@ -177,7 +181,7 @@ use rule pretrain as finetune with:
 rule tables:
     input:
         lambda wildcards: outcomes(wildcards.study),
-        lambda wildcards: graph.stamp(f"{TELL}/results/tables.py", load_study(named(wildcards))),
+        lambda wildcards: stamp(f"{TELL}/results/tables.py", named(wildcards)),
     output:
         f"{RESULTS}/{{study}}/runs.csv",
         f"{RESULTS}/{{study}}/class_counts.csv",

@@ -17,7 +17,7 @@ from PIL import Image
 from pretraining_gain.compute.models import build_model
 from pretraining_gain.plan.taxonomy import load_class_table
 
-STUDY = "birds"
+STUDY = "my_birds"
 N_FAMILIES, _IMAGES = 30, 10
 
 

@@ -94,7 +94,7 @@ def _simulated(study_name: str, gain: float, scratch: float) -> Path:
 
 
 def _simulate(study_name: str, gain: float, scratch: float) -> None:
-    for run in finetuning_runs(load_study(study_name), study_name):
+    for run in finetuning_runs(study_name):
         top1, per_class = scratch + gain * (run.pool != "scratch"), min(run.images.eval_images_per_class, 20)
         write_run(run, 100 * run.images.n_classes, top1, per_class)
         if run.pretraining:
@@ -205,6 +205,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from odd import write_odd_study
 
     copy = tmp_path_factory.mktemp("project") / "copy"
+    train_toy()
     _snakemake(ROOT, ROOT / "src", "--omit-from", "book")
     ignored = shutil.ignore_patterns("_build", ".git", ".venv", ".snakemake", "runs", "data", "cache", "again", "*.safetensors")
     shutil.copytree(ROOT, copy, ignore=ignored)
@@ -218,6 +219,27 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         path.chmod(path.stat().st_mode & ~0o222)
     (copy.parent / "printed").write_text(make_birds(copy, _environment(copy / "src")))
     return copy
+
+
+_RUNS_OF_TOY = """
+import sys
+from pretraining_gain.compute.finetune import finetune
+from pretraining_gain.compute.pretrain import pretrain
+from pretraining_gain.plan.runs import finetuning_runs
+
+starts = {}
+for run in finetuning_runs("toy"):
+    if starts.setdefault(run.pretraining, len(starts)) % 2 == int(sys.argv[1]):
+        pretrain(run.pretraining)
+        finetune(run)
+"""
+
+
+def train_toy() -> None:
+    """Do the runs of `toy` in this checkout, in two processes. The workflow, which would start a kernel for each, finds them."""
+    command = [sys.executable, "-c", _RUNS_OF_TOY]
+    both = [subprocess.Popen([*command, part], cwd=ROOT, env=_environment(ROOT / "src")) for part in "01"]
+    assert [one.wait() for one in both] == [0, 0]
 
 
 def _environment(paths: Path | str) -> dict[str, str]:
@@ -266,6 +288,7 @@ def write_page(folder: Path, *parts: str) -> Path:
 def plain_page(browser: Browser) -> Iterator[Page]:
     """Give one test a page that runs no JavaScript."""
     with browser.new_context(java_script_enabled=False, offline=True) as context:
+        context.set_default_timeout(PATIENCE_MS)
         yield context.new_page()
 
 

@@ -36,7 +36,6 @@ from pretraining_gain.paths import project_root, write_atomically
 from pretraining_gain.plan.record import read_record
 from pretraining_gain.plan.run import Run
 from pretraining_gain.plan.runs import finetuning_runs, pretraining_runs
-from pretraining_gain.plan.studies import load_study
 from pretraining_gain.plan.taxonomy import load_class_table
 from pretraining_gain.revision import revision
 
@@ -144,9 +143,8 @@ def _signed(content: bytes) -> bytes:
 
 
 def open_study(path: Path) -> None:
-    study = load_study(str(path))
-    assert pretraining_runs(study, str(path))
-    assert all(run.fingerprint for run in finetuning_runs(study, str(path)))
+    assert pretraining_runs(str(path))
+    assert all(run.fingerprint for run in finetuning_runs(str(path)))
 
 
 def open_parameters(path: Path) -> None:

@@ -45,10 +45,7 @@ def cut_off(of: Cluster, run: Run, how: str) -> None:
 
 def choose(study_name: str) -> dict[str, Run]:
     """Choose which run is cut off in which way: the two longest pretrainings and the longest finetuning."""
-    study = load_study(study_name)
-    starts, targets = (
-        sorted(of(study, study_name), key=images_seen, reverse=True) for of in (pretraining_runs, finetuning_runs)
-    )
+    starts, targets = (sorted(of(study_name), key=images_seen, reverse=True) for of in (pretraining_runs, finetuning_runs))
     return {"timed_out": starts[0], "cancelled": starts[1], "warned": targets[0]}
 
 
@@ -84,7 +81,7 @@ def run_on(of: Cluster, study: str, victims: dict[str, Run], log: Path) -> None:
 
 def outcomes(study: str, results: Path) -> dict[str, bytes]:
     """Read weights or predictions of every run of the study, by name; `results` may hold other runs."""
-    starts, targets = (of(load_study(study), study) for of in (pretraining_runs, finetuning_runs))
+    starts, targets = (of(study) for of in (pretraining_runs, finetuning_runs))
     found = {run.weights_path.name: (results / run.stage / run.weights_path.name).read_bytes() for run in starts}
     names = [run.predictions_path.name for run in targets]
     return found | {name: gzip.decompress((results / "finetune" / name).read_bytes()) for name in names}

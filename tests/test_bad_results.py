@@ -15,7 +15,6 @@ from conftest import simulate_results
 from refusal import Damage, cut, folder, in_json, missing, recoded, refused, whole
 
 from pretraining_gain.plan.runs import Run, finetuning_runs
-from pretraining_gain.plan.studies import load_study
 from pretraining_gain.tell.claims.ledger import Ledger, ledger_path, read_ledger
 from pretraining_gain.tell.results.evaluation import View, load_evaluation
 from pretraining_gain.tell.results.stored import write_checksums
@@ -74,7 +73,7 @@ def toy(made, results) -> Path:
 
 
 def first_run() -> Run:
-    return finetuning_runs(load_study("toy"))[0]
+    return finetuning_runs("toy")[0]
 
 
 BAD_PREDICTIONS: dict[str, tuple[Damage, str]] = {
@@ -143,7 +142,7 @@ BAD_RECORDS: dict[str, tuple[Damage, str]] = {
 
 
 def pretrained_run() -> Run:
-    return next(run for run in finetuning_runs(load_study("toy")) if run.pretraining)
+    return next(run for run in finetuning_runs("toy") if run.pretraining)
 
 
 @pytest.mark.parametrize(("damage", "said"), BAD_RECORDS.values(), ids=BAD_RECORDS)

@@ -124,6 +124,7 @@ def test_a_part_that_fails_loses_no_other_and_a_second_start_keeps_what_was_meas
     def fails(given, setting) -> list:
         raise RuntimeError("out of\nmemory")
 
+    monkeypatch.setattr(Photographs, "find", lambda *_: Photographs([], "none", tmp_path))
     monkeypatch.setattr(program, "PARTS", {"limit": lambda given, setting: [], "loaders": fails})
     record = json.loads(program.bench("cpu", ["limit", "loaders"], tmp_path, TINY).read_text())
     assert record["failed"] == {"loaders": "RuntimeError: out of memory"}

@@ -110,6 +110,11 @@ def fingerprints(copy: Path) -> list[str]:
     return done.stdout.split()
 
 
+@pytest.fixture(scope="module")
+def before(checkout) -> list[str]:
+    return fingerprints(checkout)
+
+
 @pytest.mark.parametrize(
     ("file", "old", "new", "changed"),
     [  # which of: pretraining, its two finetunings (Caltech-101, CIFAR-10), scratch on CIFAR-10, a pretraining of resnet18
@@ -133,8 +138,7 @@ def fingerprints(copy: Path) -> list[str]:
         ("tell/results/gains.py", "import annotations", "import annotations, division", "     "),
     ],
 )
-def test_a_change_concerns_the_runs_that_depend_on_it_and_no_others(checkout, file, old, new, changed):
-    before = fingerprints(checkout)
+def test_a_change_concerns_the_runs_that_depend_on_it_and_no_others(checkout, before, file, old, new, changed):
     path = checkout / "src" / PACKAGE.name / file
     text = path.read_text()
     assert old in text

@@ -45,7 +45,7 @@ def test_the_claims_are_judged_on_a_further_target(results, tmp_path):
 def share_that_gains(path: str) -> float:
     """Recompute from the files of predictions alone."""
     top1 = {}
-    for run in finetuning_runs(load_study(path), path):
+    for run in finetuning_runs(path):
         if run.downstream == "again" and run.arm in (load_study(path).everything, "scratch"):
             table = pd.read_csv(run.predictions_path)
             right = (table["label"] == table["prediction"]).groupby(table["label"]).mean()

@@ -88,7 +88,7 @@ def test_every_name_stands_in_the_figures_as_it_is(shown):
         [...trace.x.keys()].map((pointNumber) => ({ curveNumber, pointNumber })));
       for (const point of points) {
         const last = texts.at(-1);
-        for (let text = last, tries = 0; text === last && tries < 500; tries++) {
+        for (let text = last, tries = 0; text === last && tries < 15000; tries++) {
           Plotly.Fx.hover(plot, [point]);
           text = plot.querySelector(".hovertext")?.textContent;
           if (text !== last) texts.push(text);

@@ -50,10 +50,11 @@ def run(checkout: Path, *command: str | Path, **settings: str) -> subprocess.Com
 
 PLACES: dict[str, tuple[list[str], dict[str, str]]] = {
     "an odd path without git": ([], {}),
-    "HOME cannot be written": ([], {"HOME": "/proc/nowhere"}),
-    "TMPDIR of 150 characters": ([], {"TMPDIR": "t" * 150}),
-    "no UTF-8": ([], {"LANG": "C", "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}),
-    "one core": (["taskset", "-c", str(min(os.sched_getaffinity(0)))], {}),
+    "one core, no UTF-8, HOME that cannot be written, TMPDIR of 150 characters": (
+        ["taskset", "-c", str(min(os.sched_getaffinity(0)))],
+        {"HOME": "/proc/nowhere", "TMPDIR": "t" * 150,
+         "LANG": "C", "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+    ),
 }  # fmt: skip
 
 
@@ -63,7 +64,7 @@ def test_the_workflow_is_planned_and_a_notebook_executed(checkout, small_study, 
     study.parent.mkdir()
     shutil.copy(small_study, study)
     if "TMPDIR" in settings:
-        settings = {"TMPDIR": str(tmp_path / settings["TMPDIR"])}
+        settings = settings | {"TMPDIR": str(tmp_path / settings["TMPDIR"])}
         Path(settings["TMPDIR"]).mkdir()
     planned = run(checkout, *before, "make", "-o", ".venv/.ready", "reproduce", f"STUDY={study}", "PROFILE=plans", **settings)
     assert planned.returncode == 0, planned.stderr[-3000:]

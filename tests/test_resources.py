@@ -11,7 +11,6 @@ from conftest import ROOT, change_study
 from pretraining_gain.plan.costs import device_hours
 from pretraining_gain.plan.resources import resources_of
 from pretraining_gain.plan.runs import Run, finetuning_runs, pretraining_runs
-from pretraining_gain.plan.studies import load_study
 
 
 @pytest.fixture(autouse=True)
@@ -20,7 +19,7 @@ def plain_machine(monkeypatch):
         monkeypatch.delenv(f"PRETRAINING_GAIN_{name}", raising=False)
 
 
-@pytest.mark.parametrize("run", [*pretraining_runs(load_study("toy"))[:2], *finetuning_runs(load_study("toy"))[::8]], ids=str)
+@pytest.mark.parametrize("run", [*pretraining_runs("toy")[:2], *finetuning_runs("toy")[::8]], ids=str)
 def test_a_study_priced_on_a_cpu_core_asks_for_one_and_no_gpu(run):
     asked = resources_of(run)
     assert (asked.gpu, asked.cores) == (0, 1)

@@ -267,8 +267,8 @@ def test_a_file_is_the_old_or_the_new_one(tmp_path):
 
 def test_sigterm_keeps_the_state_and_asks_to_be_tried_again(tmp_path, results, small_study):
     """A real notebook and a real SIGTERM to the runner alone; the next start resumes."""
-    run = Run(study=small_study, pool="all", epochs=120)
-    start = command("01_pretrain", tmp_path / "o.ipynb", "study", small_study, "epochs", "120")
+    run = Run(study=small_study, pool="all", epochs=40)
+    start = command("01_pretrain", tmp_path / "o.ipynb", "study", small_study, "epochs", "40")
     environment = os.environ | {"PRETRAINING_GAIN_CHECKPOINT_S": "0"}
     process = subprocess.Popen(start, cwd=ROOT, stderr=subprocess.PIPE, text=True, env=environment)
     wait_for(lambda: run.checkpoint_path.exists() or process.poll() is not None)

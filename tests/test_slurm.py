@@ -13,7 +13,6 @@ from conftest import change_study
 from pretraining_gain.compute.finetune import finetune
 from pretraining_gain.compute.pretrain import pretrain
 from pretraining_gain.plan.runs import finetuning_runs, pretraining_runs
-from pretraining_gain.plan.studies import load_study
 
 
 @pytest.mark.slurm
@@ -24,9 +23,9 @@ def test_jobs_that_are_cut_off_resume_and_end_as_local_runs_do(results, one_targ
     change_study(one_target, {"epochs: 2, lr_step_epochs: 1": "epochs: 40, lr_step_epochs: 20"})
     with monkeypatch.context() as patch:
         patch.setenv("PRETRAINING_GAIN_RESULTS", str(tmp_path / "local"))
-        for run in pretraining_runs(load_study(one_target), one_target):
+        for run in pretraining_runs(one_target):
             pretrain(run)
-        for run in finetuning_runs(load_study(one_target), one_target):
+        for run in finetuning_runs(one_target):
             finetune(run)
     victims = slurm.choose(one_target)
     with cluster() as here:

@@ -65,16 +65,16 @@ def study(tmp_path_factory):
             patch.setenv(f"PRETRAINING_GAIN_{place.upper()}", str(folder / place))
         patch.setenv("OWN_FOLDER", str(folder))
         path = write_study(folder)
-        for run in finetuning_runs(load_study(path), path):
+        for run in finetuning_runs(path):
             finetune(run)
         write_tables(path)
         yield path
 
 
 def test_each_start_is_planned_priced_and_begins_with_its_own_weights(study):
-    runs = finetuning_runs(load_study(study), study)
+    runs = finetuning_runs(study)
     assert [run.arm for run in runs] == ["scratch"] * 2 + ["first"] * 2 + ["second"] * 2
-    assert not pretraining_runs(load_study(study), study)
+    assert not pretraining_runs(study)
     assert Run.finetuning({"study": study}) == runs[2]
     shown = {name: len(found) for name, found in figure_runs(Plan.of(study)).items()}
     assert shown == {"Figure 1 and 2": 4, "other comparisons": 2}
@@ -157,7 +157,7 @@ def test_every_notebook_of_a_study_shows_what_there_is(study, path, capsys):
 def test_the_answer_compares_both_starts(study):
     results = StudyResults.from_parameters({"study": study})
     said = answer(results, taxa_numbers(results))["answer_gain"].replace("\u00a0", " ")
-    runs = finetuning_runs(load_study(study), study)
+    runs = finetuning_runs(study)
     top1 = {run.run_id: json.loads(run.record_path.read_text())["top1"] for run in runs}
     differences = [top1[one.run_id.replace("first", "second")] - top1[one.run_id] for one in runs if one.pool == "first"]
     found = re.search(r"Compared with it, pretraining with weights second (?:is|may be) .+ \(([+−].+?) points, 95 % interval", said)
@@ -191,7 +191,7 @@ def test_weights_where_a_pretrainings_belong_are_refused_and_kept(results, small
 
 def test_published_weights_that_are_not_here_are_named_at_the_run_not_in_the_plan(results, monkeypatch, tmp_path):
     monkeypatch.setenv("PRETRAINING_GAIN_DATA", str(tmp_path))
-    run = finetuning_runs(load_study("paper_weights"))[-1]
+    run = finetuning_runs("paper_weights")[-1]
     assert run.run_id == "inat_mini_animals--torchvision_v1-s2-resnet50"
     with pytest.raises(InputError, match=r"IMAGENET1K_V1.safetensors cannot be read .*; fetch them with `make data"):
         _ = run.fingerprint

@@ -55,7 +55,7 @@ def test_training_from_scratch_may_have_its_own_schedule(tmp_path):
     own = tmp_path / "own.yml"
     choice = "based_on: finetune_inat\n      from_scratch: {lr: 0.03, epochs: 7}"
     own.write_text(TOY.replace("name: toy", "name: own", 1).replace("based_on: finetune_inat", choice))
-    runs = {run.arm: run for run in finetuning_runs(load_study(str(own)), str(own))}
+    runs = {run.arm: run for run in finetuning_runs(str(own))}
     found = {arm: (runs[arm].recipe.lr, runs[arm].recipe.epochs) for arm in ("scratch", "all-k24")}
     toy = load_study("toy").downstreams[0].recipe.resolve()
     assert found == {"scratch": (0.03, 7), "all-k24": (toy.lr, toy.epochs)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shlex
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from scipy.special import ncfdtr, nctdtr, stdtr, stdtrit
 
 from pretraining_gain.errors import InputError
 from pretraining_gain.tell.claims.declarations import CLAIMS
+from pretraining_gain.tell.claims.evidence import Evidence
 from pretraining_gain.tell.claims.what_if import Settings, main, recompute
 from pretraining_gain.tell.claims.what_if_data import plain_verdicts, what_if_tables
 from pretraining_gain.tell.figures.what_if import what_if
@@ -54,6 +55,7 @@ def simulated(place, monkeypatch):
     """Python reads the same results as the page."""
     monkeypatch.setenv("PRETRAINING_GAIN_RESULTS", str(place / "results"))
     monkeypatch.setenv("PRETRAINING_GAIN_CACHE", str(place / "cache"))
+    monkeypatch.setattr(Evidence, "load", cache(Evidence.load))
 
 
 @pytest.fixture

@@ -45,7 +45,7 @@ def simulate(expected: Callable[[Run], np.ndarray | float], per_class: int = 20,
     """Return the experiments of imagenet200 on runs, in memory, whose top-1 per class is `expected` plus a run's deviation."""
     why, evaluations = Why.from_parameters({"study": PLANNED}), {}
     assert isinstance(why, Why)
-    runs = finetuning_runs(STUDY, PLANNED)
+    runs = finetuning_runs(PLANNED)
     for number, target in enumerate(STUDY.downstreams):
         rng = np.random.default_rng([number, 17])
         own = sorted((run for run in runs if run.downstream == target.name), key=lambda run: (run.arm, run.seed))
@@ -131,14 +131,13 @@ def test_a_table_without_families_has_no_relatives():
     ],
 )
 def test_a_figure_needs_the_runs_that_its_experiment_compares(study, counted):
-    plan = load_study(study)
-    found = {one.key: one.needs.finetunings(plan, study) for one in figures_of("25_why")}
+    found = {one.key: one.needs.finetunings(study) for one in figures_of("25_why")}
     assert {key: len(runs) for key, runs in found.items()} == {f"figure_{name}": n for name, n in counted.items()}
 
 
 def test_targets_of_one_size_only_are_main_targets():
     assert list(main_targets(STUDY)) == ["birds", "caltech101_animals", "tiny_animals"]
-    sizes = experiments.by_target_size(STUDY, finetuning_runs(STUDY, PLANNED))
+    sizes = experiments.by_target_size(STUDY, finetuning_runs(PLANNED))
     assert {run.seed for run in sizes} == {100, 101, 102, 103, 104}
     assert {run.downstream for run in sizes} == {"birds", "birds_5", "birds_10", "birds_20"}
 
@@ -156,7 +155,7 @@ def test_targets_of_one_size_only_are_main_targets():
 )
 def test_an_experiment_leaves_out_a_target_that_lacks_an_arm(select, arm, target, left):
     """Or, of random subsets, nearly all of them."""
-    runs = [run for run in finetuning_runs(STUDY, PLANNED) if run.seed == 200 or (run.arm, run.downstream) != (arm, target)]
+    runs = [run for run in finetuning_runs(PLANNED) if run.seed == 200 or (run.arm, run.downstream) != (arm, target)]
     found = [run for run in select(STUDY, runs) if run.pool != "half_animal"]
     assert {run.downstream for run in found} == left
 

@@ -39,7 +39,7 @@ class Plan:
         return cls.of(StudyName.from_parameters(parameters).study)
 
     def runs(self) -> list[Run]:
-        return [*pretraining_runs(self.study, self.name), *finetuning_runs(self.study, self.name)]
+        return [*pretraining_runs(self.name), *finetuning_runs(self.name)]
 
     def run_table(self) -> pd.DataFrame:
         """Return one row per run: run_id, stage, downstream, images_seen, device_hours."""

@@ -64,7 +64,7 @@ def by_distance(study: Study, runs: list[Run]) -> list[Run]:
     """Select all classes and scratch on each main target out of domain, where tables state the families of both sides."""
     if "family" not in study.source_classes or study.main_start != "all":
         return []
-    targets = [name for name, one in main_targets(study).items() if one.domain == "out_of_domain" and "family" in one.images.classes]
+    targets = [name for name, of in main_targets(study).items() if of.domain == "out_of_domain" and "family" in of.images.classes]
     found = [run for run in runs if run.downstream in targets and run.arm in (study.everything, SCRATCH)]
     return _where_all_are({study.everything, SCRATCH}, found)
 
@@ -119,7 +119,7 @@ def other_designs(study: Study, runs: list[Run]) -> list[Run]:
     """Select, out of domain, each design of two arms or more, and the paper's arms of the same pools and sizes."""
     target, wanted = study.downstream_in("out_of_domain").name, set()
     for design in study.designs if runs else ():
-        arms = design_arms(study, design, target, runs[0].study)
+        arms = design_arms(runs[0].study, design, target)
         if len(arms) > 1:
             wanted |= arms.keys() | {run.arm for run in arms.values()}
     return [run for run in runs if run.downstream == target and run.arm in wanted]

@@ -2,47 +2,49 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from pretraining_gain.plan.parts import Design
 from pretraining_gain.plan.pools import POOLS, SCRATCH
 from pretraining_gain.plan.run import Run
-from pretraining_gain.plan.studies import Study
+from pretraining_gain.plan.studies import load_study
 
 
-def pretraining_runs(study: Study, name: str | None = None) -> list[Run]:
-    """List the pretrainings of the study without repeats: arms × seeds, of the paper's design and then of the others."""
-    return list(dict.fromkeys(start for _, start in _starts(study, name or study.name) if start.pool in POOLS))
+def pretraining_runs(study_name: str) -> list[Run]:
+    """List the pretrainings of a study (name or path) without repeats: arms × seeds, of the paper's design, then of the others."""
+    return list(dict.fromkeys(start for _, start in _starts(study_name) if start.pool in POOLS))
 
 
-def finetuning_runs(study: Study, name: str | None = None) -> list[Run]:
-    """List the finetunings of the study without repeats: each downstream from scratch and from each of its starts."""
-    return list(dict.fromkeys(_finetunings(study, _starts(study, name or study.name))))
+def finetuning_runs(study_name: str) -> list[Run]:
+    """List the finetunings of a study (name or path) without repeats: each downstream from scratch and from each of its starts."""
+    return list(dict.fromkeys(run for _, run in _finetunings(study_name)))
 
 
-def design_runs(study: Study, design: Design, name: str | None = None) -> list[Run]:
-    """List the finetunings of one design, including those that it shares with the paper's own."""
-    return _finetunings(study, [(of, start) for of, start in _starts(study, name or study.name) if of == design])
-
-
-def design_arms(study: Study, design: Design, target: str, name: str | None = None) -> dict[str, Run]:
+def design_arms(study_name: str, design: Design, target: str) -> dict[str, Run]:
     """Return, by its name, each arm of a design on a target: a run of the paper's arm of the same pool and size."""
-    runs = [run for run in design_runs(study, design, name) if run.downstream == target]
+    runs = [run for of, run in _finetunings(study_name) if of == design and run.downstream == target]
     return {run.arm: run.model_copy(update={"design": ""}) for run in runs}
 
 
-def _finetunings(study: Study, starts: list[tuple[Design | None, Run]]) -> list[Run]:
+def _finetunings(name: str) -> list[tuple[Design | None, Run]]:
     return [
-        start.model_copy(update={"downstream": target.name})
-        for target in study.downstreams
-        for design, start in starts
+        (design, start.model_copy(update={"downstream": target.name}))
+        for target in load_study(name).downstreams
+        for design, start in _starts(name)
         if target.takes(start.pool, start.seed) and (not design or not design.downstreams or target.name in design.downstreams)
     ]
 
 
-def _starts(study: Study, name: str) -> list[tuple[Design | None, Run]]:
+def _starts(name: str) -> list[tuple[Design | None, Run]]:
     """List the starts of finetunings with their design (None: the paper's): scratch, weights, the paper's arms, other
     designs' arms."""
+    return _starts_of(name, id(load_study(name)))
+
+
+@cache  # as the book asks for the runs of a study some hundred times
+def _starts_of(name: str, _loaded: int) -> list[tuple[Design | None, Run]]:
+    study = load_study(name)
     any_target: dict[str, Any] = {"study": name, "downstream": study.downstreams[0].name}
     starts: list[tuple[Design | None, Run]] = [
         (None, Run(seed=seed, pool=pool, **any_target)) for pool in (SCRATCH, *study.weights) for seed in study.seeds

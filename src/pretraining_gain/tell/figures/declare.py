@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from pretraining_gain.errors import InputError
 from pretraining_gain.plan.pools import SCRATCH, shown_in
 from pretraining_gain.plan.runs import Run, finetuning_runs
-from pretraining_gain.plan.studies import Study
+from pretraining_gain.plan.studies import Study, load_study
 from pretraining_gain.tell.figures.inert import script_json
 
 if TYPE_CHECKING:
@@ -41,12 +41,12 @@ class Runs:
     across: str = ""
     select: Callable[[Study, list[Run]], list[Run]] | None = None
 
-    def finetunings(self, study: Study, name: str, downstream: str = "", arm: str = "") -> list[Run]:
+    def finetunings(self, name: str, downstream: str = "", arm: str = "") -> list[Run]:
         """Return the finetunings in the study's order; none where the study lacks a domain, or every start to compare.
 
         `downstream` and `arm` count where `chosen` is set.
         """
-        runs = finetuning_runs(study, name)
+        study, runs = load_study(name), finetuning_runs(name)
         if self.select:
             return self.select(study, runs)
         if not set(self.domains) <= set(study.domains):
@@ -103,7 +103,7 @@ class Figure:
             return []
         if self.needs == Runs():
             return plan.runs()
-        finetunings = self.needs.finetunings(plan.study, plan.name, downstream, arm)
+        finetunings = self.needs.finetunings(plan.name, downstream, arm)
         return [*dict.fromkeys(run.pretraining for run in finetunings if run.pretraining), *finetunings]
 
     def drawn(self, source: Any, plan: Plan | None, downstream: str = "", arm: str = "") -> go.Figure | Html | str:

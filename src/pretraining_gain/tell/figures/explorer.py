@@ -76,7 +76,7 @@ def target_table(evaluation: Evaluation, view: View) -> dict[str, Any]:
     """
     study, classes = evaluation.study, evaluation.classes
     named, stated = is_named(classes), evaluation.species["representation"] != NOT_STATED
-    planned = dict.fromkeys(run.arm for run in finetuning_runs(study, view.study))
+    planned = dict.fromkeys(run.arm for run in finetuning_runs(view.study))
     arms = [arm for arm in planned if arm in evaluation.correct and arm != SCRATCH]
     arms.sort(key=lambda arm: arm != study.everything)
     levels = {}

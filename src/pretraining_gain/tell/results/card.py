@@ -30,7 +30,7 @@ def write_card(study_name: str) -> Path:
     target = study.downstreams[0]
     evaluation = load_evaluation(study_name, target.name)
     best = max(evaluation.correct, key=lambda arm: evaluation.correct[arm].mean())
-    run = next(run for run in finetuning_runs(study, study_name) if (run.downstream, run.arm) == (target.name, best))
+    run = next(run for run in finetuning_runs(study_name) if (run.downstream, run.arm) == (target.name, best))
     if not run.weights_path.exists():
         again = f"delete {run.record_path} to do the run again"
         raise InputError(f"network {run.weights_path} was not kept; accepted: keep_networks set before the runs, {again}")

@@ -33,7 +33,7 @@ def design_curves(evaluation: Evaluation, study_name: str, arms: pd.DataFrame) -
     top1 = arms[arms["quantity"] == "top1"].set_index("arm", drop=False)
     parts = []
     for design in evaluation.study.designs:
-        own = design_arms(evaluation.study, design, evaluation.downstream.name, study_name)
+        own = design_arms(study_name, design, evaluation.downstream.name)
         published = [run.arm for run in own.values()]
         for way, names in (("as published", published), (design.title, own)) if len(own) > 1 else ():
             parts.append(top1.loc[[name for name in names if name in top1.index]].assign(panel=design.name, way=way))
@@ -49,7 +49,7 @@ def design_contrasts(evaluation: Evaluation, study_name: str) -> dict[str, Estim
     """
     found = {}
     for design in evaluation.study.designs:
-        arms = design_arms(evaluation.study, design, evaluation.downstream.name, study_name)
+        arms = design_arms(study_name, design, evaluation.downstream.name)
         names = {arm: run.arm.replace("-", "_") for arm, run in arms.items()}
         ordered = sorted(arms, key=lambda arm: (arms[arm].k, arms[arm].pool == "animal"))
         pairs = {(more, fewer): f"{names[more]}_minus_{names[fewer]}" for fewer, more in combinations(ordered, 2)}

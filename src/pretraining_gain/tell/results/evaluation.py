@@ -146,7 +146,7 @@ class View(Parameters):
         view = cls(**plain_parameters(parameters, names))
         study = check_name(view.study)
         view = view.model_copy(update={"arm": view.arm or study.everything})
-        arms = list(dict.fromkeys(run.arm for run in finetuning_runs(study, view.study) if run.pool != SCRATCH))
+        arms = list(dict.fromkeys(run.arm for run in finetuning_runs(view.study) if run.pool != SCRATCH))
         if view.arm not in arms:
             raise InputError(f"arm {view.arm!r} is not in study {study.name!r}; accepted: {', '.join(arms)}")
         return view
@@ -172,7 +172,7 @@ def load_evaluation(study_name: str, downstream_name: str) -> Evaluation:
     study = load_study(study_name)
     downstream, again, runs = study.downstream(downstream_name), how_to_make(study_name), load_table(study, "runs")
     planned: dict[tuple[str, str], list[int]] = {}
-    for run in finetuning_runs(study, study_name):
+    for run in finetuning_runs(study_name):
         planned.setdefault((run.downstream, run.arm), []).append(run.seed)
     for name, arm in zip(runs["downstream"], runs["arm"], strict=True):
         if (name, arm) not in planned:

@@ -99,6 +99,6 @@ class StudyResults:
     @cached_property
     def assigned(self) -> dict[str, tuple[pd.DataFrame, Estimate]]:
         """Effect of representation assigned by chance (see `assigned_effects`)."""
-        runs = chance_decides(self.study, finetuning_runs(self.study, self.view.study))
+        runs = chance_decides(self.study, finetuning_runs(self.view.study))
         targets = dict.fromkeys(run.downstream for run in runs)
         return assigned_effects([load_evaluation(self.view.study, target) for target in targets])

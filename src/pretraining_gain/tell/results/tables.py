@@ -34,7 +34,7 @@ _YES_OR_NO = {True: "yes", False: "no", None: ""}
 def write_tables(study_name: str) -> Path:
     """Write the tables of a study and return their folder. Raises `InputError` when a run is missing."""
     study = check_name(study_name)
-    starts, runs = pretraining_runs(study, study_name), finetuning_runs(study, study_name)
+    starts, runs = pretraining_runs(study_name), finetuning_runs(study_name)
     missing = [run.run_id for run in runs if not (run.record_path.exists() and run.predictions_path.exists())]
     missing += [run.run_id for run in starts if not run.record_path.exists()]
     if missing:

@@ -46,7 +46,7 @@ class Why(StudyResults):
     def compared(self, select: Select) -> dict[str, list[str]]:
         """Return the arms of an experiment by target, in the study's order."""
         found: dict[str, list[str]] = {}
-        for run in select(self.study, finetuning_runs(self.study, self.view.study)):
+        for run in select(self.study, finetuning_runs(self.view.study)):
             found.setdefault(run.downstream, []).append(run.arm)
         return {target: list(dict.fromkeys(arms)) for target, arms in found.items()}
 
@@ -118,7 +118,7 @@ class Why(StudyResults):
     @cached_property
     def _same_seeds(self) -> dict[str, Answers]:
         """Answers on the targets of different size, of the seeds that all have."""
-        runs = experiments.by_target_size(self.study, finetuning_runs(self.study, self.view.study))
+        runs = experiments.by_target_size(self.study, finetuning_runs(self.view.study))
         seeds, found = sorted({run.seed for run in runs}), {}
         for target, arms in self.compared(experiments.by_target_size).items():
             one = self.load(target)
