@@ -8,10 +8,12 @@ import re
 import pytest
 from conftest import ROOT, simulate_results
 
+from pretraining_gain.errors import InputError
 from pretraining_gain.plan.studies import load_study
 from pretraining_gain.tell.book.answer import answer
 from pretraining_gain.tell.claims.evidence import Evidence
 from pretraining_gain.tell.results.confusions import confusions, histories
+from pretraining_gain.tell.results.evaluation import View
 from pretraining_gain.tell.results.gains import taxa_numbers
 from pretraining_gain.tell.results.study import StudyResults
 
@@ -72,6 +74,12 @@ def test_one_seed_and_leaks_are_warned_of(results, small_study):
     assert said.startswith("One seed: the intervals do not cover chance in training.")
     assert "The evaluation leaks: 7 of its images have a near-duplicate" in said
     assert "1 groups" not in said
+
+
+def test_an_arm_that_the_target_lacks_is_one_line(mini_results):
+    evaluation = View(study="mini", downstream="caltech101_animals_frozen").evaluation()
+    with pytest.raises(InputError, match="no results of 'half_animal-k7' for 'caltech101_animals_frozen'; there are: "):
+        confusions(evaluation, "half_animal-k7")
 
 
 def test_confusions_are_the_pairs_that_change_most(mini_results):

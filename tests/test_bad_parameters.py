@@ -18,6 +18,7 @@ from pretraining_gain import data, execute, prepare
 from pretraining_gain.compute.machine import this_machine
 from pretraining_gain.compute.pretrain import pretrain
 from pretraining_gain.compute.samples import SampleView
+from pretraining_gain.paths import public
 from pretraining_gain.plan.costs import Plan
 from pretraining_gain.plan.runs import Run
 from pretraining_gain.plan.studies import study_names
@@ -221,6 +222,13 @@ def test_a_bad_machine_setting_is_named(monkeypatch, tmp_path, variable, value, 
 def test_an_empty_setting_is_none(monkeypatch, variable):
     monkeypatch.setenv(f"PRETRAINING_GAIN_{variable}", "")
     assert this_machine().device in ("cpu", "cuda")
+
+
+def test_only_whole_names_of_this_machines_places_are_replaced(monkeypatch, tmp_path):
+    monkeypatch.setenv("PRETRAINING_GAIN_DATA", str(tmp_path / "data"))
+    assert public(f"{tmp_path}/data/x in {tmp_path}/data, not {tmp_path}/database") == (
+        f"$PRETRAINING_GAIN_DATA/x in $PRETRAINING_GAIN_DATA, not {tmp_path}/database"
+    )
 
 
 #: Variable -> what writes there.

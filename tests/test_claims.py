@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from dataclasses import replace
+from functools import partial
 
 import jsonschema
 import nbformat
@@ -33,16 +34,22 @@ from pretraining_gain.tell.claims.ledger import (
     unanswered,
     verdict_on,
 )
-from pretraining_gain.tell.claims.parts import ARMS, EQUAL, GREATER, Arm, Part, scaled_gaps
-from pretraining_gain.tell.claims.planned import margin_numbers, margins_by_representation
-from pretraining_gain.tell.claims.verdicts import (
+from pretraining_gain.tell.claims.parts import (
+    ARMS,
     CONTRADICTED,
+    EQUAL,
+    GREATER,
     NO_DIFFERENCE,
     NOT_RUN,
     NOT_TESTABLE,
+    SHARE,
     SUPPORTED,
     UNRESOLVED,
+    Arm,
+    Part,
+    scaled_gaps,
 )
+from pretraining_gain.tell.claims.planned import margin_numbers, margins_by_representation
 from pretraining_gain.tell.claims.what_if import Settings, recompute
 from pretraining_gain.tell.claims.what_if_data import what_if_tables
 from pretraining_gain.tell.figures.sight import figure_sight
@@ -68,6 +75,12 @@ def greater(what: str, found: Estimate, bound: float = 0.0, margin: float = 0.03
 
 def equal(what: str, found: Estimate, margin: float) -> Outcome:
     return outcome_of(Part(what, EQUAL, ARMS, {}, margin), found, margin)
+
+
+def test_no_difference_between_species_that_gain_and_others_is_one_half():
+    of_half = outcome_of(Part("share", GREATER, SHARE, {}, 0.5), estimate(0.5), 0.03)
+    assert of_half.p_different == pytest.approx(1)
+    assert outcome_of(Part("share", GREATER, SHARE, {}, 0.5), estimate(0.6), 0.03).p_different < 1e-6
 
 
 @pytest.mark.parametrize(
@@ -196,7 +209,7 @@ def test_the_random_curve_is_read_at_its_expected_animals():
 def test_all_claims_are_asked_of_the_three_studies_and_the_ledger_fits_its_schema(mini):
     simulate_results("toy")
     for name in ("mini", "toy", "paper"):
-        Ledger.of(View(study=name), variances_from="mini").write()
+        Ledger.of(View(study=name, variances_from="mini")).write()
         ledger = read_ledger(name)
         assert [verdict.claim for verdict in ledger.verdicts] == [claim.id for claim in CLAIMS]
         assert (NOT_RUN in {verdict.verdict for verdict in ledger.verdicts}) == (name == "paper")
@@ -247,7 +260,7 @@ def test_designs_have_their_curves_beside_the_papers(mini):
     images = curves[curves["panel"] == "matched_images"].set_index(["way", "pool", "k"])
     assert len(images) == 2 * 4
     assert images["mean"].between(0, 1).all()
-    assert len(freezing_by_domain(finetuned_both_ways("mini", [out, inside]))) == 2 * 2 * 2
+    assert len(freezing_by_domain(finetuned_both_ways([out, inside], partial(load_evaluation, "mini")))) == 2 * 2 * 2
 
 
 def test_representation_by_chance_is_each_species_against_itself(mini):

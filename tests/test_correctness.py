@@ -8,7 +8,6 @@ from conftest import simulate_results
 from refusal import refused
 
 from pretraining_gain.paths import cache_root
-from pretraining_gain.plan.studies import load_study
 from pretraining_gain.tell.results import correctness
 from pretraining_gain.tell.results.correctness import CorrectnessReader
 from pretraining_gain.tell.results.evaluation import load_evaluation, load_table
@@ -21,7 +20,7 @@ def toy(results):
     """Return path and checksum of one finetuning's predictions, after the tables were made."""
     simulate_results("toy")
     write_tables("toy")  # fills this test's cache
-    row = load_table(load_study("toy"), "runs").iloc[0]
+    row = load_table("toy", "runs").iloc[0]
     return results / "toy" / "finetune" / row["predictions"], row["predictions_sha256"]
 
 

@@ -12,6 +12,7 @@ from pretraining_gain.errors import InputError
 from pretraining_gain.plan.costs import Plan
 from pretraining_gain.plan.studies import load_study
 from pretraining_gain.tell.claims.declarations import CLAIMS
+from pretraining_gain.tell.figures.costs import figure_costs
 from pretraining_gain.tell.results.evaluation import load_table
 from pretraining_gain.tell.software.costs import ALL, Costs
 from pretraining_gain.tell.software.price import figure_table, figures_as_run, sharing_table
@@ -106,11 +107,11 @@ def test_each_figure_alone_against_as_run(costs):
 
 def test_the_plan_says_beforehand_what_sharing_will_save():
     table = sharing_table(Plan.of("toy"))
-    assert table.loc["all", ["runs alone", "runs as run"]].tolist() == [207, 66]
+    assert table.loc["all", ["runs, alone", "runs, as run"]].tolist() == [207, 66]
     plan = figure_table(Plan.of("toy"))
-    assert table["hours alone"].iloc[:-1].tolist() == pytest.approx(plan["hours_on_1"].iloc[:-1].tolist())
-    assert table.at["all", "hours as run"] == pytest.approx(plan.at["all", "hours_on_1"])
-    assert table.at["all", "images as run"] == plan.at["all", "images_seen"]
+    assert table["hours, alone"].iloc[:-1].tolist() == pytest.approx(plan["hours_on_1"].iloc[:-1].tolist())
+    assert table.at["all", "hours, as run"] == pytest.approx(plan.at["all", "hours_on_1"])
+    assert table.at["all", "images, as run"] == plan.at["all", "images_seen"]
 
 
 @pytest.mark.parametrize("study", ["toy", "mini", "paper", "paper_short", "paper_weights"])
@@ -131,7 +132,7 @@ def test_decoded_images_found_in_the_cache_are_counted_once_a_run():
 
 
 def test_the_figure_shows_every_run(costs):
-    figure = costs.figure()
+    figure = figure_costs(costs)
     assert sum(len(trace.x) for trace in figure.data) == len(costs.runs)
     wall, device, _ = figure.layout.updatemenus[0].buttons
     drawn = [value for ys in device.args[0]["y"] for value in ys]
@@ -141,4 +142,4 @@ def test_the_figure_shows_every_run(costs):
 
 def test_a_study_that_was_not_run_has_no_ledger(results):
     with pytest.raises(InputError, match=r"no results of study 'paper'.*costs\.csv is missing"):
-        load_table(load_study("paper"), "costs")
+        load_table("paper", "costs")

@@ -120,6 +120,12 @@ def test_a_negative_difference_is_refused_where_the_sentence_gives_its_direction
         format_number({"d": -0.013}.__getitem__, "d", "unsigned-points")
 
 
+@pytest.mark.parametrize("form", ["points", "percent", ".2f", "count", "points range"])
+def test_a_number_that_is_none_is_refused(form):
+    with pytest.raises(InputError, match=r"which format .* cannot show; accepted: a number"):
+        format_number({"d": float("nan"), "d_low": 0.1, "d_high": 0.2}.__getitem__, "d", form)
+
+
 def test_a_number_is_that_of_the_main_study_or_of_the_one_named(chapters):
     taxa = chapters / "book" / "executed" / "toy" / "10_taxa.ipynb"
     taxa.write_text(taxa.read_text().replace("0.1199", "0.25"))
@@ -175,6 +181,16 @@ def test_a_tab_marks_the_notebook_that_its_provenance_is_of(chapters):
     page, _ = render(chapters, "```{figure-of} figure_1\n:studies: mini toy\n```")
     marked = [span["data-notebook"] for span in page.select("span[data-provenance]")]
     assert marked == ["book/executed/mini/10_taxa", "book/executed/toy/10_taxa"]
+
+
+def test_a_page_about_one_study_stays_so_after_a_figure_with_tabs(chapters):
+    """Also where the study's name is that of a format."""
+    taxa = chapters / "book" / "executed" / "text" / "10_taxa.ipynb"
+    write_notebook(taxa, "10_taxa", {"figure_1": FIGURE}, NUMBERS | {"gain": 0.25}, "text")
+    figure = "```{figure-of} figure_1\n:studies: mini toy\n```"
+    page, said = render(chapters, f"```{{study}} text\n```\n\n{figure}\n\nBelow: {{n}}`taxa.gain text`")
+    assert "Below: 0.25" in page.get_text()
+    assert "unknown format" not in said
 
 
 def test_a_study_that_ran_without_a_figure_has_no_tab(chapters):

@@ -24,7 +24,7 @@ from pretraining_gain.playground.outcome import Outcome, stored_gains
 from pretraining_gain.playground.panel import Playground
 from pretraining_gain.playground.pictures import gains_widget, show_gains
 from pretraining_gain.playground.training import Training
-from pretraining_gain.playground.work import Work, duration, record_of
+from pretraining_gain.playground.work import Work, duration, outcomes_of, record_of
 
 NOTEBOOK = ROOT / "notebooks" / "90_playground.ipynb"
 
@@ -64,6 +64,25 @@ def test_what_the_study_does_not_do_differs_from_it_in_freezing_only(results):
     partner = scratch_partner(run)
     assert (partner.downstream, partner.pool, partner.recipe) == (run.downstream, "scratch", run.recipe)
     assert scratch_partner(partner) is None
+
+
+def test_a_study_of_weights_alone_can_be_frozen(results):
+    run = Choice(study="paper_weights", freeze_backbone="yes").run()
+    assert run.recipe.freeze_backbone
+    assert run.pool == "torchvision_v1"
+
+
+def test_a_run_that_keeps_its_network_is_finished_with_its_network(results, monkeypatch):
+    run = Run(study="toy", pool="scratch", downstream="field")
+    record = record_of(run)
+    record.parent.mkdir(parents=True)
+    for kind in (".json", ".csv.gz"):
+        record.with_suffix(kind).touch()
+    assert outcomes_of(record, run) == [record.with_suffix(".csv.gz")]
+    monkeypatch.setattr(Run, "keeps_network", True)
+    assert outcomes_of(record, run) == []
+    record.with_suffix(".safetensors").touch()
+    assert outcomes_of(record, run) == [record.with_suffix(kind) for kind in (".csv.gz", ".safetensors")]
 
 
 def test_a_study_without_its_data_says_what_is_missing_and_cannot_be_trained(results, tmp_path, monkeypatch):

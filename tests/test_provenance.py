@@ -46,7 +46,7 @@ def of_toy(key: str) -> Provenance:
 )
 def test_a_figures_runs_are_those_that_it_shows(results, key, targets, pools):
     simulate_results("toy")
-    costs = load_table(load_study("toy"), "costs")
+    costs = load_table("toy", "costs")
     shown = costs[costs["downstream"].isin(targets) & costs["arm"].str.split("-").str[0].isin(pools)]
     wanted = {*shown["run_id"], *filter(None, shown["pretraining"])}
     assert {run.split(".")[0] for run in of_toy(key).runs} == wanted

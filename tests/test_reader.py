@@ -198,7 +198,11 @@ def test_a_shared_page_has_a_title_and_a_description(book, name):
 
 def test_the_book_quotes_the_citation_file(book):
     entry = soup(book, "book/references").select_one("div.highlight-bibtex pre").text.strip()
-    assert entry == bibtex(read_citation(ROOT / "CITATION.cff"))
+    stated = read_citation(ROOT / "CITATION.cff")
+    assert entry == bibtex(stated)
+    assert "{Plato and Freud, Anna}" in bibtex(
+        stated | {"authors": [{"family-names": "Plato"}, {"family-names": "Freud", "given-names": "Anna"}]}
+    )
 
 
 def test_the_citation_file_and_the_package_agree():

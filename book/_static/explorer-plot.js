@@ -2,10 +2,9 @@
 window.gainPlot = (() => {
   "use strict";
   const { GRADES, wordOf } = window.gainData;
-  const { plain } = window.gainBook;
+  const { hundredfold: points, plain } = window.gainBook;
   const MANY = 400; // species beyond which only groups show intervals
   const NAMED = 6; // so many found species are named in the chart
-  const points = (value) => (Number.isNaN(value) ? "not known" : `${value < 0 ? "−" : "+"}${Math.abs(100 * value).toFixed(1)}`);
   const interval = ({ low, high }) => `interval ${points(low)} to ${points(high)}`;
   const short = (text, length) => (text.length <= length ? text : `${text.slice(0, length - 1).trimEnd()}…`);
   const rgba = (hex, alpha) => `rgba(${[1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16)).join(",")},${alpha})`;

@@ -61,6 +61,14 @@
     if (holder.nextElementSibling?.matches(".provenance")) holder.nextElementSibling.hidden = i !== shown;
   });
 
+  // A fraction as a number of points or percent.
+  const hundredfold = (value, plus = true) => {
+    if (value === null || Number.isNaN(value)) return "not known";
+    if (!Number.isFinite(value)) return "none";
+    const rounded = Number((100 * value).toFixed(1)) || 0; // no −0.0
+    return `${plus && rounded >= 0 ? "+" : ""}${rounded.toFixed(1)}`.replace("-", "−");
+  };
+
   // Offer a text as a file to download.
   const save = (download, type, text) => {
     const href = URL.createObjectURL(new Blob([text], { type }));
@@ -186,7 +194,7 @@
 
   window.gainBook = {
     INK, GRID, theme, load, loadPlotly, element, option, field, count, table, region, studiesOf, showProvenance, plain,
-    save, onNewWidth, draw: drawOnce,
+    hundredfold, save, onNewWidth, draw: drawOnce,
   };
   const start = () => {
     for (const [part, names] of Object.entries(SCRIPTS)) if (document.querySelector(part)) loadInTurn(names);

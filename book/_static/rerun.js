@@ -23,7 +23,9 @@
   // ---- what the reader does
 
   const chooseStudy = async (study, figure = "") => {
+    state.wanted = study;
     await load(`rerun/${study}.js`);
+    if (state.wanted !== study) return; // another was chosen while this one loaded
     const { rows, figures } = window.gainRuns[study];
     const runs = rows.map(([name, target, pool, k, seed, design, outcome, command], at) =>
       ({ at, name, stage: target || "pretraining", pool, k, seed, design, outcome, command }));

@@ -78,7 +78,8 @@
     const tests = spec.test === "greater"
       ? { p_for: above(one, bound), p_against: below(one, bound), p_within: spec.kind === "arms" && bound === 0 ? within(margin) : null, detectable: smallestDetectable(one) }
       : { p_for: within(bound), p_against: min(1, 2 * min(above(one, bound), below(one, -bound))), p_within: null, detectable: smallestMargin(one) };
-    tests.p_different = 2 * min(above(one, 0), below(one, 0));
+    const none = spec.kind === "share" ? 0.5 : 0; // no difference
+    tests.p_different = 2 * min(above(one, none), below(one, none));
     if (!Number.isFinite(tests.detectable)) tests.detectable = null;
     return { ...given, effect: one.mean, low, high, ...tests, ...sizes };
   };

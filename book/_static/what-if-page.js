@@ -61,12 +61,7 @@
 
   // ---- how results read: values are fractions, shown times 100 in the unit of their kind
 
-  const hundredfold = (value, plus = true) => {
-    if (value === null || Number.isNaN(value)) return "not known";
-    if (!Number.isFinite(value)) return "none";
-    const rounded = Number((100 * value).toFixed(1)) || 0; // no −0.0
-    return `${plus && rounded >= 0 ? "+" : ""}${rounded.toFixed(1)}`.replace("-", "−");
-  };
+  const { hundredfold } = window.gainBook;
   const unitOf = (part) => (part.unit === "%" ? "% of species" : part.unit);
   const effectOf = (part) => {
     const [effect, low, high] = [part.effect, part.low, part.high].map((value) => hundredfold(value, part.signed));
@@ -90,6 +85,6 @@
   };
 
   Object.assign(window.gainWhatIf, {
-    LEVELS, claimOf, targetOf, partWith, usesMargin, textOf, read, commandOf, hundredfold, unitOf, effectOf, testOf, differences,
+    LEVELS, claimOf, targetOf, partWith, usesMargin, textOf, read, commandOf, unitOf, effectOf, testOf, differences,
   });
 })();

@@ -258,7 +258,6 @@ window.gainWhatIf = (() => {
     const share = dfRuns ? perRun(answers, weights) / dfRuns : 0;
     const [seedByGroup, seedByClass] = [(share * byGroup) / df, (share * byClass) / dfClasses];
     const excess = max(0, seedByGroup - seedByClass);
-    const error = max(classes + excess, (margin ** 2 * size) / 1e5);
     let dfWithin = dfClasses;
     if (excess) {
       const unsure = classes ** 2 / dfClasses + (seedByGroup ** 2 + (seedByClass ** 2 * df) / dfClasses) / (dfRuns * df);
@@ -266,7 +265,9 @@ window.gainWhatIf = (() => {
     }
     const ofGroups = ofGroup(contrast);
     const middle = sum(ofGroups.map((one, g) => (one * sizes[g]) / size));
-    const f = sum(ofGroups.map((one, g) => sizes[g] * (one - middle) ** 2)) / df / error;
+    const between = sum(ofGroups.map((one, g) => sizes[g] * (one - middle) ** 2));
+    const error = max(classes + excess, (margin ** 2 * size) / 1e5, between / 1e6);
+    const f = between / df / error;
     const noncentrality = (at, probability) => {
       const missing = (nc) => ncfdtr(df, dfWithin, nc, at) - probability;
       let high = 1;

@@ -1,10 +1,10 @@
 // The page "Change the analysis": controls, and the answer beside the book's.
 (() => {
   "use strict";
-  const { element, option, save, count, table, region, studiesOf, showProvenance } = window.gainBook;
+  const { element, hundredfold, option, save, count, table, region, studiesOf, showProvenance } = window.gainBook;
   const field = window.gainBook.field("what-if");
   const {
-    NothingToTest, recompute, LEVELS, claimOf, targetOf, partWith, usesMargin, textOf, read, commandOf, hundredfold,
+    NothingToTest, recompute, LEVELS, claimOf, targetOf, partWith, usesMargin, textOf, read, commandOf,
     unitOf, effectOf, testOf, differences,
   } = window.gainWhatIf;
 
@@ -159,7 +159,7 @@
   const verdictTable = (outcome) => {
     const { book } = claim();
     const [theirs, mine] = [book, outcome].map((one) => (one.decisive === null ? null : one.tests[one.decisive]));
-    const row = (label, text) => [label, text({ ...theirs, signed: claim().parts[book.decisive].signed }), mine ? text(mine) : "–"];
+    const row = (label, text) => [label, text({ ...theirs, signed: claim().parts.find((one) => one.what === theirs.what).signed }), mine ? text(mine) : "–"];
     return shown("The claim in the book and with these settings. Intervals are 95 percent.", ["", "in the book", "with these settings"], [
       ["verdict", book.verdict, outcome.verdict], ["because", book.rule, outcome.rule], row("decided by", (test) => test.what),
       row("effect", effectOf), row("smallest detectable", (test) => (test.detectable === null ? "unknown" : `${hundredfold(test.detectable, false)} ${unitOf(test)}`)),

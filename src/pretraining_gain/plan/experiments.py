@@ -105,14 +105,9 @@ def chance_decides(study: Study, runs: list[Run]) -> list[Run]:
 
 def parts_of_the_gain(study: Study, runs: list[Run]) -> list[Run]:
     """Select scratch, all classes, the most animal and as many other classes, and the halves of the animals."""
-    arms = _largest_arms(study)
+    arms = {SCRATCH, study.everything, *study.animals_and_others}
     runs = _where_all_are(arms, on_main_targets(study, runs))
     return [run for run in runs if run.arm in arms] + chance_decides(study, runs)
-
-
-def _largest_arms(study: Study) -> set[str]:
-    k = study.largest_shared_k
-    return {SCRATCH, study.everything, f"animal-k{k}", f"non_animal-k{k}"}
 
 
 def other_designs(study: Study, runs: list[Run]) -> list[Run]:
@@ -133,6 +128,6 @@ def both_ways(study: Study, runs: list[Run]) -> list[Run]:
     firsts = [study.downstream_in(domain) for domain in study.domains]
     pairs = [(one, study.finetuned_the_other_way(one)) for one in firsts]
     names = {one.name for target, other in pairs if other for one in (target, other)}
-    arms = _largest_arms(study)
+    arms = {SCRATCH, study.everything, *study.animals_and_others}
     found = [run for run in runs if run.downstream in names and run.arm in arms]
     return found if len(firsts) == 2 and any(run.pool != SCRATCH for run in found) else []

@@ -191,9 +191,10 @@ class Study(Given):
         return float(self.source_classes["animal"].mean())
 
     @property
-    def largest_shared_k(self) -> int:
-        """The largest number of classes that `animal` and `non_animal` subsets share; 0 where they share none."""
-        return max(set(self.arms.get("animal", [])) & set(self.arms.get("non_animal", [])), default=0)
+    def animals_and_others(self) -> tuple[str, str]:
+        """The arms of animal and of non-animal classes at the largest k that both pools have; k is 0 where they share none."""
+        k = max(set(self.arms.get("animal", [])) & set(self.arms.get("non_animal", [])), default=0)
+        return f"animal-k{k}", f"non_animal-k{k}"
 
     @property
     def domains(self) -> list[str]:

@@ -10,12 +10,11 @@ import os
 import shutil
 import subprocess
 import sys
-from importlib.resources import files
 from pathlib import Path
 
 import yaml
 
-from pretraining_gain.commands import answer
+from pretraining_gain.commands import CommandLine, answer
 from pretraining_gain.errors import InputError
 from pretraining_gain.paths import make_writable, project_root, write_atomically
 from pretraining_gain.tell.book.shown import write_contents
@@ -61,10 +60,7 @@ def run_sphinx(builder: str) -> Path:
 
 
 def _write_assets(folder: Path) -> None:
-    """Write what the pages load: plotly.js, the claims ledgers of all studies and their schema."""
-    plotly_js = (files("pretraining_gain") / "tell" / "assets" / "plotly-basic.min.js").read_bytes()
-    if not (folder / "plotly.min.js").exists() or (folder / "plotly.min.js").read_bytes() != plotly_js:
-        write_atomically(folder / "plotly.min.js", plotly_js)
+    """Write what the pages link to: the claims ledgers of all studies and their schema."""
     claims, ledgers = make_writable(folder / "claims"), ledger_paths()
     for left in claims.glob("*.json"):
         if left.stem not in {*ledgers, "schema"}:
@@ -75,4 +71,5 @@ def _write_assets(folder: Path) -> None:
 
 
 if __name__ == "__main__":
+    CommandLine("tell.book.build", __doc__ or "").parse_args()
     sys.exit(answer("build", lambda: print(f"The book is at {build()}")))

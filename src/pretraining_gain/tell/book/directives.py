@@ -23,7 +23,7 @@ from sphinx_design.shared import create_component
 from pretraining_gain.errors import InputError
 from pretraining_gain.revision import commits_of
 from pretraining_gain.tell.book.executed import Executed, find_executed, notebooks_of, short_name
-from pretraining_gain.tell.book.formats import format_number
+from pretraining_gain.tell.book.formats import LEVEL, format_number
 from pretraining_gain.tell.book.shown import PAGES, own_studies
 from pretraining_gain.tell.claims.declarations import OURS
 from pretraining_gain.tell.claims.ledger import Verdict, ledger_path, read_ledger
@@ -54,7 +54,7 @@ class NumberRole(SphinxRole):
     def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
         name, *form = self.text.split()
         known = [*self.env.config.book_studies, *studies_here(self.env)]
-        study = form.pop() if form and form[-1] in known else studies_here(self.env)[0]
+        study = form.pop() if len(form) > 1 and form[-1] in known else studies_here(self.env)[0]
         notebook, _, key = name.partition(".")
         try:
             text = format_number(executed_for(self.env, notebook, study).value, key, " ".join(form))
@@ -190,7 +190,7 @@ class FigureOf(BookDirective):
         shown += [study for study in studies if not found[study].was_run and figure.key in found[study].shown]
         if len({one.page for one in found.values()}) == 1 or not shown:
             return self.output(found[studies[0]], figure.key)
-        tabs = create_component("tab-set", classes=["sd-tab-set"])
+        tabs, here = create_component("tab-set", classes=["sd-tab-set"]), self.env.temp_data.get(_STUDY, "")
         for study in shown:
             label = f"{study}: {self.config.book_studies[study]}"
             line = f"Study {study}: {self.options['each']}" if "each" in self.options else ""
@@ -202,7 +202,7 @@ class FigureOf(BookDirective):
             content = self.parse(line, create_component("tab-content", classes=["sd-tab-content"], children=[panel]))
             children = [nodes.rubric(label, label, classes=["sd-tab-label"]), content]
             tabs += create_component("tab-item", classes=["sd-tab-item"], selected=False, children=children)
-        del self.env.temp_data[_STUDY]
+        self.env.temp_data[_STUDY] = here
         return tabs
 
 
@@ -273,7 +273,7 @@ class Claims(BookDirective):
         return self.section(f"claim-{claim.claim.lower()}", title, text)
 
 
-_FACTS = ["verdict", "effect, 95\u00a0% interval", "detectable", "evidence"]
+_FACTS = ["verdict", f"effect, {LEVEL}", "detectable", "evidence"]
 
 
 def _facts(verdict: Verdict) -> list[str]:

@@ -37,7 +37,6 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("html-page-context", add_menu, priority=502)  # after the theme's own menus
     app.connect("html-page-context", _mend_page, priority=900)
     app.connect("build-finished", publish)
-    app.add_css_file("rerun.css")
     with redirect_stdout(io.StringIO()):  # it prints that matplotlib is missing; our card is a file
         app.setup_extension("sphinxext.opengraph")
     return {"parallel_read_safe": True, "parallel_write_safe": True, "env_version": _version()}

@@ -20,11 +20,17 @@ def format_number(value: Callable[[str], Any], key: str, form: str) -> str:
     if form not in FORMATS and not _PLAIN.fullmatch(form):
         raise InputError(f"unknown format {form!r} of {key}; accepted: {', '.join(FORMATS)}, or .2f and the like")
     unit, _, extent = form.partition(" ")
+
+    def known(name: str) -> Any:
+        if (found := value(name)) != found:
+            raise ValueError(f"{name} is no number")
+        return found
+
     try:
-        text = _UNITS[unit](value(key)) if unit in _UNITS else format(value(key), form).replace("-", "−")
+        text = _UNITS[unit](known(key)) if unit in _UNITS else format(known(key), form).replace("-", "−")
         if not extent:
             return text
-        low, high = (_UNITS[unit.removeprefix("unsigned-")](value(f"{key}_{end}")) for end in ("low", "high"))
+        low, high = (_UNITS[unit.removeprefix("unsigned-")](known(f"{key}_{end}")) for end in ("low", "high"))
     except (TypeError, ValueError):
         accepted = "a number, not negative if unsigned"
         raise InputError(f"{key} is {value(key)!r}, which format {form!r} cannot show; accepted: {accepted}") from None

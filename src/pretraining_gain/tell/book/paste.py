@@ -102,7 +102,8 @@ def show_table(table: pd.DataFrame, key: str = "") -> None:
     display(shown)
 
 
-def paste_numbers(numbers: dict[str, Any]) -> None:
-    """Make plain values available to chapters under their names; chapters choose the format."""
+def paste_numbers(numbers: dict[str, Any]) -> dict[str, Any]:
+    """Make plain values available to chapters under their names, and return them; chapters choose the format."""
     for key, value in numbers.items():
         glue(key, value.item() if hasattr(value, "item") else value, display=False)
+    return numbers

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import papermill
 
 from pretraining_gain.errors import InputError
-from pretraining_gain.paths import EXECUTED, for_papermill, public, results_of
+from pretraining_gain.paths import EXECUTED, for_papermill, has_results, public, results_of
 from pretraining_gain.plan.costs import Plan
 from pretraining_gain.plan.record import read_record
 from pretraining_gain.plan.run import NOTEBOOKS, Run
@@ -121,24 +121,19 @@ class Repeatable(NamedTuple):
     outcome: str
 
 
-def costs_of(study: str) -> Path:
-    """Return the table of a study's runs, by the study's own name; it exists where the study was run."""
-    return results_of(study) / "costs.csv"
-
-
 def repeatable_runs(study_name: str) -> Iterator[Repeatable]:
     """Yield every run of a study as its records have it, pretrainings first, or as it is planned if it was not run.
 
     Raises `InputError` for a record that is missing or damaged.
     """
     study = load_study(study_name)
-    if not costs_of(study.name).exists():
+    if not has_results(study.name):
         for run in Plan.of(study_name).runs():
             output = f"{EXECUTED}/{run.plan.name}/runs/{run.run_id}.{run.fingerprint}.ipynb"  # as in the workflow
             command = _command(NOTEBOOKS[run.stage], output, run.parameters(), {})
             yield Repeatable(run, run.run_id, command, "planned, not run here")
         return
-    for row in load_table(study, "costs").to_dict("records"):
+    for row in load_table(study_name, "costs").to_dict("records"):
         name = f"{row['run_id']}.{row['fingerprint']}"
         record = read_record(results_of(study.name) / row["stage"] / f"{name}.json")
         cost, machine = record["cost"], record["machine"]

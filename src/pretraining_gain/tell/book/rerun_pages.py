@@ -17,7 +17,7 @@ from sphinx.environment import BuildEnvironment
 from sphinx.util import logging
 
 from pretraining_gain.errors import InputError
-from pretraining_gain.paths import EXECUTED, make_writable, project_root, results_of, write_atomically
+from pretraining_gain.paths import EXECUTED, has_results, make_writable, project_root, results_of, write_atomically
 from pretraining_gain.plan.costs import Plan
 from pretraining_gain.plan.record import read_record
 from pretraining_gain.plan.run import NOTEBOOKS
@@ -82,7 +82,7 @@ class RerunFigures(BookDirective):
 
     def make(self) -> list[nodes.Node]:
         entries, study = [], "".join(self.arguments)
-        if study and not rerun.costs_of(study).exists():
+        if study and not has_results(study):
             entries.append(nodes.paragraph("", _NOT_RUN))
         for notebook in executed_in(self.env, study):
             self.env.note_dependency(str(notebook.path))
@@ -113,9 +113,9 @@ class RerunRuns(BookDirective):
         root, shown = Path(self.env.srcdir), studies_here(self.env)
         if len(shown) > 1:
             shown = [*dict.fromkeys([*shown, *study_names(), *own_studies(root)])]
-        ran = [study for study in shown if rerun.costs_of(study).exists()]
+        ran = [study for study in shown if has_results(study)]
         for study in ran:
-            self.env.note_dependency(str(rerun.costs_of(study)))
+            self.env.note_dependency(str(results_of(study) / "costs.csv"))
         files = {study: study_file(root, study) for study in shown}
         studies = {study: file for study, file in files.items() if study in ran or _can_be_planned(file)}
         first = next(run for file in studies.values() for run in rerun.repeatable_runs(file) if run.run.downstream)

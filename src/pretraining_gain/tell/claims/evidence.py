@@ -17,7 +17,7 @@ from pretraining_gain.plan.studies import Study, load_study
 from pretraining_gain.tell import statistics
 from pretraining_gain.tell.claims.declarations import CLAIMS, Claim
 from pretraining_gain.tell.claims.parts import EQUAL, GREATER, GROUPS, KINDS, SHARE, SPREAD, Part
-from pretraining_gain.tell.results.evaluation import Evaluation, View, load_evaluation
+from pretraining_gain.tell.results.evaluation import Evaluation, View
 from pretraining_gain.tell.results.gains import figure1_species
 from pretraining_gain.tell.statistics import Answers, Estimate, GroupSpread, Weights
 
@@ -79,8 +79,7 @@ class Evidence:
         study = study or load_study(view.study)
         names = {claim.target(study) for claim in CLAIMS if claim.domain in study.domains}
         names |= {arm.downstream for claim in CLAIMS for arm in claim.arms(study)}
-        grades: dict[str, Any] = {"vote_cut": view.vote_cut, "well_represented": view.well_represented}
-        evaluations = {name: replace(load_evaluation(view.study, name), **grades) for name in sorted(names)}
+        evaluations = {name: view.load(name) for name in sorted(names)}
         return cls(study, evaluations, {name: margin_of(one) for name, one in evaluations.items()})
 
     @classmethod
@@ -185,6 +184,8 @@ def outcome_of(part: Part, estimate: Estimate | GroupSpread, margin: float, *, d
     facts: dict[str, Any] = {name: getattr(part, name) for name in ("what", "test", "kind", "bound")}
     facts |= {"target": part.downstream if part.weights else "", "unit": KINDS[part.kind].unit, "p_within": None}
     facts |= {name: getattr(estimate, name) for name in ("p_different", "n_seeds", "n_classes", "n_images")}
+    if part.kind == SHARE and isinstance(estimate, Estimate):  # no difference is one half
+        facts["p_different"] = 2 * min(estimate.p_above(0.5), estimate.p_below(0.5))
     if isinstance(estimate, GroupSpread):
         facts |= {"effect": estimate.sd, "low": estimate.low, "high": estimate.high, "detectable": estimate.smallest_margin}
         return Outcome(**facts, p_for=estimate.p_equivalent, p_against=1 - estimate.p_equivalent)

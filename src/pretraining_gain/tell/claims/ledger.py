@@ -18,15 +18,15 @@ from pydantic import Field
 
 from pretraining_gain.errors import InputError, one_line
 from pretraining_gain.paths import has_results, make_writable, project_root, results_of, results_root, write_atomically
-from pretraining_gain.plan.parameters import plain_parameters
 from pretraining_gain.plan.studies import Study, load_study
 from pretraining_gain.tell import statistics
 from pretraining_gain.tell.claims.declarations import CLAIMS, Claim
 from pretraining_gain.tell.claims.evidence import Evidence, Outcome, Record, evaluate
-from pretraining_gain.tell.claims.parts import ARMS, GREATER, KINDS
-from pretraining_gain.tell.claims.planned import planned_detectable
-from pretraining_gain.tell.claims.verdicts import (
+from pretraining_gain.tell.claims.parts import (
+    ARMS,
     CONTRADICTED,
+    GREATER,
+    KINDS,
     NO_DIFFERENCE,
     NOT_RUN,
     NOT_TESTABLE,
@@ -35,6 +35,7 @@ from pretraining_gain.tell.claims.verdicts import (
     VERDICTS,
     Word,
 )
+from pretraining_gain.tell.claims.planned import planned_detectable
 from pretraining_gain.tell.results.evaluation import View
 
 _FILE = "claims.json"
@@ -54,13 +55,6 @@ class Verdict(Record):
     detectable: float | None = Field(description="of the decisive part; of a study not run: expected from the design")
     unit: Literal["points", "%"] = Field(description="in which the detectable effect, times 100, is stated")
     tests: list[Outcome]
-
-    @classmethod
-    def of(cls, claim: Claim, study: Study, **found: Any) -> Verdict:
-        facts: dict[str, Any] = {name: getattr(claim, name) for name in ("text", "section", "figure", "estimand")}
-        kinds = [part.kind for part in claim.parts(study)] or [ARMS]
-        facts |= {"claim": claim.id, "unit": KINDS[kinds[0]].unit, "decisive": None, "tests": []}
-        return cls(**facts | found)
 
     def words(self) -> dict[str, str]:
         """State effect, detectable effect and evidence of the decisive part, for tables and chapters."""
@@ -98,38 +92,25 @@ class Ledger(Record):
     @classmethod
     def from_parameters(cls, parameters: Mapping[str, Any]) -> Ledger:
         """Build from a notebook's `globals()`: study, vote_cut, well_represented and variances_from."""
-        names = ("study", "vote_cut", "well_represented", "variances_from")
-        given = plain_parameters(parameters, [name for name in names if name in parameters])
-        variances_from = given.pop("variances_from", None)
-        view = View.from_parameters(given)
-        measured = View(study=variances_from or view.study).study
-        load_study(measured)  # a misspelt name is an error for a study with results, too, which needs no other's
-        return cls.of(view, measured)
+        view = View.from_parameters(parameters)
+        load_study(view.variances_from or view.study)  # a misspelt name is an error also where results need no other's
+        return cls.of(view)
 
     @classmethod
-    def of(cls, view: View, variances_from: str = "") -> Ledger:
-        """Judge all claims. A study without results gets the effects that its design could detect.
-
-        `variances_from` names the study whose measured variances such a plan assumes.
-        """
+    def of(cls, view: View) -> Ledger:
+        """Judge all claims. A study without results gets the effects that its design could detect."""
         study = load_study(view.study)
         facts: dict[str, Any] = {"study": study.name, "alpha": statistics.LEVEL, "seeds": study.seeds}
         facts |= {"margin_share": study.margin_share}
         if not has_results(study.name):
-            measured = Evidence.if_run(variances_from) if variances_from else None
-            planned = []
-            for claim in CLAIMS:
-                detectable = planned_detectable(claim, study, measured) if measured else None
-                reason = claim.untestable(study)
-                found = {"verdict": NOT_TESTABLE if reason else NOT_RUN, "rule": reason or "not run here"}
-                planned.append(Verdict.of(claim, study, **found, detectable=detectable))
+            measured = Evidence.if_run(view.variances_from or view.study)
+            detectable = {claim: planned_detectable(claim, study, measured) if measured else None for claim in CLAIMS}
+            planned = [verdict_on(claim, study, [], size) for claim, size in detectable.items()]
             margins = {one.name: study.margin for one in study.downstreams}
             return cls(**facts, margins=margins, paired_factors={}, runs={}, verdicts=planned)
         evidence, factors, runs = Evidence.of(view), {}, {}
         for domain in study.domains:
             target = evidence.target(domain)
-            if study.everything not in target.correct:
-                continue
             gain = target.gain(study.everything)
             if np.isfinite(factor := statistics.paired_factor(*(target.correct[arm] for arm in gain))):
                 factors[domain] = factor
@@ -173,7 +154,6 @@ class Ledger(Record):
         for domain, value in self.paired_factors.items():
             found[f"paired_factor_{domain.split('_')[0]}"] = value
         for verdict in self.verdicts:
-            found |= {verdict.claim: verdict.verdict, f"{verdict.claim}_rule": verdict.rule}
             found |= {f"{verdict.claim}_{name.split()[0]}": text for name, text in verdict.words().items()}
         deciding: dict[str, set[object]] = {name: set() for name in VERDICTS}
         decisive = {v.claim: v.tests[v.decisive] for v in self.verdicts if v.decisive is not None}
@@ -201,27 +181,34 @@ def judge(claim: Claim, evidence: Evidence, threshold: float | None = None) -> V
     return verdict_on(claim, evidence.study, evaluate(claim, evidence, threshold))
 
 
-def unanswered(claim: Claim, study: Study) -> tuple[str, str]:
+def unanswered(claim: Claim, study: Study) -> tuple[Word, str]:
     """Say why a claim has no test in a study: *not testable* by any runs of it, or *not run*."""
     if reason := claim.untestable(study):
         return NOT_TESTABLE, reason
+    if not has_results(study.name):
+        return NOT_RUN, "not run here"
     if not claim.parts(study):
         return NOT_RUN, "the study has no runs for it"
     return NOT_TESTABLE, "the species do not allow it: too few, or fewer than two groups that hold both of what is compared"
 
 
-def verdict_on(claim: Claim, study: Study, outcomes: Sequence[Outcome]) -> Verdict:
-    """Return the verdict that these outcomes give on a claim; *not testable* or *not run* where there are none."""
+def verdict_on(claim: Claim, study: Study, outcomes: Sequence[Outcome], planned: float | None = None) -> Verdict:
+    """Return the verdict that these outcomes give on a claim; *not testable* or *not run* where there are none.
+
+    `planned`: the effect that the design of a study without results could detect.
+    """
+    facts: dict[str, Any] = {name: getattr(claim, name) for name in ("text", "section", "figure", "estimand")}
+    facts |= {"claim": claim.id, "tests": [*outcomes]}
     if not outcomes:
+        facts["unit"] = KINDS[next((part.kind for part in claim.parts(study)), ARMS)].unit
         verdict, rule = unanswered(claim, study)
-        return Verdict.of(claim, study, verdict=verdict, rule=rule, detectable=None)
+        return Verdict(**facts, verdict=verdict, rule=rule, decisive=None, detectable=planned)
     verdict, decisive, p = decide(outcomes)
     test, rule = outcomes[decisive], _rule(verdict, outcomes[decisive], len(outcomes), p)
-    found = {"detectable": test.detectable, "unit": test.unit, "decisive": decisive, "tests": [*outcomes]}
-    return Verdict.of(claim, study, verdict=verdict, rule=rule, **found)
+    return Verdict(**facts, verdict=verdict, rule=rule, decisive=decisive, detectable=test.detectable, unit=test.unit)
 
 
-def decide(outcomes: Sequence[Outcome]) -> tuple[str, int, float]:
+def decide(outcomes: Sequence[Outcome]) -> tuple[Word, int, float]:
     """Return the verdict, the part that decided, and the p-value of what it showed.
 
     A part that says *greater* shows no relevant difference when its effect is closer to 0 than the margin; otherwise it

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 import pandas as pd
@@ -16,6 +16,8 @@ from pretraining_gain.plan.pools import SCRATCH
 from pretraining_gain.plan.representation import NONE, REPRESENTED, SOME
 from pretraining_gain.plan.studies import Study
 
+Word = Literal["supported", "contradicted", "no relevant difference", "not resolvable", "not testable", "not run"]
+VERDICTS = SUPPORTED, CONTRADICTED, NO_DIFFERENCE, UNRESOLVED, NOT_TESTABLE, NOT_RUN = get_args(Word)
 #: `greater`: the effect is above the part's bound. `equal`: it is less than the bound away from 0.
 GREATER, EQUAL = "greater", "equal"
 ARMS, GROUPS, SPREAD, SHARE = "arms", "groups", "spread", "share"
@@ -164,12 +166,8 @@ def half_as_many_animals_do(study: Study, target: str) -> Iterator[Part]:
             yield from _compare(target, [(f"animal-k{k}", f"non_animal-k{min(more)}")])
 
 
-def random_equals_non_animal(study: Study, target: str) -> Iterator[Part]:
-    return _compare(target, _shared(study, "random", "non_animal"), EQUAL)
-
-
-def random_beats_non_animal(study: Study, target: str) -> Iterator[Part]:
-    return _compare(target, _shared(study, "random", "non_animal"))
+def random_against_non_animal(study: Study, target: str, test: str = GREATER) -> Iterator[Part]:
+    return _compare(target, _shared(study, "random", "non_animal"), test)
 
 
 def all_animals_against_others(study: Study, target: str) -> Iterator[Part]:

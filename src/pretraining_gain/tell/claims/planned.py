@@ -37,7 +37,8 @@ def planned_detectable(claim: Claim, study: Study, measured: Evidence) -> float 
             parts = statistics.components(*measured.answers(part))
             of_groups = statistics.difference_error(parts, *sizes, first, second, per_class)
             found.append(find(*of_groups) if part.kind == GROUPS else find(0.5 / n**0.5, n - 1))
-    return max(found, default=None)
+    largest = max(found, default=None)
+    return largest if largest is None or np.isfinite(largest) else None
 
 
 def margins_by_representation(study_name: str, variances_from: str) -> pd.DataFrame:

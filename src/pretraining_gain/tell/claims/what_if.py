@@ -22,7 +22,7 @@ from pretraining_gain.plan.parameters import Parameters
 from pretraining_gain.plan.pools import Seed
 from pretraining_gain.tell.claims.declarations import CLAIMS, Claim, claim_named
 from pretraining_gain.tell.claims.evidence import Evidence, evaluate, species_of
-from pretraining_gain.tell.claims.ledger import Verdict, decide, judge, unanswered
+from pretraining_gain.tell.claims.ledger import Verdict, judge, verdict_on
 from pretraining_gain.tell.results.evaluation import Evaluation
 from pretraining_gain.tell.statistics import group_means
 
@@ -112,8 +112,7 @@ def single_changes(study_name: str) -> pd.DataFrame:
     def verdict(claim: Claim, **changes: Any) -> str:
         """Return the verdict alone, without the detectable effect, which takes longer."""
         left = narrowed(evidence, Settings(study=study_name, claim=claim.id, **changes))
-        outcomes = evaluate(claim, left, detectable=False) if left.evaluations else []
-        return decide(outcomes)[0] if outcomes else unanswered(claim, evidence.study)[0]
+        return verdict_on(claim, left.study, evaluate(claim, left, detectable=False)).verdict
 
     before = {claim.id: verdict(claim) for claim in CLAIMS}
     rows = []

@@ -19,11 +19,11 @@ def figure_anchors(anchors: pd.DataFrame) -> go.Figure:
     figure = go.Figure()
     styles = ((BLUE, "circle"), (ORANGE, "square"))
     for (target, part), (colour, symbol) in zip(anchors.groupby("target", sort=False), styles, strict=False):
-        points = 100 * part[["effect", "low", "high", "se", "simulated", "simulated_se", "se_low", "se_high"]]
+        points = 100 * part[["mean", "low", "high", "se", "simulated", "simulated_se", "se_low", "se_high"]]
         trained = go.Scatter(
-            x=points["effect"], y=part["source"], name=f"{target}, trained", mode="markers",
+            x=points["mean"], y=part["source"], name=f"{target}, trained", mode="markers",
             marker={"color": colour, "symbol": symbol, "size": 11},
-            error_x=interval_bars(part.rename(columns={"effect": "mean"}), scale=100),
+            error_x=interval_bars(part, scale=100),
             customdata=points[["low", "high", "se"]],
             hovertemplate="<b>%{y}</b><br>%{x:+.1f} points, interval %{customdata[0]:+.1f} to %{customdata[1]:+.1f}"
             "<br>standard error %{customdata[2]:.2f} points<extra></extra>",

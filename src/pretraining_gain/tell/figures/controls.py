@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import plotly.graph_objects as go
 
-from pretraining_gain.tell.claims.verdicts import CONTRADICTED, SUPPORTED
+from pretraining_gain.tell.claims.parts import CONTRADICTED, SUPPORTED
 from pretraining_gain.tell.figures.declare import Files, figure
 from pretraining_gain.tell.figures.style import DOTTED_RULE, POINTS_TICKS, SEED_STYLES, panels
 

@@ -159,16 +159,10 @@ def describe(tables: dict[str, Any]) -> str:
 
 def explorer_numbers(tables: dict[str, Any]) -> dict[str, Any]:
     """Return what the chapter states: how much there is to explore, and the species at both ends of the plain table."""
-    plain, targets = plain_table(tables), tables["targets"]
-    numbers: dict[str, Any] = {
-        "study": tables["study"],
-        "n_seeds": len(targets[0]["arms"][0]["seeds"]),
-        "n_targets": len(targets),
-        "n_gains": sum(len(target["species"]) * len(target["arms"]) for target in targets),
-        "n_arms": max(len(target["arms"]) for target in targets),
-        "n_species": len(plain),
-    }
+    plain = plain_table(tables)
+    n_gains = sum(len(target["species"]) * len(target["arms"]) for target in tables["targets"])
+    numbers: dict[str, Any] = {"n_gains": n_gains, "n_species": len(plain)}
     for end, row in {"most": plain.iloc[0], "least": plain.iloc[-1]}.items():
-        fractions = {"gain": row["gain"] / 100, "low": row["from"] / 100, "high": row["to"] / 100}
-        numbers |= {f"{end}_{name}": one for name, one in ({"species": row["species"]} | fractions).items()}
+        numbers |= {f"{end}_species": row["species"], f"{end}_gain": row["gain"] / 100}
+        numbers |= {f"{end}_gain_low": row["from"] / 100, f"{end}_gain_high": row["to"] / 100}
     return numbers

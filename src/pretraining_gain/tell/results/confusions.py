@@ -19,6 +19,7 @@ def confusions(evaluation: Evaluation, arm: str) -> pd.DataFrame:
     Columns: species, `taken for`, and the share of the species' images (mean over the seeds of each arm) from scratch, with
     pretraining, and the change in points.
     """
+    evaluation.gain(arm)  # the target may lack the arm
     shares = {way: _shares(evaluation, name) for way, name in (("from scratch", SCRATCH), ("pretrained", arm))}
     table = pd.DataFrame(shares).fillna(0.0)
     table["change, points"] = 100 * (table["pretrained"] - table["from scratch"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from pretraining_gain.plan.pools import POOLS, SCRATCH, sample_classes
 from pretraining_gain.plan.representation import is_named
 from pretraining_gain.plan.runs import design_arms
 from pretraining_gain.plan.studies import Study
-from pretraining_gain.tell.results.evaluation import Evaluation, load_evaluation
+from pretraining_gain.tell.results.evaluation import Evaluation
 from pretraining_gain.tell.results.gains import row_of, with_interval
 from pretraining_gain.tell.statistics import Answers, Estimate, combine, estimate_mean, group_means
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 #: A target, its results with everything trained, and those with a frozen backbone.
 BothWays = tuple[Evaluation, Evaluation, Evaluation]
+#: Reads the results on a target by its name.
+Load = Callable[[str], Evaluation]
 
 
 def design_curves(evaluation: Evaluation, study_name: str, arms: pd.DataFrame) -> pd.DataFrame:
@@ -73,7 +76,7 @@ def freezing_by_domain(both_ways: list[BothWays]) -> pd.DataFrame:
         start = "all classes" if study.main_start == "all" else "the weights"
         quantities = {
             f"gain of {start}": {study.everything: 1.0, SCRATCH: -1.0},
-            "animal − non-animal classes": _animal_minus_others(study),
+            "animal − non-animal classes": dict(zip(study.animals_and_others, (1.0, -1.0), strict=True)),
         }
         for way, one in {"everything trained": full, "backbone frozen": frozen}.items():
             facts = {"domain": target.domain.replace("_", " "), "target": target.title, "way": way}
@@ -83,24 +86,18 @@ def freezing_by_domain(both_ways: list[BothWays]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def finetuned_both_ways(study_name: str, evaluations: list[Evaluation]) -> list[BothWays]:
+def finetuned_both_ways(evaluations: list[Evaluation], load: Load) -> list[BothWays]:
     """Return each target that is finetuned both ways, and its results with everything trained and with a frozen backbone."""
     found = []
     for evaluation in evaluations:
         if other := evaluation.study.finetuned_the_other_way(evaluation.downstream):
-            pair = [evaluation, load_evaluation(study_name, other.name)]
+            pair = [evaluation, load(other.name)]
             full, frozen = sorted(pair, key=lambda one: one.downstream.recipe.resolve().freeze_backbone)
             found.append((evaluation, full, frozen))
     return found
 
 
-def _animal_minus_others(study: Study) -> dict[str, float]:
-    """Return the weights of animal minus non-animal classes, at the largest k that both pools have."""
-    k = study.largest_shared_k
-    return {f"animal-k{k}": 1.0, f"non_animal-k{k}": -1.0}
-
-
-def gains_over_scratch_alone(study: Study, study_name: str) -> dict[str, Estimate]:
+def gains_over_scratch_alone(study: Study, load: Load) -> dict[str, Estimate]:
     """Estimate the gain of all source classes over each target that trains from scratch only, by that target's name.
 
     Such a target has the images of another and its own schedule; the gain is the other's top-1 minus its own.
@@ -109,7 +106,7 @@ def gains_over_scratch_alone(study: Study, study_name: str) -> dict[str, Estimat
     for target in study.downstreams:
         others = [one for one in study.downstreams if one.images == target.images and not one.pools]
         if target.pools == [SCRATCH] and others:
-            main, alone = (load_evaluation(study_name, one.name) for one in (others[0], target))
+            main, alone = load(others[0].name), load(target.name)
             answers = Answers({**main.correct, target.name: alone.correct[SCRATCH]}, main.labels)
             found[target.name] = estimate_mean(answers, {study.everything: 1.0, target.name: -1.0})
     return found
@@ -124,7 +121,7 @@ def domain_and_freezing(both_ways: list[BothWays]) -> dict[str, Estimate]:
     """
     contrasts: dict[tuple[str, str], Estimate] = {}
     for evaluation, full, frozen in both_ways:
-        weights = _animal_minus_others(evaluation.study)
+        weights = dict(zip(evaluation.study.animals_and_others, (1.0, -1.0), strict=True))
         domain, added = evaluation.downstream.domain.split("_")[0], frozen.minus(full)
         for way, answers in {"full": full.answers, "frozen": frozen.answers, "adds": added}.items():
             if set(weights) <= set(answers.correct):
@@ -210,7 +207,7 @@ def design_numbers(results: StudyResults) -> dict[str, Any]:
                 numbers |= with_interval(key, estimate_mean(one.answers, {arm: 1.0}))
     if len(results.freezing):
         numbers["n_freezing_seeds"] = int(results.freezing["n_seeds"].min())
-    for name, found in gains_over_scratch_alone(results.study, results.view.study).items():
+    for name, found in gains_over_scratch_alone(results.study, results.load).items():
         numbers |= with_interval(f"{name}_gain", found)
     for name, found in domain_and_freezing(results.both_ways).items():
         numbers |= with_interval(name, found)

@@ -20,9 +20,10 @@ from pretraining_gain.plan.representation import correct_images, keep_keys_of, l
 from pretraining_gain.plan.runs import finetuning_runs
 from pretraining_gain.plan.species import NOT_STATED, TAXON_COLUMNS
 from pretraining_gain.plan.studies import Study, check_name, load_study
+from pretraining_gain.plan.tables import read_table
 from pretraining_gain.plan.taxonomy import load_class_table
 from pretraining_gain.tell.results.correctness import CorrectnessReader
-from pretraining_gain.tell.results.stored import read_results
+from pretraining_gain.tell.results.stored import unlike_its_checksum
 
 if TYPE_CHECKING:
     from pretraining_gain.tell.statistics import Answers
@@ -130,7 +131,8 @@ def _answers(correct: dict[str, np.ndarray], labels: np.ndarray) -> Answers:
 class View(Parameters):
     """Parameters of a figure notebook. Empty `downstream` and `arm`: the out-of-domain target, all source classes.
 
-    `vote_cut` and `well_represented` matter to a study that grades species by the bird annotations (Figure 1).
+    `vote_cut` and `well_represented` matter to a study that grades species by the bird annotations (Figure 1),
+    `variances_from` to one without results: the study whose measured variances its plan assumes.
     """
 
     study: str
@@ -138,6 +140,7 @@ class View(Parameters):
     arm: str = ""
     vote_cut: float = Field(default=0.0, ge=-1, le=1)
     well_represented: int = Field(default=40, ge=0, le=50)
+    variances_from: str = ""
 
     @classmethod
     def from_parameters(cls, parameters: Mapping[str, Any]) -> View:
@@ -153,13 +156,15 @@ class View(Parameters):
 
     def evaluation(self, domain: str = "out_of_domain", across: str = "") -> Evaluation:
         """Load the results of `downstream`, or, when that is empty, of `Study.downstream_in` this domain."""
-        study = load_study(self.study)
-        evaluation = load_evaluation(self.study, self.downstream or study.downstream_in(domain, across).name)
-        return replace(evaluation, vote_cut=self.vote_cut, well_represented=self.well_represented)
+        return self.load(self.downstream or load_study(self.study).downstream_in(domain, across).name)
+
+    def load(self, target: str) -> Evaluation:
+        """Load the results on a target, with species graded as the view says."""
+        return replace(load_evaluation(self.study, target), vote_cut=self.vote_cut, well_represented=self.well_represented)
 
     def describe(self) -> pd.DataFrame:
         """Return the finished runs behind the notebook: seeds and mean top-1 per downstream and arm."""
-        runs = load_table(load_study(self.study), "runs").groupby(["downstream", "arm"], sort=False)
+        runs = load_table(self.study, "runs").groupby(["downstream", "arm"], sort=False)
         return runs.agg(seeds=("seed", "size"), top1=("top1", "mean")).round(3)
 
 
@@ -170,7 +175,7 @@ def load_evaluation(study_name: str, downstream_name: str) -> Evaluation:
     when two runs were not evaluated on the same images.
     """
     study = load_study(study_name)
-    downstream, again, runs = study.downstream(downstream_name), how_to_make(study_name), load_table(study, "runs")
+    downstream, again, runs = study.downstream(downstream_name), how_to_make(study_name), load_table(study_name, "runs")
     planned: dict[tuple[str, str], list[int]] = {}
     for run in finetuning_runs(study_name):
         planned.setdefault((run.downstream, run.arm), []).append(run.seed)
@@ -197,12 +202,30 @@ def load_evaluation(study_name: str, downstream_name: str) -> Evaluation:
     return Evaluation(study, downstream, seeds_of, first.labels, first.image_ids, correct, runs)
 
 
-def load_table(study: Study, name: Literal["runs", "costs"]) -> pd.DataFrame:
-    """Read `runs.csv` of a study, one row per finetuning, or `costs.csv`, one row per run. Raises `InputError`."""
+def load_table(study_name: str, name: Literal["runs", "costs"]) -> pd.DataFrame:
+    """Read `runs.csv` of a study (name or path), one row per finetuning, or `costs.csv`, one row per run.
+
+    Columns without a declaration are numbers where all values are. Raises `InputError` when the file is missing or damaged,
+    holds anything else, or does not match `SHA256SUMS` beside it.
+    """
+    study, again, (texts, numbers, may_be_empty) = load_study(study_name), how_to_make(study_name), _COLUMNS[name]
     path = results_of(study.name) / f"{name}.csv"
     if not path.exists():
-        raise InputError(f"no results of study {study.name!r} ({path} is missing); {how_to_make(study.name)}")
-    return read_results(path, *_COLUMNS[name], again=how_to_make(study.name))
+        raise InputError(f"no results of study {study.name!r} ({path} is missing); {again}")
+    try:
+        table = read_table(path, [column for column in (*texts, *numbers) if column not in may_be_empty])
+    except InputError as error:
+        raise InputError(f"table {error}; {again}") from None
+    for column in table.columns.difference(texts):
+        values = pd.to_numeric(table[column], errors="coerce")
+        if values.notna().all():
+            table[column] = values
+        elif column in numbers:
+            wrong = table.loc[values.isna(), column].iloc[0]
+            raise InputError(f"table {path}: column {column!r} has {wrong!r}; accepted: numbers; {again}")
+    if problem := unlike_its_checksum(path):
+        raise InputError(f"{problem}; {again}")
+    return table
 
 
 def record_table(record: dict[str, Any]) -> pd.DataFrame:

@@ -7,18 +7,13 @@ from collections.abc import Mapping
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
-from scipy.stats import pearsonr, rankdata
 
 from pretraining_gain.plan.pools import POOLS, SCRATCH, shown_in
 from pretraining_gain.plan.representation import (
     NONE,
     REPRESENTED,
-    best_represented,
-    correct_images,
     is_named,
-    load_annotations,
     well_represented,
 )
 from pretraining_gain.plan.species import NOT_STATED
@@ -43,7 +38,8 @@ def figure1_species(species: pd.DataFrame, evaluation: Evaluation) -> pd.DataFra
     """Select the species of Figure 1: all, or, where annotations grade birds, the birds of families that the source names."""
     if evaluation.study.representation == "named":
         return species
-    birds, classes = species[species["supercategory"] == "Birds"], evaluation.classes
+    birds = species[species["supercategory"] == "Birds"]
+    classes = evaluation.classes.reindex(columns=["represented_by", "supercategory", "family"], fill_value=NOT_STATED)
     named = is_named(classes) & (classes["supercategory"] == "Birds")
     return birds[birds["family"].isin(classes.loc[named, "family"])]
 
@@ -116,7 +112,6 @@ def taxa_numbers(results: StudyResults) -> Numbers:
     arm = results.view.arm
     gains = groups[groups["quantity"] == "gain"].sort_values("mean")
     numbers: Numbers = {
-        "study": evaluation.study.name,
         "n_seeds": len(evaluation.seeds),
         "n_species": len(species),
         "n_images": len(evaluation.labels),
@@ -134,7 +129,6 @@ def taxa_numbers(results: StudyResults) -> Numbers:
     for end, row in {"most": gains.iloc[-1], "least": gains.iloc[0]}.items():
         numbers |= {f"{end}_supercategory": row["group"], f"{end}_gain": row["mean"]}
     annotated = evaluation.study.representation == "annotated"
-    numbers |= _count_correlation(results) if annotated else {}
     graded = group_accuracy(evaluation, arm, "representation")
     graded = graded[graded["quantity"] == "gain"].set_index("group")
     best = well_represented(evaluation.well_represented) if annotated else REPRESENTED
@@ -144,20 +138,6 @@ def taxa_numbers(results: StudyResults) -> Numbers:
     return numbers
 
 
-def _count_correlation(results: StudyResults) -> Numbers:
-    """Correlate the gain with the number of correct source images, over the species shown (Spearman); NaN where impossible."""
-    evaluation = results.out_of_domain
-    shown = evaluation.classes.loc[results.figure1_species["class_id"]]
-    counts = best_represented(shown, correct_images(load_annotations(), evaluation.vote_cut))
-    gains = pd.Series(evaluation.answers.class_contrast(evaluation.gain(results.view.arm)), index=evaluation.answers.ids)
-    ranks = rankdata(counts), rankdata(gains[counts.index])
-    if len(counts) < 4 or min(map(np.ptp, ranks)) == 0:
-        return with_interval("count_correlation", dict.fromkeys(("mean", "low", "high"), math.nan))
-    found = pearsonr(*ranks)
-    low, high = found.confidence_interval()
-    return with_interval("count_correlation", {"mean": float(found.statistic), "low": float(low), "high": float(high)})
-
-
 def subset_numbers(results: StudyResults) -> Numbers:
     """Return what the chapter on specialised pretraining data states.
 
@@ -165,7 +145,6 @@ def subset_numbers(results: StudyResults) -> Numbers:
     `out_gain_animal_k4`, and by pair of pools, e.g. `out_animal_minus_random_k4`; each with `_low` and `_high`.
     """
     numbers: Numbers = {
-        "study": results.study.name,
         "n_seeds": len(results.out_of_domain.seeds),
         "animal_share": results.study.animal_share,
     }

@@ -68,7 +68,7 @@ class Provenance(BaseModel):
             return cls.of_study_file(study_name, needs.note)
         plan = Plan.of(study_name)
         needed = {run.run_id: run for run in figure.runs(plan, downstream, arm)}
-        costs = load_table(plan.study, "costs")
+        costs = load_table(study_name, "costs")
         costs = costs[costs["run_id"].isin(needed)]
         weights, changed = {}, False
         for run_id, fingerprint in zip(costs["run_id"], costs["fingerprint"], strict=True):

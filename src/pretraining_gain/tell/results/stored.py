@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
 
 from pretraining_gain.errors import InputError
 from pretraining_gain.paths import write_atomically
-from pretraining_gain.plan.tables import read_table
 
 CHECKSUMS = "SHA256SUMS"
 _PREDICTIONS = ("image_id", "label", "prediction")
@@ -59,34 +58,16 @@ def _differs(path: Path, sha256: str) -> str:
     return "" if found == sha256 else f"its checksum is {found[:12]}…; accepted: {sha256[:12]}…"
 
 
-def read_results(
-    path: Path, texts: Sequence[str], numbers: Sequence[str], may_be_empty: Sequence[str], again: str
-) -> pd.DataFrame:
-    """Return a table of results with columns of `texts` and `numbers`; other columns are numbers where all values are.
-
-    Raises `InputError` when the file is missing or damaged, holds anything else, or does not match `SHA256SUMS` beside
-    it; `again` says how to make it.
-    """
-    try:
-        table = read_table(path, [name for name in (*texts, *numbers) if name not in may_be_empty])
-    except InputError as error:
-        raise InputError(f"table {error}; {again}") from None
-    for column in table.columns.difference(texts):
-        values = pd.to_numeric(table[column], errors="coerce")
-        if values.notna().all():
-            table[column] = values
-        elif column in numbers:
-            wrong = table.loc[values.isna(), column].iloc[0]
-            raise InputError(f"table {path}: column {column!r} has {wrong!r}; accepted: numbers; {again}")
+def unlike_its_checksum(path: Path) -> str:
+    """Say what is wrong where a table does not match `SHA256SUMS` beside it; nothing where it does."""
     sums = path.parent / CHECKSUMS
     try:
         lines = sums.read_text(encoding="utf-8").splitlines()
         wanted = {name: sha256 for sha256, _, name in (line.partition("  ") for line in lines)}[path.name]
     except (OSError, ValueError, KeyError):
-        raise InputError(f"{sums} has no checksum of {path.name}; accepted: one per table; {again}") from None
-    if problem := _differs(path, wanted):
-        raise InputError(f"table {path}: {problem}; {again}")
-    return table
+        return f"{sums} has no checksum of {path.name}; accepted: one per table"
+    problem = _differs(path, wanted)
+    return f"table {path}: {problem}" if problem else ""
 
 
 def write_checksums(folder: Path, contents: Mapping[str, bytes]) -> None:

@@ -18,7 +18,7 @@ from pretraining_gain.tell.results.designs import (
     finetuned_both_ways,
     freezing_by_domain,
 )
-from pretraining_gain.tell.results.evaluation import Evaluation, View, load_evaluation
+from pretraining_gain.tell.results.evaluation import Evaluation, View
 from pretraining_gain.tell.results.gains import arm_accuracy, figure1_species, group_accuracy, species_gains
 from pretraining_gain.tell.statistics import Estimate
 
@@ -29,8 +29,8 @@ class StudyResults:
     def __init__(self, view: View) -> None:
         self.view = view
         self.study = load_study(view.study)
-        # Cached per object: the paper's target of a domain, or the target that the reader chose, and its table of arms.
-        self.evaluation = cache(view.evaluation)
+        # Cached per object: the results on a target, and the table of arms of a domain.
+        self.load = cache(view.load)
         self.arms = cache(lambda domain: arm_accuracy(self.evaluation(domain)))
 
     @classmethod
@@ -38,9 +38,9 @@ class StudyResults:
         """Build from a notebook's `globals()`. Raises `InputError` for an unknown name, study, downstream or arm."""
         return cls(View.from_parameters(parameters))
 
-    def describe(self) -> pd.DataFrame:
-        """Return the finished runs of the study: seeds and mean top-1 per downstream and arm."""
-        return self.view.describe()
+    def evaluation(self, domain: str, across: str = "") -> Evaluation:
+        """Return the results on the target that the reader chose, or else on `Study.downstream_in` this domain."""
+        return self.load(self.view.downstream or self.study.downstream_in(domain, across).name)
 
     @property
     def out_of_domain(self) -> Evaluation:
@@ -54,7 +54,7 @@ class StudyResults:
     @cached_property
     def further(self) -> dict[str, tuple[Evaluation, pd.DataFrame]]:
         """Name of each further target -> its results, and its table of arms (see `arm_accuracy`)."""
-        found = [load_evaluation(self.view.study, target.name) for target in further_targets(self.study)]
+        found = [self.load(target.name) for target in further_targets(self.study)]
         return {one.downstream.name: (one, arm_accuracy(one)) for one in found}
 
     @property
@@ -94,11 +94,10 @@ class StudyResults:
     @cached_property
     def both_ways(self) -> list[BothWays]:
         """Results of the targets that are finetuned both ways (see `finetuned_both_ways`)."""
-        return finetuned_both_ways(self.view.study, [self.evaluation(one) for one in self.study.domains])
+        return finetuned_both_ways([self.evaluation(one) for one in self.study.domains], self.load)
 
     @cached_property
     def assigned(self) -> dict[str, tuple[pd.DataFrame, Estimate]]:
         """Effect of representation assigned by chance (see `assigned_effects`)."""
         runs = chance_decides(self.study, finetuning_runs(self.view.study))
-        targets = dict.fromkeys(run.downstream for run in runs)
-        return assigned_effects([load_evaluation(self.view.study, target) for target in targets])
+        return assigned_effects([self.load(target) for target in dict.fromkeys(run.downstream for run in runs)])

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import cache, cached_property
+from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
@@ -23,7 +23,7 @@ from pretraining_gain.plan.studies import Study
 from pretraining_gain.plan.taxonomy import load_class_table
 from pretraining_gain.tell import statistics
 from pretraining_gain.tell.results.designs import assigned_effect
-from pretraining_gain.tell.results.evaluation import Evaluation, View, load_evaluation
+from pretraining_gain.tell.results.evaluation import Evaluation
 from pretraining_gain.tell.results.gains import row_of
 from pretraining_gain.tell.results.study import StudyResults
 from pretraining_gain.tell.statistics import Answers, Estimate
@@ -38,10 +38,6 @@ _FARTHEST = 8
 
 class Why(StudyResults):
     """Results of the experiments on *why*, each a table with a row per estimate; empty where the study has no such runs."""
-
-    def __init__(self, view: View) -> None:
-        super().__init__(view)
-        self.load = cache(lambda target: load_evaluation(view.study, target))
 
     def compared(self, select: Select) -> dict[str, list[str]]:
         """Return the arms of an experiment by target, in the study's order."""
@@ -239,8 +235,7 @@ def gain_parts(evaluation: Evaluation) -> list[dict[str, Any]]:
     - `all`: the gain itself, all classes minus scratch.
     """
     study, assigned = evaluation.study, assigned_effect(evaluation)
-    k = study.largest_shared_k
-    animal, other = f"animal-k{k}", f"non_animal-k{k}"
+    animal, other = study.animals_and_others
     differences = {"any images": (other, SCRATCH), "animals": (animal, other), "more classes": (study.everything, animal)}
     differences["all"] = study.everything, SCRATCH
     found = {part: statistics.estimate_mean(evaluation.answers, evaluation.gain(*pair)) for part, pair in differences.items()}
@@ -251,4 +246,4 @@ def gain_parts(evaluation: Evaluation) -> list[dict[str, Any]]:
         found["own class"] = own
         left = statistics.combine([found["animals"], own], [1, -1])
         found["animals"] = replace(left, n_classes=own.n_classes, n_images=own.n_images)
-    return [{"part": part, "k": k, **row_of(found[part])} for part in experiments.PARTS if part in found]
+    return [{"part": part, **row_of(found[part])} for part in experiments.PARTS if part in found]

@@ -8,24 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from itertools import cycle
 from typing import Any
 
 import pandas as pd
-import plotly.graph_objects as go
 
 from pretraining_gain.plan.costs import Plan
-from pretraining_gain.plan.pools import starts
 from pretraining_gain.plan.runs import Run
 from pretraining_gain.tell.claims.declarations import CLAIMS
-from pretraining_gain.tell.figures.inert import plotly_text
-from pretraining_gain.tell.figures.style import LAYOUT
 from pretraining_gain.tell.results.evaluation import load_table
-from pretraining_gain.tell.software.price import ALONE, AS_RUN, figure_runs, figures_as_run, further_scratch
+from pretraining_gain.tell.software.price import ALONE, by_way, figure_runs, further_scratch
 
 ALL = "all runs"
-#: What the figure of runs can show: label -> column.
-MEASURES = {"wall time, s": "wall_s", "device time, s": "device_time_s", "peak memory, MB": "peak_memory_mb"}
 #: Ways in which runs are shared, by the names that chapters use.
 SHARED = {
     "pretrainings": "a pretraining serves several finetunings",
@@ -46,13 +39,13 @@ class Costs:
     def from_parameters(cls, parameters: Mapping[str, Any]) -> Costs:
         """Read the costs of the study in a notebook's `globals()`. Raise `InputError` where it was not run."""
         plan = Plan.from_parameters(parameters)
-        runs = load_table(plan.study, "costs")
+        runs = load_table(plan.name, "costs")
         planned = runs["run_id"].map(plan.run_table().set_index("run_id")["device_hours"] * 60)
         return cls(plan, runs.assign(planned_min=planned, wall_s=runs["train_wall_time_s"] + runs["eval_wall_time_s"]))
 
     def by_stage(self) -> pd.DataFrame:
         """Return one row per stage and target, and one for all: runs, images, minutes planned and taken, memory. Rows add up."""
-        rows = {self._title(name): _sums(part) for name, part in self.runs.groupby("downstream", sort=False)}
+        rows = {self.title(name): _sums(part) for name, part in self.runs.groupby("downstream", sort=False)}
         return _frame(rows | {ALL: _sums(self.runs)})
 
     def by_figure(self) -> pd.DataFrame:
@@ -87,49 +80,14 @@ class Costs:
 
         `alone`: had the figure trained all that it needs. `as run`: only what no figure above it has trained.
         """
-        parts = {}
-        for way, found in ((ALONE, figure_runs(self.plan)), (AS_RUN, figures_as_run(self.plan))):
-            parts[way] = _frame({name: _sums(self._of(runs)) for name, runs in found.items()})
-        shown = ("runs", "images", "device time, min")
-        table = pd.DataFrame({f"{what}, {way}": part[what] for what in shown for way, part in parts.items()})
-        table.loc[ALL] = table.sum()
-        return table.astype({name: int for name in table if not name.startswith("device")})
+        shown = ["runs", "images", "device time, min"]
+        return by_way(self.plan, lambda found: _frame({name: _sums(self._of(runs)) for name, runs in found.items()})[shown], ALL)
 
     def decoded_before(self) -> int:
         """Count the images that runs found decoded in the cache, once per run; epochs do not decode again."""
         epochs = {run.run_id: run.recipe.epochs for run in self.plan.runs()}
         cached = self.runs[self.runs["from_cache"] == "yes"]
         return int((cached["train_images_seen"] / cached["run_id"].map(epochs)).sum())
-
-    def figure(self) -> go.Figure:
-        """Draw what each run cost, one point per run, by what it was pretrained on; a menu chooses the measure."""
-        parts, figure = [part for _, part in self.runs.groupby("downstream", sort=False)], go.Figure()
-        hover = "<b>%{customdata[0]}</b><br>%{customdata[1]:,} images trained on, %{customdata[2]:,} evaluated<br>"
-        hover += "%{customdata[3]:,.1f} s, device time %{customdata[4]:,.1f} s, %{customdata[5]:,.0f} MB<extra></extra>"
-        for part, style in zip(parts, cycle(starts().values())):
-            title = plotly_text(self._title(part["downstream"].iloc[0]), 32)
-            details = part[["run_id", "train_images_seen", "eval_images_seen", *MEASURES.values()]]
-            look = {"color": style.colour, "symbol": style.marker, "size": 8, "opacity": 0.75}
-            trace = go.Scatter(x=part["arm"], y=part["wall_s"], name=title, mode="markers", marker=look)
-            figure.add_trace(trace.update(customdata=details, hovertemplate=hover))
-        buttons = []
-        for label, name in MEASURES.items():
-            change = [{"y": [part[name] for part in parts]}, {"yaxis.title.text": label}]
-            buttons.append({"label": label, "method": "update", "args": change})
-        arms = self.runs["arm"].unique().tolist()  # in the plan's order: pretrainings first, scratch last
-        # The legend is below the names of the arms; on a phone it has a line for each target.
-        plot_px, names_px, legend_px = 380, 170, 22 * len(parts)
-        legend = {"orientation": "h", "x": 0, "y": -names_px / plot_px, "yanchor": "top"}
-        margin = LAYOUT["margin"] | {"b": names_px + legend_px}
-        height = LAYOUT["margin"]["t"] + plot_px + margin["b"]
-        figure.update_layout(
-            **LAYOUT | {"height": height, "margin": margin, "legend": legend},
-            updatemenus=[{"buttons": buttons, "x": 1, "xanchor": "right", "y": 1.04, "yanchor": "bottom"}],
-            xaxis={"categoryorder": "array", "categoryarray": arms, "tickangle": -50, "dtick": 1, "tickfont": {"size": 11},
-                   "automargin": False},
-            yaxis={"title": next(iter(MEASURES)), "rangemode": "tozero"},
-        )  # fmt: skip
-        return figure
 
     def numbers(self) -> dict[str, Any]:
         """Return what the chapter states, in minutes, megabytes and images."""
@@ -155,7 +113,7 @@ class Costs:
         finetunings = pd.Series([pair in wanted for pair in zip(self.runs["downstream"], self.runs["arm"], strict=True)])
         return self.runs[finetunings | self.runs["run_id"].isin(self.runs.loc[finetunings, "pretraining"])]
 
-    def _title(self, downstream: str) -> str:
+    def title(self, downstream: str) -> str:
         return self.plan.study.downstream(downstream).title if downstream else "pretraining"
 
 

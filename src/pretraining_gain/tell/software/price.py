@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pandas as pd
 
 from pretraining_gain.plan.costs import Plan, device_hours, images_seen
@@ -66,10 +68,15 @@ def sharing_table(plan: Plan) -> pd.DataFrame:
 
     `alone`: had each figure trained all that it needs. `as run`: only what no figure above it has trained.
     """
-    ways = {ALONE: _price(figure_runs(plan)), AS_RUN: _price(figures_as_run(plan))}
-    table = pd.DataFrame({f"{what} {way}": part[what] for what in ways[ALONE] for way, part in ways.items()})
-    table.loc["all"] = table.sum()
-    return table.astype({name: int for name in table if not name.startswith("hours")}).rename_axis("for")
+    return by_way(plan, _price, "all").rename_axis("for")
+
+
+def by_way(plan: Plan, added_up: Callable[[dict[str, list[Run]]], pd.DataFrame], total: str) -> pd.DataFrame:
+    """Return what the figures' runs add up to, `alone` and `as run`, with a row for the `total`; whole numbers stay whole."""
+    parts = {ALONE: added_up(figure_runs(plan)), AS_RUN: added_up(figures_as_run(plan))}
+    table = pd.DataFrame({f"{what}, {way}": part[what] for what in parts[ALONE] for way, part in parts.items()})
+    table.loc[total] = table.sum()
+    return table.astype({name: int for name in table if name.startswith(("runs", "images"))})
 
 
 def further_scratch(plan: Plan) -> list[Run]:

@@ -10,7 +10,7 @@ from pretraining_gain.tell.statistics.estimates import (
 )  # fmt: skip
 from pretraining_gain.tell.statistics.model import Answers, Weights, per_run
 from pretraining_gain.tell.statistics.power import (
-    LEVEL, Components, components, design_error, difference_error, equivalence_power, power_at, smallest_detectable,
+    LEVEL, Components, components, design_error, difference_error, equivalence_power, smallest_detectable,
     smallest_margin,
 )  # fmt: skip
 from pretraining_gain.tell.statistics.regression import effects_of_counts, effects_of_own_kind, predict_held_out

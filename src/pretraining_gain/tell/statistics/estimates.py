@@ -86,17 +86,12 @@ def estimate_difference(
     in_first = np.isin(answers.ids, list(first)).astype(float)
     if min(in_first.sum(), len(in_first) - in_first.sum()) < 2:
         raise InputError(f"{len(answers.ids)} classes in two groups; accepted: two groups of at least two classes")
-    if within is None:
-        group, covariate = in_first.astype(int), None
-        slope = np.where(in_first > 0, 1 / in_first.sum(), -1 / (len(in_first) - in_first.sum()))
-    else:
-        group, covariate = pd.factorize(within.loc[answers.ids])[0], in_first
-        left = model.within(in_first[None], group)[0]
-        left[np.abs(left) < 1e-12] = 0.0  # groups of one kind, up to rounding
-        if (both_kinds := len(np.unique(group[left != 0]))) < 2:
-            raise InputError(f"groups that hold classes of both kinds: {both_kinds}; accepted: two or more")
-        slope = left / (left @ left)
-    return _estimate(answers, weights, slope[None], model.class_units(answers, weights, group, covariate))
+    group = np.zeros(len(in_first), int) if within is None else pd.factorize(within.loc[answers.ids])[0]
+    left = model.within(in_first[None], group)[0]
+    left[np.abs(left) < 1e-12] = 0.0  # groups of one kind, up to rounding
+    if within is not None and (both_kinds := len(np.unique(group[left != 0]))) < 2:
+        raise InputError(f"groups that hold classes of both kinds: {both_kinds}; accepted: two or more")
+    return _estimate(answers, weights, (left / (left @ left))[None], model.class_units(answers, weights, group, in_first))
 
 
 def estimate_slope(answers: Answers, weights: Weights, covariate: pd.Series) -> Estimate:
@@ -122,7 +117,7 @@ def line_weights(places: np.ndarray, at: float | None = None) -> np.ndarray:
 
 def combine(estimates: Sequence[Estimate], weights: Sequence[float] | None = None) -> Estimate:
     """Return the weighted sum of independent estimates; without weights, their mean weighted by inverse variance."""
-    variances = np.array([one.se**2 for one in estimates])
+    variances = np.array([max(one.se**2, 1e-30) for one in estimates])  # 0 where no image of a target is right
     shares = np.asarray(weights, float) if weights is not None else (1 / variances) / (1 / variances).sum()
     parts, df = shares**2 * variances, np.array([one.df for one in estimates])
     mean, total = float(shares @ [one.mean for one in estimates]), parts.sum()

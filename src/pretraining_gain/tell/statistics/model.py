@@ -145,16 +145,6 @@ class Units:
     df: np.ndarray
     together: np.ndarray
 
-    def part(self, effects: Effects) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return variance, its shared part, and degrees of freedom of K sums of class means."""
-        squares = effects**2
-        variance = squares @ self.variance
-        apart, joint = np.where(self.together, 0, self.variance), np.where(self.together, self.variance, 0)
-        unsure = squares**2 @ (apart**2 / self.df) + (squares @ joint) ** 2 / self.df.max(where=self.together, initial=1)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            df = variance**2 / unsure
-        return variance, squares @ self.shared, np.where(variance > 0, df, self.df.max())
-
 
 def image_noise(correct: np.ndarray, centres: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return, per image, the mean over runs (S, N) of its distance from the centre, and the sum of squares of runs around it."""
@@ -222,10 +212,14 @@ def total_variance(runs: RunPart, units: Units, effects: Effects) -> tuple[np.nd
 
     With one seed in all arms the answer is about that seed.
     """
-    variance, shared, df = units.part(effects)
+    squares, together = effects**2, units.together
+    variance, shared = squares @ units.variance, squares @ units.shared
+    apart, joint = np.where(together, 0, units.variance), np.where(together, units.variance, 0)
+    unsure_units = squares**2 @ (apart**2 / units.df) + (squares @ joint) ** 2 / units.df.max(where=together, initial=1)
     beyond = np.where(runs.df > 0, np.maximum(variance - shared, 0), variance)
     total = runs.variance + beyond
     with np.errstate(divide="ignore", invalid="ignore"):
+        df = np.where(variance > 0, variance**2 / unsure_units, units.df.max())
         unsure = np.where(runs.df > 0, runs.variance**2 / runs.df, 0) + np.where(beyond > 0, variance**2 / df, 0)
         found = np.where(unsure > 0, total**2 / unsure, np.maximum(runs.df, df))
     # A difference of variances can push it below the smaller of the two.

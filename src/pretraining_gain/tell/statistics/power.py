@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import brentq
-from scipy.special import chdtri, nctdtr, ndtr, stdtrit
+from scipy.special import chdtri, nctdtrinc, ndtr, stdtrit
 
 from pretraining_gain.errors import InputError
 from pretraining_gain.tell.statistics.model import Answers, Weights, image_noise
@@ -78,32 +77,24 @@ def _planned(runs: float, run_df: float, units: float, unit_df: float) -> tuple[
     return float(np.sqrt(runs + units)), float((runs + units) ** 2 / unsure) if unsure > 0 else float(run_df)
 
 
-def power_at(effect: float, se: float, df: float) -> float:
-    """Return the probability that a one-sided test finds a true `effect` (units of `se`): noncentral t."""
-    if not (df > 0 and se > 0):
-        return float(df > 0 and effect > 0)
-    return float(1 - nctdtr(df, effect / se, stdtrit(df, 1 - LEVEL)))
-
-
 def equivalence_power(margin: float, se: float, df: float) -> float:
     """Return the probability that two one-sided tests show a true difference of 0 to be within `margin`."""
-    if not (df > 0 and se > 0):
-        return float(df > 0 and margin > 0)
     spread = np.sqrt(chdtri(df, _QUANTILES) / df)
     room = np.maximum(margin / se - stdtrit(df, 1 - LEVEL) * spread, 0)
     return float((2 * ndtr(room) - 1).mean())
 
 
 def smallest_margin(se: float, df: float) -> float:
-    """Return the smallest equivalence margin that a true difference of 0 satisfies with probability 0.8."""
-    return smallest_detectable(se, df, equivalence_power)
-
-
-def smallest_detectable(se: float, df: float, power_of: Callable[[float, float, float], float] = power_at) -> float:
-    """Return the true effect that a one-sided test finds with probability 0.8 (of another `power_of`); infinite without df."""
+    """Return the smallest equivalence margin that a true difference of 0 satisfies with probability 0.8; infinite without df."""
     if not (df > 0 and se > 0):
         return 0.0 if df > 0 else float("inf")
     high = se
-    while power_of(high, se, df) < POWER:
+    while equivalence_power(high, se, df) < POWER:
         high *= 2
-    return float(brentq(lambda size: power_of(size, se, df) - POWER, 0, high, xtol=1e-9 * se, rtol=1e-9))
+    missing = lambda margin: equivalence_power(margin, se, df) - POWER  # noqa: E731
+    return float(brentq(missing, 0, high, xtol=1e-9 * se, rtol=1e-9))
+
+
+def smallest_detectable(se: float, df: float) -> float:
+    """Return the true effect that a one-sided test finds with probability 0.8 (noncentral t); infinite without df."""
+    return se * float(nctdtrinc(df, 1 - POWER, stdtrit(df, 1 - LEVEL))) if df > 0 else float("inf")

@@ -50,9 +50,10 @@ def group_spread(answers: Answers, weights: Weights, group_of_class: pd.Series, 
         raise InputError(f"{n_groups} groups of {n_classes} classes; accepted: two groups or more, one with two classes")
     contrast = answers.class_contrast(weights)
     error, df_within = _error_of_groups(answers, weights, group)
-    # Classes without any spread: a noncentrality that the distribution's code can still evaluate.
-    error = max(error, margin**2 * n_classes / 1e5)
     df, means = (n_groups - 1, df_within), np.bincount(group, contrast) / sizes
+    between = float(sizes @ (means - contrast.mean()) ** 2)
+    # Groups without any spread within: a noncentrality that the distribution's code can still evaluate.
+    error = max(error, margin**2 * n_classes / 1e5, between / 1e6)
     f_value = float(anova_generic(means, np.full(n_groups, error), sizes, use_var="equal").statistic)
     equivalence = equivalence_oneway_generic(f_value, n_groups, sizes, margin**2 / error, df, margin_type="f2")
     passing = f_distribution.ppf(0.8, *df)  # what a true SD of 0 stays below with probability 0.8

@@ -11,6 +11,7 @@ from pretraining_gain.plan.pools import SCRATCH, Seed
 from pretraining_gain.plan.representation import NONE
 from pretraining_gain.plan.studies import load_study
 from pretraining_gain.tell.results.evaluation import Evaluation, load_evaluation
+from pretraining_gain.tell.results.gains import Numbers, row_of, with_interval
 from pretraining_gain.tell.statistics import Answers, Estimate, estimate_difference
 from pretraining_gain.tell.validation.simulator import Correct, Target, paper_arms
 
@@ -27,7 +28,7 @@ class AnchorView(Parameters):
     def table(self) -> pd.DataFrame:
         """Estimate how much more represented species gain than the others; one row per design and target.
 
-        Estimand of `effect` (top-1, with `low`, `high`, `se`): mean gain of species in the source minus that of the others,
+        Estimand of `mean` (top-1, with `low`, `high`, `se`): mean gain of species in the source minus that of the others,
         species random. `simulated` and `simulated_se`: mean and standard deviation of the same estimate over studies
         simulated with both groups' accuracies; `se_low` to `se_high` covers 95 % of their standard errors. Randomness: `seed`.
         """
@@ -55,8 +56,7 @@ class AnchorView(Parameters):
         simulator = target.simulator(top1, len(evaluation.seeds), "random")
         drawn = [_represented_gain_more(evaluation, simulator.draw(rng), arm) for _ in range(self.simulations)]
         means, (se_low, se_high) = [one.mean for one in drawn], np.quantile([one.se for one in drawn], [0.025, 0.975])
-        low, high = trained.interval()
-        row = {"effect": trained.mean, "low": low, "high": high, "se": trained.se}
+        row = row_of(trained) | {"se": trained.se}
         row |= {"simulated": float(np.mean(means)), "simulated_se": float(np.std(means, ddof=1))}
         return row | {"se_low": float(se_low), "se_high": float(se_high)}
 
@@ -64,7 +64,7 @@ class AnchorView(Parameters):
         """Format the table as text, effects and errors in points of top-1."""
         shown = table[["source", "target"]].rename(columns={"source": "the source"})
         formats = {
-            "trained: effect": "{effect:+.1f} ({low:+.1f} to {high:+.1f})",
+            "trained: effect": "{mean:+.1f} ({low:+.1f} to {high:+.1f})",
             "its standard error": "{se:.1f}",
             "simulated: mean effect": "{simulated:+.1f}",
             "varies by": "{simulated_se:.1f}",
@@ -73,21 +73,20 @@ class AnchorView(Parameters):
         points = (100 * table.select_dtypes("float")).to_dict("records")
         return shown.assign(**{name: [text.format(**row) for row in points] for name, text in formats.items()})
 
-    def numbers(self, table: pd.DataFrame) -> dict[str, float]:
+    def numbers(self, table: pd.DataFrame) -> Numbers:
         """Collect the chapter's numbers, in top-1: effects with intervals per target and design; `<target>_planted`, the paired
         effect of showing species over showing families only; in how many anchors the simulation varies as networks do."""
         study = load_study(STUDY)
-        found: dict[str, float] = {"n_seeds": len(study.seeds), "n_anchors": len(table)}
+        found: Numbers = {"n_seeds": len(study.seeds), "n_anchors": len(table)}
         found["n_faithful"] = int(table["se"].between(table["se_low"], table["se_high"]).sum())
         for row in table.to_dict("records"):
             design = row["arm"].removeprefix(study.everything).removeprefix("-") or "species_full"
             key = f"{row['target'].replace(' ', '_')}_{design}"
-            found |= {key: row["effect"], f"{key}_low": row["low"], f"{key}_high": row["high"]}
+            found |= with_interval(key, row)
         for downstream in study.downstreams:
             evaluation, families_only = load_evaluation(STUDY, downstream.name), f"{study.everything}-{FAMILIES_ONLY}"
             planted = _represented_gain_more(evaluation, evaluation.correct, study.everything, families_only)
-            key, (low, high) = f"{downstream.name}_planted", planted.interval()
-            found |= {key: planted.mean, f"{key}_low": low, f"{key}_high": high}
+            found |= with_interval(f"{downstream.name}_planted", planted)
         return found
 
 

@@ -28,8 +28,7 @@ from pretraining_gain.plan.code import inputs_of, normalised
 from pretraining_gain.tell.claims.declarations import CLAIMS, Claim
 from pretraining_gain.tell.claims.evidence import Evidence
 from pretraining_gain.tell.claims.ledger import decide
-from pretraining_gain.tell.claims.parts import ARMS, EQUAL, GREATER
-from pretraining_gain.tell.claims.verdicts import CONTRADICTED, NO_DIFFERENCE, SUPPORTED
+from pretraining_gain.tell.claims.parts import ARMS, CONTRADICTED, EQUAL, GREATER, NO_DIFFERENCE, SUPPORTED
 from pretraining_gain.tell.statistics import LEVEL, Answers, components
 from pretraining_gain.tell.validation.calibration import calibrate, scenarios
 from pretraining_gain.tell.validation.permutations import permutation_rows, shuffled
@@ -177,7 +176,7 @@ class Controls:
 
     def run(self, folder: Path, claims: Sequence[Claim] = CLAIMS) -> None:
         """Do all unfinished jobs, with a progress bar, and write the tables. Rows depend on effort, code, and results."""
-        digest = hashlib.sha256(repr(astuple(self.effort)).encode())
+        digest = hashlib.sha256(f"{astuple(self.effort)} {self.evidence.study.config_hash}".encode())
         for path in inputs_of(Path(__file__)):
             code = path.suffix == ".py"
             digest.update(normalised(path.read_text(encoding="utf-8")).encode() if code else path.read_bytes())

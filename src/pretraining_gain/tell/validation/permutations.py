@@ -12,8 +12,7 @@ from pretraining_gain.plan.studies import Study
 from pretraining_gain.tell.claims.declarations import CLAIMS, Claim
 from pretraining_gain.tell.claims.evidence import Evidence, evaluate
 from pretraining_gain.tell.claims.ledger import decide
-from pretraining_gain.tell.claims.parts import GROUPS, SPREAD
-from pretraining_gain.tell.claims.verdicts import CONTRADICTED, SUPPORTED
+from pretraining_gain.tell.claims.parts import CONTRADICTED, GROUPS, SPREAD, SUPPORTED
 from pretraining_gain.tell.results.evaluation import Evaluation
 from pretraining_gain.tell.statistics import LEVEL
 
@@ -75,7 +74,9 @@ def permutation_rows(claim: Claim, evidence: Evidence, shuffles: int, seed: int)
 def _shuffle_pools(evaluation: Evaluation, rng: np.random.Generator, centred: bool) -> Evaluation:
     """Swap the arms of the pools within each k and seed; `centred`: without each arm's mean, which would make seeds differ."""
     correct = dict(evaluation.correct)
-    for names in _pools_by_k(evaluation.study):
+    for pools in _pools_by_k(evaluation.study):
+        if len(names := [name for name in pools if name in correct]) < 2:
+            continue
         arms = np.stack([correct[name].astype(float) for name in names])
         if centred:
             arms = arms - arms.mean(axis=(1, 2), keepdims=True)

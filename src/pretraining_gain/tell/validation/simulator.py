@@ -130,7 +130,7 @@ class Target:
 
 def paper_arms(evaluation: Evaluation) -> dict[str, np.ndarray]:
     """Return (S, N) correct of each arm of the paper's own design."""
-    names = [SCRATCH, *(f"{pool}-k{k}" for pool, ks in evaluation.study.arms.items() for k in ks)]
+    names = [SCRATCH, *evaluation.study.weights, *(f"{pool}-k{k}" for pool, ks in evaluation.study.arms.items() for k in ks)]
     return {name: evaluation.correct[name] for name in names if name in evaluation.correct}
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any
 
 import pandas as pd
+from pydantic import AfterValidator
 
 from pretraining_gain.errors import InputError
 from pretraining_gain.paths import results_of
@@ -25,15 +25,7 @@ _MEASURES = ["coverage", "false_positive_rate", "power"]
 class ControlTables(Parameters):
     """The controls' tables, and the notebook's parameter: one claim, or empty for all. Rates are shares of repetitions."""
 
-    claim: str = ""
-
-    @classmethod
-    def from_parameters(cls, parameters: Mapping[str, Any]) -> Self:
-        """Build from a notebook's `globals()`. Raises `InputError` for an unknown claim."""
-        tables = super().from_parameters(parameters)
-        if tables.claim:
-            claim_named(tables.claim)
-        return tables
+    claim: Annotated[str, AfterValidator(lambda name: name and claim_named(name).id)] = ""
 
     def path(self, name: str) -> Path:
         return results_of("controls", "power.csv") / f"{name}.csv"
@@ -50,8 +42,11 @@ class ControlTables(Parameters):
 
     @cached_property
     def errors(self) -> pd.DataFrame:
-        """Rates of wrong verdicts: one row per claim, scenario and margin."""
-        return self.read("false_positives")
+        """Rates of wrong verdicts: one row per claim, scenario and margin. Raises `InputError` for a claim without any."""
+        if (found := self.read("false_positives")).empty:
+            accepted = ", ".join(ControlTables().errors["claim"].unique())
+            raise InputError(f"the controls have no claim {self.claim!r}, which {STUDY} cannot test; accepted: {accepted}")
+        return found
 
     @cached_property
     def curves(self) -> pd.DataFrame:

@@ -25,10 +25,7 @@ def read_citation(path: Path) -> dict[str, Any]:
 
 def bibtex(stated: dict[str, Any]) -> str:
     """Return a `@software` entry, wrapped at 72 characters; braces keep the name of a group whole."""
-    people = stated["authors"]
-    authors = [
-        f"{{{one['name']}}}" if "name" in one else f"{one['family-names']}, {one['given-names']}" for one in people
-    ]
+    authors = [_author(one) for one in stated["authors"]]
     year = str(stated["date-released"])[:4]
     fields: dict[str, Any] = {
         "author": " and ".join(authors),
@@ -40,6 +37,11 @@ def bibtex(stated: dict[str, Any]) -> str:
     wrapped = textwrap.TextWrapper(72, subsequent_indent=" " * 13, break_long_words=False)
     lines = ["\n".join(wrapped.wrap(f"  {name:<7} = {{{value}}},")) for name, value in fields.items() if value]
     return "\n".join([f"@software{{pretraining_gain_{year},", *lines, "}"])
+
+
+def _author(stated: dict[str, str]) -> str:
+    given = f", {stated['given-names']}" if "given-names" in stated else ""
+    return f"{{{stated['name']}}}" if "name" in stated else stated["family-names"] + given
 
 
 class CiteThis(BookDirective):
