@@ -471,3 +471,13 @@ BAD_OPTIONS: dict[str, tuple[dict[str, Any], str]] = {
 def test_bad_options_are_named(root, options, said):
     with refused(said, unchanged=root):
         load_study(study(root, **options))
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [({}, "folder option path is missing; accepted: relative to the study file"),
+     ({"path": "photos", 3: 4}, "folder option '3' is unknown; accepted: path, root")],
+)  # fmt: skip
+def test_options_that_are_none_are_named(root, options, said):
+    with refused(said, unchanged=root):
+        load_study(study(root, {"options": options}))

@@ -120,13 +120,14 @@ def options_of(dataset: str, given: dict[str, Any]) -> Any:
     """Check a dataset's options and fill in its defaults. Raises `InputError` naming the option and what is accepted."""
     model = find_dataset(dataset).options
     try:
-        return model(**given)
+        return model.model_validate(given)
     except ValidationError as error:
         name = str(error.errors()[0]["loc"][0])
     if name not in model.model_fields:
         accepted = ", ".join(model.model_fields) or "none"
         raise InputError(f"{dataset} option {name!r} is unknown; accepted: {accepted}")
-    raise InputError(f"{dataset} option {name}={given[name]!r}; accepted: {model.model_fields[name].description}")
+    stated = f"={given[name]!r}" if name in given else " is missing"
+    raise InputError(f"{dataset} option {name}{stated}; accepted: {model.model_fields[name].description}")
 
 
 def check_columns(dataset: str, table_name: str | None, columns: Iterable[str]) -> None:
