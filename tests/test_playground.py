@@ -168,19 +168,15 @@ def top1(run: Run) -> float:
     return (table["label"] == table["prediction"]).mean()
 
 
-def test_while_training_only_stop_can_be_pressed(results, small_study):
-    playground = Playground(Choice(study=small_study, pool="animal", k=4))
-    assert "To do: pretraining, finetuning, training from scratch; about" in playground.plan.value
-    playground.train()
-    playground.train()  # a second click starts nothing
-    disabled = [one.disabled for one in (playground.train_button, playground.stop_button, playground.controls.k)]
-    assert disabled == [True, False, True]
-    assert playground.wait() == "done"
-    assert [playground.train_button.disabled, playground.stop_button.disabled] == [False, True]
-
-
-def test_training_shows_every_epoch_and_finds_the_gain_that_the_predictions_say(done):
-    """Three trainings of two epochs, top-1 and loss; no stored runs beside the reader's own."""
+def test_training_shows_every_epoch_and_finds_the_gain_that_the_predictions_say(results, small_study):
+    """Three trainings of two epochs, top-1 and loss; no stored runs beside the reader's own. Meanwhile only Stop can be pressed."""
+    done = Playground(Choice(study=small_study, pool="animal", k=4))
+    assert "To do: pretraining, finetuning, training from scratch; about" in done.plan.value
+    done.train()
+    done.train()  # a second click starts nothing
+    assert [one.disabled for one in (done.train_button, done.stop_button, done.controls.k)] == [True, False, True]
+    assert done.wait() == "done"
+    assert [done.train_button.disabled, done.stop_button.disabled] == [False, True]
     run = done.controls.choice().run()
     outcome, gain = Outcome.of(run), top1(run) - top1(scratch_partner(run))
     assert outcome.gain == pytest.approx(gain, abs=1e-12)
