@@ -87,15 +87,15 @@ def template(wildcards):
     return f"notebooks/{graph.template_of(wildcards.page, wildcards.study, wildcards.study in MADE)}.ipynb"
 
 
-def stamp(source, given=""):
-    """Return the digest of what a notebook or module depends on; `given` means a study."""
-    return graph.stamp(source, load_study(given) if given else None, MADE, given)
+def stamp(source, study="", given=""):
+    """Return the digest of what a notebook or module depends on: a study, and how it is `given`, if it shows that."""
+    return graph.stamp(source, load_study(study) if study else None, MADE, given)
 
 
 def notebook_inputs(source, given=""):
     """Return the digest of what a notebook reads, and the tables that the workflow makes for it."""
     tables = [path for name in graph.results_read(source, MADE) if name in MADE for path in tables_of(name)]
-    return [stamp(source, given), *tables]
+    return [stamp(source, given, given), *tables]
 
 
 # A reader's study has a page of its own; the chapters show the others.
@@ -158,6 +158,8 @@ rule pdf:
 rule pretrain:
     output:
         update(f"{RESULTS}/{{study}}/pretrain/{{run}}.json"),
+    wildcard_constraints:
+        run=r"(?:(?!--)[\w.-])+",
     threads: asks("cores")
     resources:
         runtime=asks("runtime_min"),
@@ -176,6 +178,8 @@ use rule pretrain as finetune with:
     output:
         update(f"{RESULTS}/{{study}}/finetune/{{run}}.json"),
         update(f"{RESULTS}/{{study}}/finetune/{{run}}.csv.gz"),
+    wildcard_constraints:
+        run=r"\w+--[\w.-]+",  # the target is named first
 
 
 rule tables:

@@ -10,7 +10,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from functools import cache, lru_cache
-from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
@@ -269,9 +268,8 @@ def browser() -> Iterator[Browser]:
 
 
 def write_page(folder: Path, *parts: str) -> Path:
-    """Write a page that holds HTML as the book's theme frames it, beside the book's scripts and plotly; return its path."""
+    """Write a page that holds HTML as the book's theme frames it, beside the book's scripts; return its path."""
     shutil.copytree(ROOT / "book" / "_static", folder / "_static", dirs_exist_ok=True)
-    shutil.copy(str(files("plotly") / "package_data" / "plotly.min.js"), folder / "_static")
     colours = "--pst-color-text-base:#222832;--pst-color-text-muted:#48566b;--pst-color-surface:#f3f4f5;--pst-color-link:#176de8;"
     colours += "--pst-color-primary:#0a7d91;--pst-color-border:#c9c9c9"
     (folder / "page.html").write_text(

@@ -28,7 +28,7 @@ def without_head(model: torch.nn.Module) -> dict[str, torch.Tensor]:
     return {name: tensor for name, tensor in model.state_dict().items() if not name.startswith(f"{head}.")}
 
 
-@pytest.mark.parametrize("backbone", ["resnet18", "resnet10_w16", *UNLISTED, "test_convnext"])
+@pytest.mark.parametrize("backbone", ["resnet18", "resnet10_w16", "vit_b_32", *UNLISTED, "test_convnext"])
 def test_the_seed_alone_decides_the_network(backbone):
     before = torch.random.get_rng_state()
     one, again, wide = (build_model(backbone, n_classes, 5, 32) for n_classes in (7, 7, 9))

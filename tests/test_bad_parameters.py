@@ -226,9 +226,9 @@ def test_an_empty_setting_is_none(monkeypatch, variable):
 
 def test_only_whole_names_of_this_machines_places_are_replaced(monkeypatch, tmp_path):
     monkeypatch.setenv("PRETRAINING_GAIN_DATA", str(tmp_path / "data"))
-    assert public(f"{tmp_path}/data/x in {tmp_path}/data, not {tmp_path}/database") == (
-        f"$PRETRAINING_GAIN_DATA/x in $PRETRAINING_GAIN_DATA, not {tmp_path}/database"
-    )
+    others = f"{tmp_path}/database or {tmp_path}/data.bak"
+    said = public(f"{tmp_path}/data/x in {tmp_path}/data, not in {others}; see {tmp_path}/data.")
+    assert said == f"$PRETRAINING_GAIN_DATA/x in $PRETRAINING_GAIN_DATA, not in {others}; see $PRETRAINING_GAIN_DATA."
 
 
 #: Variable -> what writes there.

@@ -209,7 +209,7 @@ def test_the_random_curve_is_read_at_its_expected_animals():
 def test_all_claims_are_asked_of_the_three_studies_and_the_ledger_fits_its_schema(mini):
     simulate_results("toy")
     for name in ("mini", "toy", "paper"):
-        Ledger.of(View(study=name, variances_from="mini")).write()
+        Ledger.of(View(study=name), "mini").write()
         ledger = read_ledger(name)
         assert [verdict.claim for verdict in ledger.verdicts] == [claim.id for claim in CLAIMS]
         assert (NOT_RUN in {verdict.verdict for verdict in ledger.verdicts}) == (name == "paper")

@@ -166,5 +166,5 @@ def test_tables_are_written_and_read_back(controls, tmp_path, monkeypatch):
     menu = figure_power(tables).layout.updatemenus[0]
     assert [button["label"] for button in menu.buttons] == ["C4", "C13"]
     assert list(ControlTables(claim="C13").curves["claim"].unique()) == ["C13"]
-    with pytest.raises(InputError, match=r"no claim 'C2', which imagenet200 cannot test; accepted: C4, C13$"):
+    with pytest.raises(InputError, match=r"no claim 'C2' of imagenet200; accepted: C4, C13$"):
         ControlTables(claim="C2").false_positive_table()

@@ -121,9 +121,14 @@ def test_a_negative_difference_is_refused_where_the_sentence_gives_its_direction
 
 
 @pytest.mark.parametrize("form", ["points", "percent", ".2f", "count", "points range"])
-def test_a_number_that_is_none_is_refused(form):
+def test_nan_is_refused(form):
     with pytest.raises(InputError, match=r"which format .* cannot show; accepted: a number"):
         format_number({"d": float("nan"), "d_low": 0.1, "d_high": 0.2}.__getitem__, "d", form)
+
+
+def test_an_end_that_is_nan_is_named():
+    with pytest.raises(InputError, match=r"^d_low is nan, which format 'points range' cannot show"):
+        format_number({"d": 0.1, "d_low": float("nan"), "d_high": 0.2}.__getitem__, "d", "points range")
 
 
 def test_a_number_is_that_of_the_main_study_or_of_the_one_named(chapters):

@@ -30,7 +30,7 @@ def test_a_page_passes_every_gate(book, browser, home, name):
 
 def test_executed_notebooks_pass_every_gate(book, browser, home):
     """They share one template, so one of each kind is looked at: with figures, of one run, with wide tables, without results."""
-    kinds = (f"{MAIN}/10_taxa", f"{MAIN}/13_claims", "toy/02_finetune", "paper/11_subsets")
+    kinds = (f"{MAIN}/10_taxa", f"{MAIN}/13_claims", f"{MAIN}/24_what_if", "toy/02_finetune", "paper/11_subsets")
     pages = [f"book/executed/{kind}.html" for kind in kinds]
     found = {page: complaints_of(browser, book, home, page) for page in pages}
     assert {page: complaints for page, complaints in found.items() if complaints} == {}

@@ -79,7 +79,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
 
 
 def test_nothing_is_planned_when_nothing_that_counts_changed(checkout):
-    """Nor after the first build, whose plan knew no tables of `toy`, and which wrote the ledger of a study without results."""
+    """As after the first build: its plan knew no tables of `toy`, and it wrote the ledger of a study without results."""
     made, away = checkout.root / "results" / "toy", checkout.root / "toy"
     made.rename(away)
     checkout.plan()

@@ -271,8 +271,9 @@ def test_groups_without_a_spread_within_have_a_finite_interval():
     assert found.sd <= found.high < np.inf
 
 
-def test_estimates_without_any_error_are_combined():
-    nothing_right = Estimate(0.1, 0, 3, 3, 2, 9)
+def test_an_estimate_without_an_error_says_nothing_beside_others():
+    nothing_right, other = Estimate(0.1, 0, 3, 3, 2, 9), Estimate(0.3, 0.02, 5, 3, 2, 9)
+    assert combine([nothing_right, other]) == combine([other])
     assert combine([nothing_right] * 2).mean == pytest.approx(0.1)
     assert combine([nothing_right] * 2, [1, -1]).interval() == pytest.approx((0, 0))
 

@@ -109,7 +109,7 @@ def prepared_root() -> Path:
 def public(text: str) -> str:
     """Replace this machine's folders in a message by the names of their variables, so that a book can show it."""
     for variable, place in _PLACES.items():
-        text = re.sub(rf"{re.escape(str(place()))}(?![\w-])", f"${variable}", text)
+        text = re.sub(rf"{re.escape(str(place()))}(?![\w-]|\.\w)", f"${variable}", text)
     return text
 
 

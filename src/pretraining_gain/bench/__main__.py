@@ -52,7 +52,7 @@ def bench(device: str, names: list[str], out: Path, scale: Scale) -> Path:
         record |= {"versions": versions(), "images": found.description}
         before = _measured_before(path)
         kept = all(before.get(name) == record[name] for name in _SAME)
-        record |= {name: before[name] if kept else {} for name in ("parts", "failed")}
+        record |= {name: before.get(name, {}) if kept else {} for name in ("parts", "failed")}
         for name in names:
             _measure(name, Given(machine, scale, found), record)
             write_atomically(path, (json.dumps(record, indent=1) + "\n").encode())
@@ -60,12 +60,17 @@ def bench(device: str, names: list[str], out: Path, scale: Scale) -> Path:
 
 
 def _measured_before(path: Path) -> dict[str, Any]:
-    """Read what was measured before; nothing where the file is missing or damaged, as it is then measured anew."""
+    """Read what was measured before; return nothing if it is missing or damaged, so that it is measured again."""
+    if not path.exists():
+        return {}
     try:
         found = json.loads(path.read_bytes())
-    except (FileNotFoundError, ValueError):
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        print(f"bench: {path} is damaged: what it held must be measured again", file=sys.stderr)
         return {}
-    return found if isinstance(found, dict) else {}
+    return found
 
 
 def _measure(name: str, given: Given, record: dict[str, Any]) -> None:

@@ -64,7 +64,11 @@ def by_distance(study: Study, runs: list[Run]) -> list[Run]:
     """Select all classes and scratch on each main target out of domain, where tables state the families of both sides."""
     if "family" not in study.source_classes or study.main_start != "all":
         return []
-    targets = [name for name, of in main_targets(study).items() if of.domain == "out_of_domain" and "family" in of.images.classes]
+    targets = [
+        name
+        for name, target in main_targets(study).items()
+        if target.domain == "out_of_domain" and "family" in target.images.classes
+    ]
     found = [run for run in runs if run.downstream in targets and run.arm in (study.everything, SCRATCH)]
     return _where_all_are({study.everything, SCRATCH}, found)
 

@@ -9,6 +9,7 @@ from pretraining_gain.plan.parts import Design
 from pretraining_gain.plan.pools import POOLS, SCRATCH
 from pretraining_gain.plan.run import Run
 from pretraining_gain.plan.studies import load_study
+from pretraining_gain.plan.taxonomy import class_table_path
 
 
 def pretraining_runs(study_name: str) -> list[Run]:
@@ -22,9 +23,13 @@ def finetuning_runs(study_name: str) -> list[Run]:
 
 
 def design_arms(study_name: str, design: Design, target: str) -> dict[str, Run]:
-    """Return, by its name, each arm of a design on a target: a run of the paper's arm of the same pool and size."""
+    """Map each arm of a design on a target to the paper's run of the same pool and size, which the study may not do.
+
+    None where the design changes none of its arms there.
+    """
     runs = [run for of, run in _finetunings(study_name) if of == design and run.downstream == target]
-    return {run.arm: run.model_copy(update={"design": ""}) for run in runs}
+    published = {run.arm: run.model_copy(update={"design": ""}) for run in runs}
+    return published if any(name != run.arm for name, run in published.items()) else {}
 
 
 def _finetunings(name: str) -> list[tuple[Design | None, Run]]:
@@ -39,11 +44,13 @@ def _finetunings(name: str) -> list[tuple[Design | None, Run]]:
 def _starts(name: str) -> list[tuple[Design | None, Run]]:
     """List the starts of finetunings with their design (None: the paper's): scratch, weights, the paper's arms, other
     designs' arms."""
-    return _starts_of(name, id(load_study(name)))
+    study = load_study(name)
+    table = class_table_path(study.source.class_table or "") if study.source else None
+    return _starts_of(name, id(study), table.stat().st_mtime_ns if table and table.is_file() else 0)
 
 
 @cache  # as the book asks for the runs of a study some hundred times
-def _starts_of(name: str, _loaded: int) -> list[tuple[Design | None, Run]]:
+def _starts_of(name: str, _study: int, _table_mtime_ns: int) -> list[tuple[Design | None, Run]]:
     study = load_study(name)
     any_target: dict[str, Any] = {"study": name, "downstream": study.downstreams[0].name}
     starts: list[tuple[Design | None, Run]] = [

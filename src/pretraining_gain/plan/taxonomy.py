@@ -76,12 +76,12 @@ def is_own_table(name: str) -> bool:
 def _table_file(name: str) -> tuple[Path, int]:
     """Return the path of a table, and the time of its last change."""
     path = class_table_path(name)
+    if path == made_table_path(name) and name not in made_tables():
+        raise InputError(f"class table {name!r} is unknown; accepted: {', '.join([*table_names(), *made_tables()])}")
     if path.is_file() or (path.exists() and not is_own_table(name)):
         return path, path.stat().st_mtime_ns
     if is_own_table(name):
         raise InputError(f"class table {path} is missing; accepted: the path of a CSV file, relative to the study file")
-    if name not in made_tables():
-        raise InputError(f"class table {name!r} is unknown; accepted: {', '.join([*table_names(), *made_tables()])}")
     raise InputError(f"class table {path} is missing; make it with `python -m pretraining_gain.prepare STUDY`")
 
 

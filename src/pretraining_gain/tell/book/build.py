@@ -61,6 +61,7 @@ def run_sphinx(builder: str) -> Path:
 
 def _write_assets(folder: Path) -> None:
     """Write what the pages link to: the claims ledgers of all studies and their schema."""
+    (folder / "plotly.min.js").unlink(missing_ok=True)  # an earlier version put it here
     claims, ledgers = make_writable(folder / "claims"), ledger_paths()
     for left in claims.glob("*.json"):
         if left.stem not in {*ledgers, "schema"}:

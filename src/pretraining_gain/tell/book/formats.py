@@ -23,7 +23,7 @@ def format_number(value: Callable[[str], Any], key: str, form: str) -> str:
 
     def known(name: str) -> Any:
         if (found := value(name)) != found:
-            raise ValueError(f"{name} is no number")
+            raise InputError(f"{name} is {found}, which format {form!r} cannot show; accepted: a number")
         return found
 
     try:
@@ -31,6 +31,8 @@ def format_number(value: Callable[[str], Any], key: str, form: str) -> str:
         if not extent:
             return text
         low, high = (_UNITS[unit.removeprefix("unsigned-")](known(f"{key}_{end}")) for end in ("low", "high"))
+    except InputError:
+        raise
     except (TypeError, ValueError):
         accepted = "a number, not negative if unsigned"
         raise InputError(f"{key} is {value(key)!r}, which format {form!r} cannot show; accepted: {accepted}") from None

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def why_numbers(why: Why) -> dict[str, Any]:
     """Return what the chapter states, by target, e.g. `birds_kind_mammals`, each with `_low` and `_high`."""
-    numbers: dict[str, Any] = {"study": why.study.name}
+    numbers: dict[str, Any] = {}
     for row in why.kinds.to_dict("records"):
         numbers |= with_interval(f"{row['target']}_kind_{_key(row['term'])}", row)
         numbers |= {f"{row['target']}_n_subsets": row["n_subsets"], "reference": row["reference"]}

@@ -18,6 +18,7 @@ from pydantic import Field
 
 from pretraining_gain.errors import InputError, one_line
 from pretraining_gain.paths import has_results, make_writable, project_root, results_of, results_root, write_atomically
+from pretraining_gain.plan.parameters import plain_parameters
 from pretraining_gain.plan.studies import Study, load_study
 from pretraining_gain.tell import statistics
 from pretraining_gain.tell.claims.declarations import CLAIMS, Claim
@@ -92,18 +93,24 @@ class Ledger(Record):
     @classmethod
     def from_parameters(cls, parameters: Mapping[str, Any]) -> Ledger:
         """Build from a notebook's `globals()`: study, vote_cut, well_represented and variances_from."""
-        view = View.from_parameters(parameters)
-        load_study(view.variances_from or view.study)  # a misspelt name is an error also where results need no other's
-        return cls.of(view)
+        names = ("study", "vote_cut", "well_represented", "variances_from")
+        given = plain_parameters(parameters, [name for name in names if name in parameters])
+        variances_from = given.pop("variances_from", "")
+        view = View.from_parameters(given)
+        load_study(variances_from or view.study)  # a misspelt name is an error also where results need no other's
+        return cls.of(view, variances_from)
 
     @classmethod
-    def of(cls, view: View) -> Ledger:
-        """Judge all claims. A study without results gets the effects that its design could detect."""
+    def of(cls, view: View, variances_from: str = "") -> Ledger:
+        """Judge all claims. A study without results gets the effects that its design could detect.
+
+        `variances_from` names the study whose measured variances such a plan assumes.
+        """
         study = load_study(view.study)
         facts: dict[str, Any] = {"study": study.name, "alpha": statistics.LEVEL, "seeds": study.seeds}
         facts |= {"margin_share": study.margin_share}
         if not has_results(study.name):
-            measured = Evidence.if_run(view.variances_from or view.study)
+            measured = Evidence.if_run(variances_from or view.study)
             detectable = {claim: planned_detectable(claim, study, measured) if measured else None for claim in CLAIMS}
             planned = [verdict_on(claim, study, [], size) for claim, size in detectable.items()]
             margins = {one.name: study.margin for one in study.downstreams}
@@ -148,7 +155,7 @@ class Ledger(Record):
         return pd.DataFrame(rows, columns=["claim", *Outcome.model_fields]).set_index("claim")
 
     def numbers(self) -> dict[str, str | float]:
-        """Return what chapters paste: each claim's verdict, effect, detectable effect, evidence and rule, counts of
+        """Return what chapters paste: each claim's effect, detectable effect and evidence, counts of
         verdicts (claims decided by one test count once), the margins, and how runs vary."""
         found: dict[str, str | float] = {}
         for domain, value in self.paired_factors.items():

@@ -16,7 +16,8 @@ from pretraining_gain.tell.claims.parts import ARMS, EQUAL, GROUPS, SHARE, Part
 
 def planned_detectable(claim: Claim, study: Study, measured: Evidence) -> float | None:
     """Return the largest effect (or margin), over the claim's parts, that a design resolves with probability 0.8, with the
-    variance components that the same comparisons have in `measured`; None where those are unknown.
+    variance components that the same comparisons have in `measured`; None where those are unknown, and where no effect is
+    large enough, as with one seed.
 
     Groups of species are known for iNaturalist 2021 only. All that ImageNet names count as well represented, and families
     as known, so the design resolves no less than this.

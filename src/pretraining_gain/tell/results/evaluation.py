@@ -131,8 +131,7 @@ def _answers(correct: dict[str, np.ndarray], labels: np.ndarray) -> Answers:
 class View(Parameters):
     """Parameters of a figure notebook. Empty `downstream` and `arm`: the out-of-domain target, all source classes.
 
-    `vote_cut` and `well_represented` matter to a study that grades species by the bird annotations (Figure 1),
-    `variances_from` to one without results: the study whose measured variances its plan assumes.
+    `vote_cut` and `well_represented` matter to a study that grades species by the bird annotations (Figure 1).
     """
 
     study: str
@@ -140,7 +139,6 @@ class View(Parameters):
     arm: str = ""
     vote_cut: float = Field(default=0.0, ge=-1, le=1)
     well_represented: int = Field(default=40, ge=0, le=50)
-    variances_from: str = ""
 
     @classmethod
     def from_parameters(cls, parameters: Mapping[str, Any]) -> View:
@@ -155,8 +153,12 @@ class View(Parameters):
         return view
 
     def evaluation(self, domain: str = "out_of_domain", across: str = "") -> Evaluation:
-        """Load the results of `downstream`, or, when that is empty, of `Study.downstream_in` this domain."""
-        return self.load(self.downstream or load_study(self.study).downstream_in(domain, across).name)
+        """Load the results on `target`."""
+        return self.load(self.target(domain, across))
+
+    def target(self, domain: str, across: str = "") -> str:
+        """Return `downstream`, or, when that is empty, the target of `Study.downstream_in` this domain."""
+        return self.downstream or load_study(self.study).downstream_in(domain, across).name
 
     def load(self, target: str) -> Evaluation:
         """Load the results on a target, with species graded as the view says."""

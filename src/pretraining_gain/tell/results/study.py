@@ -39,8 +39,8 @@ class StudyResults:
         return cls(View.from_parameters(parameters))
 
     def evaluation(self, domain: str, across: str = "") -> Evaluation:
-        """Return the results on the target that the reader chose, or else on `Study.downstream_in` this domain."""
-        return self.load(self.view.downstream or self.study.downstream_in(domain, across).name)
+        """Return the results on the target that `View.target` means."""
+        return self.load(self.view.target(domain, across))
 
     @property
     def out_of_domain(self) -> Evaluation:

@@ -117,13 +117,17 @@ def line_weights(places: np.ndarray, at: float | None = None) -> np.ndarray:
 
 def combine(estimates: Sequence[Estimate], weights: Sequence[float] | None = None) -> Estimate:
     """Return the weighted sum of independent estimates; without weights, their mean weighted by inverse variance."""
-    variances = np.array([max(one.se**2, 1e-30) for one in estimates])  # 0 where no image of a target is right
-    shares = np.asarray(weights, float) if weights is not None else (1 / variances) / (1 / variances).sum()
+    if weights is None:  # one without an error is of a target where no image is right, and says nothing
+        estimates = [one for one in estimates if one.se > 0] or estimates
+        precisions = np.array([1 / one.se**2 if one.se > 0 else 1.0 for one in estimates])
+    variances = np.array([one.se**2 for one in estimates])
+    shares = np.asarray(weights, float) if weights is not None else precisions / precisions.sum()
     parts, df = shares**2 * variances, np.array([one.df for one in estimates])
     mean, total = float(shares @ [one.mean for one in estimates]), parts.sum()
     sizes = (sum(one.n_classes for one in estimates), sum(one.n_images for one in estimates))
     n_seeds = min(one.n_seeds for one in estimates)
-    return Estimate(mean, float(np.sqrt(total)), float(total**2 / (parts**2 / df).sum()), n_seeds, *sizes)
+    of_all = total**2 / (parts**2 / df).sum() if total > 0 else df.min()
+    return Estimate(mean, float(np.sqrt(total)), float(of_all), n_seeds, *sizes)
 
 
 def _estimate(answers: Answers, weights: Weights, effects: model.Effects, units: model.Units) -> Estimate:

@@ -19,6 +19,7 @@ from pretraining_gain.tell.claims.parts import ARMS
 STUDY = "imagenet200"
 #: What the simulator is fitted to for claims about species: the gain of all classes. For other claims it is fitted to `ARMS`.
 OF_SPECIES = "gain"
+COMMAND = "python -m pretraining_gain.tell.validation.controls"
 _MEASURES = ["coverage", "false_positive_rate", "power"]
 
 
@@ -36,16 +37,15 @@ class ControlTables(Parameters):
         try:
             table = pd.read_csv(path, keep_default_na=False, na_values=dict.fromkeys(_MEASURES, ""))
         except (OSError, ValueError) as error:
-            command = "python -m pretraining_gain.tell.validation.controls"
-            raise InputError(f"table {path} cannot be read ({error}); make it with `{command}`") from None
+            raise InputError(f"table {path} cannot be read ({error}); make it with `{COMMAND}`") from None
         return table[table["claim"] == self.claim] if self.claim and "claim" in table else table
 
     @cached_property
     def errors(self) -> pd.DataFrame:
         """Rates of wrong verdicts: one row per claim, scenario and margin. Raises `InputError` for a claim without any."""
         if (found := self.read("false_positives")).empty:
-            accepted = ", ".join(ControlTables().errors["claim"].unique())
-            raise InputError(f"the controls have no claim {self.claim!r}, which {STUDY} cannot test; accepted: {accepted}")
+            accepted = ", ".join(ControlTables().read("false_positives")["claim"].unique()) or f"those that `{COMMAND}` makes"
+            raise InputError(f"the controls have no claim {self.claim!r} of {STUDY}; accepted: {accepted}")
         return found
 
     @cached_property
