@@ -21,7 +21,7 @@ def test_the_plan_states_the_pilot_and_the_study_takes_the_rates_that_follow():
     mean = 100 * pilot.groupby(["images", "start", "epochs", "lr"])["val_top1"].mean().unstack()
     plan = (ROOT / "book" / "plan-of-analysis.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| (\w+) \| (all 200 classes|scratch) \| (\d+) \| (.+) \|$", plan, flags=re.MULTILINE)
-    study = load_study(str(ROOT / "tests" / "planned.yml"))
+    study = load_study("imagenet200")
     assert len(rows) == 8
     for images, start, epochs, cells in rows:
         by_rate = mean.loc[(images, STARTS[start], int(epochs))].dropna()

@@ -35,7 +35,7 @@ from pretraining_gain.tell.book.rerun import (
 from pretraining_gain.tell.results import compare
 from pretraining_gain.workflow import book_studies
 
-STUDIES = {"imagenet200": 1110, "mini": 238, "mini_convnext": 9, "toy": 66, "anchors": 140, "paper": 399}
+STUDIES = {"imagenet200": 1230, "mini": 238, "mini_convnext": 9, "toy": 66, "anchors": 140, "paper": 399}
 RUN = "field--animal-k4-s0-resnet10_w16"
 
 

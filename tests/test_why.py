@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import ROOT
+from conftest import MAIN, ROOT
 from test_extension import FIGURE, render, write_notebook
 
 from pretraining_gain.plan import experiments
@@ -30,9 +30,7 @@ from pretraining_gain.tell.results.evaluation import Evaluation
 from pretraining_gain.tell.results.gains import row_of
 from pretraining_gain.tell.results.why import EXCHANGED, Why
 
-#: Study imagenet200 with all experiments of the plan.
-PLANNED = str(ROOT / "tests" / "planned.yml")
-STUDY = load_study(PLANNED)
+STUDY = load_study(MAIN)
 SOURCE = load_class_table("tiny_imagenet")
 KINDS = kinds(SOURCE)
 #: Planted, per class of the source in place of an artefact.
@@ -43,9 +41,9 @@ PER_RANK, PER_DOUBLING, PER_CLASS_DOUBLING, PER_IMAGE_DOUBLING, OWN_CLASS = -0.0
 
 def simulate(expected: Callable[[Run], np.ndarray | float], per_class: int = 20, run_sd: float = 0.005) -> Why:
     """Return the experiments of imagenet200 on runs, in memory, whose top-1 per class is `expected` plus a run's deviation."""
-    why, evaluations = Why.from_parameters({"study": PLANNED}), {}
+    why, evaluations = Why.from_parameters({"study": MAIN}), {}
     assert isinstance(why, Why)
-    runs = finetuning_runs(PLANNED)
+    runs = finetuning_runs(MAIN)
     for number, target in enumerate(STUDY.downstreams):
         rng = np.random.default_rng([number, 17])
         own = sorted((run for run in runs if run.downstream == target.name), key=lambda run: (run.arm, run.seed))
@@ -125,7 +123,7 @@ def test_a_table_without_families_has_no_relatives():
 @pytest.mark.parametrize(
     ("study", "counted"),
     [
-        (PLANNED, {"kinds": 180, "ranks": 40, "target_size": 40, "saturation": 150, "parts": 160}),
+        (MAIN, {"kinds": 180, "ranks": 40, "target_size": 40, "saturation": 150, "parts": 160}),
         ("mini", {"kinds": 0, "ranks": 0, "target_size": 0, "saturation": 30, "parts": 32}),
         ("paper_weights", {"kinds": 0, "ranks": 0, "target_size": 0, "saturation": 0, "parts": 0}),
     ],
@@ -137,7 +135,7 @@ def test_a_figure_needs_the_runs_that_its_experiment_compares(study, counted):
 
 def test_targets_of_one_size_only_are_main_targets():
     assert list(main_targets(STUDY)) == ["birds", "caltech101_animals", "tiny_animals"]
-    sizes = experiments.by_target_size(STUDY, finetuning_runs(PLANNED))
+    sizes = experiments.by_target_size(STUDY, finetuning_runs(MAIN))
     assert {run.seed for run in sizes} == {100, 101, 102, 103, 104}
     assert {run.downstream for run in sizes} == {"birds", "birds_5", "birds_10", "birds_20"}
 
@@ -155,7 +153,7 @@ def test_targets_of_one_size_only_are_main_targets():
 )
 def test_an_experiment_leaves_out_a_target_that_lacks_an_arm(select, arm, target, left):
     """Or, of random subsets, nearly all of them."""
-    runs = [run for run in finetuning_runs(PLANNED) if run.seed == 200 or (run.arm, run.downstream) != (arm, target)]
+    runs = [run for run in finetuning_runs(MAIN) if run.seed == 200 or (run.arm, run.downstream) != (arm, target)]
     found = [run for run in select(STUDY, runs) if run.pool != "half_animal"]
     assert {run.downstream for run in found} == left
 
@@ -252,7 +250,7 @@ def test_curves_rise_and_predict_as_planted(why):
 
 
 def test_more_classes_with_as_many_images_and_fewer_images_of_the_same_differ_as_planted(why):
-    contrasts = design_contrasts(why.load("birds"), PLANNED)
+    contrasts = design_contrasts(why.load("birds"), MAIN)
     at_fixed = np.log2(59 / 30) * (PER_CLASS_DOUBLING - PER_IMAGE_DOUBLING)
     of_images = np.log2(15_000 / (500 * 59)) * PER_IMAGE_DOUBLING
     for name, truth in {"animal_k59_minus_animal_k30": at_fixed, "animal_k59_change": of_images}.items():
