@@ -120,7 +120,7 @@ def is_finished(run: Run) -> bool:
     run, which a kill right after its end may have left.
     """
     outcome = run.predictions_path if run.downstream else run.weights_path
-    files = [run.record_path, outcome, *([run.weights_path] if run.keeps_network else [])]
+    files = [run.record_path, *(run.record_path.with_suffix(ending) for ending in run.outcomes)]
     missing = [path for path in files if not _is_there(path)]
     complete = not missing
     if 0 < len(missing) < len(files):

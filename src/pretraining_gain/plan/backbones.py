@@ -50,7 +50,7 @@ def known_backbone(name: str) -> str:
 
     Where these are not installed, nothing can be trained, and any well-formed name is accepted.
     """
-    if name in BACKBONES or name in MEASURED:
+    if name in BACKBONES | MEASURED:
         return name
     try:
         known = re.fullmatch(r"[a-z][a-z0-9_]{0,59}", name) and import_module(_MODELS).library_of(name)
@@ -64,8 +64,8 @@ def known_backbone(name: str) -> str:
 @cache
 def find_backbone(name: str) -> Backbone:
     """Return the entry of `name`, or one measured on the network. Raises `InputError` where that takes a missing library."""
-    if name in BACKBONES or name in MEASURED:
-        return (BACKBONES | MEASURED)[name]
+    if known := (BACKBONES | MEASURED).get(name):
+        return known
     try:
         return import_module(_MODELS).measure(name)
     except ImportError as error:

@@ -224,6 +224,12 @@ class Run(Parameters):
         return self.record_path.with_suffix(".safetensors")
 
     @property
+    def outcomes(self) -> list[str]:
+        """Endings of the files that a finished run keeps beside its record: of its predictions, of its weights."""
+        kept = {".csv.gz": bool(self.downstream), ".safetensors": not self.downstream or self.keeps_network}
+        return [ending for ending, is_kept in kept.items() if is_kept]
+
+    @property
     def checkpoint_path(self) -> Path:
         return self.record_path.with_suffix(".checkpoint.pt")
 

@@ -33,10 +33,11 @@ def design_arms(study_name: str, design: Design, target: str) -> dict[str, Run]:
 
 
 def _finetunings(name: str) -> list[tuple[Design | None, Run]]:
+    starts = _starts(name)
     return [
         (design, start.model_copy(update={"downstream": target.name}))
         for target in load_study(name).downstreams
-        for design, start in _starts(name)
+        for design, start in starts
         if target.takes(start.pool, start.seed) and (not design or not design.downstreams or target.name in design.downstreams)
     ]
 

@@ -96,8 +96,7 @@ def _stored(run: Run) -> Path:
 
 def outcomes_of(record: Path, run: Run) -> list[Path]:
     """Return the predictions and weights that the run keeps beside a record; none when one of them, or the record, is missing."""
-    keeps = {".csv.gz": bool(run.downstream), ".safetensors": not run.downstream or run.keeps_network}
-    files = [record.with_suffix(kind) for kind, kept in keeps.items() if kept]
+    files = [record.with_suffix(ending) for ending in run.outcomes]
     return files if all(path.exists() for path in (record, *files)) else []
 
 

@@ -20,22 +20,18 @@ def format_number(value: Callable[[str], Any], key: str, form: str) -> str:
     if form not in FORMATS and not _PLAIN.fullmatch(form):
         raise InputError(f"unknown format {form!r} of {key}; accepted: {', '.join(FORMATS)}, or .2f and the like")
     unit, _, extent = form.partition(" ")
-
-    def known(name: str) -> Any:
-        if (found := value(name)) != found:
+    stated = {name: value(name) for name in (key, *(f"{key}_{end}" for end in ("low", "high") if extent))}
+    for name, found in stated.items():
+        if found != found:  # NaN
             raise InputError(f"{name} is {found}, which format {form!r} cannot show; accepted: a number")
-        return found
-
     try:
-        text = _UNITS[unit](known(key)) if unit in _UNITS else format(known(key), form).replace("-", "−")
+        text = _UNITS[unit](stated[key]) if unit in _UNITS else format(stated[key], form).replace("-", "−")
         if not extent:
             return text
-        low, high = (_UNITS[unit.removeprefix("unsigned-")](known(f"{key}_{end}")) for end in ("low", "high"))
-    except InputError:
-        raise
+        low, high = (_UNITS[unit.removeprefix("unsigned-")](stated[f"{key}_{end}"]) for end in ("low", "high"))
     except (TypeError, ValueError):
         accepted = "a number, not negative if unsigned"
-        raise InputError(f"{key} is {value(key)!r}, which format {form!r} cannot show; accepted: {accepted}") from None
+        raise InputError(f"{key} is {stated[key]!r}, which format {form!r} cannot show; accepted: {accepted}") from None
     return f"{text} ({LEVEL} {ends(low, high)})" if extent == "interval" else f"{text} ({ends(low, high)})"
 
 

@@ -184,12 +184,12 @@ def outcome_of(part: Part, estimate: Estimate | GroupSpread, margin: float, *, d
     facts: dict[str, Any] = {name: getattr(part, name) for name in ("what", "test", "kind", "bound")}
     facts |= {"target": part.downstream if part.weights else "", "unit": KINDS[part.kind].unit, "p_within": None}
     facts |= {name: getattr(estimate, name) for name in ("p_different", "n_seeds", "n_classes", "n_images")}
-    if part.kind == SHARE and isinstance(estimate, Estimate):  # no difference is one half
-        facts["p_different"] = 2 * min(estimate.p_above(0.5), estimate.p_below(0.5))
     if isinstance(estimate, GroupSpread):
         facts |= {"effect": estimate.sd, "low": estimate.low, "high": estimate.high, "detectable": estimate.smallest_margin}
         return Outcome(**facts, p_for=estimate.p_equivalent, p_against=1 - estimate.p_equivalent)
     low, high = estimate.interval()
+    if part.kind == SHARE:  # no difference is one half
+        facts["p_different"] = 2 * min(estimate.p_above(0.5), estimate.p_below(0.5))
     if part.test == GREATER:
         p_for, p_against = estimate.p_above(part.bound), estimate.p_below(part.bound)
         if part.compares:

@@ -74,9 +74,10 @@ def freezing_by_domain(both_ways: list[BothWays]) -> pd.DataFrame:
     for evaluation, full, frozen in both_ways:
         target, study = evaluation.downstream, evaluation.study
         start = "all classes" if study.main_start == "all" else "the weights"
+        animals, others = study.animals_and_others
         quantities = {
             f"gain of {start}": {study.everything: 1.0, SCRATCH: -1.0},
-            "animal − non-animal classes": dict(zip(study.animals_and_others, (1.0, -1.0), strict=True)),
+            "animal − non-animal classes": {animals: 1.0, others: -1.0},
         }
         for way, one in {"everything trained": full, "backbone frozen": frozen}.items():
             facts = {"domain": target.domain.replace("_", " "), "target": target.title, "way": way}
@@ -121,7 +122,8 @@ def domain_and_freezing(both_ways: list[BothWays]) -> dict[str, Estimate]:
     """
     contrasts: dict[tuple[str, str], Estimate] = {}
     for evaluation, full, frozen in both_ways:
-        weights = dict(zip(evaluation.study.animals_and_others, (1.0, -1.0), strict=True))
+        animals, others = evaluation.study.animals_and_others
+        weights = {animals: 1.0, others: -1.0}
         domain, added = evaluation.downstream.domain.split("_")[0], frozen.minus(full)
         for way, answers in {"full": full.answers, "frozen": frozen.answers, "adds": added}.items():
             if set(weights) <= set(answers.correct):
