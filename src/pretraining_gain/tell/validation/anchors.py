@@ -36,13 +36,13 @@ class AnchorView(Parameters):
         titles = {study.everything: "every source image shows its species"}
         titles |= {f"{study.everything}-{design.name}": design.title for design in study.designs}
         evaluations = [load_evaluation(STUDY, downstream.name) for downstream in study.downstreams]
-        targets = [Target.of(one, paper_arms(one)) for one in evaluations]
-        rows = []
-        for arm, title in titles.items():
-            for target in targets:
-                if arm in target.evaluation.correct:
-                    name = target.evaluation.downstream.name.replace("_", " ")
-                    rows.append({"arm": arm, "source": title, "target": name} | self._row(target, arm))
+        targets = {one.downstream.name.replace("_", " "): Target.of(one, paper_arms(one)) for one in evaluations}
+        rows = [
+            {"arm": arm, "source": title, "target": name} | self._row(target, arm)
+            for arm, title in titles.items()
+            for name, target in targets.items()
+            if arm in target.evaluation.correct
+        ]
         return pd.DataFrame(rows)
 
     def _row(self, target: Target, arm: str) -> dict[str, float]:
@@ -55,10 +55,9 @@ class AnchorView(Parameters):
             top1[name] = np.where(represented, by_class[represented].mean(), by_class[~represented].mean())
         simulator = target.simulator(top1, len(evaluation.seeds), "random")
         drawn = [_represented_gain_more(evaluation, simulator.draw(rng), arm) for _ in range(self.simulations)]
-        means, (se_low, se_high) = [one.mean for one in drawn], np.quantile([one.se for one in drawn], [0.025, 0.975])
-        row = row_of(trained) | {"se": trained.se}
-        row |= {"simulated": float(np.mean(means)), "simulated_se": float(np.std(means, ddof=1))}
-        return row | {"se_low": float(se_low), "se_high": float(se_high)}
+        means, ses = pd.Series([one.mean for one in drawn]), pd.Series([one.se for one in drawn])
+        row = row_of(trained) | {"se": trained.se, "simulated": means.mean(), "simulated_se": means.std()}
+        return row | {"se_low": ses.quantile(0.025), "se_high": ses.quantile(0.975)}
 
     def shown(self, table: pd.DataFrame) -> pd.DataFrame:
         """Format the table as text, effects and errors in points of top-1."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -15,6 +15,8 @@ from pretraining_gain.tell.statistics import LEVEL, Answers, Estimate
 from pretraining_gain.tell.validation.simulator import Liability, Simulator
 
 GAIN = 0.1
+#: Simulated studies from which it is known what a design resolves.
+PILOTS = 40
 #: The two arms that are compared, and how many others tell how much runs vary.
 WEIGHTS, OTHERS = {"pretrained": 1.0, "scratch": -1.0}, 6
 #: Standard deviations of seed and of seed × class, and of the liability of a class in one arm.
@@ -45,36 +47,21 @@ def calibrate(simulator: Simulator, repetitions: int, seed: int) -> pd.DataFrame
     the design resolves with probability 0.8), repetitions; NaN where a measure does not apply. Randomness: `seed`.
     """
     rng = np.random.default_rng(seed)
-    plan = Plan.of(simulator, rng)
-    found = [row for _ in range(repetitions) for row in _repetition(simulator, plan, rng)]
+    n_classes = len(np.unique(simulator.labels))
+    groups = pd.Series(np.arange(n_classes) * max(2, n_classes // 6) // n_classes)  # a sixth as many groups as classes
+    pilots = [Answers(simulator.draw(rng), simulator.labels) for _ in range(PILOTS)]
+    estimates = [_estimates(pilot) for pilot in pilots]
+    planned = {}
+    for quantity in estimates[0]:
+        se = float(np.sqrt(np.mean([one[quantity].se ** 2 for one in estimates])))
+        df = float(np.mean([one[quantity].df for one in estimates]))
+        planned[quantity] = statistics.smallest_detectable(se, df), statistics.smallest_margin(se, df)
+    spreads = [statistics.group_spread(pilot, WEIGHTS, groups, margin=1).smallest_margin for pilot in pilots]
+    between = float(np.median(spreads))
+    found = [row for _ in range(repetitions) for row in _repetition(simulator, planned, groups, between, rng)]
     table = pd.DataFrame(found, columns=["quantity", "measure", "rate"])
     rates = table.pivot_table(index="quantity", columns="measure", values="rate", sort=False)
     return rates.reset_index().rename_axis(columns=None).assign(repetitions=repetitions)
-
-
-@dataclass(frozen=True)
-class Plan:
-    """The effect and the margin that a design resolves with probability 0.8, per quantity; a sixth as many groups as classes
-    (class to group), and the margin for the spread between them."""
-
-    sizes: dict[str, tuple[float, float]]
-    groups: pd.Series
-    spread: float
-
-    @classmethod
-    def of(cls, simulator: Simulator, rng: np.random.Generator) -> Plan:
-        """Plan from the standard errors in 40 simulated studies."""
-        n_classes = len(np.unique(simulator.labels))
-        groups = pd.Series(np.arange(n_classes) * max(2, n_classes // 6) // n_classes)
-        pilots = [Answers(simulator.draw(rng), simulator.labels) for _ in range(40)]
-        found = [_estimates(pilot) for pilot in pilots]
-        sizes = {}
-        for name in found[0]:
-            se = float(np.sqrt(np.mean([one[name].se ** 2 for one in found])))
-            df = float(np.mean([one[name].df for one in found]))
-            sizes[name] = statistics.smallest_detectable(se, df), statistics.smallest_margin(se, df)
-        spreads = [statistics.group_spread(pilot, WEIGHTS, groups, margin=1).smallest_margin for pilot in pilots]
-        return cls(sizes, groups, float(np.median(spreads)))
 
 
 def _estimates(answers: Answers) -> dict[str, Estimate]:
@@ -88,14 +75,19 @@ def _estimates(answers: Answers) -> dict[str, Estimate]:
     }
 
 
-def _repetition(simulator: Simulator, plan: Plan, rng: np.random.Generator) -> Iterator[tuple[str, str, float]]:
-    """Simulate one study; yield quantity, measure, and 1 or 0 for yes or no."""
+def _repetition(
+    simulator: Simulator, planned: dict[str, tuple[float, float]], groups: pd.Series, between: float, rng: np.random.Generator
+) -> Iterator[tuple[str, str, float]]:
+    """Simulate one study; yield quantity, measure, and 1 or 0 for yes or no.
+
+    `planned`: by quantity, the effect and the margin that the design resolves; `between`: that margin of the spread of `groups`.
+    """
     classes, labels = simulator.draw_classes(rng), simulator.labels
     answers, expected = Answers(simulator.draw(rng, classes), labels), simulator.expected_top1(classes)
     true_gains = expected[1] - expected[0]
     truths = {"mean, fixed classes": true_gains[labels].mean(), "mean, random classes": GAIN}
     for quantity, estimate in _estimates(answers).items():
-        truth, (effect, margin) = truths.get(quantity, 0.0), plan.sizes[quantity]
+        truth, (effect, margin) = truths.get(quantity, 0.0), planned[quantity]
         centred, at_effect, at_margin = (replace(estimate, mean=estimate.mean - truth + by) for by in (0, effect, margin))
         yield quantity, "coverage", _covers(estimate, truth)
         yield quantity, "false_positive_rate", float(((centred.p_above() < LEVEL) + (centred.p_below() < LEVEL)) / 2)
@@ -104,13 +96,13 @@ def _repetition(simulator: Simulator, plan: Plan, rng: np.random.Generator) -> I
         yield f"{quantity}: equivalence", "power", float(centred.p_equivalent(margin) < LEVEL)
         if _runs_agree(answers):  # an analysis of the two arms alone would be too sure here
             yield f"{quantity}: runs happen to agree", "coverage", _covers(estimate, truth)
-    spread = statistics.group_spread(answers, WEIGHTS, plan.groups, plan.spread)
+    spread = statistics.group_spread(answers, WEIGHTS, groups, between)
     yield "spread of groups", "false_positive_rate", float(spread.p_different < LEVEL)
     yield "spread of groups: equivalence", "power", float(spread.p_equivalent < LEVEL)
-    pattern = np.where(plan.groups % 2, 1.0, -1.0)
-    shift = (pattern * plan.spread / pattern.std())[labels]
+    pattern = np.where(groups % 2, 1.0, -1.0)
+    shift = (pattern * between / pattern.std())[labels]
     moved = Answers({**answers.correct, "pretrained": answers.correct["pretrained"] + shift}, labels)
-    apart = statistics.group_spread(moved, WEIGHTS, plan.groups, plan.spread)
+    apart = statistics.group_spread(moved, WEIGHTS, groups, between)
     yield "spread of groups: equivalence", "false_positive_rate", float(apart.p_equivalent < LEVEL)
     no_gain = replace(simulator, top1=dict.fromkeys(simulator.top1, 0.3))
     share = statistics.estimate_share_positive(Answers(no_gain.draw(rng), labels), WEIGHTS)

@@ -1,8 +1,8 @@
 """Measure how often each claim's verdict errs, and what it finds, on simulated studies and shuffled results.
 
-`python -m pretraining_gain.tell.validation.controls` writes `results/controls/`: `worlds.csv`, `false_positives.csv`,
-`permutations.csv`, `power.csv` and `estimators.csv`. Finished jobs are kept in `finished.jsonl`, so an interrupted run
-continues; jobs start over when the code, the results or the effort change.
+`python -m pretraining_gain.tell.validation.controls` writes `results/controls/` (of another study: `results/controls-NAME/`):
+`worlds.csv`, `false_positives.csv`, `permutations.csv`, `power.csv` and `estimators.csv`. Finished jobs are kept in
+`finished.jsonl`, so an interrupted run continues; jobs start over when the code, the results or the effort change.
 """
 
 from __future__ import annotations
@@ -31,12 +31,11 @@ from pretraining_gain.tell.claims.ledger import decide
 from pretraining_gain.tell.claims.parts import ARMS, CONTRADICTED, EQUAL, GREATER, NO_DIFFERENCE, SUPPORTED
 from pretraining_gain.tell.statistics import LEVEL, Answers, components
 from pretraining_gain.tell.validation.calibration import calibrate, scenarios
-from pretraining_gain.tell.validation.permutations import permutation_rows, shuffled
+from pretraining_gain.tell.validation.permutations import permutation_rows
 from pretraining_gain.tell.validation.planted_effects import Experiment
 from pretraining_gain.tell.validation.simulator import Correct, Target, paper_arms
 from pretraining_gain.tell.validation.tables import OF_SPECIES, STUDY
 
-TABLES = ("worlds", "false_positives", "permutations", "power", "estimators")
 #: Effects on power curves, in top-1, of claims with a part that says `greater` and of claims of no difference.
 GREATER_EFFECTS, EQUAL_EFFECTS = (-0.05, 0.0, 0.025, 0.05, 0.075, 0.1), (0.0, 0.015, 0.03, 0.06, 0.1, 0.15)
 SEEDS = (3, 10)
@@ -84,22 +83,18 @@ class Controls:
         return claim.target(study), ARMS if of_arms else OF_SPECIES
 
     def experiment(self, claim: Claim, n_seeds: int = 0) -> Experiment:
-        study, fit = self.evidence.study, self._fit_of(claim)
-        return Experiment(claim, study, self.targets[fit], n_seeds or len(study.seeds), self.evidence.margins[fit[0]])
+        fit = self._fit_of(claim)
+        return Experiment(claim, self.targets[fit], n_seeds or len(self.evidence.study.seeds), self.evidence.margins[fit[0]])
 
     def jobs(self, claims: Sequence[Claim] = CLAIMS) -> dict[tuple[str, str], Callable[[], Iterable[Row]]]:
         """Return what makes the rows of each (table, job)."""
+        tested = [claim for claim in claims if claim.parts(self.evidence.study) and self.experiment(claim).parts]
+        effort = self.effort.shuffles, self.effort.seed
         found: dict[tuple[str, str], Callable[[], Iterable[Row]]] = {("worlds", ""): self.worlds}
-        for claim in claims:
-            if claim.domain not in self.evidence.study.domains or not self.experiment(claim).parts:
-                continue
-            found["false_positives", claim.id] = partial(self.false_positives, claim)
-            found |= {("power", f"{claim.id} {n} seeds"): partial(self.power, claim, n) for n in SEEDS}
-            if shuffled(claim, self.evidence.study):
-                effort = self.effort.shuffles, self.effort.seed
-                found["permutations", claim.id] = partial(permutation_rows, claim, self.evidence, *effort)
-        found |= {("estimators", name): partial(self.estimators, name) for name in scenarios()}
-        return dict(sorted(found.items(), key=lambda job: TABLES.index(job[0][0])))
+        found |= {("false_positives", one.id): partial(self.false_positives, one) for one in tested}
+        found |= {("permutations", one.id): partial(permutation_rows, one, self.evidence, *effort) for one in tested}
+        found |= {("power", f"{one.id} {n} seeds"): partial(self.power, one, n) for one in tested for n in SEEDS}
+        return found | {("estimators", name): partial(self.estimators, name) for name in scenarios()}
 
     def false_positives(self, claim: Claim) -> Iterator[Row]:
         """Measure rates of wrong verdicts where the claim is just false, or its effects are just relevant: with the study's
@@ -159,11 +154,10 @@ class Controls:
             labels = target.evaluation.labels
             top1 = {arm: float(correct.mean()) for arm, correct in target.arms.items()}
             simulator = target.simulator(top1, len(self.evidence.study.seeds), "random")
-            drawn = [simulator.draw(np.random.default_rng([self.effort.seed, i])) for i in range(10)]
+            drawn: list[Correct] = [simulator.draw(np.random.default_rng([self.effort.seed, i])) for i in range(10)]
             row: Row = {"target": target.evaluation.downstream.title, "compared": compared, "top1": target.top1}
             row |= vars(target.liability)
-            answers: dict[str, list[Correct]] = {"real": [target.arms], "simulated": [*drawn]}
-            for name, studies in answers.items():
+            for name, studies in {"real": [target.arms], "simulated": drawn}.items():
                 found = np.mean([difference_components(correct, labels) for correct in studies], axis=0)
                 parts = [f"{name}_{part}" for part in ("run", "class", "run_class", "image", "residual")]
                 row |= zip(parts, found, strict=True)
@@ -183,13 +177,12 @@ class Controls:
         for evaluation in self.evidence.evaluations.values():
             digest.update(b"".join(evaluation.correct[arm].tobytes() for arm in sorted(evaluation.correct)))
         finished = Finished(make_writable(folder) / "finished.jsonl", digest.hexdigest()[:16])
-        by_table: dict[str, list[Row]] = {table: [] for table in TABLES}
+        by_table: dict[str, list[Row]] = {}
         for (table, what), work in tqdm(self.jobs(claims).items(), desc="controls", unit="job"):
-            by_table[table] += finished.rows(f"{table} {what}", work)
+            by_table.setdefault(table, []).extend(finished.rows(f"{table} {what}", work))
         for name, rows in by_table.items():
-            if rows:
-                text = pd.DataFrame(rows).to_csv(index=False, lineterminator="\n", float_format="%.5g")
-                write_atomically(folder / f"{name}.csv", text.encode())
+            text = pd.DataFrame(rows).to_csv(index=False, lineterminator="\n", float_format="%.5g")
+            write_atomically(folder / f"{name}.csv", text.encode())
 
 
 def difference_components(correct: Correct, labels: np.ndarray) -> np.ndarray:
@@ -223,8 +216,15 @@ def main() -> int:
     """Make the tables of the controls."""
     parser = CommandLine("tell.validation.controls", __doc__ or "")
     parser.add_argument("--study", default=STUDY, help="whose design and variability are simulated")
-    study, folder = parser.parse_args().study, results_root() / "controls"
-    return answer("controls", lambda: Controls(Evidence.load(study), Effort()).run(folder))
+    study = parser.parse_args().study
+    return answer("controls", lambda: _make(study))
+
+
+def _make(study_name: str) -> None:
+    """Make the tables of a study; those of another than the book's do not replace the book's."""
+    evidence = Evidence.load(study_name)
+    name = evidence.study.name
+    Controls(evidence, Effort()).run(results_root() / ("controls" if name == STUDY else f"controls-{name}"))
 
 
 if __name__ == "__main__":

@@ -36,13 +36,16 @@ NO_MARGIN = 1e-9
 
 @dataclass(frozen=True)
 class Experiment:
-    """A claim tested on simulated studies of so many seeds, with a study's design and a target as measured."""
+    """A claim tested on simulated studies of so many seeds, with the design of the study of a target as measured."""
 
     claim: Claim
-    study: Study
     target: Target
     n_seeds: int
     margin: float
+
+    @property
+    def study(self) -> Study:
+        return self.target.evaluation.study
 
     @cached_property
     def arms(self) -> dict[str, Arm]:
@@ -77,14 +80,12 @@ class Experiment:
 
     def draw(self, simulator: Simulator, rng: np.random.Generator, *, detectable: bool = False) -> list[Outcome]:
         """Simulate one study and test the claim's parts on it."""
-        real = replace(self.target.evaluation, relabelled=self.target.evaluation.species)  # looked up once
-        seeds = list(range(simulator.n_seeds))
+        real, seeds, arms = self.target.evaluation, list(range(simulator.n_seeds)), self.arms | self.others
         by_downstream: dict[str, dict[str, np.ndarray]] = {}
-        arms = self.arms | self.others
         for name, correct in simulator.draw(rng).items():
             by_downstream.setdefault(arms[name].downstream, {})[arms[name].name] = correct
         evaluations = {
-            name: replace(real, study=self.study, seeds_of=dict.fromkeys(correct, seeds), correct=correct)
+            name: replace(real, seeds_of=dict.fromkeys(correct, seeds), correct=correct, relabelled=real.species)
             for name, correct in by_downstream.items()
         }
         margins = dict.fromkeys(evaluations, self.margin)
@@ -93,12 +94,11 @@ class Experiment:
     def simulator(self, effects: Sequence[float]) -> Simulator:
         """Return the simulator in which each part has this true effect. Raises `InputError` if none can exist."""
         planted = np.asarray(effects, dtype=float)
-        top1: dict[str, Any] = {}
         if self.between_arms:
             shift = np.linalg.lstsq(self.weights, planted, rcond=None)[0]
             if not np.allclose(self.weights @ shift, planted):
                 raise InputError(f"claim {self.claim.id}: no arms have effects {planted.tolist()} in its parts")
-            top1 = dict(zip(self.arms, self.target.top1 + shift, strict=True))
+            top1: dict[str, Any] = dict(zip(self.arms, self.target.top1 + shift, strict=True))
         else:
             top1 = self._top1_of_species(planted)
         for value in np.concatenate([np.ravel(one) for one in top1.values()]):
@@ -171,26 +171,25 @@ class Experiment:
         effects to plant (0 for parts said to be equal), and the largest effect or margin. Where nothing is said to be equal,
         the margin is one that no effect meets, so that a clear effect counts as found however small it is."""
 
-        def missing(gain: float, share: float) -> float:
-            """Return the mean share of species that come out above 0, by the same draws throughout, minus `share`."""
+        rng, simulator = np.random.default_rng(0), self.simulator(self.planted(0.0))
+        pilots = [self.draw(simulator, rng, detectable=True) for _ in range(PILOTS)]
+        sizes, effects = [], []
+        for part, outcomes in zip(self.parts, zip(*pilots, strict=True), strict=True):
+            reported = [np.inf if one.detectable is None else one.detectable for one in outcomes]
+            sizes.append(float(np.median(reported)))
+            found = self._gain_with(0.5 + sizes[-1]) if part.kind == SHARE else sizes[-1]
+            effects.append(0.0 if part.test == EQUAL else found)
+        margins = [size for part, size in zip(self.parts, sizes, strict=True) if part.test == EQUAL]
+        return replace(self, margin=max(margins, default=NO_MARGIN)), self.consistent(effects), max(sizes)
+
+    def _gain_with(self, share: float) -> float:
+        """Return the mean gain at which this mean share of species comes out above 0, by the same draws throughout."""
+
+        def missing(gain: float) -> float:
             rng, simulator = np.random.default_rng(2), self.simulator([gain])
             return float(np.mean([self.draw(simulator, rng)[0].effect for _ in range(2 * PILOTS)])) - share
 
-        sizes, margins, effects = self._resolved(self.simulator(self.planted(0.0))), [], []
-        for part, size in zip(self.parts, sizes, strict=True):
-            margins += [size] if part.test == EQUAL else []
-            if part.kind == SHARE:
-                effects.append(float(brentq(missing, 0.0, 2 * CLEAR, args=(0.5 + size,), xtol=5e-4)))
-            else:
-                effects.append(0.0 if part.test == EQUAL else size)
-        return replace(self, margin=max(margins, default=NO_MARGIN)), self.consistent(effects), max(sizes)
-
-    def _resolved(self, simulator: Simulator) -> list[float]:
-        """Return the effect or margin of power 0.8 per part: the median of what the tests of simulated studies report."""
-        rng = np.random.default_rng(0)
-        pilots = [self.draw(simulator, rng, detectable=True) for _ in range(PILOTS)]
-        reported = [[outcomes[number].detectable for outcomes in pilots] for number in range(len(self.parts))]
-        return [float(np.median([np.inf if size is None else size for size in sizes])) for sizes in reported]
+        return float(brentq(missing, 0.0, 2 * CLEAR, xtol=5e-4))
 
 
 def _pattern(groups: pd.Series) -> np.ndarray:

@@ -64,8 +64,8 @@ class Simulator:
         """(A, C) mean liability by arm and class; for fixed classes their effects included."""
         sizes, spread = np.bincount(self.index), self.liability
         if self.classes == "random":
-            everywhere = [np.broadcast_to(value, len(sizes)) for value in self.top1.values()]
-            return ndtri(np.stack(everywhere)) * np.sqrt(spread.within_class**2 + spread.class_**2 + spread.class_by_arm**2)
+            everywhere = np.stack([np.broadcast_to(value, len(sizes)) for value in self.top1.values()])
+            return ndtri(everywhere) * np.sqrt(spread.within_class**2 + spread.class_**2 + spread.class_by_arm**2)
         shared, found = spread.class_ * _named_deviates("shared", len(sizes)), []
         for arm, top1 in self.top1.items():
             effects = shared + spread.class_by_arm * _named_deviates(arm, len(sizes))
@@ -144,9 +144,9 @@ def fit_liability(arms: Correct, labels: np.ndarray) -> Liability:
     within = np.mean([_correlations(arm, arm, labels) for arm in answers], axis=0)
     pairs = [_correlations(first, second, labels) for first, second in combinations(answers, 2)]
     (image, class_, seed_class, seed), (image_shared, class_shared) = within, np.mean(pairs, axis=0)
-    by_class, by_image = [class_shared, class_ - class_shared], [image_shared - class_shared]
-    by_image.append(image - class_ - by_image[0])
-    cut = np.maximum([*by_class, *by_image, seed, seed_class - class_ - seed], 0)
+    shared = image_shared - class_shared
+    parts = [class_shared, class_ - class_shared, shared, image - class_ - shared, seed, seed_class - class_ - seed]
+    cut = np.maximum(parts, 0)
     return Liability(*map(float, np.sqrt(cut / max(1 - cut.sum(), 0.05))))
 
 

@@ -20,7 +20,6 @@ STUDY = "imagenet200"
 #: What the simulator is fitted to for claims about species: the gain of all classes. For other claims it is fitted to `ARMS`.
 OF_SPECIES = "gain"
 COMMAND = "python -m pretraining_gain.tell.validation.controls"
-_MEASURES = ["coverage", "false_positive_rate", "power"]
 
 
 class ControlTables(Parameters):
@@ -35,7 +34,7 @@ class ControlTables(Parameters):
         """Read a table, only the rows of the chosen claim. Raises `InputError` if it is missing or damaged."""
         path = self.path(name)
         try:
-            table = pd.read_csv(path, keep_default_na=False, na_values=dict.fromkeys(_MEASURES, ""))
+            table = pd.read_csv(path)
         except (OSError, ValueError) as error:
             raise InputError(f"table {path} cannot be read ({error}); make it with `{COMMAND}`") from None
         return table[table["claim"] == self.claim] if self.claim and "claim" in table else table
@@ -57,13 +56,6 @@ class ControlTables(Parameters):
     def promised(self) -> pd.DataFrame:
         """Rates of `supported` where the design promises to find each part with power 0.8."""
         return self.read("power").query("scenario == 'detectable'")
-
-    @cached_property
-    def estimators(self) -> pd.DataFrame:
-        """Least, mean and largest rate of each measure and quantity over all simulated worlds."""
-        long = self.read("estimators").melt("quantity", _MEASURES, "measure", "rate").dropna(subset="rate")
-        rates = long.groupby(["measure", "quantity"], sort=False)["rate"]
-        return rates.agg(["min", "mean", "max", "size"]).reset_index()
 
     def false_positive_table(self) -> pd.DataFrame:
         """Return one row per claim: how many checks it has, and the highest rate of each kind of wrong verdict, as text."""
@@ -101,8 +93,11 @@ class ControlTables(Parameters):
         return _in_percent(shown, rates)
 
     def estimator_table(self) -> pd.DataFrame:
-        """Return one row per measure and quantity, rates as text."""
-        shown = self.estimators.rename(columns={"size": "worlds"}).replace("_", " ", regex=True)
+        """Return one row per measure and quantity: least, mean and largest rate over all simulated worlds, as text."""
+        measures = ["coverage", "false_positive_rate", "power"]
+        long = self.read("estimators").melt("quantity", measures, "measure", "rate").dropna(subset="rate")
+        rates = long.groupby(["measure", "quantity"], sort=False)["rate"].agg(["min", "mean", "max", "size"])
+        shown = rates.reset_index().rename(columns={"size": "worlds"}).replace("_", " ", regex=True)
         return _in_percent(shown, ["min", "mean", "max"])
 
     def numbers(self) -> dict[str, Any]:
@@ -121,8 +116,7 @@ class ControlTables(Parameters):
             found |= {name: float(worst["rate"]), f"{name}_claim": worst["claim"]}
         for row in promised.to_dict("records"):
             found[f"{row['claim']}_{row['n_seeds']}_seeds_found"] = row["supported"]
-        own = promised["repetitions"] == promised["repetitions"].max()
-        single = promised.loc[own & (promised["parts"] == 1), "supported"]
+        single = promised.query("repetitions == repetitions.max() and parts == 1")["supported"]  # with the study's own seeds
         found |= {"single_least": float(single.min()), "single_most": float(single.max())}
         for row in self.read("permutations").to_dict("records"):
             way = "centred" if "off" in row["values"] else "shuffled"
@@ -130,9 +124,9 @@ class ControlTables(Parameters):
         for row in self.curves.to_dict("records"):
             size = f"{1000 * row['effect']:.0f}".replace("-", "minus_")
             found[f"{row['claim']}_{row['n_seeds']}_seeds_{size}_permille_supported"] = row["supported"]
-        covered = self.read("estimators").query("not quantity.str.endswith('agree')").dropna(subset="coverage")
-        found |= {"n_coverages": len(covered), "n_covered_less": int((covered["coverage"] < 0.93).sum())}
-        found |= {"n_covered_more": int((covered["coverage"] > 0.97).sum()), "least_coverage": float(covered["coverage"].min())}
+        coverage = self.read("estimators").query("not quantity.str.endswith('agree')")["coverage"].dropna()
+        found |= {"n_coverages": len(coverage), "least_coverage": float(coverage.min())}
+        found |= {"n_covered_less": int((coverage < 0.93).sum()), "n_covered_more": int((coverage > 0.97).sum())}
         return found | {"n_never": int((errors["rate"] == 0).sum())}
 
 
