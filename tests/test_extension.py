@@ -94,6 +94,7 @@ def test_a_file_has_the_dates_of_its_commits_where_the_history_is_there(chapters
 @pytest.mark.parametrize(
     ("key", "form", "text"),
     [
+        ("df", "count", "18"),
         ("gain", "points", "+12.0 points"),
         ("gain", "points interval", "+12.0 points (95 % interval 8.7 to 15.6)"),
         ("gain", "points range", "+12.0 points (8.7 to 15.6)"),
@@ -111,7 +112,7 @@ def test_a_file_has_the_dates_of_its_commits_where_the_history_is_there(chapters
 )
 def test_a_format_fixes_sign_and_unit(key, form, text):
     values = NUMBERS | {"unclear": -0.013, "unclear_low": -0.056, "unclear_high": 0.031, "nothing": -0.0001}
-    values |= {"loss": -0.013, "loss_low": -0.056, "loss_high": -0.001}
+    values |= {"df": 17.9993, "loss": -0.013, "loss_low": -0.056, "loss_high": -0.001}
     assert format_number(values.__getitem__, key, form).replace("\u00a0", " ") == text
 
 

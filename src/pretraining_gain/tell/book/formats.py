@@ -63,7 +63,7 @@ _UNITS: dict[str, Callable[[Any], str]] = {
     "unsigned-points": _unsigned,
     "percent": percent,
     "whole-percent": lambda value: percent(value, 0),
-    "count": lambda value: f"{int(value):,}",
+    "count": lambda value: f"{value:,.0f}",
     "text": str,
 }
 #: What a chapter may ask for; `interval` names its level, `range` gives the ends only.
