@@ -16,7 +16,7 @@ from pretraining_gain.paths import project_root
 from pretraining_gain.tell.book.provenance_pages import add_links, publish
 from pretraining_gain.tell.book.reader.citing import CiteThis
 from pretraining_gain.tell.book.reader.hints import explain_links, outdated
-from pretraining_gain.tell.book.reader.launch import Launch, add_menu
+from pretraining_gain.tell.book.reader.launch import Launch, add_menu, read_address
 from pretraining_gain.tell.book.reader.species import SpeciesList
 from pretraining_gain.tell.book.rerun_pages import RerunFigures, RerunRuns, add_header, publish_runs
 
@@ -28,6 +28,8 @@ def setup(app: Sphinx) -> dict[str, Any]:
     for name, directive in (directives | {"cite-this": CiteThis, "launch": Launch}).items():
         app.add_directive(name, directive)
     app.add_object_type("species", "species", objname="species")  # the search shows this word
+    app.add_config_value("launch_links", {}, "env", dict)
+    app.connect("config-inited", read_address)
     app.connect("config-inited", _set_address)
     app.connect("env-get-outdated", outdated)
     app.connect("doctree-read", add_header)

@@ -47,22 +47,21 @@ class Launch(SphinxDirective):
     """Insert the links, or a paragraph that says how to get them: {launch}."""
 
     def run(self) -> list[nodes.Node]:
-        self.env.note_reread()  # the address may come from the environment
-        if not (links := _links(self.config)):
+        if not (links := self.config.launch_links):
             return self.parse_text_to_nodes(_UNKNOWN)
         style = ["sd-btn", "sd-btn-outline-primary"]
         buttons = [nodes.reference("", f"Open in {name}", refuri=link, classes=style) for name, link in links.items()]
         return [nodes.paragraph("", "", *buttons, classes=["launch"])]
 
 
-def _links(config: Config) -> dict[str, str]:
+def read_address(app: Sphinx, config: Config) -> None:
+    """Set `launch_links` from PRETRAINING_GAIN_REPOSITORY, or from the repository that `_config.yml` names."""
     options = config.html_theme_options
     address = os.environ.get("PRETRAINING_GAIN_REPOSITORY") or options.get("repository_url") or ""
     try:
-        return launch_links(address, options.get("repository_branch") or "main")
+        config.launch_links = launch_links(address, options.get("repository_branch") or "main")
     except ValueError as error:
         logger.warning("%s", error)
-        return {}
 
 
 def add_menu(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: object) -> None:
@@ -70,7 +69,7 @@ def add_menu(app: Sphinx, page: str, template: str, context: dict[str, Any], doc
     if PAGE not in app.env.found_docs or "header_buttons" not in context:
         return
     here = relative_uri(app.builder.get_target_uri(page), app.builder.get_target_uri(PAGE)) or "#"
-    links = {"Playground": here, **{f"Open in {name}": link for name, link in _links(app.config).items()}}
+    links = {"Playground": here, **{f"Open in {name}": link for name, link in app.config.launch_links.items()}}
     buttons = [
         {"type": "link", "text": text, "tooltip": text, "icon": "fas fa-play", "url": url}
         for text, url in links.items()
