@@ -6,10 +6,7 @@ The first says what pretraining gains, the second who gains, the third what cann
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -30,31 +27,13 @@ if TYPE_CHECKING:
 
 FEW_SPECIES = 20
 LARGEST = 64  # times the present size; what needs more is out of reach
-#: What a larger study may have more of, in the order of the sizes that a planned error takes.
-_MORE = ("seeds", "species", "evaluation photographs per species")
 
 
-@dataclass(frozen=True)
-class Gain:
+class Gain(NamedTuple):
     """All runs of a target, and the weights of the arms whose difference is the gain."""
 
     answers: statistics.Answers
     weights: statistics.Weights
-
-    @property
-    def sizes(self) -> dict[str, float]:
-        """The present size of the study, by the words of `_MORE`."""
-        n_species = len(self.answers.ids)
-        present = self.answers.n_seeds(self.weights), n_species, len(self.answers.labels) / n_species
-        return dict(zip(_MORE, present, strict=True))
-
-    @property
-    def components(self) -> tuple[statistics.Components, int] | None:
-        """Return the variance components of the gain, and over how many arms runs are pooled; None where they cannot be told."""
-        try:
-            return statistics.components(self.answers, self.weights), len(self.answers.correct)
-        except InputError:  # one evaluation photograph per species
-            return None
 
 
 def answer(results: StudyResults, numbers: dict[str, Any]) -> dict[str, str]:
@@ -67,8 +46,11 @@ def answer(results: StudyResults, numbers: dict[str, Any]) -> dict[str, str]:
     gain, species = Gain(evaluation.answers, evaluation.gain(results.view.arm)), evaluation.species
     represented, one = _represented(gain, species, margin)
     families, other = _families(gain, species["family"], margin)
-    limits = [text for text in (_open_gain(gain, numbers, margin), one, other) if text]
-    clear = f"{numbers['n_clearly_helped']} of them clearly; {numbers['n_clearly_hurt']} clearly lose"
+    unclear = numbers["gain_low"] <= 0 <= numbers["gain_high"]
+    gained = _enlarged(f"To see a gain of {_plain(margin)}", gain, margin) if unclear else ""
+    limits = [text for text in (gained, one, other) if text]
+    hurt = numbers["n_clearly_hurt"]
+    clear = f"{numbers['n_clearly_helped']} of them clearly; {hurt} clearly {'loses' if hurt == 1 else 'lose'}"
     return {
         "answer_gain": _gain(results, numbers),
         "answer_who": f"{numbers['n_helped']} of {numbers['n_species']} species gain, {clear}. {represented}. {families}.",
@@ -104,13 +86,6 @@ def _compared(evaluation: Evaluation, titles: dict[str, str], arm: str, main: st
     return f"Compared with it, pretraining with {titles[arm]} {verdict} ({size})."
 
 
-def _open_gain(gain: Gain, numbers: dict[str, Any], margin: float) -> str:
-    if not numbers["gain_low"] <= 0 <= numbers["gain_high"] or not (planned := gain.components):
-        return ""
-    error = partial(statistics.design_error, *planned)
-    return _enlarged(f"To see a gain of {_plain(margin)}", error, gain.sizes, margin, _MORE[::2])
-
-
 def _represented(gain: Gain, species: pd.DataFrame, margin: float) -> tuple[str, str]:
     """Say whether represented species gain more, and what it would take to tell."""
     stated = species.loc[species["representation"] != NOT_STATED, "representation"]
@@ -124,17 +99,9 @@ def _represented(gain: Gain, species: pd.DataFrame, margin: float) -> tuple[str,
         return f"Species that the source represents gain {'more' if found.mean > 0 else 'less'} than others ({size})", ""
     if found.p_equivalent(margin) < statistics.LEVEL:
         return f"Species that the source represents gain as much as others, within {_plain(margin)} ({size})", ""
-    said = f"Whether species that the source represents gain more, we cannot tell ({size})"
-    if not (planned := gain.components):
-        return said, ""
-    parts, n_arms = planned
-    shares = np.array([len(first), len(second)]) / len(species)  # of all, as `sizes` counts species
-
-    def error(seeds: int, n_species: float, photographs: float) -> tuple[float, float]:
-        return statistics.difference_error(parts, n_arms, seeds, n_species * shares[0], n_species * shares[1], photographs)
-
     asked = f"To see whether represented species gain {_plain(margin)} more than others"
-    return said, _enlarged(asked, error, gain.sizes, margin)
+    shares = len(first) / len(species), len(second) / len(species)
+    return f"Whether species that the source represents gain more, we cannot tell ({size})", _enlarged(asked, gain, margin, shares)
 
 
 def _families(gain: Gain, family: pd.Series, margin: float) -> tuple[str, str]:
@@ -154,16 +121,32 @@ def _families(gain: Gain, family: pd.Series, margin: float) -> tuple[str, str]:
     return f"Whether families differ, we cannot tell ({size})", f"{asked} {more} species."
 
 
-def _enlarged(
-    asked: str, error: Callable[..., tuple[float, float]], sizes: dict[str, float], effect: float, more: tuple[str, ...] = _MORE
-) -> str:
-    """Say how large each part of the study, taken alone, must be to find an effect with probability 0.8."""
+def _enlarged(asked: str, gain: Gain, effect: float, shares: tuple[float, float] | None = None) -> str:
+    """Say how large each part of the study, taken alone, must be to find an effect on the gain with probability 0.8.
+
+    `shares`: those of two groups among all species, where the effect is the difference between them. Returns nothing where
+    the variance of the gain cannot be told.
+    """
+    answers, weights = gain
+    try:
+        parts, n_arms = statistics.components(answers, weights), len(answers.correct)
+    except InputError:  # one evaluation photograph per species
+        return ""
+    n_species = len(answers.ids)
+    present: dict[str, float] = {"seeds": answers.n_seeds(weights), "species": n_species}
+    present |= {"evaluation photographs per species": len(answers.labels) / n_species}
+    more = [name for name in present if shares or name != "species"]  # the mean gain is of these very species
     found = []
     for name in more:
         for times in np.geomspace(1, LARGEST, 73)[1:]:
-            larger = sizes | {name: float(np.ceil(sizes[name] * times))}
-            seeds, species, photographs = (larger[one] for one in _MORE)
-            if statistics.smallest_detectable(*error(int(seeds), species, photographs)) <= effect:
+            larger = present | {name: float(np.ceil(present[name] * times))}
+            seeds, species, photographs = larger.values()
+            if shares:
+                groups = species * shares[0], species * shares[1]
+                error = statistics.difference_error(parts, n_arms, int(seeds), *groups, photographs)
+            else:
+                error = statistics.design_error(parts, n_arms, int(seeds), species, photographs)
+            if statistics.smallest_detectable(*error) <= effect:
                 found.append(f"{larger[name]:,.0f} {name}")
                 break
     if not found:

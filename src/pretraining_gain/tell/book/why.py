@@ -49,7 +49,8 @@ def saturation_sentences(curves: pd.DataFrame) -> dict[str, str]:
     for target, rows in curves[curves["by"] == "classes"].groupby("target") if len(curves) else ():
         of = {row["what"]: row for row in rows.to_dict("records")}
         last, bend = of["last"], of.get("bend")
-        size = f"the last doubling of animal classes changes the gain by {_with_ends(last)}"
+        change, interval = points(last["mean"]), ends(points(last["low"]), points(last["high"]))
+        size = f"the last doubling of animal classes changes the gain by {change} ({interval})"
         if bend and not bend["low"] <= 0 <= bend["high"]:
             way = "flatter" if bend["mean"] < 0 else "steeper"
             found[target] = f"The curve gets {way}, so a straight line does not predict beyond it: {size}."
@@ -60,7 +61,3 @@ def saturation_sentences(curves: pd.DataFrame) -> dict[str, str]:
         else:
             found[target] = f"The fit cannot tell whether the gain still rises: {size}."
     return found
-
-
-def _with_ends(row: dict[str, Any]) -> str:
-    return f"{points(row['mean'])} ({ends(points(row['low']), points(row['high']))})"
