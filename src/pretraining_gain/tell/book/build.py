@@ -51,7 +51,7 @@ def run_sphinx(builder: str) -> Path:
     """Run one of Sphinx's builders in a folder of its own and return what it made. Raises `InputError` on any warning."""
     root = project_root()
     made = root / "_build" / "work"
-    _write_assets(make_writable(root / "_build" / "assets"))
+    _write_assets(root / "_build" / "assets")
     command = [str(Path(sys.executable).with_name("jupyter-book")), "build", str(root), "--quiet", "--builder", builder]
     command += ["--toc", str(write_contents(root)), "--path-output", str(made), "-W", "-n", "--keep-going"]
     if subprocess.run(command, cwd=root, env=os.environ | {"PYTHONWARNINGS": "ignore"}).returncode:
@@ -60,13 +60,10 @@ def run_sphinx(builder: str) -> Path:
 
 
 def _write_assets(folder: Path) -> None:
-    """Write what the pages link to: the claims ledgers of all studies and their schema."""
-    (folder / "plotly.min.js").unlink(missing_ok=True)  # an earlier version put it here
-    claims, ledgers = make_writable(folder / "claims"), ledger_paths()
-    for left in claims.glob("*.json"):
-        if left.stem not in {*ledgers, "schema"}:
-            left.unlink()
-    for study, path in ledgers.items():
+    """Write what the pages link to, and nothing else: the claims ledgers of all studies and their schema."""
+    shutil.rmtree(folder, ignore_errors=True)
+    claims = make_writable(folder / "claims")
+    for study, path in ledger_paths().items():
         write_atomically(claims / f"{study}.json", path.read_bytes())
     write_atomically(claims / "schema.json", schema().encode())
 

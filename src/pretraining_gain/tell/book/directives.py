@@ -11,7 +11,6 @@ from typing import Any, ClassVar, cast
 
 from docutils import nodes
 from docutils.parsers.rst import directives
-from docutils.statemachine import StringList
 from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.domains.std import StandardDomain
@@ -48,6 +47,18 @@ def executed_for(env: BuildEnvironment, notebook: str, study: str) -> Executed:
     return found
 
 
+def verdicts_of(env: BuildEnvironment, study: str) -> dict[str, Verdict]:
+    """Return the verdicts of a study by claim, and make the page depend on its ledger. Raises `InputError`."""
+    env.note_dependency(str(ledger_path(study)))
+    return {verdict.claim: verdict for verdict in read_ledger(study).verdicts}
+
+
+def link_to(kind: str, target: str, text: str, page: str) -> addnodes.pending_xref:
+    """Return a link on a page for Sphinx to resolve: to a label (kind `ref`) or to another page (`doc`)."""
+    place = {"refdomain": "std", "reftype": kind, "reftarget": target, "refexplicit": True, "refdoc": page}
+    return addnodes.pending_xref("", nodes.inline("", text), **place)
+
+
 class NumberRole(SphinxRole):
     """{n}`NOTEBOOK.KEY FORMAT [STUDY]`: a number of an executed notebook, with sign and unit as the format says."""
 
@@ -71,18 +82,15 @@ class VerdictRole(SphinxRole):
         claim, _, rest = self.text.partition(" ")
         said, _, named = rest.partition(" in ")
         study = named or studies_here(self.env)[0]
-        self.env.note_dependency(str(ledger_path(study)))
         try:
-            verdicts = {verdict.claim: verdict.verdict for verdict in read_ledger(study).verdicts}
-            found = verdicts.get(claim, "no such claim")
+            verdicts = verdicts_of(self.env, study)
+            found: str = verdicts[claim].verdict if claim in verdicts else "no such claim"
         except InputError as error:
             found = str(error)
         if said != found:
             text = "a sentence rests on %s being %r in study %s, but the ledger says: %s"
             logger.warning(text, claim, said, study, found, location=self.get_location())
-        place = {"reftype": "ref", "reftarget": f"claim-{claim.lower()}"}
-        link = addnodes.pending_xref("", nodes.inline("", said), refdomain="std", refexplicit=True, **place)
-        return [link], []
+        return [link_to("ref", f"claim-{claim.lower()}", said, self.env.docname)], []
 
 
 class CommittedRole(SphinxRole):
@@ -107,11 +115,6 @@ class BookDirective(SphinxDirective):
     def make(self) -> list[nodes.Node]:
         raise NotImplementedError
 
-    def parse(self, text: str, parent: nodes.Element) -> nodes.Element:
-        """Parse Markdown into `parent` and return it."""
-        self.state.nested_parse(StringList(text.splitlines(), source=self.env.docname), 0, parent)
-        return parent
-
     def label(self, node: nodes.Element, name: str, title: str) -> nodes.Element:
         """Give a node the id `name`, so that links such as `[](name)` find it, and return it."""
         node["ids"].append(name)
@@ -120,7 +123,8 @@ class BookDirective(SphinxDirective):
 
     def section(self, name: str, title: str, text: str) -> nodes.Element:
         """Return a section from Markdown, with `name` as the place for links."""
-        return self.parse(text, self.label(nodes.section("", nodes.title("", title), names=[name]), name, title))
+        content = self.parse_text_to_nodes(text)
+        return self.label(nodes.section("", nodes.title("", title), *content, names=[name]), name, title)
 
     def output(self, notebook: Executed, key: str) -> nodes.Element:
         """Return a figure or table as the notebook shows it, marked with the notebook that it comes from."""
@@ -172,7 +176,7 @@ class FigureOf(BookDirective):
             raise InputError(f"unknown figure {key!r}; accepted: {', '.join(FIGURES)}")
         figure, studies = FIGURES[key], self.options.get("studies", "").split() or studies_here(self.env)
         name, again, more = f"Figure {figure.number}", self.options.get("again"), ""
-        made = nodes.container("", self._panels(figure, studies), is_div=True, classes=["figure"])
+        made = nodes.container("", *self._panels(figure, studies), is_div=True, classes=["figure"])
         if again:
             more = f", shown again in []({again}.md)"
         elif len(studies) == 1:
@@ -180,30 +184,31 @@ class FigureOf(BookDirective):
         else:
             self.label(made, f"fig-{figure.number.lower()}", name)
         caption = "\n".join(self.content) or f"{figure.title}."
-        return [self.parse(f"**{name}{more}.** {caption}", made)]
+        made += self.parse_text_to_nodes(f"**{name}{more}.** {caption}")
+        return [made]
 
-    def _panels(self, figure: Figure, studies: list[str]) -> nodes.Element:
+    def _panels(self, figure: Figure, studies: list[str]) -> list[nodes.Node]:
         """Return one tab per study to show that has the figure, run studies first; no tabs where there is only one panel."""
         found = {study: executed_for(self.env, short_name(Path(figure.notebook)), study) for study in studies}
         run = studies if "studies" in self.options else studies[:1]
         shown = [study for study in run if found[study].has_figure(figure.key)]
         shown += [study for study in studies if not found[study].was_run and figure.key in found[study].shown]
         if len({one.page for one in found.values()}) == 1 or not shown:
-            return self.output(found[studies[0]], figure.key)
+            return [self.output(found[studies[0]], figure.key)]
         tabs, here = create_component("tab-set", classes=["sd-tab-set"]), self.env.temp_data.get(_STUDY, "")
         for study in shown:
-            label = f"{study}: {self.config.book_studies[study]}"
+            label = f"{study}: {self.config.book_studies[study]}" if study in self.config.book_studies else study
             line = f"Study {study}: {self.options['each']}" if "each" in self.options else ""
             if not found[study].was_run:
                 plan = executed_for(self.env, "plan", study)
                 line = f"The runs and their price are listed in the [plan](/{plan.page}.ipynb)."
             self.env.temp_data[_STUDY] = study  # whose numbers the line gives
-            panel = self.output(found[study], figure.key)
-            content = self.parse(line, create_component("tab-content", classes=["sd-tab-content"], children=[panel]))
+            panel = [self.output(found[study], figure.key), *self.parse_text_to_nodes(line, offset=0)]
+            self.env.temp_data[_STUDY] = here
+            content = create_component("tab-content", classes=["sd-tab-content"], children=panel)
             children = [nodes.rubric(label, label, classes=["sd-tab-label"]), content]
             tabs += create_component("tab-item", classes=["sd-tab-item"], selected=False, children=children)
-        self.env.temp_data[_STUDY] = here
-        return tabs
+        return [tabs]
 
 
 class EachStudy(BookDirective):
@@ -233,34 +238,30 @@ class WhereKnown(BookDirective):
     def make(self) -> list[nodes.Node]:
         notebook, _, key = self.arguments[0].partition(".")
         known = key in executed_for(self.env, notebook, studies_here(self.env)[0]).values
-        text = "\n".join(self.content) if known else self.options.get("else", "")
-        return self.parse(text, nodes.container()).children
+        return self.parse_content_to_nodes() if known else self.parse_text_to_nodes(self.options.get("else", ""), offset=0)
 
 
 class Claims(BookDirective):
     """{claims}: every claim with its verdict in the studies of the page; where there are several, a section per claim."""
 
     def make(self) -> list[nodes.Node]:
-        ledgers = {}
-        for study in studies_here(self.env):
-            self.env.note_dependency(str(ledger_path(study)))
-            ledgers[study] = {one.claim: one for one in read_ledger(study).verdicts}
+        ledgers = {study: verdicts_of(self.env, study) for study in studies_here(self.env)}
         (main, claims), *others = ledgers.items()
-        head = list(ledgers) if others else _FACTS
-        rows = [
-            [one[claim].verdict for one in ledgers.values()] if others else _facts(claims[claim]) for claim in claims
-        ]
-        linked = [[f"[{claim}](claim-{claim.lower()})", *row] for claim, row in zip(claims, rows, strict=True)]
-        overview = self.parse(_table(["claim", *head], linked), nodes.container()).children
-        if not others:
-            return overview
-        verdicts = [{study: one[claim] for study, one in ledgers.items()} for claim in claims]
-        return [*overview, *(self._section(one, main) for one in verdicts)]
+        for study, ledger in others:
+            if ledger.keys() != claims.keys():
+                raise InputError(f"studies {main} and {study} have ledgers of other claims; accepted: both made with this code")
+        rows = []
+        for claim in claims:
+            facts = [ledger[claim].verdict for ledger in ledgers.values()] if others else _facts(claims[claim])
+            rows.append([f"[{claim}](claim-{claim.lower()})", *facts])
+        overview = self.parse_text_to_nodes(_table(["claim", *(ledgers if others else _FACTS)], rows))
+        verdicts = [{study: ledger[claim] for study, ledger in ledgers.items()} for claim in claims] if others else []
+        return [*overview, *(self._section(one) for one in verdicts)]
 
-    def _section(self, verdicts: dict[str, Verdict], main: str) -> nodes.Node:
-        """Return the section of one claim, with a row per study."""
-        claim, rows = verdicts[main], []
-        title, figure = f"{claim.claim}. {claim.text}", FIGURES[claim.figure]
+    def _section(self, verdicts: dict[str, Verdict]) -> nodes.Node:
+        """Return the section of one claim, with a row per study; its rule is that of the first."""
+        (main, claim), *_ = verdicts.items()
+        rows, title, figure = [], f"{claim.claim}. {claim.text}", FIGURES[claim.figure]
         for study, verdict in verdicts.items():
             places = {"tests": "claims", "figure": short_name(Path(figure.notebook))}
             pages = {label: executed_for(self.env, place, study).page for label, place in places.items()}

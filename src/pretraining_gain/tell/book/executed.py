@@ -5,10 +5,12 @@ from __future__ import annotations
 import ast
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
+
+from sphinx.environment import BuildEnvironment
 
 from pretraining_gain.errors import InputError
 from pretraining_gain.paths import EXECUTED
@@ -30,10 +32,10 @@ class Executed:
     path: Path
     template: str
     title: str
-    parameters: Mapping[str, Any] = field(repr=False)
-    values: Mapping[str, Any] = field(repr=False)
-    shown: Mapping[str, str] = field(repr=False)
-    provenance: Mapping[str, dict[str, Any]] = field(repr=False)
+    parameters: Mapping[str, Any]
+    values: Mapping[str, Any]
+    shown: Mapping[str, str]
+    provenance: Mapping[str, dict[str, Any]]
 
     @property
     def was_run(self) -> bool:
@@ -80,6 +82,13 @@ def find_executed(root: Path, notebook: str, study: str) -> Executed:
 def read_executed(root: Path, path: Path) -> Executed:
     """Read an executed notebook, with a cache that notices a changed file."""
     return _read(root, path, path.stat().st_mtime_ns)
+
+
+def executed_page(env: BuildEnvironment, page: str) -> Executed | None:
+    """Return the executed notebook that a page of the book shows; None for another page."""
+    path = Path(env.doc2path(page))
+    is_notebook = page.startswith(f"{EXECUTED}/") and path.suffix == ".ipynb"
+    return read_executed(Path(env.srcdir), path) if is_notebook else None
 
 
 @lru_cache(maxsize=128)

@@ -14,26 +14,15 @@ from typing import Any, cast
 
 from sphinx.application import Sphinx
 from sphinx.domains.std import StandardDomain
-from sphinx.environment import BuildEnvironment
 from sphinx.util import logging
 from sphinx.util.osutil import relative_uri
 
-from pretraining_gain.paths import EXECUTED, make_writable, write_atomically
-from pretraining_gain.tell.book.executed import read_executed
+from pretraining_gain.paths import make_writable, write_atomically
+from pretraining_gain.tell.book.executed import executed_page
 
 logger = logging.getLogger(__name__)
 FOLDER = "_static/provenance"
-#: The page that has the command of every figure, each at an anchor of its name.
-RERUN = "book/rerun"
 _PLACE = re.compile(r'<span (?:data-notebook="([^"]+)" )?data-provenance="([^"]+)"></span>')
-
-
-def provenance_on(env: BuildEnvironment, page: str) -> dict[str, dict[str, Any]]:
-    """Return the provenance of each figure of an executed notebook's page, by name; empty for another page."""
-    path = Path(env.doc2path(page))
-    if not (page.startswith(EXECUTED) and path.suffix == ".ipynb"):
-        return {}
-    return dict(read_executed(Path(env.srcdir), path).provenance)
 
 
 def add_links(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: object) -> None:
@@ -44,7 +33,8 @@ def add_links(app: Sphinx, page: str, template: str, context: dict[str, Any], do
         notebook, name = place[1] or page, place[2]
         if app.builder.name == "singlehtml":  # paper has no links to files, and one page for all notebooks
             return ""
-        if name not in provenance_on(app.env, notebook):
+        executed = executed_page(app.env, notebook)
+        if not executed or name not in executed.provenance:
             logger.warning("figure %r has no provenance in any executed notebook", name, location=page)
             return ""
         shown = relative_uri(here, app.builder.get_target_uri(notebook)) or posixpath.basename(here)
@@ -62,7 +52,8 @@ def publish(app: Sphinx, failure: Exception | None) -> None:
     """Write the JSON of every figure beside the book, and remove what is left of earlier builds."""
     earlier = set(make_writable(Path(app.outdir, FOLDER)).glob("*.json"))
     for page in sorted(app.env.found_docs):
-        for name, content in provenance_on(app.env, page).items():
+        executed = executed_page(app.env, page)
+        for name, content in executed.provenance.items() if executed else ():
             text = json.dumps(content | {"page": app.builder.get_target_uri(page)}, indent=1, ensure_ascii=False)
             path = Path(app.outdir, _json_of(page, name))
             write_atomically(path, f"{text}\n".encode())

@@ -124,12 +124,17 @@ class Repeatable(NamedTuple):
 def repeatable_runs(study_name: str) -> Iterator[Repeatable]:
     """Yield every run of a study as its records have it, pretrainings first, or as it is planned if it was not run.
 
+    Yields none of a study that was not run where the names of its runs rest on weights that are not here.
     Raises `InputError` for a record that is missing or damaged.
     """
     study = load_study(study_name)
     if not has_results(study.name):
-        for run in Plan.of(study_name).runs():
-            output = f"{EXECUTED}/{run.plan.name}/runs/{run.run_id}.{run.fingerprint}.ipynb"  # as in the workflow
+        try:
+            names = {run: f"{run.run_id}.{run.fingerprint}" for run in Plan.of(study_name).runs()}
+        except InputError:
+            return
+        for run, name in names.items():
+            output = f"{EXECUTED}/{study.name}/runs/{name}.ipynb"  # as in the workflow
             command = _command(NOTEBOOKS[run.stage], output, run.parameters(), {})
             yield Repeatable(run, run.run_id, command, "planned, not run here")
         return

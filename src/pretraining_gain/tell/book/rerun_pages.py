@@ -11,7 +11,6 @@ import posixpath
 from pathlib import Path
 
 from docutils import nodes
-from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 from sphinx.util import logging
@@ -23,9 +22,8 @@ from pretraining_gain.plan.record import read_record
 from pretraining_gain.plan.run import NOTEBOOKS
 from pretraining_gain.plan.studies import load_study, study_names
 from pretraining_gain.tell.book import rerun
-from pretraining_gain.tell.book.directives import BookDirective, studies_here
-from pretraining_gain.tell.book.executed import Executed, read_executed
-from pretraining_gain.tell.book.provenance_pages import RERUN
+from pretraining_gain.tell.book.directives import BookDirective, link_to, studies_here
+from pretraining_gain.tell.book.executed import Executed, executed_page
 from pretraining_gain.tell.book.shown import own_studies, study_file
 from pretraining_gain.tell.figures.registry import FIGURES
 
@@ -40,8 +38,8 @@ logger = logging.getLogger(__name__)
 def executed_in(env: BuildEnvironment, folder: str) -> list[Executed]:
     """Return the executed notebooks of a study that have a page, or, with an empty `folder`, those of no study."""
     inside = posixpath.join(EXECUTED, folder).rstrip("/")
-    paths = [Path(env.doc2path(page)) for page in sorted(env.found_docs) if posixpath.dirname(page) == inside]
-    return [read_executed(Path(env.srcdir), path) for path in paths if path.suffix == ".ipynb"]
+    pages = [page for page in sorted(env.found_docs) if posixpath.dirname(page) == inside]
+    return [notebook for page in pages if (notebook := executed_page(env, page))]
 
 
 def place_of(notebook: Executed) -> str:
@@ -87,8 +85,7 @@ class RerunFigures(BookDirective):
         for notebook in executed_in(self.env, study):
             self.env.note_dependency(str(notebook.path))
             self.env.note_dependency(str(project_root() / "notebooks" / notebook.path.name))
-            page = addnodes.pending_xref("", nodes.inline("", notebook.title), refdomain="std", reftype="doc",
-                                         reftarget=f"/{notebook.page}", refexplicit=True, refdoc=self.env.docname)  # fmt: skip
+            page = link_to("doc", f"/{notebook.page}", notebook.title, self.env.docname)
             entry = nodes.container("", nodes.paragraph("", "", page, classes=["rerun-title"]), classes=["rerun-entry"])
             items = [self._figure(name, *facts) for name, facts in figures_of(notebook).items()]
             entry += [nodes.bullet_list("", *items)] if items else []
@@ -113,12 +110,11 @@ class RerunRuns(BookDirective):
         root, shown = Path(self.env.srcdir), studies_here(self.env)
         if len(shown) > 1:
             shown = [*dict.fromkeys([*shown, *study_names(), *own_studies(root)])]
-        ran = [study for study in shown if has_results(study)]
-        for study in ran:
+        for study in filter(has_results, shown):
             self.env.note_dependency(str(results_of(study) / "costs.csv"))
         files = {study: study_file(root, study) for study in shown}
-        studies = {study: file for study, file in files.items() if study in ran or _can_be_planned(file)}
-        first = next(run for file in studies.values() for run in rerun.repeatable_runs(file) if run.run.downstream)
+        studies = {study: file for study, file in files.items() if any(rerun.repeatable_runs(file))}
+        first = next(one for file in studies.values() for one in rerun.repeatable_runs(file) if one.run.downstream)
         up = "../" * self.env.docname.count("/")
         links = ", ".join(f'<a href="{up}{FOLDER}/{study}.txt">{study}</a>' for study in studies)
         plain = nodes.raw("", f'<p class="rerun-plain">All commands as plain text: {links}.</p>', format="html")
@@ -127,14 +123,6 @@ class RerunRuns(BookDirective):
         box = nodes.container("", caption, command, classes=["rerun-box"])
         table = nodes.raw("", '<div class="rerun-table"></div>', format="html")
         return [nodes.container("", plain, box, table, classes=["rerun-runs"], ids=["rerun-runs"], studies=studies)]
-
-
-def _can_be_planned(study: str) -> bool:
-    """Tell whether all runs of a study that was not run can be named: their names rest on weights that may not be here."""
-    try:
-        return bool(list(rerun.repeatable_runs(study)))
-    except InputError:
-        return False
 
 
 def publish_runs(app: Sphinx, doctree: nodes.document, page: str) -> None:
@@ -175,17 +163,13 @@ def _publish_study(app: Sphinx, study: str, given: str) -> None:
 def add_header(app: Sphinx, doctree: nodes.document) -> None:
     """Put the notebook as a download, its parameters and the link to its command at the top of its page."""
     page = app.env.docname
-    if not page.startswith(f"{EXECUTED}/") or not (section := doctree.next_node(nodes.section)):
+    notebook, section = executed_page(app.env, page), doctree.next_node(nodes.section)
+    if not notebook or not section:
         return
-    notebook = read_executed(Path(app.env.srcdir), Path(app.env.doc2path(page)))
-    source = f"{'../' * page.count('/')}_sources/{page}{notebook.path.suffix}"
-    name = place_of(notebook).replace("/", "-")
-    button = f'<a class="rerun-download" href="{source}" download="{name}{notebook.path.suffix}">Download this notebook</a>'
-    line = nodes.paragraph("", "", nodes.raw("", button, format="html"))
-    if RERUN in app.env.found_docs:
-        link = addnodes.pending_xref("", nodes.inline("", "Re-run it"), refdomain="std", reftype="ref",
-                                     reftarget=f"rerun-{name}", refexplicit=True, refdoc=page)  # fmt: skip
-        line += [nodes.Text(" "), link]
+    source, name = f"{'../' * page.count('/')}_sources/{page}.ipynb", place_of(notebook).replace("/", "-")
+    button = f'<a class="rerun-download" href="{source}" download="{name}.ipynb">Download this notebook</a>'
+    link = link_to("ref", f"rerun-{name}", "Re-run it", page)
+    line = nodes.paragraph("", "", nodes.raw("", button, format="html"), nodes.Text(" "), link)
     header = nodes.container("", line, _parameter_table(notebook), classes=["rerun-header"])
     section.insert(2 if isinstance(section[1], nodes.paragraph) else 1, header)
 

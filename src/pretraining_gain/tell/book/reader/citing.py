@@ -25,18 +25,14 @@ def read_citation(path: Path) -> dict[str, Any]:
 
 def bibtex(stated: dict[str, Any]) -> str:
     """Return a `@software` entry, wrapped at 72 characters; braces keep the name of a group whole."""
-    authors = [_author(one) for one in stated["authors"]]
-    year = str(stated["date-released"])[:4]
-    fields: dict[str, Any] = {
-        "author": " and ".join(authors),
-        "title": f"{{{' '.join(stated['title'].split())}}}",
-        "year": year,
-    }
+    year, title = str(stated["date-released"])[:4], " ".join(stated["title"].split())
+    authors = " and ".join(map(_author, stated["authors"]))
+    fields: dict[str, Any] = {"author": authors, "title": f"{{{title}}}", "year": year}
     fields |= {name: stated.get(name) for name in ("version", "doi", "url", "license")}
     fields["url"] = fields["url"] or stated.get("repository-code")
-    wrapped = textwrap.TextWrapper(72, subsequent_indent=" " * 13, break_long_words=False)
-    lines = ["\n".join(wrapped.wrap(f"  {name:<7} = {{{value}}},")) for name, value in fields.items() if value]
-    return "\n".join([f"@software{{pretraining_gain_{year},", *lines, "}"])
+    lines = [f"  {name:<7} = {{{value}}}," for name, value in fields.items() if value]
+    wrapped = [textwrap.fill(line, 72, subsequent_indent=" " * 13, break_long_words=False) for line in lines]
+    return "\n".join([f"@software{{pretraining_gain_{year},", *wrapped, "}"])
 
 
 def _author(stated: dict[str, str]) -> str:
