@@ -151,6 +151,17 @@ def test_the_code_behind_the_tables_follows_from_imports():
     assert not [module for module in modules if module.startswith(("tell/figures", "tell/book", "compute"))]
 
 
+@pytest.mark.parametrize(("book", "folder"), [("mini", "controls"), ("imagenet200", "controls-mini")])
+def test_tables_of_another_study_do_not_replace_those_of_the_book(tmp_path, monkeypatch, book, folder):
+    made = []
+    monkeypatch.setenv("PRETRAINING_GAIN_RESULTS", str(tmp_path))
+    monkeypatch.setattr(controls_module, "STUDY", book)
+    monkeypatch.setattr(Controls, "run", lambda self, folder: made.append(folder))
+    monkeypatch.setattr("sys.argv", ["controls", "--study", "mini"])
+    assert controls_module.main() == 0
+    assert made == [tmp_path / folder]
+
+
 def test_tables_are_written_and_read_back(controls, tmp_path, monkeypatch):
     monkeypatch.setenv("PRETRAINING_GAIN_RESULTS", str(tmp_path))
     monkeypatch.setattr(controls_module, "scenarios", lambda: dict([next(iter(scenarios().items()))]))

@@ -160,6 +160,14 @@ def test_a_wrong_name_is_an_error_with_chapter_line_and_what_is_accepted(chapter
     assert f"{chapters / 'index.md'}:5" in lines[0]
 
 
+@pytest.mark.parametrize(
+    "head", ["```{figure-of} figure_1\n:studies: mini toy", "```{where-known} taxa.gain\n:else: It is absent."]
+)
+def test_an_error_within_a_directive_has_the_line_of_its_paragraph(chapters, head):
+    _, said = render(chapters, f"{head}\n\nGain {{n}}`taxa.no_such points`.\n```")
+    assert f"{chapters / 'index.md'}:6: WARNING: book/executed/mini/10_taxa has no number" in said
+
+
 def test_a_verdict_that_the_ledger_holds_is_a_link_to_the_claim(chapters):
     text = "It is {verdict}`C1 supported`, also {verdict}`C1 supported in toy`.\n\n```{claims}\n```"
     page, said = render(chapters, text)
@@ -204,6 +212,12 @@ def test_a_study_that_ran_without_a_figure_has_no_tab(chapters):
     write_notebook(taxa, "10_taxa", {"figure_1": NOTE}, NUMBERS)
     page, _ = render(chapters, "```{figure-of} figure_1\n:studies: mini toy paper\n```")
     assert [label.text.split(":")[0].strip() for label in page.select(".sd-tab-label")] == ["mini", "paper"]
+
+
+def test_a_tab_may_show_a_study_outside_of_the_book(chapters):
+    write_notebook(chapters / "book/executed/mine/10_taxa.ipynb", "10_taxa", {"figure_1": FIGURE}, NUMBERS, "mine")
+    page, _ = render(chapters, "```{figure-of} figure_1\n:studies: mini mine\n```")
+    assert [label.text.strip() for label in page.select(".sd-tab-label")] == ["mini: real photographs", "mine"]
 
 
 def test_a_figure_is_that_of_the_main_study_and_says_what_was_not_run(chapters):
@@ -287,6 +301,15 @@ def test_claims_have_an_overview_and_a_section_each(chapters):
     assert section.h2.text.startswith("C1. Pretraining helps a majority of species.")
     assert [row.td.text.partition(":")[0] for row in section.select("tbody tr")] == ["mini", "toy", "paper"]
     assert said == ""
+
+
+def test_ledgers_of_other_claims_are_an_error_of_their_page(chapters, results):
+    ledger = json.loads((results / "toy" / "claims.json").read_text())
+    del ledger["verdicts"][-1]
+    (results / "toy" / "claims.json").write_text(json.dumps(ledger))
+    _, said = render(chapters, "```{claims}\n```")
+    assert "index.md:3" in said
+    assert "studies mini and toy have ledgers of other claims; accepted: " in said
 
 
 def test_a_changed_notebook_changes_the_page_in_the_next_build(chapters):
