@@ -132,6 +132,13 @@ def test_an_effect_that_no_accuracy_has_is_refused(controls):
         controls.experiment(claim_named("C13")).simulator([0.9])
 
 
+def test_a_share_of_species_that_no_gain_has_is_refused(controls):
+    one = controls.experiment(claim_named("C1"))
+    hard = replace(one, target=replace(one.target, top1=0.1))  # the largest gain would take more than all of it
+    with pytest.raises(InputError, match=r"claim C1: no gain up to 0\.3 lets \d+% of species gain"):
+        hard.detectable()
+
+
 @pytest.mark.parametrize(
     ("state", "line", "again"),
     [("now", "", False), ("other", "", True), ("now", '{"state": "now", "key": "two", "rows": [{"ra', True)],

@@ -249,7 +249,7 @@ class Claims(BookDirective):
         (main, claims), *others = ledgers.items()
         for study, ledger in others:
             if ledger.keys() != claims.keys():
-                raise InputError(f"studies {main} and {study} have ledgers of other claims; accepted: both made with this code")
+                raise InputError(f"studies {main} and {study} have ledgers of other claims; accepted: both by this code")
         rows = []
         for claim in claims:
             facts = [ledger[claim].verdict for ledger in ledgers.values()] if others else _facts(claims[claim])
@@ -289,11 +289,9 @@ def _table(head: list[str], rows: list[list[str]]) -> str:
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register the roles and directives, and the setting `book_studies`."""
     app.add_config_value("book_studies", {}, "env", dict)
-    app.add_role("n", NumberRole())
-    app.add_role("verdict", VerdictRole())
-    app.add_role("committed", CommittedRole())
+    for name, role in {"n": NumberRole(), "verdict": VerdictRole(), "committed": CommittedRole()}.items():
+        app.add_role(name, role)
     made = {"study": Study, "each-study": EachStudy, "output": Output, "figure-of": FigureOf, "claims": Claims}
-    made["where-known"] = WhereKnown
-    for name, directive in made.items():
+    for name, directive in (made | {"where-known": WhereKnown}).items():
         app.add_directive(name, directive)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

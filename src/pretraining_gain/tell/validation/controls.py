@@ -11,6 +11,7 @@ import hashlib
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import astuple, dataclass
 from functools import cached_property, partial
 from itertools import combinations
@@ -125,10 +126,11 @@ class Controls:
         equal = all(part.test == EQUAL for part in one.parts)
         grid, repetitions = EQUAL_EFFECTS if equal else GREATER_EFFECTS, self.effort.power
         planted = [("planted", one, one.planted(effect), effect, repetitions) for effect in grid]
-        promised, effects, size = one.detectable()
-        # The ledger promises power for the study's own number of seeds: measure that well.
-        often = self.effort.nulls if n_seeds == len(self.evidence.study.seeds) else repetitions
-        planted.append(("detectable", promised, effects, promised.margin if equal else size, often))
+        with suppress(InputError):  # no accuracies have what the design resolves
+            promised, effects, size = one.detectable()
+            # The ledger promises power for the study's own number of seeds: measure that well.
+            often = self.effort.nulls if n_seeds == len(self.evidence.study.seeds) else repetitions
+            planted.append(("detectable", promised, effects, promised.margin if equal else size, often))
         for scenario, where, effects, effect, repetitions in planted:
             if rates := self._rates(where, effects, repetitions):
                 yield {

@@ -65,7 +65,7 @@ class Experiment:
     def parts(self) -> list[Part]:
         """The claim's parts that the target's images and species allow to test."""
         flat = self.target.simulator(dict.fromkeys([*self.arms, *self.others], self.target.top1), self.n_seeds)
-        tested = {outcome.what for outcome in self.draw(flat, np.random.default_rng(0))} if self.arms else set()
+        tested = {outcome.what for outcome in self.draw(flat, np.random.default_rng(0))}
         parts = [part for part in self.claim.parts(self.study) if part.what in tested]
         return [replace(part, bound=self.margin) if part.test == EQUAL else part for part in parts]
 
@@ -169,8 +169,8 @@ class Experiment:
     def detectable(self) -> tuple[Experiment, list[float], float]:
         """Return what the design resolves with power 0.8 per part: the experiment with the margin that it satisfies, the
         effects to plant (0 for parts said to be equal), and the largest effect or margin. Where nothing is said to be equal,
-        the margin is one that no effect meets, so that a clear effect counts as found however small it is."""
-
+        the margin is one that no effect meets, so that a clear effect counts as found however small it is.
+        Raises `InputError` where no accuracies have such effects."""
         rng, simulator = np.random.default_rng(0), self.simulator(self.planted(0.0))
         pilots = [self.draw(simulator, rng, detectable=True) for _ in range(PILOTS)]
         sizes, effects = [], []
@@ -183,13 +183,19 @@ class Experiment:
         return replace(self, margin=max(margins, default=NO_MARGIN)), self.consistent(effects), max(sizes)
 
     def _gain_with(self, share: float) -> float:
-        """Return the mean gain at which this mean share of species comes out above 0, by the same draws throughout."""
+        """Return the mean gain at which this mean share of species comes out above 0, by the same draws throughout.
+
+        Raises `InputError` where no gain in reach does.
+        """
 
         def missing(gain: float) -> float:
             rng, simulator = np.random.default_rng(2), self.simulator([gain])
             return float(np.mean([self.draw(simulator, rng)[0].effect for _ in range(2 * PILOTS)])) - share
 
-        return float(brentq(missing, 0.0, 2 * CLEAR, xtol=5e-4))
+        try:
+            return float(brentq(missing, 0.0, 2 * CLEAR, xtol=5e-4))
+        except ValueError:  # too small a share at the largest gain, or no accuracies have that gain
+            raise InputError(f"claim {self.claim.id}: no gain up to {2 * CLEAR} lets {share:.0%} of species gain") from None
 
 
 def _pattern(groups: pd.Series) -> np.ndarray:
