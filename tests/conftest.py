@@ -19,7 +19,7 @@ from bs4 import BeautifulSoup
 from PIL import Image
 from playwright.sync_api import Browser, Page, Request, sync_playwright
 
-from pretraining_gain.bench.simulated import write_run
+from pretraining_gain.bench.growth import write_run
 from pretraining_gain.compute.images import load_images
 from pretraining_gain.compute.pipeline import ImageSet
 from pretraining_gain.paths import results_root

@@ -16,9 +16,16 @@ from pretraining_gain.bench import __main__ as program
 from pretraining_gain.bench import measure
 from pretraining_gain.bench.images import Photographs
 from pretraining_gain.bench.measure import Effort, compare, paired_difference
-from pretraining_gain.bench.scale import CUDA, TINY
+from pretraining_gain.bench.parts import CUDA, Scale, Setting
 from pretraining_gain.errors import InputError
 from pretraining_gain.tell.software.performance import PARTS, Performance
+
+_SMALL = Setting("resnet10_w16", 32, 24, 8)
+#: A form of the benchmark that only shows that it works.
+TINY = Scale("tiny", {
+    **{part: [_SMALL] for part in ("limit", "evaluation", "parity", "frozen")},
+    "loaders": [_SMALL, Setting("resnet10_w16", 224, 16, 8)], "feeding": [Setting("", 224, 16, 8)],
+}, rounds=2, budget_s=0, seeds=2, pretrain_epochs=1, drawn_per_class=8, workers=(0,))  # fmt: skip
 
 
 @pytest.fixture
@@ -94,10 +101,13 @@ def test_a_repetition_is_timed_to_the_end_of_the_devices_work():
 
 @pytest.fixture
 def drawn(monkeypatch, tmp_path):
-    """Use drawn pictures, as no photographs are there; restore the variables that the benchmark sets for its own process."""
+    """Use drawn pictures, as no photographs are there; restore what the benchmark sets for its own process."""
+    asked = torch.are_deterministic_algorithms_enabled()
     monkeypatch.setenv("PRETRAINING_GAIN_DATA", str(tmp_path))
     for name in ("DEVICE", "PRECISION", "CACHE", "PREPARED", "RESULTS"):
         monkeypatch.setenv(f"PRETRAINING_GAIN_{name}", os.environ.get(f"PRETRAINING_GAIN_{name}", ""))
+    yield
+    torch.use_deterministic_algorithms(asked)
 
 
 def test_the_tiny_form_writes_a_file_that_the_chapter_reads(tmp_path, drawn, monkeypatch):

@@ -12,26 +12,25 @@ import os
 import sys
 import tempfile
 import time
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from pretraining_gain.bench import parts
-from pretraining_gain.bench.feeding import feeding
 from pretraining_gain.bench.images import Photographs
 from pretraining_gain.bench.loops import machine_for
-from pretraining_gain.bench.measure import this_computer, versions
-from pretraining_gain.bench.parts import Given
-from pretraining_gain.bench.scale import CPU, CUDA, Scale
+from pretraining_gain.bench.measure import this_computer
+from pretraining_gain.bench.parts import CPU, CUDA, Given, Scale
 from pretraining_gain.commands import CommandLine, answer
 from pretraining_gain.errors import InputError
 from pretraining_gain.paths import make_writable, results_root, write_atomically
 from pretraining_gain.revision import revision
 
-PARTS = {"limit": parts.limit, "loaders": parts.loaders, "feeding": feeding, "evaluation": parts.evaluation,
+PARTS = {"limit": parts.limit, "loaders": parts.loaders, "feeding": parts.feeding, "evaluation": parts.evaluation,
          "parity": parts.parity, "frozen": parts.frozen}  # fmt: skip
-_SAME = ("commit", "machine", "versions", "images", "scale")
+_PACKAGES = "torch torchvision accelerate numpy pillow simplejpeg timm scipy pandas plotly snakemake"
 
 
 def bench(device: str, names: list[str], out: Path, scale: Scale) -> Path:
@@ -40,52 +39,47 @@ def bench(device: str, names: list[str], out: Path, scale: Scale) -> Path:
     Raise `InputError` for a missing device. Record a part that fails, and go on with the others.
     """
     path, machine = make_writable(out) / f"{device}.json", machine_for(device)
+    facts = this_computer() | {"precision": machine.precision, "threads": machine.threads}
+    if device == "cuda":
+        gpu = torch.cuda.get_device_properties(0)
+        facts |= {"gpu": gpu.name, "gpu_memory_gb": round(gpu.total_memory / 1e9, 1), "cuda": torch.version.cuda}
     with tempfile.TemporaryDirectory() as folder:
-        found = Photographs.find(Path(folder), scale.drawn_per_class)
         os.environ |= {f"PRETRAINING_GAIN_{place}": f"{folder}/{place}" for place in ("CACHE", "PREPARED", "RESULTS")}
-        facts = this_computer() | {"precision": machine.precision, "threads": machine.threads}
-        if device == "cuda":
-            gpu = torch.cuda.get_device_properties(0)
-            facts |= {"gpu": gpu.name, "gpu_memory_gb": round(gpu.total_memory / 1e9, 1), "cuda": torch.version.cuda}
-        record: dict[str, Any] = {"schema_version": 1, "device": device, "scale": scale.name, **revision()}
-        record |= {"date": datetime.date.today().isoformat(), "machine": facts}
-        record |= {"versions": versions(), "images": found.description}
+        photographs = Photographs.find(Path(folder), scale.drawn_per_class)
+        same = {"schema_version": 1, "device": device, "scale": scale.name, **revision(), "machine": facts}
+        same |= {"images": photographs.description, "versions": {package: version(package) for package in _PACKAGES.split()}}
         before = _measured_before(path)
-        kept = all(before.get(name) == record[name] for name in _SAME)
+        kept = same.items() <= before.items()
+        record: dict[str, Any] = same | {"date": datetime.date.today().isoformat()}
         record |= {name: before.get(name, {}) if kept else {} for name in ("parts", "failed")}
         for name in names:
-            _measure(name, Given(machine, scale, found), record)
+            record["parts"].pop(name, None)
+            record["failed"].pop(name, None)
+            try:
+                record["parts"][name] = _measure(name, Given(device, scale, photographs))
+            except (InputError, RuntimeError, OSError) as error:
+                record["failed"][name] = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+                print(f"bench: {name} failed: {record['failed'][name]}", file=sys.stderr)
             write_atomically(path, (json.dumps(record, indent=1) + "\n").encode())
     return path
 
 
+def _measure(name: str, given: Given) -> dict[str, Any]:
+    started = time.perf_counter()
+    found = [one for setting in given.scale.settings[name] for one in PARTS[name](given, setting)]
+    part = {"comparisons": [one for one in found if "top1" not in one], "accuracies": [one for one in found if "top1" in one]}
+    return part | {"wall_time_s": round(time.perf_counter() - started, 1)}
+
+
 def _measured_before(path: Path) -> dict[str, Any]:
-    """Read what was measured before; return nothing if it is missing or damaged, so that it is measured again."""
-    if not path.exists():
-        return {}
+    """Read what was measured before; a missing or damaged file has nothing, so that everything is measured again."""
     try:
-        found = json.loads(path.read_bytes())
-    except ValueError:
-        found = None
-    if not isinstance(found, dict):
+        return dict(json.loads(path.read_bytes()))
+    except FileNotFoundError:
+        return {}
+    except (ValueError, TypeError):
         print(f"bench: {path} is damaged: what it held must be measured again", file=sys.stderr)
         return {}
-    return found
-
-
-def _measure(name: str, given: Given, record: dict[str, Any]) -> None:
-    """Add one part to the record, or the reason why it failed."""
-    started = time.perf_counter()
-    record["parts"].pop(name, None)
-    record["failed"].pop(name, None)
-    try:
-        found = [one for setting in given.scale.settings[name] for one in PARTS[name](given, setting)]
-    except (InputError, RuntimeError, OSError) as error:
-        record["failed"][name] = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
-        print(f"bench: {name} failed: {record['failed'][name]}", file=sys.stderr)
-        return
-    part = {"comparisons": [one for one in found if "top1" not in one], "accuracies": [one for one in found if "top1" in one]}
-    record["parts"][name] = part | {"wall_time_s": round(time.perf_counter() - started, 1)}
 
 
 def main(arguments: list[str] | None = None) -> int:

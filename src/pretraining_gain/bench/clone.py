@@ -38,24 +38,24 @@ def measure(commands: Mapping[str, Sequence[str]], out: Path) -> None:
     Raises `InputError` when one fails, after what it printed.
     """
     ours = ("PRETRAINING_GAIN_", "PYTHON", "MAKE", "MFLAGS")  # must not lead the clone back to this checkout
-    make_writable(out.parent)
     here = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    make_writable(out.parent)
     with tempfile.TemporaryDirectory(prefix="clone-") as folder:
         clone = Path(folder, "clone")
         _run(("git", "clone", "-q", str(project_root()), str(clone)), Path(folder), here)
-        content = {"schema_version": 1, "machine": this_computer(), **revision()}
-        content |= {"commands": [{"what": what} | _run(command, clone, here) for what, command in commands.items()]}
-        content |= {"rules": of_rules(clone / ".snakemake" / "metadata")}
+        took = [{"what": what, "seconds": _run(command, clone, here)} for what, command in commands.items()]
+        rules = of_rules(clone / ".snakemake" / "metadata")
+    content = {"schema_version": 1, "machine": this_computer(), **revision(), "commands": took, "rules": rules}
     write_atomically(out, (json.dumps(content, indent=1) + "\n").encode())
     print(out)
 
 
-def _run(command: Sequence[str], folder: Path, environment: dict[str, str]) -> dict[str, float]:
+def _run(command: Sequence[str], folder: Path, environment: dict[str, str]) -> float:
     started = time.perf_counter()
     status = subprocess.run(command, cwd=folder, env=environment, stdin=subprocess.DEVNULL).returncode
     if status:
         raise InputError(f"`{' '.join(command)}` failed in a new clone with exit status {status}; what it said is above")
-    return {"seconds": round(time.perf_counter() - started, 1)}
+    return round(time.perf_counter() - started, 1)
 
 
 def of_rules(metadata: Path) -> list[dict[str, Any]]:
@@ -64,14 +64,13 @@ def of_rules(metadata: Path) -> list[dict[str, Any]]:
     Snakemake keeps one JSON file per output, with the rule and the start and end of the job that made it.
     """
     made = pd.DataFrame([json.loads(path.read_text(encoding="utf-8")) for path in metadata.rglob("*") if path.is_file()])
-    jobs = made.groupby(["rule", "shellcmd"], as_index=False).agg({"starttime": "min", "endtime": "max"})
-    jobs["seconds"] = jobs["endtime"] - jobs["starttime"]
-    by_rule = jobs.groupby("rule").agg(
-        jobs=("seconds", "size"), seconds=("seconds", "sum"), first=("starttime", "min"), last=("endtime", "max")
+    jobs = made.groupby(["rule", "shellcmd"], as_index=False).agg(first=("starttime", "min"), last=("endtime", "max"))
+    jobs["seconds"] = jobs["last"] - jobs["first"]
+    rules = jobs.groupby("rule").agg(
+        jobs=("seconds", "size"), seconds=("seconds", "sum"), first=("first", "min"), last=("last", "max")
     )
-    by_rule["from_first_to_last_s"] = by_rule["last"] - by_rule["first"]
-    columns = ["rule", "jobs", "seconds", "from_first_to_last_s"]
-    return by_rule.sort_values("first").reset_index()[columns].round(1).to_dict("records")
+    rules["from_first_to_last_s"] = rules["last"] - rules["first"]
+    return rules.sort_values("first").drop(columns=["first", "last"]).round(1).reset_index().to_dict("records")
 
 
 if __name__ == "__main__":

@@ -6,15 +6,17 @@ a fresh process, so that its peak memory is its own. Takes about five minutes an
 
 from __future__ import annotations
 
+import gzip
+import hashlib
 import json
 import multiprocessing
 import os
-import resource  # not on Windows
 import sys
 import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +25,11 @@ import pandas as pd
 import yaml
 
 from pretraining_gain.bench.measure import this_computer
-from pretraining_gain.bench.simulated import write_run
 from pretraining_gain.commands import CommandLine, answer
 from pretraining_gain.paths import make_writable, results_root, study_path, write_atomically
 from pretraining_gain.plan.costs import Plan
+from pretraining_gain.plan.pools import SCRATCH
+from pretraining_gain.plan.runs import Run
 from pretraining_gain.plan.species import SUPERCATEGORIES
 from pretraining_gain.plan.taxonomy import made_table_path
 from pretraining_gain.revision import revision
@@ -66,8 +69,39 @@ def simulate(folder: Path, species: int, images: int, seeds: int, ks: int) -> st
     return str(path)
 
 
+def write_run(run: Run, train_images: int, top1: float = 0, per_class: int = 0) -> None:
+    """Write a record of three epochs, with two seconds of processor time per second, and the predictions of a finetuning.
+
+    A share `top1` of `per_class` images of each class is right. Randomness: (seed, length of the run's id).
+    """
+    outcome: dict[str, Any] = {"eval_images": 0}
+    run.folder.mkdir(parents=True, exist_ok=True)
+    if run.downstream:
+        n_classes = run.images.n_classes
+        labels = np.repeat(np.arange(n_classes), per_class)
+        right = np.random.default_rng([run.seed, len(run.run_id)]).random(len(labels)) < top1
+        ids = [f"{label}/{i}" for i, label in enumerate(labels)]
+        guesses = np.where(right, labels, (labels + 1) % n_classes)
+        table = pd.DataFrame({"image_id": ids, "label": labels, "prediction": guesses})
+        content = gzip.compress(table.to_csv(index=False).encode(), 1, mtime=0)
+        run.predictions_path.write_bytes(content)
+        outcome = {"sha256": {"predictions": hashlib.sha256(content).hexdigest()}, "eval_content_hash": "e" * 16}
+        outcome |= {"eval_images": len(labels), "top1": float(right.mean())}
+    seen, evaluated = 3 * train_images, outcome["eval_images"]
+    cost: dict[str, Any] = {"train_images_seen": seen, "eval_images_seen": evaluated, "train_wall_time_s": seen / 1000}
+    cost |= {"eval_wall_time_s": evaluated / 1000, "device_time_s": 2 * (seen + evaluated) / 1000, "starts": 1}
+    cost |= {"peak_memory_mb": 500.0, "device_peak_memory_mb": None, "from_cache": None}
+    machine = {"device": "cpu", "name": "x86_64", "devices": 1, "precision": "fp32", "threads": 1, "compiled": False}
+    record: dict[str, Any] = {"run_id": run.run_id, "fingerprint": run.fingerprint, "stage": run.stage}
+    record |= {"parameters": run.parameters(), "machine": machine | {"torch": "2.13.0+cpu"}}
+    record |= {"train_images": train_images, "recipe": run.recipe.model_dump(), "cost": cost, "train_content_hash": "a" * 16}
+    record |= {"history": [{"epoch": epoch, "loss": 1.0, "top1": 0.5} for epoch in range(3)]}
+    record |= {"source_class_ids": [] if run.pool == SCRATCH else list(run.subset.class_ids)}
+    record |= {"provenance": {"commit": "c" * 40, "changed": False, "config_hash": run.plan.config_hash}}
+    run.record_path.write_text(json.dumps(record | outcome), encoding="utf-8")
+
+
 def _keep_everything_in(folder: Path) -> None:
-    """Point this process to results, cache and prepared data in `folder`."""
     os.environ |= {f"PRETRAINING_GAIN_{place}": str(folder / place) for place in ("RESULTS", "CACHE", "PREPARED")}
 
 
@@ -88,6 +122,8 @@ STEPS: dict[str, Callable[[str], object]] = {
 
 def measure(step: str, study: str) -> dict[str, float]:
     """Run one step; return its wall time and processor time in seconds and this process's peak memory in MB."""
+    import resource  # not on Windows
+
     _keep_everything_in(Path(study).parent)
     wall, busy = time.perf_counter(), time.process_time()
     STEPS[step](study)
@@ -99,16 +135,17 @@ def measure(step: str, study: str) -> dict[str, float]:
 def grow(values: dict[str, tuple[int, ...]], out: Path, **usual: int) -> None:
     """Measure every step at every size and write the rows; `usual` replaces entries of `USUAL`."""
     make_writable(out.parent)
-    rows: list[dict[str, Any]] = []
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), max_tasks_per_child=1) as fresh:
-        for varied, size in [(name, USUAL | usual | {name: n}) for name, some in values.items() for n in some]:
-            known = [row for row in rows if size.items() <= row.items()][: len(STEPS)]
-            if not known:
-                print(f"{size} …", flush=True)
-                with tempfile.TemporaryDirectory(prefix="growth-") as folder:
-                    study = fresh.submit(simulate, Path(folder), **size).result()
-                    known = [size | {"step": step} | fresh.submit(measure, step, study).result() for step in STEPS]
-            rows += [row | {"varied": varied} for row in known]
+
+        @cache  # each quantity varies through the usual size
+        def measured(**size: int) -> list[dict[str, Any]]:
+            print(f"{size} …", flush=True)
+            with tempfile.TemporaryDirectory(prefix="growth-") as folder:
+                study = fresh.submit(simulate, Path(folder), **size).result()
+                return [size | {"step": step} | fresh.submit(measure, step, study).result() for step in STEPS]
+
+        sizes = [(name, USUAL | usual | {name: n}) for name, some in values.items() for n in some]
+        rows = [row | {"varied": varied} for varied, size in sizes for row in measured(**size)]
     content = {"schema_version": 2, "machine": this_computer(), "repetitions": 1, **revision(), "rows": rows}
     write_atomically(out, (json.dumps(content, indent=1) + "\n").encode())
     print(out)

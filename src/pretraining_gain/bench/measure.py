@@ -6,6 +6,7 @@ Results are plain dictionaries in the form of `results/bench/<device>.json`, whi
 from __future__ import annotations
 
 import cProfile
+import os
 import platform
 import pstats
 import statistics
@@ -13,7 +14,6 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,6 @@ from pretraining_gain.plan.resources import allowed_cores
 
 _PROFILE_LINES = 12
 _AGREE = 1.25  # rounds agree if their largest ratio is at most this many times their smallest
-_PACKAGES = "torch torchvision accelerate numpy pillow simplejpeg timm scipy pandas plotly snakemake"
-
 
 Work = Callable[[], object]
 #: A contestant, another one, and how many times as fast the first should be in the median.
@@ -49,58 +47,57 @@ class Effort:
 
 def compare(
     name: str, setting: str, ways: Mapping[str, Work], items: int, effort: Effort, *aims: Aim,
-    notes: Sequence[str] = (), prepare: Mapping[str, Work] | None = None,
+    notes: Sequence[str] = (), prepare: Work = lambda: None,
 ) -> dict[str, Any]:  # fmt: skip
     """Time the contestants in turns, in an order that shifts by one each round; profile those of a missed aim.
 
-    One repetition of each of `ways` does its work on `items`; the first is the reference. `prepare` runs before a repetition and
-    is not timed. Ratios are of wall time or, on a CPU where rounds disagree, of processor time, on which other programs have
+    One repetition of each of `ways` does its work on `items`; the first is the reference. `prepare` runs before each repetition
+    and is not timed. Ratios are of wall time or, on a CPU where rounds disagree, of processor time, on which other programs have
     less influence. An aim is undecided (None) if rounds disagree and their ratios lie on both sides of it.
     """
-    started, done, slowest = time.perf_counter(), 0, 0.0
-    names, prepare = [*ways], prepare or {}
-    times: dict[str, list[tuple[float, float]]] = {one: [] for one in names}
+    started, slowest, names = time.perf_counter(), 0.0, [*ways]
+    rounds: list[dict[str, tuple[float, float]]] = []  # wall time and processor time of each contestant
 
     def repeat(one: str) -> tuple[float, float]:
-        prepare.get(one, lambda: None)()
+        prepare()
         return timed(ways[one], effort.synchronize)
 
     def ratios(own: str, other: str, clock: int) -> list[float]:
-        return [theirs[clock] / ours[clock] for ours, theirs in zip(times[own], times[other], strict=True)]
+        return [times[other][clock] / times[own][clock] for times in rounds]
 
     def agree(clock: int) -> bool:
         return all(_agree(ratios(one, names[0], clock)) for one in names)
 
     def go_on() -> bool:
-        if effort.exactly or done < 2:
-            return done < effort.rounds
+        if effort.exactly or len(rounds) < 2:
+            return len(rounds) < effort.rounds
         in_time = time.perf_counter() - started + slowest < effort.budget_s
-        return in_time and done < effort.rounds * (1 if agree(0) else 2)
+        return in_time and len(rounds) < effort.rounds * (1 if agree(0) else 2)
 
     for one in [] if effort.exactly else names:
         repeat(one)
     while go_on():
-        begun, turn = time.perf_counter(), done % len(names)
-        for one in [*names[turn:], *names[:turn]]:
-            times[one].append(repeat(one))
-        done, slowest = done + 1, max(slowest, time.perf_counter() - begun)
+        begun, turn = time.perf_counter(), len(rounds) % len(names)
+        rounds.append({one: repeat(one) for one in [*names[turn:], *names[:turn]]})
+        slowest = max(slowest, time.perf_counter() - begun)
     clock = int(effort.on_cpu and not agree(0))
-    print(f"bench: {name}, {setting}: {done} rounds, {time.perf_counter() - started:.0f} s", file=sys.stderr)
+    print(f"bench: {name}, {setting}: {len(rounds)} rounds, {time.perf_counter() - started:.0f} s", file=sys.stderr)
 
     outcomes, targets, missed = [], [], set()
     for one in names:
-        wall, busy = (list(column) for column in zip(*times[one], strict=True))
+        wall, busy = (list(column) for column in zip(*(times[one] for times in rounds), strict=True))
         outcome = {"contestant": one, "items": items, "seconds": wall, "processor_seconds": busy}
         outcome |= {"items_per_s": spread([items / second for second in wall]), "ratio": spread(ratios(one, names[0], clock))}
         outcomes.append(outcome)
-    for own, other, at_least in (aim for aim in aims if {*aim[:2]} <= times.keys()):
+    for own, other, at_least in aims:
         found = ratios(own, other, clock)
         met = spread(found)["median"] >= at_least if _agree(found) or not min(found) < at_least <= max(found) else None
         missed |= {own, other} if met is False else set()
         targets.append({"contestant": own, "reference": other, "at_least": at_least, "ratio": spread(found), "met": met})
-    profiles = {one: profile(ways[one], prepare.get(one, lambda: None)) for one in names if one in missed}
-    record = {"name": name, "setting": setting, "reference": names[0], "rounds": done, "notes": notes, "profiles": profiles}
-    return record | {"clock": ("wall time", "processor time")[clock], "outcomes": outcomes, "targets": targets}
+    profiles = {one: profile(ways[one], prepare) for one in names if one in missed}
+    record = {"name": name, "setting": setting, "reference": names[0], "rounds": len(rounds), "notes": notes}
+    record |= {"profiles": profiles, "clock": ("wall time", "processor time")[clock]}
+    return record | {"outcomes": outcomes, "targets": targets}
 
 
 def timed(work: Work, synchronize: Work) -> tuple[float, float]:
@@ -108,9 +105,8 @@ def timed(work: Work, synchronize: Work) -> tuple[float, float]:
 
     def clocks() -> tuple[float, float]:
         synchronize()
-        ended = psutil.Process().cpu_times()  # with its children that have ended, e.g. loader workers
-        busy = time.process_time() + float(getattr(ended, "children_user", 0) + getattr(ended, "children_system", 0))
-        return time.perf_counter(), busy
+        ended = os.times()  # of children that have ended, e.g. loader workers
+        return time.perf_counter(), time.process_time() + ended.children_user + ended.children_system
 
     wall, busy = clocks()
     work()
@@ -138,10 +134,9 @@ def profile(work: Work, prepare: Work) -> list[dict[str, Any]]:
     prepare()
     measured = cProfile.Profile()
     measured.runcall(work)
-    entries = [(entry[2], place) for place, entry in pstats.Stats(measured).stats.items()]  # type: ignore[attr-defined]
-    whole = sum(seconds for seconds, _ in entries) or 1e-9
-    found = []
-    for seconds, (file, line, name) in sorted(entries, reverse=True)[:_PROFILE_LINES]:
+    own = {place: entry[2] for place, entry in pstats.Stats(measured).stats.items()}  # type: ignore[attr-defined]
+    whole, found = sum(own.values()) or 1e-9, []
+    for (file, line, name), seconds in sorted(own.items(), key=lambda item: -item[1])[:_PROFILE_LINES]:
         what = name if file == "~" else f"{Path(file).name}:{line} {name}"
         found.append({"what": what, "share": seconds / whole, "seconds": seconds})
     return found
@@ -155,9 +150,3 @@ def this_computer() -> dict[str, Any]:
     processor = names[0] if names else platform.processor() or platform.machine()
     facts = {"processor": processor, "cores": allowed_cores(), "memory_gb": round(psutil.virtual_memory().total / 1e9, 1)}
     return facts | {"system": f"{platform.system()} {platform.machine()}", "python": platform.python_version()}
-
-
-def versions() -> dict[str, str]:
-    """Return the version of each package that may change a result, where it is installed."""
-    installed = {one.metadata["Name"].lower(): one.version for one in distributions()}
-    return {name: installed[name] for name in _PACKAGES.split() if name in installed}
