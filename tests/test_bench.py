@@ -119,7 +119,7 @@ def test_the_tiny_form_writes_a_file_that_the_chapter_reads(tmp_path, drawn, mon
     contestants = {name: set(found.table(name)["contestant"]) - {""} for name in PARTS}
     assert contestants["loaders"] == {"ours", "torchvision loop", "timm loader"}
     assert contestants["frozen"] == {"plain loop, frozen", "ours, every epoch anew", "ours, features of views"}
-    assert contestants["feeding"] >= {"Pillow", "ours, decoded", "the device alone", "prefetch 2"}
+    assert contestants["feeding"] >= {"Pillow", "Pillow, at a fraction of the size", "ours, decoded"}
     assert found.sizing()["per image"].tolist() == ["decoded and cropped", "decoded"]
     assert min(one["rounds"] for one in found.comparisons()) == 2
     assert found.accuracy_table()["seeds"].unique().tolist() == [2]

@@ -22,7 +22,6 @@ from pretraining_gain.bench import loops
 from pretraining_gain.bench.images import LARGE_PX, Photographs, load
 from pretraining_gain.bench.loops import NoCheckpoint, Training
 from pretraining_gain.bench.measure import Aim, Effort, Work, compare, paired_difference
-from pretraining_gain.compute import pipeline
 from pretraining_gain.compute.evaluation import evaluate
 from pretraining_gain.compute.images.decoding import decode
 from pretraining_gain.compute.machine import cpu_has_bf16
@@ -177,15 +176,14 @@ def loaders(given: Given, setting: Setting) -> Found:
 
 
 def feeding(given: Given, setting: Setting) -> Found:
-    """Compare decoders and ways to augment on one core and, of large images, how far ahead to read for a device."""
+    """Compare decoders and ways to augment on one core."""
     task, threads = given.photographs.task(setting.images, N_CLASSES), torch.get_num_threads()
     torch.set_num_threads(1)
     try:
         with patch("pretraining_gain.compute.images.packs.n_workers", return_value=1):
-            found = [_decoding(given, setting, task), *_augmenting(given, setting, task)]
+            return [_decoding(given, setting, task), *_augmenting(given, setting, task)]
     finally:
         torch.set_num_threads(threads)
-    return [*found, _prefetch(given, setting, task)] if setting.is_large else found
 
 
 def _decoding(given: Given, setting: Setting, task: Path) -> dict[str, Any]:
@@ -239,31 +237,6 @@ def _augmenting(given: Given, setting: Setting, task: Path) -> Found:
         ways = {"ours, decoded and cropped": partial(by_batch, stored), "ours, decoded": decoded}
         found.append(compare("per core", f"prepared {recipe.resize_px} px images", ways, len(stored), given.effort))
     return found
-
-
-def _prefetch(given: Given, setting: Setting, task: Path) -> dict[str, Any]:
-    """Compare prefetch depths before a device that takes a fixed time per batch, a tenth more than decoding one takes."""
-    images = load(task, "train", setting.recipe().resize_px).images
-    order = torch.arange(setting.images).split(max(2, setting.batch_size // 4))
-    started = time.perf_counter()
-    for positions in order:
-        images[positions]
-    batch_s = 1.1 * (time.perf_counter() - started) / len(order)
-
-    def alone() -> None:
-        images[order[0]]  # nothing can hide the first batch
-        for _ in order:
-            time.sleep(batch_s)
-
-    def prefetch(depth: int) -> None:
-        with patch.object(pipeline, "_PREFETCH", depth):
-            for _ in pipeline._fetched(images, order, given.device):
-                time.sleep(batch_s)
-
-    ways = {"the device alone": alone} | {f"prefetch {depth}": partial(prefetch, depth) for depth in (1, 2, 4)}
-    effort = replace(given.effort, on_cpu=False)  # a sleeping device takes no processor time
-    where = f"a device that takes {1000 * batch_s:.0f} ms per batch of {len(order[0])}, {allowed_cores()} cores"
-    return compare("prefetch", where, ways, setting.images, effort)
 
 
 def evaluation(given: Given, setting: Setting) -> Found:
