@@ -58,9 +58,8 @@ class Performance(Parameters):
         return _read(self.device, 1, "parts", f"make bench DEVICE={self.device}")
 
     def comparisons(self, *parts: str) -> list[dict[str, Any]]:
-        """Return the comparisons of these parts, or of all, without that of prefetch depths, which older files have."""
-        found = [one for part in parts or PARTS for one in self.record["parts"].get(part, {}).get("comparisons", [])]
-        return [one for one in found if one["name"] != "prefetch"]
+        """Return the comparisons of these parts, or of all."""
+        return [one for part in parts or PARTS for one in self.record["parts"].get(part, {}).get("comparisons", [])]
 
     def targets(self) -> pd.DataFrame:
         """Return one row per aim: what was compared, the ratio reached with its spread, and whether the aim is met."""
