@@ -3,6 +3,7 @@
 window.gainWhatIf = (() => {
   "use strict";
   const { jStat } = window;
+  const { sum, mean, sumsqrd: squared, sumsqerr: squares } = jStat;
   const { abs, sqrt, exp, log, max, min, floor } = Math;
   const [ANCHOR, ALPHA, POWER, HOMOGENEITY, FEW] = [0.975, 0.05, 0.8, 0.01, 8];
 
@@ -24,13 +25,18 @@ window.gainWhatIf = (() => {
     }
     return total;
   };
-  // Where a monotone function crosses 0 between `low` and `high`, by halving.
-  const root = (f, low, high) => {
-    const rising = f(high) > 0;
-    for (let i = 0; i < 200 && high - low > 1e-15 * max(abs(low), abs(high)); i += 1) {
+  // Where a rising function of sizes from 0 on crosses 0: doubles `high` until it is beyond, then halves the range.
+  const crossing = (f, high) => {
+    if (f(0) >= 0) return 0;
+    while (f(high) < 0) {
+      high *= 2;
+      if (high > 1e7) return Infinity;
+    }
+    let low = 0;
+    for (let i = 0; i < 200 && high - low > 1e-15 * high; i += 1) {
       const middle = (low + high) / 2;
-      if (f(middle) > 0 === rising) high = middle;
-      else low = middle;
+      if (f(middle) < 0) low = middle;
+      else high = middle;
     }
     return (low + high) / 2;
   };
@@ -38,33 +44,36 @@ window.gainWhatIf = (() => {
   // ---- answers: `arms[name]` has a row of images for each run, `index` the class of each image, 0 to size - 1
 
   const zeros = (n) => new Float64Array(n);
-  const sum = (values) => values.reduce((all, one) => all + one, 0);
-  const mean = (values) => sum(values) / values.length;
   const dot = (first, second) => first.reduce((all, one, i) => all + one * second[i], 0);
-  const summed = (index, size, value) => {
+  // Sums and means of values by class or group: `index` has that of each value.
+  const summed = (values, index, size) => {
     const sums = zeros(size);
-    for (let i = 0; i < index.length; i += 1) sums[index[i]] += value(i);
+    values.forEach((one, i) => { sums[index[i]] += one; });
     return sums;
   };
-  const averaged = (rows) => zeros(rows[0].length).map((_, i) => mean(rows.map((row) => row[i])));
-  // Sum of squared distances of the rows from their mean, by column.
-  const squaresOf = (rows) => {
-    const middle = averaged(rows);
-    return middle.map((one, i) => sum(rows.map((row) => (row[i] - one) ** 2)));
+  const countsOf = (index, size) => summed(index.map(() => 1), index, size);
+  const meansBy = (values, index, size) => {
+    const counts = countsOf(index, size);
+    return summed(values, index, size).map((all, c) => all / counts[c]);
   };
-  const answersOf = (arms, index, size) => {
-    const images = summed(index, size, () => 1);
-    const means = Object.fromEntries(Object.entries(arms).map(([arm, rows]) =>
-      [arm, rows.map((row) => summed(index, size, (i) => row[i]).map((all, c) => all / images[c]))]));
-    return { arms, means, index, size, images };
-  };
-  const contrastOf = ({ means, size }, weights) =>
-    Object.entries(weights).reduce((all, [arm, weight]) => averaged(means[arm]).map((one, c) => all[c] + weight * one), zeros(size));
-  const perRun = ({ arms }, weights) => sum(Object.entries(weights).map(([arm, weight]) => weight ** 2 / arms[arm].length));
   const within = (values, group, nGroups) => {
-    const sizes = summed(group, nGroups, () => 1);
-    const of = summed(group, nGroups, (c) => values[c]).map((all, g) => all / sizes[g]);
-    return Float64Array.from(values, (one, c) => one - of[group[c]]);
+    const means = meansBy(values, group, nGroups);
+    return Float64Array.from(values, (one, c) => one - means[group[c]]);
+  };
+  // Sum, mean or sum of squared distances from the mean over rows, by column.
+  const byColumn = (of, rows) => zeros(rows[0].length).map((_, i) => of(rows.map((row) => row[i])));
+  const answersOf = (arms, index, size) => {
+    const byClass = ([arm, rows]) => [arm, rows.map((row) => meansBy(row, index, size))];
+    return { arms, means: Object.fromEntries(Object.entries(arms).map(byClass)), index, size, images: countsOf(index, size) };
+  };
+  const contrastOf = (means, weights) =>
+    byColumn(sum, Object.entries(weights).map(([arm, weight]) => byColumn(mean, means[arm]).map((one) => weight * one)));
+  const perRun = ({ arms }, weights) => sum(Object.entries(weights).map(([arm, weight]) => weight ** 2 / arms[arm].length));
+  // How many runs, classes with an effect, and images an estimate rests on.
+  const sizesOf = ({ arms, images }, weights, effect = images) => {
+    const used = [...effect.keys()].filter((c) => effect[c]);
+    const nSeeds = min(...Object.keys(weights).map((arm) => arms[arm].length));
+    return { n_seeds: nSeeds, n_classes: used.length, n_images: sum(used.map((c) => images[c])) };
   };
 
   // ---- the variance of a weighted sum of arms and of classes (`effect`, a weight per class): runs and units
@@ -77,46 +86,46 @@ window.gainWhatIf = (() => {
     return 1 - jStat.chisquare.cdf(statistic, k);
   };
   const runPart = (answers, weights, effect) => {
-    const squares = {};
-    const dfs = {};
-    for (const [arm, means] of Object.entries(answers.means)) {
-      [squares[arm], dfs[arm]] = [squaresOf(means.map((row) => [dot(effect, row)]))[0], means.length - 1];
+    const own = {}; // by arm
+    for (const [arm, rows] of Object.entries(answers.means)) {
+      own[arm] = { squares: squares(rows.map((row) => dot(effect, row))), df: rows.length - 1 };
+      own[arm].variance = own[arm].squares / own[arm].df;
     }
-    const df = sum(Object.values(dfs));
+    const df = sum(Object.values(own).map((one) => one.df));
     if (!df) return { variance: 0, df: 0 };
-    const pooled = sum(Object.values(squares)) / df;
-    const several = Object.keys(dfs).filter((arm) => dfs[arm]);
-    const p = bartlett(several.map((arm) => squares[arm] / dfs[arm]), several.map((arm) => dfs[arm]));
+    const pooled = sum(Object.values(own).map((one) => one.squares)) / df;
+    const several = Object.values(own).filter((one) => one.df);
+    const p = bartlett(several.map((one) => one.variance), several.map((one) => one.df));
     const parts = Object.entries(weights).map(([arm, weight]) =>
-      [(weight ** 2 / answers.arms[arm].length) * (dfs[arm] ? squares[arm] / dfs[arm] : pooled), dfs[arm] || df]);
+      [(weight ** 2 / answers.arms[arm].length) * (own[arm].df ? own[arm].variance : pooled), own[arm].df || df]);
     const separate = sum(parts.map(([part]) => part));
     if (p >= HOMOGENEITY || !(separate > 0)) return { variance: perRun(answers, weights) * pooled, df };
     return { variance: separate, df: separate ** 2 / sum(parts.map(([part, of]) => part ** 2 / of)) };
   };
+  // What `rest` leaves of the arms' rows: squares of their weighted sum, and how much of these is variation between runs.
+  const residuals = (arms, weights, rest) => {
+    const left = Object.fromEntries(Object.keys(weights).map((arm) => [arm, arms[arm].map(rest)]));
+    const noise = Object.entries(left).map(([arm, rows]) => {
+      const share = weights[arm] ** 2 / (rows.length * max(rows.length - 1, 1));
+      return byColumn(squares, rows).map((one) => share * one);
+    });
+    return { total: contrastOf(left, weights).map((one) => one ** 2), noise: byColumn(sum, noise) };
+  };
   // Images within each class. Classes with fewer than nine share the variance of an image of all; where all have one, that of all images.
-  const imageUnits = ({ arms, means, index, size, images }, weights) => {
-    const df = images.map((n) => n - 1);
+  const imageUnits = ({ arms, index, size, images }, weights) => {
+    const df = [...images].map((n) => n - 1);
     const several = df.some((n) => n > 0);
     const allDf = several ? sum(df) : max(size - 1, 1);
-    const total = zeros(index.length);
-    const noise = zeros(size);
-    for (const [arm, weight] of Object.entries(weights)) {
-      const n = arms[arm].length;
-      const rest = arms[arm].map((row, s) => Float64Array.from(index, (c, i) => row[i] - (several ? means[arm][s][c] : mean(means[arm][s]))));
-      averaged(rest).forEach((one, i) => { total[i] += weight * one; });
-      const squares = squaresOf(rest);
-      summed(index, size, (i) => squares[i]).forEach((one, c) => { noise[c] += (weight ** 2 * one) / (n * max(n - 1, 1)); });
-    }
-    const together = [...df].map((n) => n < FEW);
-    const ofImage = (squares) => squares.map((one, c) => (together[c] ? sum(squares) / allDf : one / df[c]) / images[c]);
-    return {
-      variance: ofImage(summed(index, size, (i) => total[i] ** 2)), shared: ofImage(noise), together,
-      df: [...df].map((n, c) => (together[c] ? allDf : n)),
-    };
+    const rest = (row) => (several ? within(row, index, size) : within(row, index.map(() => 0), 1));
+    const { total, noise } = residuals(arms, weights, rest);
+    const together = df.map((n) => n < FEW);
+    const ofImage = (values, pooled = sum(values) / allDf) =>
+      summed(values, index, size).map((one, c) => (together[c] ? pooled : one / df[c]) / images[c]);
+    return { variance: ofImage(total), shared: ofImage(noise), together, df: df.map((n, c) => (together[c] ? allDf : n)) };
   };
   // Classes within groups, one variance for all; with a covariate its slope is taken out, too.
-  const classUnits = (answers, weights, group, nGroups, covariate = null) => {
-    const df = answers.size - nGroups - (covariate ? 1 : 0);
+  const classUnits = ({ means, size }, weights, group, nGroups, covariate = null) => {
+    const df = size - nGroups - (covariate ? 1 : 0);
     if (df < 1) throw new NothingToTest("too few classes");
     const slope = covariate && within(covariate, group, nGroups);
     const rest = (values) => {
@@ -125,21 +134,14 @@ window.gainWhatIf = (() => {
       const by = dot(left, slope) / dot(slope, slope);
       return left.map((one, c) => one - by * slope[c]);
     };
-    const squares = (values) => sum(rest(values).map((one) => one ** 2));
-    let shared = 0;
-    for (const [arm, weight] of Object.entries(weights)) {
-      const [middle, n] = [averaged(answers.means[arm]), answers.means[arm].length];
-      const noise = sum(answers.means[arm].map((row) => squares(row.map((one, c) => one - middle[c]))));
-      shared += (weight ** 2 * noise) / (n * max(n - 1, 1));
-    }
-    const each = (value) => zeros(answers.size).fill(value / df);
-    const [dfs, together] = [zeros(answers.size).fill(df), Array(answers.size).fill(true)];
-    return { variance: each(squares(contrastOf(answers, weights))), shared: each(shared), df: dfs, together };
+    const { total, noise } = residuals(means, weights, rest);
+    const each = (value) => zeros(size).fill(value);
+    return { variance: each(sum(total) / df), shared: each(sum(noise) / df), df: each(df), together: Array(size).fill(true) };
   };
   const totalVariance = (runs, units, effect) => {
-    const squares = effect.map((one) => one ** 2);
-    const [variance, shared] = [dot(squares, units.variance), dot(squares, units.shared)];
-    const [apart, joint] = [false, true].map((of) => squares.map((one, c) => (units.together[c] === of ? one * units.variance[c] : 0)));
+    const factors = effect.map((one) => one ** 2);
+    const [variance, shared] = [dot(factors, units.variance), dot(factors, units.shared)];
+    const [apart, joint] = [false, true].map((of) => factors.map((one, c) => (units.together[c] === of ? one * units.variance[c] : 0)));
     const joined = sum(joint) ** 2 / max(1, ...units.df.filter((_, c) => units.together[c]));
     const unitDf = variance > 0 ? variance ** 2 / (sum(apart.map((one, c) => one ** 2 / units.df[c])) + joined) : max(...units.df);
     const beyond = runs.df > 0 ? max(variance - shared, 0) : variance;
@@ -151,14 +153,10 @@ window.gainWhatIf = (() => {
 
   // ---- estimates: mean, se, df, and sizes
 
-  const nSeedsOf = ({ arms }, weights) => min(...Object.keys(weights).map((arm) => arms[arm].length));
-  const estimate = (answers, weights, effect, units) => {
-    const used = [...effect.keys()].filter((c) => effect[c]);
-    return {
-      mean: dot(effect, contrastOf(answers, weights)), ...totalVariance(runPart(answers, weights, effect), units, effect),
-      nSeeds: nSeedsOf(answers, weights), nClasses: used.length, nImages: sum(used.map((c) => answers.images[c])),
-    };
-  };
+  const estimate = (answers, weights, effect, units) => ({
+    mean: dot(effect, contrastOf(answers.means, weights)), ...totalVariance(runPart(answers, weights, effect), units, effect),
+    ...sizesOf(answers, weights, effect),
+  });
   const estimateMean = (answers, weights) =>
     estimate(answers, weights, answers.images.map((n) => n / answers.index.length), imageUnits(answers, weights));
   // Classes in `side` 0 minus those in 1, in classes of these two only; with `family` among classes of one family.
@@ -175,7 +173,7 @@ window.gainWhatIf = (() => {
     return estimate(answers, weights, left.map((one) => one / dot(left, left)), classUnits(answers, weights, family, nFamilies, first));
   };
   const estimateShare = (answers, weights) => {
-    const [contrast, size] = [contrastOf(answers, weights), answers.size];
+    const [contrast, size] = [contrastOf(answers.means, weights), answers.size];
     // A class at the bound counts half.
     const above = (bound) => mean([...contrast].map((one) => (Number(one > bound + 1e-12) + Number(one >= bound - 1e-12)) / 2));
     const share = above(0);
@@ -188,8 +186,8 @@ window.gainWhatIf = (() => {
       byRuns = (max(share - above(reach * sqrt(runs.variance)), above(-reach * sqrt(runs.variance)) - share) / reach) ** 2;
     }
     const unsure = byClasses ** 2 / max(size - 1, 1) + (runs.df ? byRuns ** 2 / runs.df : 0);
-    const sizes = { nSeeds: nSeedsOf(answers, weights), nClasses: size, nImages: answers.index.length };
-    return { mean: share, se: sqrt(byClasses + byRuns), df: (byClasses + byRuns) ** 2 / unsure, ...sizes, share: true };
+    const df = (byClasses + byRuns) ** 2 / unsure;
+    return { mean: share, se: sqrt(byClasses + byRuns), df, ...sizesOf(answers, weights), share: true };
   };
 
   // ---- tests and intervals
@@ -219,10 +217,7 @@ window.gainWhatIf = (() => {
 
   const smallest = (powerOf, se, df) => {
     if (!(df > 0)) return Infinity;
-    if (!(se > 0)) return 0;
-    let high = se;
-    while (powerOf(high) < POWER) high *= 2;
-    return root((size) => powerOf(size) - POWER, 0, high);
+    return se > 0 ? crossing((size) => powerOf(size) - POWER, se) : 0;
   };
   const smallestDetectable = ({ se, df }) => {
     const critical = stdtrit(df, 1 - ALPHA);
@@ -239,21 +234,16 @@ window.gainWhatIf = (() => {
 
   const groupSpread = (answers, weights, group, nGroups, margin) => {
     const { size } = answers;
-    const [contrast, sizes] = [contrastOf(answers, weights), summed(group, nGroups, () => 1)];
-    const ofGroup = (values) => summed(group, nGroups, (c) => values[c]).map((all, g) => all / sizes[g]);
-    const squares = (values) => sum(within(values, group, nGroups).map((one) => one ** 2));
+    const [contrast, sizes] = [contrastOf(answers.means, weights), countsOf(group, nGroups)];
+    // The groups' means minus the mean of all.
+    const groupsOf = (values) => meansBy(values, group, nGroups).map((one) => one - mean(values));
     const [df, dfClasses] = [nGroups - 1, size - nGroups];
-    const classes = squares(contrast) / dfClasses;
+    const classes = squared(within(contrast, group, nGroups)) / dfClasses;
     let [byClass, byGroup, dfRuns] = [0, 0, 0];
-    for (const means of Object.values(answers.means)) {
-      const middle = averaged(means);
-      dfRuns += means.length - 1;
-      for (const row of means) {
-        const noise = row.map((one, c) => one - middle[c]);
-        const all = mean(noise);
-        byClass += squares(noise);
-        byGroup += sum(ofGroup(noise).map((one, g) => sizes[g] * (one - all) ** 2));
-      }
+    for (const rows of Object.values(answers.means)) {
+      dfRuns += rows.length - 1;
+      byClass += sum(byColumn(squares, rows.map((row) => within(row, group, nGroups))));
+      byGroup += dot(sizes, byColumn(squares, rows.map(groupsOf)));
     }
     const share = dfRuns ? perRun(answers, weights) / dfRuns : 0;
     const [seedByGroup, seedByClass] = [(share * byGroup) / df, (share * byClass) / dfClasses];
@@ -263,35 +253,24 @@ window.gainWhatIf = (() => {
       const unsure = classes ** 2 / dfClasses + (seedByGroup ** 2 + (seedByClass ** 2 * df) / dfClasses) / (dfRuns * df);
       dfWithin = max((classes + excess) ** 2 / unsure, min(dfRuns * df, dfClasses));
     }
-    const ofGroups = ofGroup(contrast);
-    const middle = sum(ofGroups.map((one, g) => (one * sizes[g]) / size));
-    const between = sum(ofGroups.map((one, g) => sizes[g] * (one - middle) ** 2));
+    const between = dot(sizes, groupsOf(contrast).map((one) => one ** 2));
     const error = max(classes + excess, (margin ** 2 * size) / 1e5, between / 1e6);
     const f = between / df / error;
-    const noncentrality = (at, probability) => {
-      const missing = (nc) => ncfdtr(df, dfWithin, nc, at) - probability;
-      let high = 1;
-      if (missing(0) <= 0) return 0;
-      while (missing(high) > 0) {
-        high *= 2;
-        if (high > 1e7) return Infinity;
-      }
-      return root(missing, high > 1 ? high / 2 : 0, high);
-    };
+    const noncentrality = (at, probability) => crossing((nc) => probability - ncfdtr(df, dfWithin, nc, at), 1);
     const sd = (nc) => sqrt((nc * error) / size);
+    const p = ncfdtr(df, dfWithin, size * (margin ** 2 / error), f);
     return {
-      sd: sd(max(0, f - 1) * df), low: sd(noncentrality(f, 0.975)), high: sd(noncentrality(f, 0.025)),
-      p: ncfdtr(df, dfWithin, size * (margin ** 2 / error), f), pDifferent: 1 - ncfdtr(df, dfWithin, 0, f),
-      smallestMargin: sd(noncentrality(jStat.centralF.inv(0.8, df, dfWithin), 0.05)),
-      nSeeds: nSeedsOf(answers, weights), nClasses: size, nImages: answers.index.length,
+      effect: sd(max(0, f - 1) * df), low: sd(noncentrality(f, 0.975)), high: sd(noncentrality(f, 0.025)),
+      p_for: p, p_against: 1 - p, p_within: null, p_different: 1 - ncfdtr(df, dfWithin, 0, f),
+      detectable: sd(noncentrality(jStat.centralF.inv(0.8, df, dfWithin), 0.05)), ...sizesOf(answers, weights),
     };
   };
 
   // The mean of each group over its images, with an interval for classes like those of the group.
   const groupMeans = (answers, weights, group, nGroups) => {
-    const whole = summed(group, nGroups, (c) => answers.images[c]);
+    const whole = summed(answers.images, group, nGroups);
     const units = classUnits(answers, weights, group, nGroups);
-    const contrast = contrastOf(answers, weights);
+    const contrast = contrastOf(answers.means, weights);
     const [least, most] = [min, max].map((end) => sum(Object.values(weights).map((weight) => end(weight, 0))));
     return [...whole.keys()].map((g) => {
       const effect = answers.images.map((n, c) => (group[c] === g ? n / whole[g] : 0));

@@ -43,7 +43,7 @@ def what_if_tables(study_name: str) -> dict[str, Any]:
 def _target(evidence: Evidence, evaluation: Evaluation, names: set[str]) -> dict[str, Any]:
     """Return a target's margin, its species with their groups, and one bit per run and image, images sorted by species.
 
-    `arms`: by downstream that shares the images, and arm; every arm tells how much runs vary.
+    `arms`: by downstream that shares the images, arm and seed; every arm tells how much runs vary.
     """
     species = evaluation.species
     levels = [*(level for level in TAXON_COLUMNS if (species[level] != NOT_STATED).any()), "name"]
@@ -54,7 +54,7 @@ def _target(evidence: Evidence, evaluation: Evaluation, names: set[str]) -> dict
         one = evidence.evaluations[name]
         bits = {arm: [np.packbits(row) for row in rows[:, order]] for arm, rows in one.correct.items()}
         texts = {arm: [base64.b64encode(row.tobytes()).decode() for row in rows] for arm, rows in bits.items()}
-        return {arm: {"seeds": one.seeds_of[arm], "runs": texts[arm]} for arm in texts}
+        return {arm: dict(zip(one.seeds_of[arm], runs, strict=True)) for arm, runs in texts.items()}
 
     return {
         "title": evaluation.downstream.title,
