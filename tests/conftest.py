@@ -27,6 +27,7 @@ from pretraining_gain.plan.recipes import Recipe
 from pretraining_gain.plan.runs import finetuning_runs
 from pretraining_gain.plan.studies import load_study, study_names
 from pretraining_gain.plan.taxonomy import load_class_table
+from pretraining_gain.tell.book.extension import add_applications
 from pretraining_gain.tell.book.pdf import CHROMIUMS
 from pretraining_gain.tell.results.tables import write_tables
 from pretraining_gain.workflow import book_studies
@@ -276,7 +277,7 @@ def write_page(folder: Path, *parts: str) -> Path:
         '<!doctype html><html lang="en" data-theme="light"><head><meta charset="utf-8"><title>page</title>'
         '<meta name="viewport" content="width=device-width"><link rel="stylesheet" href="_static/book.css">'
         f"<style>html{{{colours}}}body{{font-family:sans-serif;margin:8px}}</style>"
-        f'<script src="_static/figures.js"></script></head><body><article>{"".join(parts)}</article></body></html>',
+        f'<script src="_static/figures.js" defer></script></head><body><article>{add_applications("".join(parts))}</article></body></html>',
         encoding="utf-8",
     )
     return folder / "page.html"

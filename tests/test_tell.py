@@ -166,7 +166,7 @@ def test_figure_6_draws_random_subsets_at_their_expected_animals(shown):
 def test_curves_have_the_same_points_on_every_axis(shown, evaluation):
     """Each axis has an x for each y of each trace; a random subset's realised animals are those of its seeds."""
     drawn = FIGURES["figure_3"].draw(shown)
-    axes = {axis["name"]: axis["x"] for axis in drawn.layout.meta["axes"]}
+    axes = {button.label: button.args[0]["x"] for button in drawn.layout.updatemenus[0].buttons}
     assert list(axes) == ["classes", "images", "gradient steps", "expected animals", "realised animals"]
     for xs in axes.values():
         assert [len(x) for x in xs] == [len(trace.y) for trace in drawn.data]

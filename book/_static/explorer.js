@@ -1,12 +1,12 @@
 // The gain explorer: one application for all studies whose tables are on the page, in place of their plain forms.
 (() => {
   "use strict";
-  const { endOf, levelsOf, groupName, rowsOf, groupsOf, summaryOf, meanOf, wordOf, matches, usualLevel, sorted, csvOf } = window.gainData;
-  const { draw, points, interval, MANY } = window.gainPlot;
-  const { element, option, save, count, table, region, studiesOf, showProvenance } = window.gainBook;
-  const field = window.gainBook.field("explorer");
+  const { levelsOf, usualLevel, endsOf, wordOf, rowsOf, meanOf, sorted, groupsOf, summaryOf, matches, csvOf } = window.gainData;
+  const { application, element, button, fill, save, count, row, studiesOf, showProvenance } = window.gainBook;
+  const { INK, GRID, theme, loadPlotly, onNewTheme, onNewWidth, plain, hundredfold: points } = window.gainBook;
   const FEW = 60; // species that are shown one by one; rows of the table before the reader asks for more
-  const PLURAL = { family: "families", order: "orders", supercategory: "supercategories", all: "groups" };
+  const MANY = 400; // species beyond which only groups show intervals
+  const NAMED = 6; // so many found species are named in the chart
   const MARKS = { circle: "●", square: "■", diamond: "◆", x: "✕" };
 
   const holders = [...document.querySelectorAll(".gain-explorer")];
@@ -15,27 +15,29 @@
     study: 0, target: 0, arm: 0, level: "", zoom: [], typed: "", intervals: true, cursor: null, well: 40, cut: "",
     sort: "mean", falling: true, all: false,
   };
-  const ui = {};
+  let view = null; // what is shown
 
   // ---- what is shown
 
-  const tables = () => studies[state.study];
-  const target = () => tables().targets[state.target];
-  const arm = () => target().arms[state.arm];
+  const targetOf = () => studies[state.study].targets[state.target];
   const zoomed = () => state.zoom.at(-1);
-  const inside = (zoom) => (row) => zoom.every(({ level, name }) => groupName(target(), level, row.i) === name);
-  const finer = (level) => levelsOf(target())[levelsOf(target()).indexOf(level) - 1];
+  const levelShown = () => zoomed()?.level || state.level;
+  const inside = (zoom) => (one) => zoom.every(({ level, name }) => one[level] === name);
+  const finer = (level) => levelsOf(targetOf())[levelsOf(targetOf()).indexOf(level) - 1];
+  const pluralOf = (level) => `${level.replace(/y$/, "ie")}s`;
 
   const look = () => {
-    const every = rowsOf(tables(), target(), arm(), state);
+    const [tables, target] = [studies[state.study], targetOf()];
+    const base = { ...state, tables, target, arm: target.arms[state.arm], typed: state.typed.trim() };
+    const every = rowsOf(base);
     const rows = every.filter(inside(state.zoom));
     const bySpecies = Boolean(zoomed()) && (rows.length <= FEW || !finer(zoomed().level));
-    const columns = bySpecies ? sorted(target(), rows, "mean", true).map((row) => ({ ...row, name: row.species, rows: [row] }))
-      : groupsOf(tables(), target(), arm(), rows, state.level);
-    const listed = state.typed.trim() ? rows.filter((row) => matches(target(), row, state.typed)) : rows;
-    const found = listed === rows ? null : new Set(listed.map((row) => row.i));
-    const ordered = sorted(target(), listed, state.sort, state.falling);
-    return { every, rows, bySpecies, columns, ordered, found, grades: new Set(every.map((row) => row.grade)) };
+    const columns = bySpecies ? sorted(rows, "mean", true).map((one) => ({ ...one, name: one.species, rows: [one] }))
+      : groupsOf(base, rows, state.level);
+    const listed = base.typed ? rows.filter((one) => matches(base, one, base.typed)) : rows;
+    const found = base.typed ? new Set(listed.map((one) => one.i)) : null;
+    const title = bySpecies ? zoomed().name : state.level;
+    return { ...base, every, rows, bySpecies, columns, found, title, ordered: sorted(listed, state.sort, state.falling) };
   };
 
   // ---- what the reader does
@@ -49,35 +51,35 @@
     (pressed === ui.more ? ui.table : ui.chart).focus();
   };
   const chooseTarget = (place) => {
-    Object.assign(state, { target: place, arm: 0, zoom: [], sort: "mean", falling: true });
-    change({ level: usualLevel(target()) });
+    Object.assign(state, { target: Number(place), arm: 0, zoom: [], sort: "mean", falling: true });
+    change({ level: usualLevel(targetOf()) });
   };
-  const chooseStudy = (study) => {
-    Object.assign(state, { study, target: 0, well: studies[study].well, cut: studies[study].cut });
+  const chooseStudy = (place) => {
+    const { well, cut } = studies[place];
+    Object.assign(state, { study: Number(place), well, cut });
     chooseTarget(0);
   };
   const zoomTo = (level, name) => {
-    const levels = levelsOf(target());
+    const levels = levelsOf(targetOf());
     const zoom = [...state.zoom.filter((one) => levels.indexOf(one.level) > levels.indexOf(level)), { level, name }];
-    const many = target().species.filter((_, i) => inside(zoom)({ i })).length > FEW;
+    const many = view.every.filter(inside(zoom)).length > FEW;
     change({ zoom, level: (many && finer(level)) || level });
   };
   const back = () => zoomed() && change({ zoom: state.zoom.slice(0, -1), level: zoomed().level });
+  const showGroup = (name) => {
+    if (name) zoomTo(levelShown(), name);
+    else change({ zoom: [], level: state.zoom[0]?.level || state.level });
+  };
   const openColumn = (at) => {
-    const { bySpecies, columns } = look();
-    if (!bySpecies && at !== null && columns[at]) zoomTo(state.level, columns[at].name);
+    if (!view.bySpecies && at !== null && view.columns[at]) zoomTo(state.level, view.columns[at].name);
   };
-  const search = (typed) => change({ typed, zoom: [] });
-  const openFound = () => {
-    const { ordered } = look();
-    if (state.typed.trim() && ordered.length) zoomTo(state.level, groupName(target(), state.level, ordered[0].i));
-  };
+  const openFound = () => view.found?.size && zoomTo(state.level, view.ordered[0][state.level]);
   const sortBy = (key) => {
-    const numbers = typeof look().rows[0]?.[key] === "number";
+    const numbers = typeof view.rows[0]?.[key] === "number";
     change({ sort: key, falling: state.sort === key ? !state.falling : numbers });
   };
   const step = (by) => {
-    const { columns, bySpecies } = look();
+    const { columns, bySpecies } = view;
     const from = state.cursor ?? (by > 0 ? -1 : columns.length);
     state.cursor = Math.min(columns.length - 1, Math.max(0, from + by));
     const column = columns[state.cursor];
@@ -93,132 +95,170 @@
     else return;
     event.preventDefault();
   };
-  const download = () =>
-    save(`gain-${tables().study}-${target().name}-${arm().arm}.csv`, "text/csv", csvOf(tables(), target(), arm(), look().ordered, state));
+  const download = () => save(`gain-${view.tables.study}-${view.target.name}-${view.arm.arm}.csv`, "text/csv", csvOf(view, view.ordered));
 
   // ---- the page
 
-  const fill = (select, labels, chosen) => select.replaceChildren(...labels.map((label, i) => option(i, label, i === chosen)));
-  const row = (...fields) => element("div", { className: "explorer-row" }, ...fields);
-  const bar = (...parts) => element("div", { className: "explorer-bar" }, ...parts);
-
-  const build = () => {
-    const pick = (name, act) => (ui[name] = element("select", { name, onchange: (event) => act(event.target.value) }));
-    const onEnter = (event) => { if (event.key === "Enter") { event.preventDefault(); openFound(); } };
-    ui.search = element("input", { type: "search", name: "species", autocomplete: "off",
-      oninput: (event) => search(event.target.value), onkeydown: onEnter });
-    ui.intervals = element("input", { type: "checkbox", name: "intervals", onchange: (event) => change({ intervals: event.target.checked }) });
-    ui.well = element("input", { type: "range", name: "well", min: 0, max: 50, step: 1, oninput: (event) => change({ well: Number(event.target.value) }) });
-    ui.wellShown = element("output", {});
-    ui.graded = row(field("Well represented from", ui.well, " ", ui.wellShown), field("An image is correct by", pick("cut", (cut) => change({ cut }))));
-    const outermost = () => ({ zoom: [], level: state.zoom[0]?.level || state.level });
-    const controls = element("form", { className: "explorer-controls", onsubmit: () => false },
-      row(field("Study", pick("study", (value) => chooseStudy(Number(value)))),
-        field("Target", pick("target", (value) => chooseTarget(Number(value)))),
-        field("Pretrained on", pick("arm", (value) => change({ arm: Number(value) })))),
-      row(field("Species", ui.search), field("Group by", pick("level", (level) => change({ level, zoom: [] }))),
-        field("Show", pick("group", (name) => (name ? zoomTo(ui.group.dataset.level, name) : change(outermost())))),
-        element("label", { className: "explorer-check" }, ui.intervals, " Intervals")),
-      ui.graded);
-    ui.facts = element("p", { className: "explorer-facts", id: "explorer-facts" });
-    ui.status = element("p", { className: "explorer-status", role: "status", id: "explorer-status" });
-    ui.back = element("button", { type: "button", className: "explorer-back", onclick: back });
-    ui.canvas = element("div", {});
-    ui.chart = element("div", { className: "explorer-plot", tabIndex: 0, role: "application", onkeydown: onKey,
-      "aria-describedby": "explorer-status explorer-facts",
-      "aria-label": "Chart of gains. Left and right arrow keys move, Enter zooms into a group, Escape goes back. " +
-        "The table below has the same species." }, ui.canvas);
-    [ui.summary, ui.table] = [region("Gain by representation"), region("Species shown")];
-    ui.download = element("button", { type: "button", onclick: download });
-    ui.more = element("button", { type: "button", onclick: () => change({ all: true }) });
-    fill(ui.study, studies.map((one) => one.study), 0);
-    ui.app = element("section", { className: "explorer", "aria-label": "Gain explorer" },
-      controls, ui.facts, bar(ui.back, ui.status), ui.chart, ui.summary, bar(ui.download), ui.table, ui.more);
-    holders[0].before(ui.app);
+  const acts = {
+    study: chooseStudy, target: chooseTarget, arm: (arm) => change({ arm: Number(arm) }), species: (typed) => change({ typed, zoom: [] }),
+    level: (level) => change({ level, zoom: [] }), group: showGroup, intervals: (_, { checked }) => change({ intervals: checked }),
+    well: (well) => change({ well: Number(well) }), cut: (cut) => change({ cut }), back, download, more: () => change({ all: true }),
   };
+  const ui = application("gain-explorer", acts);
+  ui.chart.addEventListener("keydown", onKey);
+  ui.species.addEventListener("keydown", (event) => event.key === "Enter" && openFound());
+  holders[0].before(ui.app);
 
-  const showControls = () => {
-    const level = zoomed()?.level || state.level;
-    ui.study.value = state.study;
-    fill(ui.target, tables().targets.map((one) => `${one.title} (${one.domain})`), state.target);
-    const designs = [...new Set(target().arms.map((one) => one.design))];
-    const armsOf = (design) => target().arms.flatMap((one, i) => (one.design === design ? [option(i, one.label, i === state.arm)] : []));
-    ui.arm.replaceChildren(...designs.map((design) => element("optgroup", { label: design || "original design" }, ...armsOf(design))));
-    ui.level.replaceChildren(...levelsOf(target()).map((one) => option(one, one === "all" ? "nothing: no taxa stated" : one, one === level)));
-    const around = rowsOf(tables(), target(), arm(), state).filter(inside(state.zoom.slice(0, -1)));
-    const groups = groupsOf(tables(), target(), arm(), around, level).sort((a, b) => a.name.localeCompare(b.name));
-    ui.group.dataset.level = level;
-    ui.group.replaceChildren(option("", `all ${PLURAL[level]}`, !zoomed()),
-      ...groups.map(({ name, rows }) => option(name, `${name} (${rows.length})`, name === zoomed()?.name)));
-    ui.graded.hidden = tables().graded !== "annotated";
-    ui.search.placeholder = `e.g. ${target().species[0]}`;
+  const showControls = ({ tables, target, every }) => {
+    const level = levelShown();
+    fill(ui.study, studies.map((one, i) => [i, one.study]), state.study);
+    fill(ui.target, tables.targets.map((one, i) => [i, `${one.title} (${one.domain})`]), state.target);
+    const byDesign = Map.groupBy(target.arms.keys(), (place) => target.arms[place].design || "original design");
+    ui.arm.replaceChildren(...[...byDesign].map(([label, places]) => {
+      const group = element("optgroup", { label });
+      fill(group, places.map((place) => [place, target.arms[place].label]), state.arm);
+      return group;
+    }));
+    fill(ui.level, levelsOf(target).map((one) => [one, one]), level);
+    const around = Map.groupBy(every.filter(inside(state.zoom.slice(0, -1))), (one) => one[level]);
+    const groups = [...around].map(([name, { length }]) => [name, `${name} (${length})`]).sort(([a], [b]) => a.localeCompare(b));
+    fill(ui.group, [["", `all ${pluralOf(level)}`], ...groups], zoomed()?.name ?? "");
+    ui.graded.hidden = tables.graded !== "annotated";
+    ui.species.placeholder = `e.g. ${target.species[0]}`;
     ui.well.value = state.well;
     ui.wellShown.textContent = count(state.well, "correct image");
-    ui.cut.replaceChildren(...tables().cuts.map((cut) => option(cut, cut, cut === state.cut)));
-    if (ui.search.value !== state.typed) ui.search.value = state.typed;
-    ui.intervals.checked = state.intervals;
+    fill(ui.cut, tables.cuts.map((cut) => [cut, cut]), state.cut);
+    if (ui.species.value !== state.typed) ui.species.value = state.typed;
     ui.back.hidden = !zoomed();
-    ui.back.textContent = `← Back to ${state.zoom.at(-2)?.name || `all ${PLURAL[level]}`}`;
+    ui.back.textContent = `← Back to ${state.zoom.at(-2)?.name || `all ${pluralOf(level)}`}`;
+    ui.intervals.checked = state.intervals;
     showProvenance(holders, state.study);
   };
 
-  const showTexts = ({ rows, ordered, columns, bySpecies }) => {
-    const { seeds, label, design, all, groups } = arm();
-    ui.facts.textContent = `Study ${tables().study} (${tables().title}); target ${target().title}, pretrained on ${label}` +
-      `${design ? ` (${design})` : ""}, ${seeds.length === 1 ? "seed" : "seeds"} ${seeds.join(", ")}. Gain: top-1 minus top-1 from scratch, ` +
-      `same images. Intervals: 95 percent.`;
-    const typed = state.typed.trim();
+  const showTexts = ({ tables, target, arm, rows, ordered, columns, bySpecies, typed }) => {
+    ui.facts.textContent = `Study ${tables.study} (${tables.title}); target ${target.title}, pretrained on ${arm.label}` +
+      `${arm.design ? ` (${arm.design})` : ""}, ${arm.seeds.length === 1 ? "seed" : "seeds"} ${arm.seeds.join(", ")}. ` +
+      `Gain: top-1 minus top-1 from scratch, same images. Intervals: 95 percent.`;
     if (typed) {
       ui.status.textContent = `${count(ordered.length, "species", "species")} found for “${typed}”${ordered.length ? "; Enter zooms to the first." : "."}`;
       return;
     }
-    const known = zoomed() ? groups[zoomed().level] : all; // of one group, or of all; not of a group within a group
-    const code = zoomed() && known ? target().levels[zoomed().level].names.indexOf(zoomed().name) : 0;
-    const ends = known && state.zoom.length < 2 ? `, ${interval({ low: endOf(tables(), known.low[code]), high: endOf(tables(), known.high[code]) })}` : "";
-    const where = zoomed() ? ` in ${zoomed().name}` : "";
-    const among = bySpecies || state.level === "all" ? "" : ` in ${count(columns.length, state.level, PLURAL[state.level])}`;
+    const { level, name } = zoomed() ?? {};
+    const ends = level ? endsOf(view, arm.groups[level], target.levels[level].names.indexOf(name)) : endsOf(view, arm.all, 0);
+    const stated = state.zoom.length < 2 ? `, ${interval(ends)}` : ""; // not known of a group within a group
+    const among = bySpecies ? "" : ` in ${count(columns.length, state.level, pluralOf(state.level))}`;
     const dense = state.intervals && rows.length > MANY ? " Intervals of species are drawn once fewer are shown." : "";
-    ui.status.textContent = `${count(rows.length, "species", "species")}${where}${among}: mean gain ${points(meanOf(rows, seeds.length))} points${ends}.${dense}`;
+    ui.status.textContent = `${count(rows.length, "species", "species")}${name ? ` in ${name}` : ""}${among}: ` +
+      `mean gain ${points(meanOf(rows, arm))} points${stated}.${dense}`;
   };
 
-  const showSummary = ({ rows }) => {
+  const showSummary = ({ tables, rows }) => {
     const line = ({ grade, word, species, images, mean }) => {
-      const [colour, symbol] = tables().styles[grade];
+      const [colour, symbol] = tables.styles[grade];
       const dot = element("span", { className: "explorer-dot", style: `color:${colour}`, "aria-hidden": "true" }, MARKS[symbol]);
-      const cells = [species.toLocaleString("en"), images.toLocaleString("en"), species ? points(mean) : "–"];
-      return element("tr", {}, element("th", { scope: "row" }, dot, ` ${word}`), ...cells.map((text) => element("td", {}, text)));
+      return row([dot, ` ${word}`], [species.toLocaleString("en"), images.toLocaleString("en"), species ? points(mean) : "–"]);
     };
-    ui.summary.replaceChildren(table(["representation", "species", "images", "mean gain, points"],
-      summaryOf(tables(), rows, arm(), state.well).map(line), { className: "explorer-summary" },
-      "Means over all images of the species shown, recomputed here; intervals of such groups are in the chapters."));
+    ui.summary.replaceChildren(...summaryOf(view, rows).map(line));
   };
 
-  const showTable = ({ ordered }) => {
-    const levels = Object.keys(target().levels);
-    const columns = { species: "species", mean: "gain, points", low: "from", high: "to", images: "images", grade: "representation",
-      ...(tables().graded === "annotated" ? { correct: "correct images" } : {}), ...Object.fromEntries(levels.map((level) => [level, level])) };
+  const showTable = ({ tables, target, ordered }) => {
+    const columns = { species: "species", mean: "gain, points", low: "from", high: "to", images: "images", representation: "representation",
+      ...(tables.graded === "annotated" ? { correct: "correct images" } : {}) };
+    for (const level of Object.keys(target.levels)) columns[level] = level;
     const focused = document.activeElement?.dataset?.sort;
-    const heads = Object.entries(columns).map(([key, label]) => {
-      const active = state.sort === key;
-      const button = element("button", { type: "button", onclick: () => sortBy(key) }, `${label}${active ? (state.falling ? " ▼" : " ▲") : ""}`);
-      button.dataset.sort = key;
-      return element("th", { scope: "col", "aria-sort": active ? (state.falling ? "descending" : "ascending") : "none" }, button);
-    });
+    const head = ([key, label]) => {
+      const [arrow, order] = state.sort !== key ? ["", "none"] : state.falling ? [" ▼", "descending"] : [" ▲", "ascending"];
+      const sorts = button(`${label}${arrow}`, () => sortBy(key));
+      sorts.dataset.sort = key;
+      return element("th", { scope: "col", "aria-sort": order }, sorts);
+    };
     const cell = (key, one) => {
       if (key === "species") return element("th", { scope: "row", title: one.taxon }, one.species);
-      if (key === "grade") return element("td", {}, wordOf(tables(), one.grade, state.well));
-      if (key === "images" || key === "correct") return element("td", { className: "number" }, one[key]);
-      if (!levels.includes(key)) return element("td", { className: "number" }, points(one[key]));
-      const name = groupName(target(), key, one.i);
-      return element("td", {}, element("button", { type: "button", className: "explorer-link", onclick: () => zoomTo(key, name) }, name));
+      if (key in target.levels) return element("td", {}, button(one[key], () => zoomTo(key, one[key]), { className: "explorer-link" }));
+      const text = ["mean", "low", "high"].includes(key) ? points(one[key]) : one[key];
+      return element("td", { className: typeof one[key] === "number" ? "number" : "" }, text);
     };
     const shown = state.all ? ordered : ordered.slice(0, FEW);
-    const lines = shown.map((one) => element("tr", {}, ...Object.keys(columns).map((key) => cell(key, one))));
-    ui.table.replaceChildren(table(heads, lines));
+    ui.heads.replaceChildren(...Object.entries(columns).map(head));
+    ui.rows.replaceChildren(...shown.map((one) => element("tr", {}, ...Object.keys(columns).map((key) => cell(key, one)))));
     ui.more.hidden = shown.length === ordered.length;
     ui.more.textContent = `Show all ${ordered.length.toLocaleString("en")} rows`;
+    ui.download.hidden = !ordered.length;
     ui.download.textContent = `Download ${count(ordered.length, "row")} as CSV`;
     if (focused) ui.table.querySelector(`[data-sort="${focused}"]`)?.focus();
+  };
+
+  // ---- the chart: columns of species (groups, or one species each), drawn by plotly in the page's theme, in points
+
+  const interval = ({ low, high }) => `interval ${points(low)} to ${points(high)}`;
+  const short = (text, length) => plain(text.length <= length ? text : `${text.slice(0, length - 1).trimEnd()}…`);
+
+  const bars = (rows, style) => ({
+    type: "data", symmetric: false, width: 0, ...style,
+    array: rows.map((one) => 100 * Math.max(0, one.high - one.mean)),
+    arrayminus: rows.map((one) => 100 * Math.max(0, one.mean - one.low)),
+  });
+
+  const speciesTrace = (grade, all, view) => {
+    const [color, symbol] = view.tables.styles[grade];
+    const marks = all.filter((mark) => mark.row.grade === grade);
+    const rows = marks.map((mark) => mark.row);
+    const hover = ({ row, at }) => {
+      const taxon = row.taxon && row.taxon !== row.species ? ` (${plain(row.taxon)})` : "";
+      const group = view.bySpecies ? "" : `${plain(view.columns[at].name)}<br>`;
+      const correct = row.correct === null || !view.target.named[row.i] ? "" : `, ${row.correct} correct images`;
+      return `<b>${plain(row.species)}</b>${taxon}<br>${group}gain ${points(row.mean)} points, ${interval(row)}<br>` +
+        `${row.images} images, ${view.arm.seeds.length} seeds; ${row.representation}${correct}`;
+    };
+    const size = all.length <= 80 ? 9 : all.length <= MANY ? 7 : 4;
+    const opacity = view.found ? rows.map((row) => (view.found.has(row.i) ? 1 : 0.12)) : 0.9;
+    return {
+      type: "scatter", mode: "markers", name: wordOf(view, grade), x: marks.map((mark) => mark.x), y: rows.map((row) => 100 * row.mean),
+      customdata: marks.map((mark) => mark.at), hovertext: marks.map(hover), hoverinfo: "text", marker: { color, symbol, size, opacity },
+      error_y: bars(rows, { thickness: 1, color: color + (view.found ? "40" : "b3"), visible: view.intervals && all.length <= MANY }),
+    };
+  };
+
+  const groupTrace = (view, ink) => {
+    const groups = view.columns.map((column, at) => ({ ...column, at })).filter((one) => one.rows.length > 1);
+    const at = groups.map((one) => one.at);
+    return {
+      type: "scatter", mode: "markers", name: "mean of a group", x: at, customdata: at, y: groups.map((one) => 100 * one.mean),
+      hoverinfo: "text", hovertext: groups.map((one) => `<b>${plain(one.name)}</b>: ${one.rows.length} species<br>` +
+        `mean gain ${points(one.mean)} points, ${interval(one)}<br>${view.arm.seeds.length} seeds`),
+      marker: { symbol: "line-ew-open", size: 18, color: ink, line: { color: ink, width: 3 } },
+      error_y: bars(groups, { thickness: 2, color: ink, visible: view.intervals }),
+    };
+  };
+
+  const draw = async (canvas, view) => {
+    const Plotly = await loadPlotly();
+    const [ink, grid, width, { columns }] = [INK[theme()], GRID[theme()], canvas.clientWidth, view];
+    // each species in its column, at its own place in the order of gain
+    const marks = columns.flatMap(({ rows }, at) => rows.map((row, rank) =>
+      ({ row, at, x: at + ((rank - (rows.length - 1) / 2) / Math.max(rows.length, 3)) * 0.8 })));
+    const found = view.found ? marks.filter((mark) => view.found.has(mark.row.i)) : [];
+    const grades = Object.keys(view.tables.words).filter((grade) => view.every.some((row) => row.grade === grade));
+    const traces = grades.reverse().map((grade) => speciesTrace(grade, marks, view));
+    if (!view.bySpecies) traces.push(groupTrace(view, ink));
+    const step = Math.ceil(columns.length / Math.max(6, Math.floor(width / 18)));
+    const named = [...columns.keys()].filter((at) => at % step === 0);
+    const axis = { gridcolor: grid, linecolor: grid, zerolinecolor: ink, fixedrange: true, automargin: true };
+    const layout = {
+      height: 520, margin: { l: width < 520 ? 50 : 60, r: 8, t: 10, b: 60 }, hovermode: "closest", dragmode: false,
+      paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { color: ink, size: width < 520 ? 12 : 14 },
+      legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0, traceorder: "reversed" },
+      xaxis: { ...axis, title: { text: plain(view.title) }, tickangle: -50, tickfont: { size: 11 }, tickvals: named,
+        ticktext: named.map((at) => short(columns[at].name, width < 520 ? 16 : 24)), range: [-0.6, columns.length - 0.4],
+        zeroline: false, showgrid: false },
+      yaxis: { ...axis, title: { text: "pretraining gain in top-1, points" }, tickformat: "+.1~f", zerolinewidth: 1 },
+      shapes: view.cursor === null ? [] : [{ type: "rect", xref: "x", yref: "paper", x0: view.cursor - 0.5, x1: view.cursor + 0.5,
+        y0: 0, y1: 1, layer: "below", fillcolor: `${ink}1f`, line: { color: ink, width: 1 } }],
+      annotations: found.length > NAMED ? [] : found.map(({ row, x }, place) => ({
+        x, y: 100 * row.mean, text: short(row.species, 24), showarrow: true, arrowcolor: ink, arrowwidth: 1, ax: 0,
+        ay: -28 - 16 * (place % 3), font: { size: 12, color: ink } })),
+    };
+    await Plotly.react(canvas, traces, layout, { responsive: true, displaylogo: false, displayModeBar: false });
   };
 
   let drawing = Promise.resolve();
@@ -227,28 +267,23 @@
     const mine = (asked += 1);
     drawing = drawing.then(async () => {
       if (mine !== asked) return; // a newer one is waiting
-      const seen = look();
-      const title = seen.bySpecies ? zoomed().name : state.level === "all" ? "" : state.level;
-      await draw(ui.canvas, { ...seen, ...state, tables: tables(), target: target(), arm: arm(), title });
-      if (!ui.canvas.dataset.wired) ui.canvas.on("plotly_click", (event) => openColumn(event.points[0].customdata));
-      ui.canvas.dataset.wired = "true";
+      await draw(ui.canvas, { ...view, cursor: state.cursor });
+      if (!ui.app.dataset.drawn) ui.canvas.on("plotly_click", (event) => openColumn(event.points[0].customdata));
       ui.app.dataset.drawn = mine;
     });
   };
 
   const show = () => {
-    const seen = look();
-    showControls();
-    for (const part of [showTexts, showSummary, showTable]) part(seen);
+    view = look();
+    for (const part of [showControls, showTexts, showSummary, showTable]) part(view);
     plot();
   };
 
-  build();
   const asks = new URLSearchParams(window.location.search);
   chooseStudy(Math.max(0, studies.findIndex((one) => one.study === asks.get("study"))));
-  const wanted = tables().targets.findIndex((one) => one.name === asks.get("target"));
+  const wanted = view.tables.targets.findIndex((one) => one.name === asks.get("target"));
   if (wanted > 0) chooseTarget(wanted);
-  if (asks.get("species")) search(asks.get("species"));
-  new MutationObserver(plot).observe(document.documentElement, { attributes: true, attributeFilter: ["data-theme"] });
-  window.gainBook.onNewWidth(ui.canvas, plot);
+  if (asks.get("species")) change({ typed: asks.get("species"), zoom: [] });
+  onNewTheme(plot);
+  onNewWidth(ui.canvas, plot);
 })();

@@ -3,10 +3,11 @@
 // Nothing moves by itself, and a reader who prefers less motion gets no Play button.
 (() => {
   "use strict";
-  const { element } = window.gainBook;
+  const { element, button } = window.gainBook;
   const PAUSE = 6000; // a step's time when played
   const FAINT = 0.12;
   const holder = document.querySelector(".lead-steps");
+  const list = holder.querySelector("ol");
   const steps = [...holder.querySelectorAll("li")];
   const still = window.matchMedia("(prefers-reduced-motion: reduce)");
   let at = 0;
@@ -25,10 +26,9 @@
   const show = (next) => {
     at = Math.max(0, Math.min(steps.length - 1, next));
     steps.forEach((step, i) => (step.hidden = i !== at));
-    back.disabled = at === 0;
-    forth.disabled = at === steps.length - 1;
+    back.ariaDisabled = at === 0; // not `disabled`, which would take the keyboard's place away
+    forth.ariaDisabled = at === steps.length - 1;
     place.textContent = `Step ${at + 1} of ${steps.length}`;
-    holder.dataset.step = at + 1;
     highlight();
   };
 
@@ -36,6 +36,7 @@
     clearInterval(playing);
     playing = 0;
     play.textContent = "Play";
+    play.hidden = still.matches;
     list.setAttribute("aria-live", "polite");
   };
   const toggle = () => {
@@ -48,25 +49,17 @@
       if (at === steps.length - 1) stop();
     }, PAUSE);
   };
-  const step = (by) => () => {
+  const go = (by) => {
     stop();
     show(at + by);
   };
 
-  const list = holder.querySelector("ol");
-  const button = (label, onclick) => element("button", { type: "button", onclick }, label);
-  const [back, forth, play] = [button("Back", step(-1)), button("Next", step(1)), button("Play", toggle)];
+  const [back, forth, play] = [button("Back", () => go(-1)), button("Next", () => go(1)), button("Play", toggle)];
   const place = element("span", { className: "lead-place" });
-  const calm = () => {
-    if (still.matches) stop();
-    play.hidden = still.matches;
-  };
   holder.prepend(element("div", { className: "lead-bar", role: "group", "aria-label": "Steps through the figure" }, back, forth, play, place));
   holder.classList.add("lead-on");
   document.addEventListener("gain-drawn", highlight);
-  new MutationObserver(highlight).observe(root, { attributes: true, attributeFilter: ["class"] });
-  still.addEventListener("change", calm);
-  stop();
-  calm();
-  show(0);
+  new MutationObserver(highlight).observe(root, { attributeFilter: ["class"] });
+  still.addEventListener("change", stop);
+  go(0);
 })();

@@ -19,25 +19,22 @@
     }
   };
 
-  let putBack = null;
+  let before = null;
   const begin = () => {
-    if (putBack || root.classList.contains("whole-book")) return;
-    const { theme } = root.dataset;
-    const folded = all("details:not([open])");
-    putBack = () => {
-      root.classList.remove("printing");
-      root.dataset.theme = theme;
-      all("table").forEach((table) => (table.style.zoom = ""));
-      folded.forEach((one) => (one.open = false));
-    };
+    if (before || root.classList.contains("whole-book")) return;
+    before = { theme: root.dataset.theme, folded: all("details:not([open])") };
     root.classList.add("printing");
     root.dataset.theme = "light";
-    folded.forEach((one) => (one.open = true));
+    before.folded.forEach((one) => (one.open = true));
     fit();
   };
   const end = () => {
-    putBack?.();
-    putBack = null;
+    if (!before) return;
+    root.classList.remove("printing");
+    root.dataset.theme = before.theme;
+    before.folded.forEach((one) => (one.open = false));
+    all("table").forEach((table) => (table.style.zoom = ""));
+    before = null;
   };
 
   // For `make pdf`: turn Sphinx's one page of all chapters into paper, and resolve when everything is drawn.

@@ -103,13 +103,14 @@
   const ruleOf = (verdict, part, n, p) => {
     const bound = part.bound ? `${digits(100 * part.bound, 3)} ${part.unit}` : "0";
     const what = part.test === "greater" ? `${part.what} > ${bound}` : `|${part.what}| < ${bound}`;
-    const holds = `${what} (${pText(p)})`;
-    const many = (text) => (n > 1 ? `; ${text}` : "");
-    if (verdict === SUPPORTED) return `${holds}${many(`all of ${n} parts hold, this one least clearly`)}`;
-    if (verdict === UNRESOLVED) return `neither ${holds} nor its opposite${many(`the least clear of ${n} parts`)}`;
-    if (verdict === CONTRADICTED) return `not ${what}: the opposite is clear (${pText(p)})${many(`one of ${n} parts, corrected by Holm`)}`;
-    const most = `the clearest of ${n} parts, corrected by Holm; the others hold, or are within the margin, too`;
-    return `${part.what} is closer to 0 than the margin (${pText(p)})${many(most)}`;
+    const [rule, among] = {
+      [SUPPORTED]: [`${what} (${pText(p)})`, `all of ${n} parts hold, this one least clearly`],
+      [CONTRADICTED]: [`not ${what}: the opposite is clear (${pText(p)})`, `one of ${n} parts, corrected by Holm`],
+      [UNRESOLVED]: [`neither ${what} (${pText(p)}) nor its opposite`, `the least clear of ${n} parts`],
+      [NO_DIFFERENCE]: [`${part.what} is closer to 0 than the margin (${pText(p)})`,
+        `the clearest of ${n} parts, corrected by Holm; the others hold, or are within the margin, too`],
+    }[verdict];
+    return n > 1 ? `${rule}; ${among}` : rule;
   };
 
   const decide = (parts) => {

@@ -1,42 +1,83 @@
-// The page "Change the analysis": controls, and the answer beside the book's.
+// The page "Change the analysis": settings, also in the address and as a command, and the answer beside the book's.
 (() => {
   "use strict";
-  const { element, hundredfold, option, save, count, table, region, studiesOf, showProvenance } = window.gainBook;
-  const field = window.gainBook.field("what-if");
-  const {
-    NothingToTest, recompute, LEVELS, claimOf, targetOf, partWith, usesMargin, textOf, read, commandOf,
-    unitOf, effectOf, testOf, differences,
-  } = window.gainWhatIf;
+  const { application, element, fill, hundredfold, save, count, row, studiesOf, showProvenance } = window.gainBook;
+  const { NothingToTest, recompute } = window.gainWhatIf;
 
   const holders = [...document.querySelectorAll(".gain-what-if")];
   const studies = studiesOf(holders);
-  const ui = {};
   let [settings, answer, asked] = [null, null, 0];
-  const tables = () => studies.find((one) => one.study === settings.study);
-  const claim = () => claimOf(tables(), settings);
+  const tablesOf = (chosen) => studies.find((one) => one.study === chosen.study);
+  const claimOf = (chosen) => tablesOf(chosen).claims.find((one) => one.id === chosen.claim);
+  const targetOf = (chosen) => tablesOf(chosen).targets[claimOf(chosen).target];
+  const greater = () => claimOf(settings).parts.find((part) => part.test === "greater");
+  const usesMargin = () => claimOf(settings).parts.some((part) => part.test === "equal" || part.kind === "arms");
+  const bookOf = (name) => (name === "margin" ? targetOf(settings).margin : greater()?.bound ?? 0);
+
+  // ---- settings in the address, only what differs from the book's: `null` for a number, and for seeds when all stay in
+
+  const textOf = ({ study, claim, margin, threshold, level, without, seeds }) => {
+    const asks = new URLSearchParams({ study, claim });
+    if (margin !== null) asks.set("margin", margin);
+    if (threshold !== null) asks.set("threshold", threshold);
+    if (without.length) asks.set("level", level);
+    for (const group of without) asks.append("without", group);
+    for (const seed of seeds ?? []) asks.append("seed", seed);
+    return asks.toString();
+  };
+
+  // The settings that an address (a text, or an object of its fields) asks for, and one line on each thing in it that is not accepted.
+  const read = (text) => {
+    const asks = new URLSearchParams(text);
+    const wrong = [];
+    const accept = (name, fits, why) => asks.getAll(name).filter((one) => {
+      if (!fits(one)) wrong.push(`${name} “${one}” ${why}`);
+      return fits(one);
+    });
+    const listed = (name, all) => accept(name, (one) => all.includes(one), "is unknown here and ignored");
+    const oneOf = (name, all) => accept(name, (one) => all.includes(one), `is unknown; accepted: ${all.join(", ")}`)[0] ?? all[0];
+    const number = (name, low, high) => {
+      const fits = (one) => one.trim() && one >= low && one <= high;
+      const [value] = accept(name, fits, `is not accepted; accepted: numbers from ${low} to ${high}`);
+      return value === undefined ? null : Number(value);
+    };
+    const found = { study: oneOf("study", studies.map((one) => one.study)) };
+    found.claim = oneOf("claim", tablesOf(found).claims.map((one) => one.id));
+    Object.assign(found, { margin: number("margin", 0.0001, 0.9999), threshold: number("threshold", -0.9999, 0.9999) });
+    const { levels } = targetOf(found);
+    found.level = oneOf("level", Object.keys(levels));
+    found.without = listed("without", levels[found.level].names);
+    const all = claimOf(found).seeds;
+    const seeds = listed("seed", all.map(String)).map(Number);
+    found.seeds = seeds.length && seeds.length < all.length ? all.filter((one) => seeds.includes(one)) : null;
+    return [found, wrong.join("; ")];
+  };
+
+  // The command that takes the same settings; `--name=` where a value would look like an option.
+  const commandOf = (chosen, { given }) => {
+    const quoted = (text) => (/^[\w.-]+$/.test(text) ? text : `'${text.replace(/'/g, `'"'"'`)}'`);
+    const word = ([name, value]) => `--${name}${value.startsWith("-") ? "=" : " "}${quoted(value)}`;
+    return ["python -m pretraining_gain.tell.claims.what_if", ...[...new URLSearchParams(textOf({ ...chosen, study: given }))].map(word)].join(" ");
+  };
 
   // ---- computing, after the browser has shown that it is under way
 
   const ask = () => {
-    asked += 1;
-    const number = asked;
+    const number = (asked += 1);
     ui.app.setAttribute("aria-busy", "true");
     ui.status.textContent = "Recomputing …";
     setTimeout(() => number === asked && compute(), 20);
   };
   const compute = () => {
     try {
-      answer = { settings: { ...settings }, outcome: recompute(tables(), settings) };
-      showAnswer();
-      const { verdict } = claim().book;
-      const same = answer.outcome.verdict === verdict;
-      ui.status.textContent = `${claim().id}: ${answer.outcome.verdict}; ${same ? "as in the book" : `in the book: ${verdict}`}.`;
+      answer = { settings: { ...settings }, outcome: recompute(tablesOf(settings), settings) };
+      showAnswer(claimOf(settings), answer.outcome);
     } catch (error) {
       answer = null;
-      ui.results.replaceChildren();
       const why = error instanceof NothingToTest ? error.message : `this cannot be computed here (${error.message})`;
       ui.status.textContent = `Nothing computed: ${why}.`;
     }
+    ui.results.hidden = !answer;
     ui.app.removeAttribute("aria-busy");
     ui.app.dataset.done = asked;
     window.gainWhatIf.answer = answer;
@@ -44,40 +85,33 @@
 
   // ---- what the reader does
 
-  const change = (changes) => {
+  const change = (changes, note = "") => {
     settings = { ...settings, ...changes };
     history.replaceState(null, "", `#${textOf(settings)}`);
-    ui.note.textContent = "";
+    ui.note.textContent = note;
     showControls();
     ask();
   };
   // The book's settings of a claim, or of another where the study lacks it.
-  const open = (study, id) => {
-    const { settings: wanted, wrong } = read({ study, claim: id }, studies);
-    change(wanted);
-    ui.note.textContent = wrong.join("; ");
-  };
+  const open = (study, claim) => change(...read({ study, claim }));
   // Groups stay left out where the other claim is about the same target, seeds where it has the same.
   const chooseClaim = (id) => {
-    const { settings: wanted } = read({ study: settings.study, claim: id }, studies);
-    const other = claimOf(tables(), wanted);
-    const seeds = String(claim().seeds) === String(other.seeds) ? settings.seeds : null;
-    const { level, without } = claim().target === other.target ? settings : wanted;
+    const [wanted] = read({ study: settings.study, claim: id });
+    const [claim, other] = [claimOf(settings), claimOf(wanted)];
+    const seeds = String(claim.seeds) === String(other.seeds) ? settings.seeds : null;
+    const { level, without } = claim.target === other.target ? settings : wanted;
     change({ ...wanted, seeds, level, without });
   };
-  const leaveOut = (name, out) => {
-    const { names } = targetOf(tables(), settings).levels[settings.level];
-    change({ without: names.filter((one) => (one === name ? out : settings.without.includes(one))) });
-  };
-  const takeSeed = (seed, taken) => {
-    const now = claim().seeds.filter((one) => (one === seed ? taken : !settings.seeds || settings.seeds.includes(one)));
-    if (now.length) return change({ seeds: now.length === claim().seeds.length ? null : now });
+  const takeGroups = () => change({ without: [...ui.groups.querySelectorAll("input:not(:checked)")].map((one) => one.value) });
+  const takeSeeds = () => {
+    const taken = [...ui.seeds.querySelectorAll("input:checked")].map((one) => Number(one.value));
+    if (taken.length) return change({ seeds: taken.length === claimOf(settings).seeds.length ? null : taken });
     showControls();
     ui.note.textContent = "At least one seed stays in.";
   };
-  const chooseFraction = (input, book) => {
+  const chooseFraction = (_, input) => {
     const value = Number((Number(input.value) / 100).toPrecision(12));
-    if (input.value.trim() && input.validity.valid) return change({ [input.name]: value === book ? null : value });
+    if (input.value.trim() && input.validity.valid) return change({ [input.name]: value === bookOf(input.name) ? null : value });
     input.reportValidity();
     ui.note.textContent = `“${input.value}” is not accepted; accepted: numbers from ${input.min} to ${input.max}.`;
   };
@@ -86,113 +120,105 @@
     ui.note.textContent = copied ? "The link is copied." : "The browser does not let this page copy; the link is in its address bar.";
   };
   const download = () => {
-    const content = JSON.stringify({ ...answer, command: commandOf(settings, tables()) }, null, 1);
+    const content = JSON.stringify({ ...answer, command: commandOf(settings, tablesOf(settings)) }, null, 1);
     save(`what-if-${settings.study}-${settings.claim}.json`, "application/json", content);
   };
 
   // ---- controls
 
-  const pick = (name, act) => (ui[name] = element("select", { name, onchange: (event) => act(event.target.value) }));
-  const entry = (name, min, book) => (ui[name] = element("input", {
-    type: "number", name, min, max: 99, step: "any", onchange: () => chooseFraction(ui[name], book()) }));
-  const button = (label, onclick) => element("button", { type: "button", onclick }, label);
-  const options = (select, values, chosen) => select.replaceChildren(...values.map(([value, label]) => option(value, label, value === chosen)));
-  const check = (label, checked, act) => element("label", { className: "what-if-check" },
-    element("input", { type: "checkbox", checked, onchange: (event) => act(event.target.checked) }), ` ${label}`);
+  const acts = {
+    study: (study) => open(study, settings.claim), claim: chooseClaim, level: (level) => change({ level, without: [] }),
+    margin: chooseFraction, threshold: chooseFraction, seed: takeSeeds, group: takeGroups, reset: () => open(settings.study, settings.claim), copy: copyLink, download,
+  };
+  const check = (name, value, label, checked) => element("label", { className: "what-if-check" },
+    element("input", { type: "checkbox", name, value, checked }), ` ${label}`);
   // New boxes in place of the old; the keyboard focus stays.
   const refill = (holder, boxes) => {
     const focused = [...holder.querySelectorAll("input")].indexOf(document.activeElement);
     holder.replaceChildren(...boxes);
     holder.querySelectorAll("input")[focused]?.focus();
   };
-  const choices = (legend, ...more) => element("fieldset", { className: "what-if-choices" }, element("legend", {}, legend), ...more);
-  const bookBound = () => partWith(claim(), "greater")?.bound ?? 0;
-
-  const build = () => {
-    ui.seeds = element("div", { className: "what-if-checks" });
-    ui.groups = element("div", { className: "what-if-checks what-if-groups", tabIndex: 0, role: "group", "aria-label": "Groups that stay in" });
-    ui.note = element("p", { className: "what-if-note", role: "alert" });
-    ui.status = element("p", { className: "explorer-status what-if-status", role: "status" });
-    ui.results = element("div", { className: "what-if-results" });
-    ui.command = element("code", {});
-    const controls = element("form", { className: "explorer-controls", onsubmit: () => false },
-      element("div", { className: "explorer-row" }, field("Study", pick("study", (study) => open(study, settings.claim))),
-        field("Claim", pick("claim", chooseClaim))),
-      element("div", { className: "explorer-row" }, field("Margin, points", entry("margin", 0.1, () => targetOf(tables(), settings).margin)),
-        field("Threshold of “greater”", entry("threshold", -99, bookBound))),
-      choices("Seeds", ui.seeds),
-      choices("Species that stay in", field("by", pick("level", (level) => change({ level, without: [] }))), ui.groups));
-    ui.app = element("section", { className: "explorer what-if", "aria-label": "Change the analysis" }, controls,
-      element("div", { className: "explorer-bar" }, button("Reset to the book’s settings", () => open(settings.study, settings.claim)),
-        button("Copy link", copyLink), button("Download as JSON", download)),
-      ui.note, ui.status, ui.results,
-      element("p", { className: "explorer-facts" }, "The same in Python:"), element("pre", { className: "what-if-command", tabIndex: 0 }, ui.command));
-    holders[0].before(ui.app);
-  };
 
   const showControls = () => {
-    options(ui.study, studies.map((one) => [one.study, `${one.study}: ${one.title}`]), settings.study);
-    options(ui.claim, tables().claims.map((one) => [one.id, `${one.id}. ${one.text}`]), settings.claim);
-    for (const [name, test, book] of [["margin", "equal", targetOf(tables(), settings).margin], ["threshold", "greater", bookBound()]]) {
-      ui[name].value = Number((100 * (settings[name] ?? book)).toPrecision(12));
-      ui[name].disabled = name === "margin" ? !usesMargin(claim()) : !partWith(claim(), test);
-    }
-    ui.threshold.parentElement.previousElementSibling.textContent = `Threshold of “greater”, ${unitOf(partWith(claim(), "greater") ?? { unit: "points" })}`;
-    refill(ui.seeds, claim().seeds.map((seed) =>
-      check(`seed ${seed}`, !settings.seeds || settings.seeds.includes(seed), (taken) => takeSeed(seed, taken))));
-    const { levels } = targetOf(tables(), settings);
-    options(ui.level, Object.keys(levels).map((level) => [level, LEVELS[level]]), settings.level);
+    const [tables, claim, { levels }] = [tablesOf(settings), claimOf(settings), targetOf(settings)];
+    fill(ui.study, studies.map((one) => [one.study, `${one.study}: ${one.title}`]), settings.study);
+    fill(ui.claim, tables.claims.map((one) => [one.id, `${one.id}. ${one.text}`]), settings.claim);
+    for (const name of ["margin", "threshold"]) ui[name].value = Number((100 * (settings[name] ?? bookOf(name))).toPrecision(12));
+    ui.margin.disabled = !usesMargin();
+    ui.threshold.disabled = !greater();
+    ui.threshold.labels[0].textContent = `Threshold of “greater”, ${unitOf(greater() ?? { unit: "points" })}`;
+    refill(ui.seeds, claim.seeds.map((seed) => check("seed", seed, `seed ${seed}`, !settings.seeds || settings.seeds.includes(seed))));
+    fill(ui.level, Object.keys(levels).map((level) => [level, level === "name" ? "species" : level]), settings.level);
     const { names, of } = levels[settings.level];
     refill(ui.groups, names.map((name, code) => {
       const n = of.filter((one) => one === code).length;
-      return check(n === 1 ? name : `${name} (${n})`, !settings.without.includes(name), (taken) => leaveOut(name, !taken));
+      return check("group", name, n === 1 ? name : `${name} (${n})`, !settings.without.includes(name));
     }));
-    ui.command.textContent = commandOf(settings, tables());
-    showProvenance(holders, studies.indexOf(tables()));
+    ui.command.textContent = commandOf(settings, tables);
+    showProvenance(holders, studies.indexOf(tables));
   };
 
-  // ---- the answer
+  // ---- the answer: values are fractions, shown times 100 in the unit of their kind
 
-  const shown = (caption, heads, rows) => region(caption, table(heads, rows.map(([first, ...cells]) =>
-    element("tr", {}, element("th", { scope: "row" }, first), ...cells.map((text) => element("td", {}, text)))), {}, caption));
-
-  const verdictTable = (outcome) => {
-    const { book } = claim();
-    const [theirs, mine] = [book, outcome].map((one) => (one.decisive === null ? null : one.tests[one.decisive]));
-    const row = (label, text) => [label, text({ ...theirs, signed: claim().parts.find((one) => one.what === theirs.what).signed }), mine ? text(mine) : "–"];
-    return shown("The claim in the book and with these settings. Intervals are 95 percent.", ["", "in the book", "with these settings"], [
-      ["verdict", book.verdict, outcome.verdict], ["because", book.rule, outcome.rule], row("decided by", (test) => test.what),
-      row("effect", effectOf), row("smallest detectable", (test) => (test.detectable === null ? "unknown" : `${hundredfold(test.detectable, false)} ${unitOf(test)}`)),
-      row("evidence", (test) => `${count(test.n_seeds, "seed")}, ${count(test.n_classes, "species", "species")}, ${count(test.n_images, "image")}`)]);
-  };
+  const unitOf = (part) => (part.unit === "%" ? "% of species" : part.unit);
+  const unsigned = (value) => hundredfold(value, false);
+  const effectOf = ({ effect, low, high, signed, ...part }) =>
+    `${hundredfold(effect, signed)} ${unitOf(part)} (${hundredfold(low, signed)} to ${hundredfold(high, signed)})`;
   const pOf = (p) => (p < 0.0001 ? "< 0.0001" : p.toFixed(4));
-  const partsTable = (tests) => shown("Every comparison of the claim. “p against” is before Holm’s correction.",
-    ["comparison", "must be", "effect (interval)", "p for", "p against", "detectable"], tests.map((part) => [part.what, testOf(part),
-      effectOf(part), pOf(part.p_for), pOf(part.p_against), part.detectable === null ? "unknown" : hundredfold(part.detectable, false)]));
-  const groupsTable = (groups) => shown(`Gain by ${claim().parts[0].column}, points, with 95 percent intervals.`,
-    ["group", "species", "gain", "interval"], groups.map((one) => [one.group, one.classes.toLocaleString("en"), hundredfold(one.mean),
-      `${hundredfold(one.low)} to ${hundredfold(one.high)}`]));
 
-  const showAnswer = () => {
-    const changed = differences(tables(), settings);
-    const facts = `Study ${tables().study} (${tables().title}), target ${targetOf(tables(), settings).title}, seeds `
-      + `${(settings.seeds ?? claim().seeds).join(", ")}. ${claim().estimand[0].toUpperCase()}${claim().estimand.slice(1)}.`;
-    const { outcome } = answer;
-    ui.results.replaceChildren(
-      element("p", { className: "what-if-claim" }, `${claim().id}. ${claim().text}`),
-      element("p", { className: "what-if-changed" }, changed.length ? `Changed: ${changed.join("; ")}.` : "These are the book’s settings."),
-      verdictTable(outcome), element("p", { className: "explorer-facts" }, facts), partsTable(outcome.tests),
-      ...(outcome.groups.length ? [groupsTable(outcome.groups)] : []));
+  // What differs from the book's settings, in words.
+  const differences = () => {
+    const { margin, threshold, without, seeds } = settings;
+    const found = [];
+    if (margin !== null && usesMargin()) found.push(`margin ${unsigned(margin)} points instead of ${unsigned(bookOf("margin"))}`);
+    if (threshold !== null && greater()) {
+      found.push(`threshold ${unsigned(threshold)} instead of ${unsigned(bookOf("threshold"))} ${unitOf(greater())}`);
+    }
+    if (without.length) found.push(`without ${without.join(", ")}`);
+    if (seeds) found.push(`${seeds.length === 1 ? "seed" : "seeds"} ${seeds.join(", ")} only`);
+    return found.length ? `Changed: ${found.join("; ")}.` : "These are the book’s settings.";
   };
 
-  build();
+  const showVerdict = ({ book, parts }, outcome) => {
+    const theirs = book.tests[book.decisive];
+    const mine = outcome.tests[outcome.decisive];
+    const { signed } = parts.find((one) => one.what === theirs.what);
+    const line = (label, text) => row(label, [text({ ...theirs, signed }), mine ? text(mine) : "–"]);
+    ui.verdict.replaceChildren(
+      row("verdict", [book.verdict, outcome.verdict]), row("because", [book.rule, outcome.rule]),
+      line("decided by", (test) => test.what), line("effect", effectOf),
+      line("smallest detectable", (test) => (test.detectable === null ? "unknown" : `${unsigned(test.detectable)} ${unitOf(test)}`)),
+      line("evidence", (test) => [count(test.n_seeds, "seed"), count(test.n_classes, "species", "species"), count(test.n_images, "image")].join(", ")));
+  };
+  const comparison = (part) => row(part.what, [
+    `${part.test === "greater" ? "above " : "within ±"}${unsigned(part.bound)}`, effectOf(part), pOf(part.p_for), pOf(part.p_against),
+    part.detectable === null ? "unknown" : unsigned(part.detectable)]);
+  const gain = ({ group, classes, mean, low, high }) =>
+    row(group, [classes.toLocaleString("en"), hundredfold(mean), `${hundredfold(low)} to ${hundredfold(high)}`]);
+
+  const showAnswer = (claim, outcome) => {
+    const { study, title } = tablesOf(settings);
+    const { id, text, estimand, seeds, book, parts } = claim;
+    ui.text.textContent = `${id}. ${text}`;
+    ui.changed.textContent = differences();
+    ui.facts.textContent = `Study ${study} (${title}), target ${targetOf(settings).title}, seeds ${(settings.seeds ?? seeds).join(", ")}. ` +
+      `${estimand[0].toUpperCase()}${estimand.slice(1)}.`;
+    showVerdict(claim, outcome);
+    ui.comparisons.replaceChildren(...outcome.tests.map(comparison));
+    ui.byGroup.hidden = !outcome.groups.length;
+    ui.column.textContent = parts[0].column;
+    ui.gains.replaceChildren(...outcome.groups.map(gain));
+    const same = outcome.verdict === book.verdict;
+    ui.status.textContent = `${id}: ${outcome.verdict}; ${same ? "as in the book" : `in the book: ${book.verdict}`}.`;
+  };
+
+  const ui = application("gain-what-if", acts, "change");
+  holders[0].before(ui.app);
   // A link to a section of the page changes nothing.
   const isOurs = () => /^#(study|claim)=/.test(window.location.hash);
   const start = () => {
-    const { settings: wanted, wrong } = read(isOurs() ? window.location.hash.slice(1) : "", studies);
-    settings = wanted;
+    [settings, ui.note.textContent] = read(isOurs() ? window.location.hash.slice(1) : "");
     showControls();
-    ui.note.textContent = wrong.join("; ");
     ask();
   };
   window.addEventListener("hashchange", () => isOurs() && start());

@@ -64,7 +64,7 @@ def _version() -> int:
 
 
 def _mend_page(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: object) -> None:
-    """Remove what would trouble a browser or a screen reader.
+    """Add the applications, and remove what would trouble a browser or a screen reader.
 
     Jupyter Book and its theme both add the scripts of remote kernels (thebe), which declare the same names twice. The
     references have the role `list`, but docutils marks nothing in them as an item.
@@ -74,4 +74,12 @@ def _mend_page(app: Sphinx, page: str, template: str, context: dict[str, Any], d
         script for script in scripts if "thebe" not in f"{script.filename} {script.attributes.get('body', '')}".lower()
     ]
     if body := context.get("body"):
-        context["body"] = body.replace('<div role="list" class="citation-list">', '<div class="citation-list">')
+        body = body.replace('<div role="list" class="citation-list">', '<div class="citation-list">')
+        context["body"] = add_applications(body)
+
+
+def add_applications(body: str) -> str:
+    """Add the template of each application that a page has data for; its script fills the template in."""
+    templates = sorted((Path(__file__).parent / "applications").glob("*.html"))
+    used = [path for path in templates if f'class="{path.stem}"' in body]
+    return body + "".join(f'<template id="{one.stem}">{one.read_text(encoding="utf-8")}</template>' for one in used)

@@ -160,8 +160,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--margin", type=float, help="fraction within which things count as equal")
     parser.add_argument("--threshold", type=float, help="fraction that must be exceeded")
     parser.add_argument("--level", default="supercategory", help="supercategory, order, family or name")
-    parser.add_argument("--without", nargs="+", default=[], help="groups of that level to leave out")
-    parser.add_argument("--seeds", nargs="+", type=int, help="keep only these")
+    parser.add_argument("--without", action="extend", nargs="+", default=[], help="groups of that level to leave out")
+    parser.add_argument("--seed", "--seeds", action="extend", nargs="+", type=int, dest="seeds", help="keep only these")
     given = vars(parser.parse_args(arguments))
 
     def work() -> None:

@@ -174,8 +174,8 @@ def figure_classes(audit: Audit) -> go.Figure | str:
     )
     drawn = go.Figure(bars)
     drawn.add_vline(x=40, line=DOTTED_RULE)
-    buttons = [{"label": label, "method": "restyle", "args": [{"x": [xs]}]} for label, xs in values.items()]
-    menu = {"buttons": buttons, "active": start, "x": 1, "xanchor": "right", "y": 1.02, "yanchor": "bottom"}
+    buttons = [{"label": label, "method": "update", "args": [{"x": [xs]}, {}]} for label, xs in values.items()]
+    menu = {"name": "Correct by", "buttons": buttons, "active": start, "x": 1, "xanchor": "right", "y": 1.02, "yanchor": "bottom"}
     drawn.update_layout(**LAYOUT | {"height": 1150}, updatemenus=[menu])
     drawn.update_xaxes(title="correct images (of 50)", range=[0, 50])
     return drawn.update_yaxes(autorange="reversed", dtick=1, tickfont={"size": 11}, automargin=True)

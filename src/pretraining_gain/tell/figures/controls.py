@@ -45,7 +45,7 @@ def figure_power(controls: ControlTables) -> go.Figure:
         bounds[claim] = [line | {"xref": axis, "yref": f"{axis.replace('x', 'y')} domain"} for axis in ("x", "x2")]
         visible = [one == claim for one in claims for _ in range(2 * len(seeds))]
         buttons.append({"label": claim, "method": "update", "args": [{"visible": visible}, {"shapes": bounds[claim]}]})
-    menu = {"buttons": buttons, "x": 0, "xanchor": "left", "y": 1.3, "yanchor": "top"}
-    drawn.update_layout(legend_x=0.2, updatemenus=[menu], shapes=bounds[claims[0]])
+    menu = {"name": "Claim", "buttons": buttons, "x": 1, "xanchor": "right", "y": 1.3, "yanchor": "top"}
+    drawn.update_layout(updatemenus=[menu], shapes=bounds[claims[0]])
     drawn.update_xaxes(title="planted effect on top-1, points", tickformat=POINTS_TICKS)
     return drawn.update_yaxes(range=[-0.03, 1.03])

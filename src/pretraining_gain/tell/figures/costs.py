@@ -43,7 +43,7 @@ def figure_costs(costs: Costs) -> go.Figure:
     height = LAYOUT["margin"]["t"] + plot_px + margin["b"]
     figure.update_layout(
         **LAYOUT | {"height": height, "margin": margin, "legend": legend},
-        updatemenus=[{"buttons": buttons, "x": 1, "xanchor": "right", "y": 1.04, "yanchor": "bottom"}],
+        updatemenus=[{"name": "Show", "buttons": buttons, "x": 1, "xanchor": "right", "y": 1.04, "yanchor": "bottom"}],
         xaxis={"categoryorder": "array", "categoryarray": arms, "tickangle": -50, "dtick": 1, "tickfont": {"size": 11},
                "automargin": False},
         yaxis={"title": next(iter(MEASURES)), "rangemode": "tozero"},

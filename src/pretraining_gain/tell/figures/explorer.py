@@ -71,8 +71,8 @@ def target_table(evaluation: Evaluation, view: View) -> dict[str, Any]:
 
     `levels`: the taxonomic levels that the class table states, coarse to fine, as `names` and each species' index into
     them (`of`). `named`: 1 for a species that a source class names, 0 for others, None where the table does not say.
-    `correct`, in annotated studies: per vote cut, the correct images of the best source class that names a species, for the
-    species marked 1, in their order. Arms follow the study, that of all source classes first.
+    `correct`, in annotated studies: per vote cut, the correct images of the best source class that names a species, 0 where
+    none does. Arms follow the study, that of all source classes first.
     """
     study, classes = evaluation.study, evaluation.classes
     named, stated = is_named(classes), evaluation.species["representation"] != NOT_STATED
@@ -97,7 +97,7 @@ def target_table(evaluation: Evaluation, view: View) -> dict[str, Any]:
     }
     if study.representation == "annotated":
         annotations = load_annotations()
-        counts = [best_represented(classes[named], correct_images(annotations, cut)) for cut in VOTE_CUTS.values()]
+        counts = [best_represented(classes, correct_images(annotations, cut)) for cut in VOTE_CUTS.values()]
         table["correct"] = [count.astype(int).tolist() for count in counts]
     return table
 

@@ -1,12 +1,12 @@
 """Figures 3, 4 and 6: top-1 by what the network was pretrained on, against an axis that the reader chooses.
 
-`layout.meta["axes"]` of each figure holds, per axis, its name, title and the x of every trace; the book's `figures.js`
-makes a switch of them and draws the first one first.
+A menu of each figure switches the axis; each is drawn at the first one. The book's `figures.js` makes choices of it, above the
+drawing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
@@ -67,7 +67,7 @@ def subset_curves(arms: pd.DataFrame, number: str = "3") -> go.Figure:
     curves = _curves(published(arms, number), AXES)
     drawn = go.Figure([trace for trace, _ in curves])
     xaxis, yaxis = {"title": AXES[0].title, "rangemode": "tozero"}, {"title": "top-1", "tickformat": ".0%"}
-    return drawn.update_layout(**LAYOUT, meta={"axes": _switch(AXES, curves)}, xaxis=xaxis, yaxis=yaxis)
+    return drawn.update_layout(**LAYOUT, updatemenus=_switch(AXES, curves), xaxis=xaxis, yaxis=yaxis)
 
 
 @figure(
@@ -98,7 +98,7 @@ def _in_panels(tables: Mapping[str, pd.DataFrame], axes: tuple[Axis, ...]) -> go
         for trace, _ in panel:
             drawn.add_trace(trace, row=1, col=column)
         curves += panel
-    drawn.update_layout(meta={"axes": _switch(axes, curves)})
+    drawn.update_layout(updatemenus=_switch(axes, curves, [key for key in drawn.layout.to_plotly_json() if key.startswith("xaxis")]))
     return legend_once(drawn).update_xaxes(title=axes[0].title, rangemode="tozero")
 
 
@@ -112,8 +112,13 @@ def random_with_all(top1: pd.DataFrame) -> pd.DataFrame:
     return top1.replace({"pool": {"all": "random"}})
 
 
-def _switch(axes: tuple[Axis, ...], curves: Curves) -> list[dict[str, Any]]:
-    return [{"name": axis.name, "title": axis.title, "x": [xs[axis.name] for _, xs in curves]} for axis in axes]
+def _switch(axes: tuple[Axis, ...], curves: Curves, panels: Iterable[str] = ("xaxis",)) -> list[dict[str, Any]]:
+    """Return the menu that switches the horizontal axis of all panels."""
+    buttons = []
+    for axis in axes:
+        change = [{"x": [xs[axis.name] for _, xs in curves]}, {f"{panel}.title.text": axis.title for panel in panels}]
+        buttons.append({"label": axis.name, "method": "update", "args": change})
+    return [{"name": "Horizontal axis", "buttons": buttons, "x": 1, "xanchor": "right", "y": 1.15, "yanchor": "top"}]
 
 
 def _curves(top1: pd.DataFrame, axes: tuple[Axis, ...]) -> Curves:

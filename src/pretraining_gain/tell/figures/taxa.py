@@ -69,7 +69,7 @@ def figure_1(results: StudyResults) -> go.Figure:
         buttons.append({"label": f"by {column}", "method": "update", "args": [{"x": xs}, axis]})
     drawn.update_layout(
         **LAYOUT | {"height": 560},
-        updatemenus=[{"buttons": buttons, "x": 1, "xanchor": "right", "y": 1.15, "yanchor": "top"}],
+        updatemenus=[{"name": "Group", "buttons": buttons, "x": 1, "xanchor": "right", "y": 1.15, "yanchor": "top"}],
         xaxis={"categoryorder": "array", "categoryarray": _by_gain(species, levels[0]), "tickangle": -50, "dtick": 1,
                "tickfont": {"size": 11}, "title": levels[0], "automargin": True},
         yaxis={"title": "pretraining gain in top-1, points", "tickformat": POINTS_TICKS},
