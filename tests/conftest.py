@@ -277,7 +277,8 @@ def write_page(folder: Path, *parts: str) -> Path:
         '<!doctype html><html lang="en" data-theme="light"><head><meta charset="utf-8"><title>page</title>'
         '<meta name="viewport" content="width=device-width"><link rel="stylesheet" href="_static/book.css">'
         f"<style>html{{{colours}}}body{{font-family:sans-serif;margin:8px}}</style>"
-        f'<script src="_static/figures.js" defer></script></head><body><article>{add_applications("".join(parts))}</article></body></html>',
+        '<script src="_static/figures.js" defer></script></head>'
+        f"<body><article>{add_applications(''.join(parts))}</article></body></html>",
         encoding="utf-8",
     )
     return folder / "page.html"

@@ -13,10 +13,7 @@ window.gainData = (() => {
   };
 
   // An interval as fractions; NaN where there is none, as with a single seed.
-  const endsOf = ({ tables }, { low, high }, place) => {
-    const [from, to] = [low[place], high[place]].map((end) => (end === null ? NaN : end * tables.unit));
-    return { low: from, high: to };
-  };
+  const endsOf = ({ tables: { unit } }, { low, high }, place) => ({ low: (low[place] ?? NaN) * unit, high: (high[place] ?? NaN) * unit });
 
   const wordOf = ({ tables, well }, grade) =>
     grade === "best" && tables.graded === "annotated" ? `well represented (${well}+)` : tables.words[grade];

@@ -3,7 +3,7 @@
   "use strict";
   const { levelsOf, usualLevel, endsOf, wordOf, rowsOf, meanOf, sorted, groupsOf, summaryOf, matches, csvOf } = window.gainData;
   const { application, element, button, fill, save, count, row, studiesOf, showProvenance } = window.gainBook;
-  const { INK, GRID, theme, loadPlotly, onNewTheme, onNewWidth, plain, hundredfold: points } = window.gainBook;
+  const { colours, loadPlotly, onNewTheme, onNewWidth, plain, hundredfold: points } = window.gainBook;
   const FEW = 60; // species that are shown one by one; rows of the table before the reader asks for more
   const MANY = 400; // species beyond which only groups show intervals
   const NAMED = 6; // so many found species are named in the chart
@@ -11,10 +11,8 @@
 
   const holders = [...document.querySelectorAll(".gain-explorer")];
   const studies = studiesOf(holders);
-  const state = {
-    study: 0, target: 0, arm: 0, level: "", zoom: [], typed: "", intervals: true, cursor: null, well: 40, cut: "",
-    sort: "mean", falling: true, all: false,
-  };
+  // Beside these, `chooseStudy` and those that it calls set study, target, arm, level, well, cut, sort, falling, cursor and all.
+  const state = { zoom: [], typed: "", intervals: true };
   let view = null; // what is shown
 
   // ---- what is shown
@@ -36,8 +34,7 @@
       : groupsOf(base, rows, state.level);
     const listed = base.typed ? rows.filter((one) => matches(base, one, base.typed)) : rows;
     const found = base.typed ? new Set(listed.map((one) => one.i)) : null;
-    const title = bySpecies ? zoomed().name : state.level;
-    return { ...base, every, rows, bySpecies, columns, found, title, ordered: sorted(listed, state.sort, state.falling) };
+    return { ...base, every, rows, bySpecies, columns, found, ordered: sorted(listed, state.sort, state.falling) };
   };
 
   // ---- what the reader does
@@ -55,8 +52,7 @@
     change({ level: usualLevel(targetOf()) });
   };
   const chooseStudy = (place) => {
-    const { well, cut } = studies[place];
-    Object.assign(state, { study: Number(place), well, cut });
+    Object.assign(state, { study: Number(place), well: studies[place].well, cut: studies[place].cut });
     chooseTarget(0);
   };
   const zoomTo = (level, name) => {
@@ -66,14 +62,10 @@
     change({ zoom, level: (many && finer(level)) || level });
   };
   const back = () => zoomed() && change({ zoom: state.zoom.slice(0, -1), level: zoomed().level });
-  const showGroup = (name) => {
-    if (name) zoomTo(levelShown(), name);
-    else change({ zoom: [], level: state.zoom[0]?.level || state.level });
-  };
   const openColumn = (at) => {
     if (!view.bySpecies && at !== null && view.columns[at]) zoomTo(state.level, view.columns[at].name);
   };
-  const openFound = () => view.found?.size && zoomTo(state.level, view.ordered[0][state.level]);
+  const openFound = ({ key }) => key === "Enter" && view.found?.size && zoomTo(state.level, view.ordered[0][state.level]);
   const sortBy = (key) => {
     const numbers = typeof view.rows[0]?.[key] === "number";
     change({ sort: key, falling: state.sort === key ? !state.falling : numbers });
@@ -89,6 +81,7 @@
   };
   const onKey = (event) => {
     const steps = { ArrowRight: 1, ArrowLeft: -1, Home: -Infinity, End: Infinity };
+    if (event.altKey || event.ctrlKey || event.metaKey) return; // the browser's own, such as Alt and left arrow
     if (event.key in steps) step(steps[event.key]);
     else if (event.key === "Enter") openColumn(state.cursor);
     else if (event.key === "Escape") back();
@@ -101,12 +94,13 @@
 
   const acts = {
     study: chooseStudy, target: chooseTarget, arm: (arm) => change({ arm: Number(arm) }), species: (typed) => change({ typed, zoom: [] }),
-    level: (level) => change({ level, zoom: [] }), group: showGroup, intervals: (_, { checked }) => change({ intervals: checked }),
+    level: (level) => change({ level, zoom: [] }), intervals: (_, { checked }) => change({ intervals: checked }),
+    group: (name) => (name ? zoomTo(levelShown(), name) : change({ zoom: [], level: state.zoom[0]?.level || state.level })),
     well: (well) => change({ well: Number(well) }), cut: (cut) => change({ cut }), back, download, more: () => change({ all: true }),
   };
   const ui = application("gain-explorer", acts);
   ui.chart.addEventListener("keydown", onKey);
-  ui.species.addEventListener("keydown", (event) => event.key === "Enter" && openFound());
+  ui.species.addEventListener("keydown", openFound);
   holders[0].before(ui.app);
 
   const showControls = ({ tables, target, every }) => {
@@ -128,7 +122,7 @@
     ui.well.value = state.well;
     ui.wellShown.textContent = count(state.well, "correct image");
     fill(ui.cut, tables.cuts.map((cut) => [cut, cut]), state.cut);
-    if (ui.species.value !== state.typed) ui.species.value = state.typed;
+    ui.species.value = state.typed;
     ui.back.hidden = !zoomed();
     ui.back.textContent = `← Back to ${state.zoom.at(-2)?.name || `all ${pluralOf(level)}`}`;
     ui.intervals.checked = state.intervals;
@@ -140,7 +134,8 @@
       `${arm.design ? ` (${arm.design})` : ""}, ${arm.seeds.length === 1 ? "seed" : "seeds"} ${arm.seeds.join(", ")}. ` +
       `Gain: top-1 minus top-1 from scratch, same images. Intervals: 95 percent.`;
     if (typed) {
-      ui.status.textContent = `${count(ordered.length, "species", "species")} found for “${typed}”${ordered.length ? "; Enter zooms to the first." : "."}`;
+      const hint = ordered.length ? "; Enter zooms to the first" : "";
+      ui.status.textContent = `${count(ordered.length, "species", "species")} found for “${typed}”${hint}.`;
       return;
     }
     const { level, name } = zoomed() ?? {};
@@ -233,7 +228,7 @@
 
   const draw = async (canvas, view) => {
     const Plotly = await loadPlotly();
-    const [ink, grid, width, { columns }] = [INK[theme()], GRID[theme()], canvas.clientWidth, view];
+    const [{ ink, grid }, width, { columns }] = [colours(), canvas.clientWidth, view];
     // each species in its column, at its own place in the order of gain
     const marks = columns.flatMap(({ rows }, at) => rows.map((row, rank) =>
       ({ row, at, x: at + ((rank - (rows.length - 1) / 2) / Math.max(rows.length, 3)) * 0.8 })));
@@ -248,7 +243,7 @@
       height: 520, margin: { l: width < 520 ? 50 : 60, r: 8, t: 10, b: 60 }, hovermode: "closest", dragmode: false,
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { color: ink, size: width < 520 ? 12 : 14 },
       legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0, traceorder: "reversed" },
-      xaxis: { ...axis, title: { text: plain(view.title) }, tickangle: -50, tickfont: { size: 11 }, tickvals: named,
+      xaxis: { ...axis, title: { text: plain(view.bySpecies ? view.zoom.at(-1).name : view.level) }, tickangle: -50, tickfont: { size: 11 }, tickvals: named,
         ticktext: named.map((at) => short(columns[at].name, width < 520 ? 16 : 24)), range: [-0.6, columns.length - 0.4],
         zeroline: false, showgrid: false },
       yaxis: { ...axis, title: { text: "pretraining gain in top-1, points" }, tickformat: "+.1~f", zerolinewidth: 1 },

@@ -5,10 +5,9 @@
   "use strict";
   const script = document.currentScript.src;
   const root = document.documentElement;
-  const INK = { light: "#333333", dark: "#d6d6d6" };
-  const GRID = { light: "#e2e2e2", dark: "#444b55" };
+  const COLOURS = { light: { ink: "#333333", grid: "#e2e2e2" }, dark: { ink: "#d6d6d6", grid: "#444b55" } };
 
-  const theme = () => (root.dataset.theme === "dark" ? "dark" : "light");
+  const colours = () => COLOURS[root.dataset.theme === "dark" ? "dark" : "light"];
   const onNewTheme = (act) => new MutationObserver(act).observe(root, { attributeFilter: ["data-theme"] });
 
   // Scripts beside this one, each loaded once; they run in the order in which they are asked for.
@@ -91,16 +90,16 @@
 
   // What follows the page's theme: words, lines of axes, and the intervals of bars, which lie half on their bar, half beside it.
   const follow = (canvas) => {
-    const lines = axesOf(canvas.layout).flatMap((name) => ["grid", "line", "zeroline"].map((line) => [`${name}.${line}color`, GRID[theme()]]));
+    const { ink, grid } = colours();
+    const lines = axesOf(canvas.layout).flatMap((name) => ["grid", "line", "zeroline"].map((line) => [`${name}.${line}color`, grid]));
     const bars = canvas.data.flatMap((trace, i) => (trace.type === "bar" && trace.error_y ? [i] : []));
-    const look = { "font.color": INK[theme()], ...Object.fromEntries(lines) };
-    return window.Plotly.update(canvas, bars.length ? { "error_y.color": INK[theme()] } : {}, look, bars);
+    return window.Plotly.update(canvas, bars.length ? { "error_y.color": ink } : {}, { "font.color": ink, ...Object.fromEntries(lines) }, bars);
   };
 
-  // For a phone: smaller words, titles of panels in lines, and between panels the labels of an axis inside.
+  // For a phone: smaller words, titles of panels in lines, and room for labels between two panels with a scale each.
   const narrowed = (layout) => {
-    const apart = layout.xaxis2?.domain && layout.yaxis2?.showticklabels !== false; // each panel with its own scale
-    if (apart) layout.yaxis2.ticklabelposition = "inside";
+    const apart = layout.xaxis2?.domain && !layout.xaxis3 && layout.yaxis2?.showticklabels !== false;
+    if (apart) [layout.xaxis.domain, layout.xaxis2.domain] = [[0, 0.4], [0.6, 1]];
     layout.margin = { ...layout.margin, l: 55, r: 5 };
     layout.font = { ...layout.font, size: 12 };
     for (const key of axesOf(layout)) {
@@ -108,7 +107,8 @@
       layout[key].title = { ...title, font: { size: 11 }, text: layout.xaxis2 && key[0] === "x" ? inLines(title.text ?? "") : title.text };
     }
     for (const note of layout.annotations || []) {
-      Object.assign(note, { font: { ...note.font, size: 11 }, text: apart && note.xref === "paper" ? inLines(note.text) : note.text });
+      note.font = { ...note.font, size: 11 };
+      if (apart && note.xref === "paper") Object.assign(note, { x: note.x < 0.5 ? 0.2 : 0.8, text: inLines(note.text) });
     }
     delete layout.xaxis?.dtick; // too narrow to name every family
   };
@@ -166,7 +166,7 @@
   };
 
   window.gainBook = {
-    INK, GRID, theme, onNewTheme, load, loadPlotly, element, button, fill, application, count, row,
+    colours, onNewTheme, load, loadPlotly, element, button, fill, application, count, row,
     studiesOf, showProvenance, plain, hundredfold, save, onNewWidth, draw: drawOnce,
   };
   for (const [part, names] of Object.entries(SCRIPTS)) if (document.querySelector(part)) names.forEach((name) => load(`${name}.js`));

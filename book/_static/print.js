@@ -4,7 +4,6 @@
   "use strict";
   const PAPER_PX = 672; // between the margins of print.css, on A4
   const root = document.documentElement;
-  const { element } = window.gainBook;
   const all = (selector) => [...document.querySelectorAll(selector)];
 
   // print.css zooms drawings and tables that are wider than the paper.
@@ -47,7 +46,7 @@
     }
     all('#jb-print-toc a[href*="executed"]').forEach((link) => link.closest("li").remove());
     all("#jb-print-toc .caption").forEach((caption) => caption.nextElementSibling?.querySelector("li") || caption.remove());
-    document.querySelector("h1").after(element("p", { className: "print-note" }, note));
+    document.querySelector("h1").after(Object.assign(document.createElement("p"), { className: "print-note", textContent: note }));
     for (const link of all("a[href]")) {
       const goal = link.getAttribute("href");
       if (goal[0] === "#" ? !document.getElementById(goal.slice(1)) : !/^https?:/.test(goal)) link.removeAttribute("href");

@@ -7,27 +7,26 @@
   const command = holder.querySelector(".rerun-box");
   const studies = [...holder.querySelectorAll(".rerun-plain a")].map((link) => link.textContent);
   const CHOICES = ["stage", "pool", "k", "seed"];
-  const state = { study: studies[0], picked: null, runs: [], figures: {} };
+  const state = { picked: null, runs: [], figures: {} };
 
   // ---- what is shown
 
   const fits = (run) =>
     CHOICES.every((name) => !ui[name].value || String(run[name]) === ui[name].value) &&
-    (!ui.figure.value || state.figures[ui.figure.value].includes(run.at)) &&
+    (!ui.figure.value || state.figures[ui.figure.value].runs.includes(run.at)) &&
     ui.run.value.toLowerCase().split(/\s+/).every((word) => `${run.name} ${run.design}`.toLowerCase().includes(word));
   const shown = () => state.runs.filter(fits);
 
   // ---- what the reader does
 
   const chooseStudy = async (study, figure = "") => {
-    state.wanted = study;
+    ui.study.value = study;
     await load(`rerun/${study}.js`);
-    if (state.wanted !== study) return; // another was chosen while this one loaded
+    if (ui.study.value !== study) return; // another was chosen while this one loaded
     const { rows, figures } = window.gainRuns[study];
     const runs = rows.map(([name, target, pool, k, seed, design, outcome, command], at) =>
       ({ at, name, stage: target || "pretraining", pool, k, seed, design, outcome, command }));
-    Object.assign(state, { study, picked: null, runs, figures });
-    ui.study.value = study;
+    Object.assign(state, { picked: null, runs, figures });
     fillChoices();
     ui.figure.value = figure;
     show();
@@ -39,12 +38,10 @@
   };
   const download = () => {
     const commands = shown().map((run) => `# ${run.name}: ${run.outcome}\n${run.command}`);
-    save(`rerun-${state.study}.sh`, "text/plain", `${commands.join("\n\n")}\n`);
+    save(`rerun-${ui.study.value}.sh`, "text/plain", `${commands.join("\n\n")}\n`);
   };
 
   // ---- the page
-
-  const titleOf = (figure) => document.getElementById(`rerun-${figure}`)?.querySelector("p").firstChild.textContent.replace(/ · $/, "") || figure;
 
   const fillChoices = () => {
     for (const name of CHOICES) {
@@ -52,7 +49,7 @@
       if (typeof values[0] === "number") values.sort((a, b) => a - b);
       fill(ui[name], [["", "any"], ...values.map((value) => [value, value])]);
     }
-    fill(ui.figure, [["", "any"], ...Object.keys(state.figures).map((name) => [name, titleOf(name)])]);
+    fill(ui.figure, [["", "any"], ...Object.entries(state.figures).map(([name, { title }]) => [name, title])]);
   };
 
   const lineOf = (run) => {
@@ -69,7 +66,7 @@
 
   const show = () => {
     const runs = shown();
-    ui.status.textContent = `${runs.length.toLocaleString("en")} of ${count(state.runs.length, "run")} of study ${state.study}`;
+    ui.status.textContent = `${runs.length.toLocaleString("en")} of ${count(state.runs.length, "run")} of study ${ui.study.value}`;
     ui.download.textContent = `Download ${runs.length === 1 ? "this command" : `these ${count(runs.length, "command")}`}`;
     ui.download.hidden = command.hidden = !runs.length;
     ui.body.replaceChildren(...runs.map(lineOf));

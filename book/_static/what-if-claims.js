@@ -124,12 +124,11 @@
       return against[i] < ALPHA ? CONTRADICTED : UNRESOLVED;
     });
     const verdict = [CONTRADICTED, UNRESOLVED, NO_DIFFERENCE, SUPPORTED].find((one) => ofPart.includes(one));
-    const places = [...parts.keys()].filter((i) => ofPart[i] === verdict);
-    const first = (values, sign) => places.reduce((found, i) => (sign * values[i] < sign * values[found] ? i : found));
-    const shown = { [CONTRADICTED]: against, [NO_DIFFERENCE]: within }[verdict];
-    const pFor = parts.map((part) => part.p_for);
-    const decisive = shown ? first(shown, 1) : first(pFor, -1);
-    return { verdict, decisive, rule: ruleOf(verdict, parts[decisive], parts.length, (shown ?? pFor)[decisive]) };
+    const corrects = { [CONTRADICTED]: against, [NO_DIFFERENCE]: within }[verdict];
+    const p = corrects ?? parts.map((part) => part.p_for);
+    const shown = (corrects ? min : max)(...p.filter((_, i) => ofPart[i] === verdict)); // of the clearest, else the least clear
+    const decisive = p.findIndex((one, i) => one === shown && ofPart[i] === verdict);
+    return { verdict, decisive, rule: ruleOf(verdict, parts[decisive], parts.length, shown) };
   };
 
   // ---- what the page asks for

@@ -204,13 +204,8 @@ window.gainWhatIf = (() => {
     return one.share ? [max(one.mean - half, 0), min(one.mean + half, 1)] : [one.mean - half, one.mean + half];
   };
   const holm = (p) => {
-    const adjusted = [];
-    let least = 0;
-    [...p.keys()].sort((a, b) => p[a] - p[b]).forEach((place, i) => {
-      least = max(least, p[place] * (p.length - i));
-      adjusted[place] = min(least, 1);
-    });
-    return adjusted;
+    const times = (one) => one * p.filter((other) => other >= one).length;
+    return p.map((one) => min(1, max(...p.filter((other) => other <= one).map(times))));
   };
 
   // ---- the smallest effect that is found, and the smallest margin that no effect meets, with probability 0.8
@@ -248,11 +243,8 @@ window.gainWhatIf = (() => {
     const share = dfRuns ? perRun(answers, weights) / dfRuns : 0;
     const [seedByGroup, seedByClass] = [(share * byGroup) / df, (share * byClass) / dfClasses];
     const excess = max(0, seedByGroup - seedByClass);
-    let dfWithin = dfClasses;
-    if (excess) {
-      const unsure = classes ** 2 / dfClasses + (seedByGroup ** 2 + (seedByClass ** 2 * df) / dfClasses) / (dfRuns * df);
-      dfWithin = max((classes + excess) ** 2 / unsure, min(dfRuns * df, dfClasses));
-    }
+    const unsure = classes ** 2 / dfClasses + (seedByGroup ** 2 + (seedByClass ** 2 * df) / dfClasses) / (dfRuns * df);
+    const dfWithin = excess ? max((classes + excess) ** 2 / unsure, min(dfRuns * df, dfClasses)) : dfClasses;
     const between = dot(sizes, groupsOf(contrast).map((one) => one ** 2));
     const error = max(classes + excess, (margin ** 2 * size) / 1e5, between / 1e6);
     const f = between / df / error;
@@ -270,13 +262,12 @@ window.gainWhatIf = (() => {
   const groupMeans = (answers, weights, group, nGroups) => {
     const whole = summed(answers.images, group, nGroups);
     const units = classUnits(answers, weights, group, nGroups);
-    const contrast = contrastOf(answers.means, weights);
     const [least, most] = [min, max].map((end) => sum(Object.values(weights).map((weight) => end(weight, 0))));
     return [...whole.keys()].map((g) => {
       const effect = answers.images.map((n, c) => (group[c] === g ? n / whole[g] : 0));
-      const { se, df } = totalVariance(runPart(answers, weights, effect), units, effect);
-      const [middle, half] = [dot(effect, contrast), stdtrit(df, ANCHOR) * se];
-      return { mean: middle, low: max(middle - half, least), high: min(middle + half, most), classes: effect.filter((one) => one).length };
+      const { mean: middle, se, df, n_classes: classes } = estimate(answers, weights, effect, units);
+      const half = stdtrit(df, ANCHOR) * se;
+      return { mean: middle, low: max(middle - half, least), high: min(middle + half, most), classes };
     });
   };
 

@@ -109,11 +109,10 @@
     showControls();
     ui.note.textContent = "At least one seed stays in.";
   };
-  const chooseFraction = (_, input) => {
-    const value = Number((Number(input.value) / 100).toPrecision(12));
-    if (input.value.trim() && input.validity.valid) return change({ [input.name]: value === bookOf(input.name) ? null : value });
-    input.reportValidity();
-    ui.note.textContent = `“${input.value}” is not accepted; accepted: numbers from ${input.min} to ${input.max}.`;
+  const chooseFraction = (value, input) => {
+    if (!input.reportValidity()) return; // the browser says what is accepted
+    const fraction = Number((Number(value) / 100).toPrecision(12));
+    change({ [input.name]: fraction === bookOf(input.name) ? null : fraction });
   };
   const copyLink = async () => {
     const copied = await navigator.clipboard?.writeText(window.location.href).then(() => true, () => false);
@@ -128,7 +127,8 @@
 
   const acts = {
     study: (study) => open(study, settings.claim), claim: chooseClaim, level: (level) => change({ level, without: [] }),
-    margin: chooseFraction, threshold: chooseFraction, seed: takeSeeds, group: takeGroups, reset: () => open(settings.study, settings.claim), copy: copyLink, download,
+    margin: chooseFraction, threshold: chooseFraction, seed: takeSeeds, group: takeGroups,
+    reset: () => open(settings.study, settings.claim), copy: copyLink, download,
   };
   const check = (name, value, label, checked) => element("label", { className: "what-if-check" },
     element("input", { type: "checkbox", name, value, checked }), ` ${label}`);
@@ -188,7 +188,8 @@
       row("verdict", [book.verdict, outcome.verdict]), row("because", [book.rule, outcome.rule]),
       line("decided by", (test) => test.what), line("effect", effectOf),
       line("smallest detectable", (test) => (test.detectable === null ? "unknown" : `${unsigned(test.detectable)} ${unitOf(test)}`)),
-      line("evidence", (test) => [count(test.n_seeds, "seed"), count(test.n_classes, "species", "species"), count(test.n_images, "image")].join(", ")));
+      line("evidence", ({ n_seeds, n_classes, n_images }) =>
+        `${count(n_seeds, "seed")}, ${count(n_classes, "species", "species")}, ${count(n_images, "image")}`));
   };
   const comparison = (part) => row(part.what, [
     `${part.test === "greater" ? "above " : "within ±"}${unsigned(part.bound)}`, effectOf(part), pOf(part.p_for), pOf(part.p_against),
@@ -208,8 +209,7 @@
     ui.byGroup.hidden = !outcome.groups.length;
     ui.column.textContent = parts[0].column;
     ui.gains.replaceChildren(...outcome.groups.map(gain));
-    const same = outcome.verdict === book.verdict;
-    ui.status.textContent = `${id}: ${outcome.verdict}; ${same ? "as in the book" : `in the book: ${book.verdict}`}.`;
+    ui.status.textContent = `${id}: ${outcome.verdict}; ${outcome.verdict === book.verdict ? "as in the book" : `in the book: ${book.verdict}`}.`;
   };
 
   const ui = application("gain-what-if", acts, "change");

@@ -70,9 +70,9 @@ def target_table(evaluation: Evaluation, view: View) -> dict[str, Any]:
     """Return the species of a target, their groups, how the source represents them, and their gain after each of `arms`.
 
     `levels`: the taxonomic levels that the class table states, coarse to fine, as `names` and each species' index into
-    them (`of`). `named`: 1 for a species that a source class names, 0 for others, None where the table does not say.
-    `correct`, in annotated studies: per vote cut, the correct images of the best source class that names a species, 0 where
-    none does. Arms follow the study, that of all source classes first.
+    them (`of`), or else one group of all. `named`: 1 for a species that a source class names, 0 for others, None where the
+    table does not say. `correct`, in annotated studies: per vote cut, the correct images of the best source class that names
+    a species, 0 where none does. Arms follow the study, that of all source classes first.
     """
     study, classes = evaluation.study, evaluation.classes
     named, stated = is_named(classes), evaluation.species["representation"] != NOT_STATED
@@ -83,6 +83,8 @@ def target_table(evaluation: Evaluation, view: View) -> dict[str, Any]:
     for level in (name for name in TAXON_COLUMNS if name in classes):
         codes, names = pd.factorize(classes[level], sort=True)
         levels[level] = {"names": names.tolist(), "of": codes.tolist()}
+    if not levels:
+        levels["group"] = {"names": ["all species"], "of": [0] * len(classes)}
     table = {
         "name": evaluation.downstream.name,
         "title": evaluation.downstream.title,
@@ -117,6 +119,8 @@ def _arm(evaluation: Evaluation, arm: str) -> dict[str, Any]:
         found = group_means(answers, weights, groups, random_classes=random_classes).sort_values("group")
         return {end: [None if np.isnan(one) else round(one / UNIT) for one in found[end]] for end in ("low", "high")}
 
+    everything = ends(pd.Series("all", index=classes.index), random_classes=False)
+    groups = {name: ends(classes[name], random_classes=True) for name in TAXON_COLUMNS if name in classes}
     return {
         "arm": arm,
         "label": evaluation.study.starts[run["pool"]].title(run["k"]),
@@ -124,8 +128,8 @@ def _arm(evaluation: Evaluation, arm: str) -> dict[str, Any]:
         "seeds": seeds,
         "net": (answers.class_contrast(weights) * answers.n_images * len(seeds)).round(6).tolist(),
         **ends(pd.Series(classes.index, index=classes.index), random_classes=False),
-        "all": ends(pd.Series("all", index=classes.index), random_classes=False),
-        "groups": {name: ends(classes[name], random_classes=True) for name in TAXON_COLUMNS if name in classes},
+        "all": everything,
+        "groups": groups or {"group": everything},
     }
 
 

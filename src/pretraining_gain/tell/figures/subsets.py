@@ -98,7 +98,8 @@ def _in_panels(tables: Mapping[str, pd.DataFrame], axes: tuple[Axis, ...]) -> go
         for trace, _ in panel:
             drawn.add_trace(trace, row=1, col=column)
         curves += panel
-    drawn.update_layout(updatemenus=_switch(axes, curves, [key for key in drawn.layout.to_plotly_json() if key.startswith("xaxis")]))
+    panels_axes = [name for name in drawn.layout.to_plotly_json() if name.startswith("xaxis")]
+    drawn.update_layout(updatemenus=_switch(axes, curves, panels_axes))
     return legend_once(drawn).update_xaxes(title=axes[0].title, rangemode="tozero")
 
 
