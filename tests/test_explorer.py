@@ -320,6 +320,17 @@ def test_thousands_of_species_are_drawn(browser, tmp_path):
     assert watched.complaints == []
 
 
+def test_species_without_taxa_are_one_group(browser, tmp_path, monkeypatch):
+    bare = simulated_classes(10)[["represented_by", "name", "key"]]
+    monkeypatch.setattr(f"{__name__}.simulated_classes", lambda _: bare)
+    watched = explore(browser, tmp_path, simulated_world(10, annotated=False))
+    page = watched.page
+    assert status(page).startswith("10 species in 1 group: mean gain ")
+    settle(page, lambda: page.get_by_label("Show", exact=True).select_option("all species"))
+    assert columns_of(page) == 10
+    assert watched.complaints == []
+
+
 def test_a_missing_interval_is_published_as_none(monkeypatch):
     """A single seed has no interval; its place stays empty."""
     found = pd.DataFrame({"group": ["a", "b"], "low": [np.nan, -0.01234], "high": [np.nan, 0.5]})

@@ -122,7 +122,7 @@
     ui.well.value = state.well;
     ui.wellShown.textContent = count(state.well, "correct image");
     fill(ui.cut, tables.cuts.map((cut) => [cut, cut]), state.cut);
-    ui.species.value = state.typed;
+    if (ui.species.value !== state.typed) ui.species.value = state.typed;
     ui.back.hidden = !zoomed();
     ui.back.textContent = `← Back to ${state.zoom.at(-2)?.name || `all ${pluralOf(level)}`}`;
     ui.intervals.checked = state.intervals;
@@ -243,9 +243,9 @@
       height: 520, margin: { l: width < 520 ? 50 : 60, r: 8, t: 10, b: 60 }, hovermode: "closest", dragmode: false,
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { color: ink, size: width < 520 ? 12 : 14 },
       legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0, traceorder: "reversed" },
-      xaxis: { ...axis, title: { text: plain(view.bySpecies ? view.zoom.at(-1).name : view.level) }, tickangle: -50, tickfont: { size: 11 }, tickvals: named,
-        ticktext: named.map((at) => short(columns[at].name, width < 520 ? 16 : 24)), range: [-0.6, columns.length - 0.4],
-        zeroline: false, showgrid: false },
+      xaxis: { ...axis, title: { text: plain(view.bySpecies ? view.zoom.at(-1).name : view.level) }, tickangle: -50, tickfont: { size: 11 },
+        tickvals: named, ticktext: named.map((at) => short(columns[at].name, width < 520 ? 16 : 24)),
+        range: [-0.6, columns.length - 0.4], zeroline: false, showgrid: false },
       yaxis: { ...axis, title: { text: "pretraining gain in top-1, points" }, tickformat: "+.1~f", zerolinewidth: 1 },
       shapes: view.cursor === null ? [] : [{ type: "rect", xref: "x", yref: "paper", x0: view.cursor - 0.5, x1: view.cursor + 0.5,
         y0: 0, y1: 1, layer: "below", fillcolor: `${ink}1f`, line: { color: ink, width: 1 } }],

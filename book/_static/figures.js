@@ -35,8 +35,8 @@
     menu.replaceChildren(...choices.map(([value, label]) => element("option", { value, selected: value === chosen }, String(label))));
 
   // Make an application of its template, and return its parts by name. `acts` say what the reader's input or press of a part does.
-  const application = (id, acts, event = "input") => {
-    const app = document.getElementById(id).content.querySelector("section").cloneNode(true);
+  const application = (name, acts, event = "input") => {
+    const app = document.querySelector(`template[data-of="${name}"]`).content.querySelector("section").cloneNode(true);
     const parts = { app };
     for (const part of app.querySelectorAll("[name], [data-part]")) parts[part.name || part.dataset.part] = part;
     app.addEventListener(event, ({ target }) => acts[target.name]?.(target.value, target));
@@ -45,8 +45,8 @@
   };
 
   const count = (n, word, plural = `${word}s`) => `${n.toLocaleString("en")} ${n === 1 ? word : plural}`;
-  const row = (head, cells, properties = {}) =>
-    element("tr", properties, element("th", { scope: "row" }, ...[head].flat()), ...cells.map((cell) => element("td", {}, String(cell))));
+  const row = (head, cells) =>
+    element("tr", {}, element("th", { scope: "row" }, ...[head].flat()), ...cells.map((cell) => element("td", {}, String(cell))));
 
   // The plain forms of an application, one per study: the data of each, and a way to leave the provenance of only one.
   const studiesOf = (holders) => holders.map((holder) => JSON.parse(holder.querySelector("script").textContent));

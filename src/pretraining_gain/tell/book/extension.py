@@ -82,4 +82,4 @@ def add_applications(body: str) -> str:
     """Add the template of each application that a page has data for; its script fills the template in."""
     templates = sorted((Path(__file__).parent / "applications").glob("*.html"))
     used = [path for path in templates if f'class="{path.stem}"' in body]
-    return body + "".join(f'<template id="{one.stem}">{one.read_text(encoding="utf-8")}</template>' for one in used)
+    return body + "".join(f'<template data-of="{one.stem}">{one.read_text(encoding="utf-8")}</template>' for one in used)

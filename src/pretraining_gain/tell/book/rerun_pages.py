@@ -144,12 +144,12 @@ def _publish_study(app: Sphinx, study: str, given: str) -> None:
     at = {one.name: row for row, one in enumerate(runs)}
     figures = {}
     for notebook in executed_in(app.env, study):
-        for name, (title, shown) in figures_of(notebook).items():
-            if lost := [run for run in shown if run not in at]:
+        for name, origin in notebook.provenance.items():
+            if lost := [run for run in origin["runs"] if run not in at]:
                 what = f"{notebook.page} shows {lost[0]}, which is no run in results/{study}/costs.csv"
                 raise InputError(f"{what}; accepted: a notebook executed with these results, as `make reproduce` does")
-            if shown:
-                figures[name] = {"title": title, "runs": [at[run] for run in shown]}
+            if origin["runs"]:
+                figures[name] = {"title": figures_of(notebook)[name][0], "runs": [at[run] for run in origin["runs"]]}
     head = f"# The runs of study {study}, each by the command that makes it again; for a shell in the project's folder."
     text = "\n\n".join([head, *(f"# {one.name}: {one.outcome}\n{one.command}" for one in runs)])
     columns = ("downstream", "pool", "k", "seed", "design")
