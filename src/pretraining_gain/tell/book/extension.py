@@ -57,7 +57,7 @@ def _version() -> int:
     stylesheet, and pages that did not change would list the old contents.
     """
     root = project_root()
-    folders = (Path(__file__).parent, root / "book" / "_static")
+    folders = (Path(__file__).parent, root / "book" / "_static", root / "book" / "_templates")
     sources = [path for folder in folders for path in sorted(folder.rglob("*.*")) if path.suffix != ".pyc"]
     contents = [path for path in [root / "_build" / "_toc.yml"] if path.exists()]
     return zlib.crc32(b"".join(path.read_bytes() for path in [*sources, *contents]))
@@ -80,6 +80,6 @@ def _mend_page(app: Sphinx, page: str, template: str, context: dict[str, Any], d
 
 def add_applications(body: str) -> str:
     """Add the template of each application that a page has data for; its script fills the template in."""
-    templates = sorted((Path(__file__).parent / "applications").glob("*.html"))
+    templates = sorted((project_root() / "book" / "_templates" / "applications").glob("*.html"))
     used = [path for path in templates if f'class="{path.stem}"' in body]
     return body + "".join(f'<template data-of="{one.stem}">{one.read_text(encoding="utf-8")}</template>' for one in used)
