@@ -19,7 +19,7 @@ from bs4 import BeautifulSoup
 from PIL import Image
 from playwright.sync_api import Browser, Page, Request, sync_playwright
 
-from pretraining_gain.bench.growth import write_run
+from pretraining_gain.bench.simulated import write_run
 from pretraining_gain.compute.images import load_images
 from pretraining_gain.compute.pipeline import ImageSet
 from pretraining_gain.paths import results_root
@@ -27,8 +27,6 @@ from pretraining_gain.plan.recipes import Recipe
 from pretraining_gain.plan.runs import finetuning_runs
 from pretraining_gain.plan.studies import load_study, study_names
 from pretraining_gain.plan.taxonomy import load_class_table
-from pretraining_gain.tell.book.extension import add_applications
-from pretraining_gain.tell.book.pdf import CHROMIUMS
 from pretraining_gain.tell.results.tables import write_tables
 from pretraining_gain.workflow import book_studies
 
@@ -262,6 +260,10 @@ def book(project: Path) -> Path:
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     """Start the system's Chromium or Chrome, else Playwright's own."""
+    from pretraining_gain.tell.book.pdf import (
+        CHROMIUMS,  # with the ledger and its statistics, which not every test needs
+    )
+
     found = next(filter(None, map(shutil.which, CHROMIUMS)), None)
     flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
     with sync_playwright() as playwright, playwright.chromium.launch(executable_path=found, args=flags) as running:
@@ -270,6 +272,8 @@ def browser() -> Iterator[Browser]:
 
 def write_page(folder: Path, *parts: str) -> Path:
     """Write a page that holds HTML as the book's theme frames it, beside the book's scripts; return its path."""
+    from pretraining_gain.tell.book.extension import add_applications  # Sphinx, which few tests need
+
     shutil.copytree(ROOT / "book" / "_static", folder / "_static", dirs_exist_ok=True)
     colours = "--pst-color-text-base:#222832;--pst-color-text-muted:#48566b;--pst-color-surface:#f3f4f5;--pst-color-link:#176de8;"
     colours += "--pst-color-primary:#0a7d91;--pst-color-border:#c9c9c9"

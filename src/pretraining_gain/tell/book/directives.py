@@ -291,7 +291,10 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_config_value("book_studies", {}, "env", dict)
     for name, role in {"n": NumberRole(), "verdict": VerdictRole(), "committed": CommittedRole()}.items():
         app.add_role(name, role)
-    made = {"study": Study, "each-study": EachStudy, "output": Output, "figure-of": FigureOf, "claims": Claims}
-    for name, directive in (made | {"where-known": WhereKnown}).items():
+    made = {
+        "study": Study, "each-study": EachStudy, "output": Output, "figure-of": FigureOf, "claims": Claims,
+        "where-known": WhereKnown,
+    }  # fmt: skip
+    for name, directive in made.items():
         app.add_directive(name, directive)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
