@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 from conftest import simulate_results
@@ -60,15 +62,40 @@ def test_notebooks_use_the_cache_that_the_tables_wrote(toy, monkeypatch):
     assert all(np.array_equal(first.correct[arm], right) for arm, right in again.correct.items())
 
 
-@pytest.mark.parametrize("damage", [b"", b"not a zip file", b"PK\x05\x06" + bytes(18)])
+def in_each_entry(place: int, value: bytes):
+    """Change a byte of all entries in a zip file's directory."""
+    return lambda content: re.sub(rb"(PK\x01\x02.{%d})." % place, lambda one: one[1] + value, content, flags=re.DOTALL)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda _: b"",
+        lambda _: b"not a zip file",
+        lambda _: b"PK\x05\x06" + bytes(18),
+        in_each_entry(4, b"\x01"),  # encrypted
+        in_each_entry(6, b"\x63"),  # of an unknown compression
+        in_each_entry(6, b"\x08"),  # compressed, which it is not
+    ],
+)
 def test_a_damaged_cache_is_replaced(toy, damage, monkeypatch):
     path, sha256 = toy
     before = CorrectnessReader("again").read(path, 24, sha256)
     for kept in (cache_root() / "predictions").iterdir():
-        kept.write_bytes(damage)
+        kept.write_bytes(damage(kept.read_bytes()))
     read = read_each(monkeypatch)
-    assert np.array_equal(CorrectnessReader("again").read(path, 24, sha256).right, before.right)
-    assert read == [path.name]
+    for _ in range(2):
+        assert np.array_equal(CorrectnessReader("again").read(path, 24, sha256).right, before.right)
+    assert read == [path.name]  # the second time, the cache is whole again
+
+
+def test_runs_share_their_images_in_memory(toy):
+    path, sha256 = toy
+    reader = CorrectnessReader("again")
+    kept = reader.read(path, 24, sha256)
+    for left in (cache_root() / "predictions").iterdir():
+        left.unlink()
+    assert reader.read(path, 24, sha256).labels is kept.labels
 
 
 def test_a_changed_file_is_refused_although_it_is_cached(toy, results):

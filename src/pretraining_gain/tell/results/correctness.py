@@ -10,6 +10,7 @@ import hashlib
 import io
 import json
 import zipfile
+import zlib
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,9 @@ import pandas as pd
 from pretraining_gain.errors import InputError
 from pretraining_gain.paths import cache_root, make_writable, write_atomically
 from pretraining_gain.tell.results.stored import checksum, read_predictions
+
+#: What numpy and zipfile raise for a damaged file; RuntimeError where its bytes ask for a password or an unknown compression.
+_DAMAGED = (OSError, EOFError, ValueError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error)
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,7 @@ class CorrectnessReader:
         """Return the correctness of the predictions in `path`. Raises `InputError` as `read_predictions` does."""
         cached = self._folder / f"{sha256}-{n_classes}.npz"
         if cached.exists() and checksum(path) == sha256:
-            with suppress(OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):  # a damaged cache
+            with suppress(*_DAMAGED):
                 with np.load(cached) as stored:
                     images, n, right = str(stored["images"]), int(stored["n"]), stored["right"]
                 if images not in self._images:
@@ -72,10 +76,11 @@ class CorrectnessReader:
         found = Correctness.of(read_predictions(path, n_classes, self._again, sha256))
         with suppress(InputError):  # a cache that cannot be written
             make_writable(self._folder)
-            if not self._shared(found.images).exists():
+            if found.images not in self._images:  # whatever is there could not be read
                 _save(self._shared(found.images), labels=found.labels, ids=np.frombuffer(found.ids, np.uint8))
             _save(cached, images=np.array(found.images), n=np.array(len(found.right)), right=np.packbits(found.right))
-        return found
+        labels, ids = self._images.setdefault(found.images, (found.labels, found.ids))
+        return Correctness(found.images, labels, ids, found.right)
 
     def _shared(self, images: str) -> Path:
         return self._folder / f"images-{images}.npz"
