@@ -207,6 +207,24 @@ def test_a_comparison_names_what_differs_or_is_missing(tmp_path, capsys):
         assert re.fullmatch(f"compare: .*{said}.*; accepted: .*\n", capsys.readouterr().err)
 
 
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ({"cells": 3}, "cannot be read ('int' object is not iterable); accepted: an executed notebook"),
+        ({"cells": ["text"]}, "cannot be read ('str' object has no attribute 'get'); accepted: an executed notebook"),
+        ({"cells": []}, "show nothing to compare; accepted: notebooks with a figure, table or number"),
+    ],
+)
+def test_a_notebook_that_shows_nothing_is_not_the_same_as_another(tmp_path, monkeypatch, capsys, content, said):
+    monkeypatch.setattr(compare, "project_root", lambda: tmp_path)
+    again, first = tmp_path / "again" / "toy" / "page.ipynb", tmp_path / "book" / "executed" / "toy" / "page.ipynb"
+    for path in (again, first):
+        path.parent.mkdir(parents=True)
+        path.write_text(json.dumps(content))
+    assert compare.main([str(again)]) == 1
+    assert said in capsys.readouterr().err
+
+
 def test_a_run_without_a_record_is_planned_and_one_whose_record_is_lost_is_an_error(results):
     planned = list(repeatable_runs("paper"))
     assert {run.outcome for run in planned} == {"planned, not run here"}

@@ -36,6 +36,8 @@ def compare(again: Path) -> str:
     if not first:
         raise InputError(f"there is nothing to compare {again} with in {root}; accepted: what `make reproduce` or a record has")
     before, now = _facts(first), _facts(again)
+    if not before and not now:
+        raise InputError(f"{again} and {first} show nothing to compare; accepted: notebooks with a figure, table or number")
     different = [name for name in before | now if before.get(name) != now.get(name)]
     if different:
         more = f" and {len(different) - 6} more" if len(different) > 6 else ""
@@ -51,15 +53,15 @@ def _facts(path: Path) -> dict[str, Any]:
         for epoch in record["history"]:
             facts[f"epoch {epoch['epoch'] + 1}"] = {name: one for name, one in epoch.items() if not name.endswith("_time_s")}
         return facts
+    facts = {}
     try:
         cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-    except (OSError, ValueError, LookupError, TypeError) as error:
+        for output in (output for cell in cells for output in cell.get("outputs", [])):
+            if pasted := output.get("metadata", {}).get("scrapbook"):
+                forms = output["data"].items()
+                facts[pasted["name"]] = {kind: _APART.sub("", form) if isinstance(form, str) else form for kind, form in forms}
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise InputError(f"{path} cannot be read ({error}); accepted: an executed notebook") from None
-    facts = {}
-    for output in (output for cell in cells for output in cell.get("outputs", [])):
-        if pasted := output.get("metadata", {}).get("scrapbook"):
-            forms = output["data"].items()
-            facts[pasted["name"]] = {kind: _APART.sub("", form) if isinstance(form, str) else form for kind, form in forms}
     return facts
 
 
