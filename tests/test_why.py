@@ -28,7 +28,7 @@ from pretraining_gain.tell.results import designs
 from pretraining_gain.tell.results.designs import assigned_effect, design_contrasts
 from pretraining_gain.tell.results.evaluation import Evaluation
 from pretraining_gain.tell.results.gains import row_of
-from pretraining_gain.tell.results.why import EXCHANGED, Why
+from pretraining_gain.tell.results.why import EXCHANGED, Why, _both_curves
 
 STUDY = load_study(MAIN)
 SOURCE = load_class_table("tiny_imagenet")
@@ -257,6 +257,15 @@ def test_more_classes_with_as_many_images_and_fewer_images_of_the_same_differ_as
         assert near(row_of(contrasts[f"matched_images_{name}"]), truth)
     assert "matched_images_animal_k30_change" not in contrasts  # the same runs
     assert not [name for name in contrasts if name.startswith("which_classes")]  # one arm
+
+
+def test_of_designs_with_as_many_images_the_curve_has_one(why):
+    target, arms = why.load("birds"), why.compared(experiments.saturation)["birds"]
+    images = target.runs["pretrain_images"].replace(7500 // 59 * 59, 15_000 // 59 * 59)
+    rows = pd.DataFrame(_both_curves(replace(target, runs=target.runs.assign(pretrain_images=images)), arms))
+    by_images = rows[rows["by"] == "images"]
+    assert by_images.loc[by_images["what"] == "gain", "at"].tolist() == [15_000 // 59 * 59, 500 * 59]
+    assert np.isfinite(rows[["mean", "low", "high"]]).all(axis=None)
 
 
 def test_a_bend_and_a_level_end_are_said():

@@ -183,14 +183,17 @@ def gains_by_rank(evaluation: Evaluation) -> list[dict[str, Any]]:
 
 
 def _both_curves(evaluation: Evaluation, arms: list[str]) -> list[dict[str, Any]]:
-    """Return the rows of `gain_curve` by the number of classes and, of the most classes, by their images."""
+    """Return the rows of `gain_curve` by the number of classes and, of the most classes, by their images.
+
+    Of designs with equally many images the first counts: the others change something else.
+    """
     facts = evaluation.runs.drop_duplicates("arm").set_index("arm").loc[[arm for arm in arms if arm != SCRATCH]]
     by_number, largest = facts[facts["design"] == ""], facts[facts["k"] == facts["k"].max()]
     most, imagenet = int(by_number["k"].max()), int(load_class_table("imagenet1k")["animal"].sum())
     beyond = [2 * most, *([imagenet] if 2 * most < imagenet <= _FARTHEST * most else [])]
     rows = gain_curve(evaluation, by_number["k"].sort_values(), beyond)
     found = [{"by": "classes", **row} for row in rows]
-    images = largest["pretrain_images"].sort_values()
+    images = largest["pretrain_images"].drop_duplicates().sort_values()
     return found + [{"by": "images", **row} for row in gain_curve(evaluation, images, [])]
 
 
