@@ -49,7 +49,7 @@ from pretraining_gain.tell.claims.parts import (
     Part,
     scaled_gaps,
 )
-from pretraining_gain.tell.claims.planned import margin_numbers, margins_by_representation
+from pretraining_gain.tell.claims.planned import margin_numbers, margins_by_representation, planned_detectable
 from pretraining_gain.tell.claims.what_if import Settings, recompute
 from pretraining_gain.tell.claims.what_if_data import what_if_tables
 from pretraining_gain.tell.figures.sight import figure_sight
@@ -309,6 +309,40 @@ def test_ledger_page_and_price_follow_from_the_one_entry_of_a_claim(mini, added)
     assert (part["downstream"], part["weights"]) == ("caltech101_animals", {"animal-k2": 1.0, "scratch": -1.0})
     assert Costs.from_parameters({"study": "mini"}).by_claim().at["C99", "runs"] == 9
     assert recompute(Settings(study="mini", claim="C99")).verdict.tests[0].effect == pytest.approx(test.effect, abs=1e-6)
+
+
+def one_image_of_each(evidence: Evidence) -> Evidence:
+    few = {}
+    for name, one in evidence.evaluations.items():
+        labels, first = np.unique(one.labels, return_index=True)
+        correct = {arm: right[:, first] for arm, right in one.correct.items()}
+        few[name] = replace(one, labels=labels, image_ids=one.image_ids[first], correct=correct)
+    return replace(evidence, evaluations=few)
+
+
+def without_groups(evidence: Evidence) -> Evidence:
+    unstated = dict.fromkeys(("supercategory", "family", "representation"), NOT_STATED)
+    return replace(evidence, evaluations={
+        name: replace(one, relabelled=one.species.assign(**unstated)) for name, one in evidence.evaluations.items()
+    })  # fmt: skip
+
+
+@pytest.mark.parametrize(("measured", "unknown"), [(one_image_of_each, ["C2", "C4", "C5"]), (without_groups, ["C2", "C4"])])
+def test_variances_that_results_do_not_tell_leave_what_a_design_resolves_unknown(mini, monkeypatch, measured, unknown):
+    evidence, study = measured(mini), load_study("paper")
+    known = [claim.id for claim in CLAIMS if planned_detectable(claim, study, evidence) is not None]
+    assert "C1" in known
+    assert not set(unknown) & set(known)
+    monkeypatch.setattr(Evidence, "if_run", lambda _: evidence)
+    assert margin_numbers(margins_by_representation("paper", "mini"), "paper") == {}
+
+
+def test_one_image_per_class_can_be_planned(mini):
+    study = load_study("paper")
+    images = study.downstreams[0].images.model_copy(update={"eval_images_per_class": 1})
+    alone = study.model_copy(update={"downstreams": [study.downstreams[0].model_copy(update={"images": images})]})
+    for claim in (claim_named("C5"), claim_named("C7")):
+        assert planned_detectable(claim, study, mini) < planned_detectable(claim, alone, mini)
 
 
 def test_more_seeds_and_more_well_represented_species_narrow_what_can_be_ruled_out():

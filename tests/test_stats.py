@@ -294,6 +294,9 @@ def test_the_planned_error_is_that_of_the_estimate(rng):
     parts = Components(2 * 0.01, 2 * 0.09, 2 * 0.04, 2 * 0.25, 2 * 1.0)
     mean = np.sqrt(np.mean([estimate_mean(one, GAIN).se ** 2 for one in draws]))
     assert design_error(parts, *sizes)[0] == pytest.approx(mean, rel=0.1)
+    alone = [crossed(rng, "abcdef", 4, 30, 1, run=0.1, class_=0.3, run_class=0.2, image=0.5) for _ in range(100)]
+    mean = np.sqrt(np.mean([estimate_mean(one, GAIN).se ** 2 for one in alone]))
+    assert design_error(parts, 6, 4, 30, 1)[0] == pytest.approx(mean, rel=0.1)
     groups = np.sqrt(np.mean([estimate_difference(one, GAIN, range(10), range(10, 30)).se ** 2 for one in draws]))
     assert difference_error(parts, 6, 4, 10, 20, 15)[0] == pytest.approx(groups, rel=0.1)
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from pretraining_gain.errors import InputError
 from pretraining_gain.plan.representation import imagenet_birds
 from pretraining_gain.plan.species import load_taxa
 from pretraining_gain.plan.studies import Study, load_study
 from pretraining_gain.tell import statistics
 from pretraining_gain.tell.claims.declarations import CLAIMS, Claim
-from pretraining_gain.tell.claims.evidence import Evidence
+from pretraining_gain.tell.claims.evidence import Evidence, species_of
 from pretraining_gain.tell.claims.parts import ARMS, EQUAL, GROUPS, SHARE, Part
 
 
@@ -29,15 +30,13 @@ def planned_detectable(claim: Claim, study: Study, measured: Evidence) -> float 
     for part in claim.parts(measured.study):
         find = statistics.smallest_margin if part.test == EQUAL else statistics.smallest_detectable
         sizes, per_class = (n_arms, len(study.seeds)), images.eval_images_per_class
-        if part.kind == ARMS:
-            parts = statistics.components(*measured.answers(part))
+        if part.kind == SHARE and images.dataset == "inat2021":
+            n = sum(_inat_groups(part))
+            found.append(find(0.5 / n**0.5, n - 1))
+        elif part.kind == ARMS and (parts := _components(part, measured)):
             found.append(find(*statistics.design_error(parts, *sizes, images.n_classes, per_class)))
-        elif part.kind in (GROUPS, SHARE) and images.dataset == "inat2021":
-            first, second = _inat_groups(part)
-            n = first + second
-            parts = statistics.components(*measured.answers(part))
-            of_groups = statistics.difference_error(parts, *sizes, first, second, per_class)
-            found.append(find(*of_groups) if part.kind == GROUPS else find(0.5 / n**0.5, n - 1))
+        elif part.kind == GROUPS and images.dataset == "inat2021" and (parts := _components(part, measured)):
+            found.append(find(*statistics.difference_error(parts, *sizes, *_inat_groups(part), per_class)))
     largest = max(found, default=None)
     return largest if largest is None or np.isfinite(largest) else None
 
@@ -48,7 +47,7 @@ def margins_by_representation(study_name: str, variances_from: str) -> pd.DataFr
     One row per number of seeds (the study's, 5 and 10) and of well represented species, of those that Figure 1 shows:
     n_seeds, represented, others, margin (met with probability 0.8 where there is no difference), `named`: whether these are
     all that ImageNet names. Empty for other targets than iNaturalist 2021, whose groups are not known, and where the study
-    `variances_from` has no results.
+    `variances_from` has no results, or results that do not tell the variances.
     """
     study = load_study(study_name)
     target, n_arms = study.downstream_in("out_of_domain"), _count_arms(study)
@@ -57,7 +56,9 @@ def margins_by_representation(study_name: str, variances_from: str) -> pd.DataFr
         return pd.DataFrame()
     compared = (part for claim in CLAIMS for part in claim.parts(measured.study))
     part = next(part for part in compared if part.kind == GROUPS and part.column == "representation")
-    components, (n_named, n_others) = statistics.components(*measured.answers(part)), _inat_groups(part)
+    components, (n_named, n_others) = _components(part, measured), _inat_groups(part)
+    if components is None:
+        return pd.DataFrame()
     total, images, rows = n_named + n_others, target.images.eval_images_per_class, []
     for n_seeds in sorted({len(study.seeds), 5, 10}):
         for first in sorted({n_named, *np.geomspace(20, total // 2, 25).astype(int).tolist()}):
@@ -82,6 +83,17 @@ def margin_numbers(margins: pd.DataFrame, study_name: str) -> dict[str, int | fl
 def _count_arms(study: Study) -> int:
     """Count the arms that the variance of runs is pooled over: those of the pools, and scratch."""
     return 1 + sum(map(len, study.arms.values()))
+
+
+def _components(part: Part, measured: Evidence) -> statistics.Components | None:
+    """Return the variance components of what a part compares; None where the results are too few to tell them."""
+    if species_of(part, measured.evaluations[part.downstream]).empty:  # the class table states no group
+        return None
+    answers, weights = measured.answers(part)
+    try:
+        return statistics.components(answers, weights)
+    except InputError:  # one class, or one image of each
+        return None
 
 
 def _inat_groups(part: Part) -> tuple[int, int]:

@@ -55,9 +55,15 @@ def components(answers: Answers, weights: Weights) -> Components:
 
 
 def design_error(parts: Components, n_arms: int, n_seeds: int, n_classes: float, images: float) -> tuple[float, float]:
-    """Return standard error and degrees of freedom of `estimate_mean` in a planned design of so many images per class."""
+    """Return standard error and degrees of freedom of `estimate_mean` in a planned design of so many images per class.
+
+    With one image per class, those of all classes tell how images vary, as in `image_units`.
+    """
     runs = (parts.run + parts.run_class / n_classes + parts.residual / (n_classes * images)) / n_seeds
-    return _planned(runs, n_arms * (n_seeds - 1), parts.image / (n_classes * images), n_classes * (images - 1))
+    units, unit_df = parts.image / (n_classes * images), n_classes * (images - 1)
+    if images == 1:
+        units, unit_df = (parts.image + parts.class_) / n_classes, n_classes - 1
+    return _planned(runs, n_arms * (n_seeds - 1), units, unit_df)
 
 
 def difference_error(
