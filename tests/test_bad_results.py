@@ -165,6 +165,11 @@ def test_a_missing_record_is_named(toy):
         write_tables("toy")
 
 
+def test_missing_runs_of_a_study_file_are_made_by_its_path(results, small_study):
+    with refused("10 run(s) of study 'small' are missing", f"`make reproduce STUDY={small_study}`", unchanged=results):
+        write_tables(small_study)
+
+
 BAD_RUNS: dict[str, tuple[Damage, str]] = {
     "a folder": (folder, "cannot be read"),
     "empty": (whole(b""), "column(s) missing: downstream, arm"),
@@ -184,9 +189,15 @@ BAD_RUNS: dict[str, tuple[Damage, str]] = {
     "no top-1": (cell("top1", ""), "line 2: column 'top1' has no value"),
     "an unknown arm": (signed(cell("arm", "animal-k5")), "has a run of arm 'animal-k5' on 'field'; accepted: runs of study 'toy'"),
     "an unknown target": (signed(cell("downstream", "forest")), "has a run of arm 'scratch' on 'forest'; accepted: runs of"),
-    "an unknown seed": (signed(cell("seed", "7")), "lacks seeds; wanted: [0, 1, 2], there: [1, 2, 7]"),
-    "a run twice": (signed(table(lambda rows: pd.concat([rows, rows[:1]]))), "lacks seeds; wanted: [0, 1, 2], there: [0, 0, 1, 2]"),
-    "a run too few": (signed(table(lambda rows: rows[1:])), "lacks seeds; wanted: [0, 1, 2], there: [1, 2]"),
+    "an unknown seed": (signed(cell("seed", "7")), "has other seeds; wanted: [0, 1, 2], there: [1, 2, 7]"),
+    "a run twice": (
+        signed(table(lambda rows: pd.concat([rows, rows[:1]]))), "has other seeds; wanted: [0, 1, 2], there: [0, 0, 1, 2]",
+    ),
+    "a run too few": (signed(table(lambda rows: rows[1:])), "has other seeds; wanted: [0, 1, 2], there: [1, 2]"),
+    "an arm too few": (
+        signed(table(lambda rows: rows[rows["arm"] != "animal-k4"])),
+        "arm 'animal-k4' of toy/field has other seeds; wanted: [0, 1, 2], there: []",
+    ),
     "another target's only": (
         signed(table(lambda rows: rows[rows["downstream"] != "field"])), "study 'toy' has no results for 'field'",
     ),

@@ -190,11 +190,12 @@ def load_evaluation(study_name: str, downstream_name: str) -> Evaluation:
         raise InputError(f"study {study.name!r} has no results for {downstream.name!r}; {again}")
     folder, reader = results_of(study.name) / "finetune", CorrectnessReader(again)
     per_arm, seeds_of = {}, {}
-    for arm, group in runs.groupby("arm", sort=False):
+    for arm in sorted(arm for name, arm in planned if name == downstream.name):
+        group = runs[runs["arm"] == arm]
         where, seeds = f"arm {arm!r} of {study.name}/{downstream.name}", group["seed"].tolist()
         seeds_of[arm] = sorted(planned[downstream.name, arm])
         if seeds != seeds_of[arm]:
-            raise InputError(f"{where} lacks seeds; wanted: {seeds_of[arm]}, there: {seeds}; {again}")
+            raise InputError(f"{where} has other seeds; wanted: {seeds_of[arm]}, there: {seeds}; {again}")
         files = zip(group["predictions"], group["predictions_sha256"], strict=True)
         per_arm[arm] = [reader.read(folder / name, downstream.images.n_classes, sha256) for name, sha256 in files]
         first = next(iter(per_arm.values()))[0]

@@ -39,9 +39,9 @@ def write_tables(study_name: str) -> Path:
     missing += [run.run_id for run in starts if not run.record_path.exists()]
     if missing:
         what = f"{len(missing)} run(s) of study {study.name!r} are missing, first {missing[0]}"
-        raise InputError(f"{what}; {how_to_make(study.name)}")
+        raise InputError(f"{what}; {how_to_make(study_name)}")
     records = {run: read_record(run.record_path) for run in [*starts, *runs]}
-    reader, counts = CorrectnessReader(how_to_make(study.name)), []
+    reader, counts = CorrectnessReader(how_to_make(study_name)), []
     for run in runs:
         found = reader.read(run.predictions_path, run.images.n_classes, records[run]["sha256"]["predictions"])
         counts.append(class_counts(found).assign(run_id=run.run_id))
