@@ -42,6 +42,23 @@ def test_the_claims_are_judged_on_a_further_target(results, tmp_path):
     assert c1["effect"].startswith(f"{100 * share_that_gains(str(path)):.1f} %")
 
 
+def test_freezing_is_judged_on_a_further_target_that_is_finetuned_both_ways(results, tmp_path):
+    study = toy_but(name="both_ways", arms={"all": [24]})
+    (tmp_path / "others.csv").write_bytes(class_table_path("toy_animals").read_bytes())
+    full, _, frozen = study["downstreams"]
+    images = full["images"] | {"class_table": "others.csv"}
+    frozen = frozen | {"name": "again_frozen", "title": "Another target, frozen", "images": images}
+    further = [frozen, full | {"name": "again", "title": "Another target", "images": images}]
+    path = tmp_path / "study.yml"
+    path.write_text(yaml.safe_dump(study | {"downstreams": [full, *further[::-1]]}))
+    simulate_results(str(path))
+    top1 = pd.read_csv(results / "both_ways" / "runs.csv").groupby(["downstream", "arm"])["top1"].mean()
+    table = other_targets(View(study=str(path)))
+    [found] = table.loc[table["claim"].str.startswith("C14"), "effect"]
+    effect = 100 * (top1["again", "all-k24"] - top1["again_frozen", "all-k24"])
+    assert found.startswith(f"{effect:+.1f} points".replace("-", "−"))
+
+
 def share_that_gains(path: str) -> float:
     """Recompute from the files of predictions alone."""
     top1 = {}

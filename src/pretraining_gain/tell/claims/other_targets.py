@@ -20,8 +20,9 @@ def other_targets(view: View) -> pd.DataFrame:
     """
     study, rows = load_study(view.study), []
     for target in further_targets(study) if has_results(study.name) else ():
-        kept = [one for one in study.downstreams if one == target or one.domain != target.domain]
-        evidence = Evidence.of(view, study.model_copy(update={"downstreams": kept}))
+        other_way = study.finetuned_the_other_way(target)
+        kept = [one for one in study.downstreams if one == other_way or one.domain != target.domain]
+        evidence = Evidence.of(view, study.model_copy(update={"downstreams": [target, *kept]}))
         for claim in CLAIMS:
             if claim.domain == target.domain and claim.target(study) != target.name:
                 verdict = judge(claim, evidence)
