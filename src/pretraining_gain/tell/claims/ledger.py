@@ -70,7 +70,7 @@ class Verdict(Record):
 class Runs(Record):
     """State how runs vary on a target, in fractions of top-1 over all its images."""
 
-    sd: float = Field(description="standard deviation of one run, pooled over all arms")
+    sd: float = Field(description="standard deviation of one run, pooled over all arms; where they differ, over those of the gain")
     df: float = Field(description="degrees of freedom")
     homogeneity: float = Field(description="p of Bartlett's test that it is the same in all arms; below 0.01 each has its own")
 
@@ -107,8 +107,8 @@ class Ledger(Record):
         `variances_from` names the study whose measured variances such a plan assumes.
         """
         study = load_study(view.study)
-        facts: dict[str, Any] = {"study": study.name, "alpha": statistics.LEVEL, "seeds": study.seeds}
-        facts |= {"margin_share": study.margin_share}
+        facts: dict[str, Any] = {name: getattr(study, name) for name in ("seeds", "margin_share")}
+        facts |= {"study": study.name, "alpha": statistics.LEVEL}
         if not has_results(study.name):
             measured = Evidence.if_run(variances_from or view.study)
             detectable = {claim: planned_detectable(claim, study, measured) if measured else None for claim in CLAIMS}
