@@ -59,7 +59,7 @@ def _target(evidence: Evidence, evaluation: Evaluation, names: set[str]) -> dict
     return {
         "title": evaluation.downstream.title,
         "margin": evidence.margins[evaluation.downstream.name],
-        "images": np.unique(evaluation.labels, return_counts=True)[1].tolist(),
+        "images": evaluation.answers.n_images.tolist(),
         "levels": {level: {"names": one.categories.tolist(), "of": one.codes.tolist()} for level, one in coded.items()},
         "representation": species["representation"].tolist(),
         "arms": {name: runs(name) for name in sorted(names)},

@@ -9,7 +9,7 @@ import yaml
 
 from pretraining_gain.datasets import find_dataset
 from pretraining_gain.errors import InputError
-from pretraining_gain.paths import results_of, results_root, write_atomically
+from pretraining_gain.paths import results_root, write_atomically
 from pretraining_gain.plan.pools import SCRATCH
 from pretraining_gain.plan.record import read_record
 from pretraining_gain.plan.runs import Run, finetuning_runs
@@ -34,12 +34,12 @@ def write_card(study_name: str) -> Path:
     if not run.weights_path.exists():
         again = f"delete {run.record_path} to do the run again"
         raise InputError(f"network {run.weights_path} was not kept; accepted: keep_networks set before the runs, {again}")
-    found = row_of(estimate_mean(evaluation.answers, {best: 1.0}))
+    folder, found = results_root() / study.name, row_of(estimate_mean(evaluation.answers, {best: 1.0}))
     record = read_record(run.record_path)
     sizes = f"{len(evaluation.seeds_of[best])} seeds, {len(evaluation.classes)} species, {len(evaluation.labels):,} images"
     text = _text(study, run, record, f"{found['mean']:.1%} (95 % interval {found['low']:.1%} to {found['high']:.1%}; {sizes})")
     facts = {
-        "weights": run.weights_path.relative_to(results_of(study.name)).as_posix(),
+        "weights": run.weights_path.relative_to(folder).as_posix(),
         "sha256": sha256_of(str(run.weights_path)),
         "backbone": run.backbone,
         "image_size_px": run.recipe.image_size_px,
@@ -48,7 +48,7 @@ def write_card(study_name: str) -> Path:
         "species": load_class_table(target.images.class_table)["name"].tolist(),
     }
     head = yaml.safe_dump({"pipeline_tag": "image-classification", "network": facts}, sort_keys=False, allow_unicode=True)
-    path = results_root() / study.name / "network.md"
+    path = folder / "network.md"
     write_atomically(path, f"---\n{head}---\n\n{text}".encode())
     return path
 

@@ -23,7 +23,7 @@ def confusions(evaluation: Evaluation, arm: str) -> pd.DataFrame:
     shares = {way: _shares(evaluation, name) for way, name in (("from scratch", SCRATCH), ("pretrained", arm))}
     table = pd.DataFrame(shares).fillna(0.0)
     table["change, points"] = 100 * (table["pretrained"] - table["from scratch"])
-    largest = table.reindex(table["change, points"].abs().sort_values(ascending=False, kind="stable").index).head(SHOWN)
+    largest = table.sort_values("change, points", key=abs, ascending=False, kind="stable").head(SHOWN)
     names = evaluation.species["name"]
     shown = largest.sort_values("change, points", kind="stable").reset_index()
     shown = shown.assign(label=shown["label"].map(names), prediction=shown["prediction"].map(names).fillna("no species of these"))

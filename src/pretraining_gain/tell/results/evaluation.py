@@ -152,9 +152,9 @@ class View(Parameters):
             raise InputError(f"arm {view.arm!r} is not in study {study.name!r}; accepted: {', '.join(arms)}")
         return view
 
-    def evaluation(self, domain: str = "out_of_domain", across: str = "") -> Evaluation:
-        """Load the results on `target`."""
-        return self.load(self.target(domain, across))
+    def evaluation(self) -> Evaluation:
+        """Load the results on `downstream`, or, when that is empty, on the out-of-domain target."""
+        return self.load(self.target("out_of_domain"))
 
     def target(self, domain: str, across: str = "") -> str:
         """Return `downstream`, or, when that is empty, the target of `Study.downstream_in` this domain."""
@@ -171,7 +171,7 @@ class View(Parameters):
 
 
 def load_evaluation(study_name: str, downstream_name: str) -> Evaluation:
-    """Read the predictions of all finished finetunings of a downstream.
+    """Read the predictions of all finetunings of a downstream.
 
     Raises `InputError` when the study has no tables yet, when the table of runs is of another version of the study, or
     when two runs were not evaluated on the same images.

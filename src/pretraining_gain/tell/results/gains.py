@@ -10,12 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from pretraining_gain.plan.pools import POOLS, SCRATCH, shown_in
-from pretraining_gain.plan.representation import (
-    NONE,
-    REPRESENTED,
-    is_named,
-    well_represented,
-)
+from pretraining_gain.plan.representation import NONE, REPRESENTED, is_named, well_represented
 from pretraining_gain.plan.species import NOT_STATED
 from pretraining_gain.tell.results.evaluation import Evaluation
 from pretraining_gain.tell.statistics import Estimate, estimate_mean, group_means

@@ -120,8 +120,8 @@ def combine(estimates: Sequence[Estimate], weights: Sequence[float] | None = Non
     if weights is None:  # one without an error is of a target where no image is right, and says nothing
         estimates = [one for one in estimates if one.se > 0] or estimates
         precisions = np.array([1 / one.se**2 if one.se > 0 else 1.0 for one in estimates])
-    variances = np.array([one.se**2 for one in estimates])
-    shares = np.asarray(weights, float) if weights is not None else precisions / precisions.sum()
+        weights = precisions / precisions.sum()
+    shares, variances = np.asarray(weights, float), np.array([one.se**2 for one in estimates])
     parts, df = shares**2 * variances, np.array([one.df for one in estimates])
     mean, total = float(shares @ [one.mean for one in estimates]), parts.sum()
     sizes = (sum(one.n_classes for one in estimates), sum(one.n_images for one in estimates))

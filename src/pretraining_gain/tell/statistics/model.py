@@ -58,11 +58,9 @@ class Answers:
     @cached_property
     def means(self) -> dict[str, np.ndarray]:
         """(S, C) per arm: top-1 of each run on each class."""
-        return {arm: self.by_class(np.asarray(values)) / self.n_images for arm, values in self.correct.items()}
-
-    def by_class(self, values: np.ndarray) -> np.ndarray:
-        """Sum (R, N) values to (R, C)."""
-        return np.stack([np.bincount(self.index, row, len(self.ids)) for row in values])
+        return {
+            arm: np.stack([np.bincount(self.index, row) for row in runs]) / self.n_images for arm, runs in self.correct.items()
+        }
 
     def only(self, classes: Collection[int]) -> Answers:
         """Keep the images of these classes."""
