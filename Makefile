@@ -14,18 +14,20 @@ endif
 ifneq ($(filter C POSIX,$(LC_ALL)),)
 export LC_ALL := C.UTF-8
 endif
-SNAKEMAKE := @test -w . || { echo "make: cannot write to $(CURDIR); accepted: a copy that you can write to" >&2; exit 1; }; \
-  $(BIN)/python -m snakemake --profile "profiles/$(PROFILE)" $(if $(JOBS),--cores "$(JOBS)") \
-	$(if $(GPU_RUNS),--resources gpu="$(GPU_RUNS)") --quiet rules host reason
-
+# Quote what a variable holds for the shell: a path may have spaces, quotes, backticks and dollar signs in it.
+quoted = '$(subst ','\'',$(value $(1)))'
 # Snakemake reads a setting as YAML, after it cut quotes off both ends. So quote STUDY for YAML, and put spaces around it.
-QUOTED_STUDY = " '$(subst ','',$(STUDY))' "
+YAML_STUDY := $() '$(subst ','',$(value STUDY))' $()
+
+SNAKEMAKE = @test -w . || { echo "make: cannot write to $$PWD; accepted: a copy that you can write to" >&2; exit 1; }; \
+  $(BIN)/python -m snakemake --profile profiles/$(call quoted,PROFILE) $(if $(JOBS),--cores "$(JOBS)") \
+	$(if $(GPU_RUNS),--resources gpu="$(GPU_RUNS)") --quiet rules host reason --config study=$(call quoted,YAML_STUDY)
 
 .PHONY: reproduce check test book pdf lab plan study data prepare bench lock browser
 .DEFAULT_GOAL := reproduce
 
 reproduce: $(READY)
-	$(SNAKEMAKE) --config study=$(QUOTED_STUDY)
+	$(SNAKEMAKE)
 
 # While you edit: style, types, and the tests that need no book, browser, cluster or long run.
 check: $(READY)
@@ -39,23 +41,23 @@ book: reproduce
 
 # The whole book on paper, printed by the browser that the tests use.
 pdf: $(READY) browser
-	$(SNAKEMAKE) --config study=$(QUOTED_STUDY) -- _build/html/book.pdf
+	$(SNAKEMAKE) -- _build/html/book.pdf
 
 lab: $(READY)
 	$(BIN)/python -m jupyter lab notebooks/90_playground.ipynb
 
 plan: $(READY)
-	$(BIN)/python -m pretraining_gain.plan "$(STUDY)"
+	$(BIN)/python -m pretraining_gain.plan $(call quoted,STUDY)
 
 # make study NAME=my_birds IMAGES=~/photos [WEIGHTS=file or name]: writes my_birds.yml and my_birds_species.csv.
 study: $(READY)
-	$(BIN)/python -m pretraining_gain.new_study "$(NAME)" "$(IMAGES)" $(if $(WEIGHTS),--weights "$(WEIGHTS)") $(if $(ROOT),--root "$(ROOT)")
+	$(BIN)/python -m pretraining_gain.new_study $(call quoted,NAME) $(call quoted,IMAGES) $(if $(WEIGHTS),--weights $(call quoted,WEIGHTS)) $(if $(ROOT),--root $(call quoted,ROOT))
 
 data: $(READY)
-	$(BIN)/python -m pretraining_gain.data "$(STUDY)"
+	$(BIN)/python -m pretraining_gain.data $(call quoted,STUDY)
 
 prepare: $(READY)
-	$(BIN)/python -m pretraining_gain.prepare "$(STUDY)"
+	$(BIN)/python -m pretraining_gain.prepare $(call quoted,STUDY)
 
 bench: $(READY)
 	$(BIN)/python -m pretraining_gain.bench $(if $(DEVICE),--device "$(DEVICE)") $(if $(SHORT),--short)

@@ -86,8 +86,8 @@ def test_only_under_a_path_with_braces_packages_are_built_elsewhere(tmp_path, na
     assert ("pip wheel" in planned.stdout) == elsewhere
 
 
-def test_the_path_of_a_study_stays_a_text_on_its_way_through_yaml(checkout, small_study):
-    study = "@ My #1/it's a: b.yml"
+@pytest.mark.parametrize("study", ["@ My #1/it's a: b.yml", 'My "`id`"/$HOME \\n{$$}.yml'])
+def test_the_path_of_a_study_stays_a_text_on_its_way_through_shell_and_yaml(checkout, small_study, study):
     (checkout / study).parent.mkdir()
     shutil.copy(small_study, checkout / study)
     planned = run(checkout, "make", "-n", "-o", ".venv/.ready", "reproduce", f"STUDY={study}", "PROFILE=plans")
@@ -97,6 +97,15 @@ def test_the_path_of_a_study_stays_a_text_on_its_way_through_yaml(checkout, smal
     commands = [shlex.split(line) for line in planned.stdout.splitlines() if "-p study" in line]
     given = {read_parameters([("study", words[words.index("study") + 1])])["study"] for words in commands}
     assert given - {*study_names()} == {study}
+
+
+def test_what_a_reader_gives_to_make_reaches_the_command_as_it_is(tmp_path):
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    odd = "/a b/it's `id` \"$HOME\" $(x)"
+    given = [f"{name}={odd}" for name in ("STUDY", "NAME", "IMAGES", "WEIGHTS", "ROOT")]
+    commands = run(tmp_path, "make", "-n", "-o", ".venv/.ready", "plan", "data", "prepare", "study", *given).stdout
+    words = [shlex.split(line)[3:] for line in commands.splitlines()]
+    assert words == [[odd], [odd], [odd], [odd, odd, "--weights", odd, "--root", odd]]
 
 
 def test_a_study_that_is_no_text_is_one_line(checkout):
