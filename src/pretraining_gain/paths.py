@@ -26,6 +26,7 @@ from pretraining_gain.errors import InputError
 #: Executed notebooks, from the project's root.
 EXECUTED = "book/executed"
 _LEFT_AFTER_S = 7 * 24 * 3600
+_PROBE_BYTES = 1 << 16
 _INSTALLED_FROM = Path(__file__).resolve().parents[2]
 
 
@@ -123,12 +124,14 @@ _PLACES = {
 
 
 def make_writable(folder: Path) -> Path:
-    """Create `folder` if needed and check, before any work, that files can be written there."""
+    """Create `folder` if needed and check, before any work, that files can be written there and that the disk has room."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         probe = temporary_beside(folder / "probe")
-        probe.touch()
-        probe.unlink()
+        try:
+            probe.write_bytes(bytes(_PROBE_BYTES))
+        finally:
+            probe.unlink(missing_ok=True)
     except OSError as error:
         of_it = [variable for variable, place in _PLACES.items() if folder.resolve().is_relative_to(place())]
         choose = f"set {of_it[0]} to another" if of_it else "choose another"

@@ -13,28 +13,41 @@ import sys
 from pathlib import Path
 
 import yaml
+from filelock import AcquireReturnProxy, FileLock
 
 from pretraining_gain.commands import CommandLine, answer
 from pretraining_gain.errors import InputError
-from pretraining_gain.paths import make_writable, project_root, write_atomically
+from pretraining_gain.paths import acquire, make_writable, project_root, write_atomically
 from pretraining_gain.tell.book.shown import write_contents
 from pretraining_gain.tell.claims.ledger import ledger_paths, schema
 
 
 def build() -> Path:
     """Build the book and return its index page. Raises `InputError` when Sphinx warns of anything."""
-    book = project_root() / "_build" / "html"
-    made, fresh, old = run_sphinx("html"), book.with_name("html.new"), book.with_name("html.old")
-    remove_unlisted(made, project_root() / "_build" / "_toc.yml")
-    for left in (fresh, old):
-        shutil.rmtree(left, ignore_errors=True)
-    shutil.copytree(made, fresh)  # what was made stays for the next build, which re-makes only what changed
-    if book.exists():
-        os.replace(book, old)
-    os.replace(fresh, book)
-    shutil.rmtree(old, ignore_errors=True)
-    (book / "index.html").touch()  # newer than all that it was made from, even where Sphinx kept the page
+    folder = project_root() / "_build"
+    book, fresh, old = folder / "html", folder / "html.new", folder / "html.old"
+    with alone():
+        made = run_sphinx("html")
+        remove_unlisted(made, folder / "_toc.yml")
+        for left in (fresh, old):
+            shutil.rmtree(left, ignore_errors=True)
+        try:
+            shutil.copytree(made, fresh)  # what was made stays for the next build, which re-makes only what changed
+        except shutil.Error as error:
+            shutil.rmtree(fresh, ignore_errors=True)
+            raise InputError(f"cannot copy the book: {error.args[0][0][2]}; accepted: a disk with room for it") from None
+        if book.exists():
+            os.replace(book, old)
+        os.replace(fresh, book)
+        shutil.rmtree(old, ignore_errors=True)
+        (book / "index.html").touch()  # newer than all that it was made from, even where Sphinx kept the page
     return book / "index.html"
+
+
+def alone() -> AcquireReturnProxy:
+    """Take the lock of the folder where Sphinx works, which the result releases as a context; wait for it."""
+    lock = FileLock(make_writable(project_root() / "_build") / ".lock")
+    return acquire(lock, "another process builds the book")
 
 
 def remove_unlisted(made: Path, contents: Path) -> None:
@@ -48,14 +61,23 @@ def remove_unlisted(made: Path, contents: Path) -> None:
 
 
 def run_sphinx(builder: str) -> Path:
-    """Run one of Sphinx's builders in a folder of its own and return what it made. Raises `InputError` on any warning."""
+    """Run one of Sphinx's builders in a folder of its own and return what it made. Raises `InputError` on any warning.
+
+    What a build made that failed or was killed is removed: Sphinx would keep its pages, the cut-off ones, too, and not warn again.
+    """
     root = project_root()
     made = root / "_build" / "work"
     _write_assets(root / "_build" / "assets")
     command = [str(Path(sys.executable).with_name("jupyter-book")), "build", str(root), "--quiet", "--builder", builder]
     command += ["--toc", str(write_contents(root)), "--path-output", str(made), "-W", "-n", "--keep-going"]
+    complete = made / "complete"
+    if not complete.exists():
+        shutil.rmtree(made, ignore_errors=True)
+    complete.unlink(missing_ok=True)
     if subprocess.run(command, cwd=root, env=os.environ | {"PYTHONWARNINGS": "ignore"}).returncode:
+        make_writable(root / "_build")  # raises where the disk is full, which is no warning
         raise InputError("the book has warnings, printed above; each is an error here. the last good book is kept")
+    complete.touch()
     return made / "_build" / builder
 
 

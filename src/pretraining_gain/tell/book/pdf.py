@@ -14,7 +14,7 @@ from pretraining_gain.commands import CommandLine, answer
 from pretraining_gain.errors import InputError
 from pretraining_gain.paths import project_root, write_atomically
 from pretraining_gain.revision import revision
-from pretraining_gain.tell.book.build import run_sphinx
+from pretraining_gain.tell.book.build import alone, run_sphinx
 
 CHROMIUMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
@@ -24,7 +24,8 @@ def make_pdf() -> Path:
     html = project_root() / "_build" / "html"
     if not (html / "index.html").exists():
         raise InputError(f"{html / 'index.html'} is missing; accepted: a book, as `make reproduce` builds it")
-    whole = run_sphinx("singlehtml")
+    with alone():
+        whole = run_sphinx("singlehtml")
     # Sphinx writes a start page in a subfolder as if it lay at the top.
     text = (whole / "book" / "index.html").read_text(encoding="utf-8")
     write_atomically(whole / "book.html", text.replace('"book/index.html#', '"#').encode())
