@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import torch
 from conftest import simulate_results
-from refusal import assert_one_line, refuse_text
+from refusal import assert_one_line, refuse_text, refused
 from test_folder import in_splits, loaded, manifest, photos, root  # noqa: F401 - a fixture
 
 from pretraining_gain import new_study
@@ -170,6 +170,11 @@ def test_a_study_and_a_table_are_written(own, capsys):
     assert f"{len(Plan.of('my_birds.yml').runs())} runs" in said
 
 
+def test_without_photographs_the_current_folder_is_not_taken(own):
+    with refused("no photographs are named; accepted: a folder of <class>/*.jpg", unchanged=own):
+        new_study.write_study("my_birds", "", "start.pt")
+
+
 def test_a_class_in_one_split_only_is_left_out(own, capsys):
     photos(own / "photos" / "wren", 12, 9)
     in_splits(own / "photos")
@@ -191,7 +196,7 @@ def test_its_reader_accepts_what_it_writes_of_any_folder(own):
     """Letters beyond U+FFFF and those that cannot be shown, what YAML reads as more than text, and names that read alike."""
     for old, new in (("owl", "1.Crow"), ("heron", "2.Crow"), ("Parus_major", "_")):
         (own / "photos" / old).rename(own / "photos" / new)
-    place = own / "🦉 \x7f #1: 'mine'"
+    place = own / "🦉 \x7f #1: '$mine'"
     (own / "photos").rename(place)
     assert new_study.main(["my_birds", str(place), "--weights", "start.pt"]) == 0
     images = load_study("my_birds.yml").downstreams[0].images

@@ -22,7 +22,7 @@ from pydantic import AfterValidator, TypeAdapter
 
 from pretraining_gain.commands import CommandLine, answer
 from pretraining_gain.datasets.folder import FolderOptions
-from pretraining_gain.datasets.folder.listing import Listing, expected, first, in_one_split, list_photos
+from pretraining_gain.datasets.folder.listing import FORMS, Listing, expected, first, in_one_split, list_photos
 from pretraining_gain.errors import InputError, one_line
 from pretraining_gain.paths import path_beside, write_atomically
 from pretraining_gain.plan.costs import Plan
@@ -68,6 +68,8 @@ def write_study(name: str, images: str, weights: str = "", root: str = "") -> No
     if weights:
         with one_line("--weights"):
             weights = TypeAdapter(Annotated[str, AfterValidator(check_weights)]).validate_python(weights, context=study)
+    if not images:  # make's IMAGES was left out
+        raise InputError(f"no photographs are named; accepted: {FORMS}")
     path = path_beside(study, images)
     if root and path.is_dir():
         raise InputError(f"--root {root}: {path} is a folder; accepted: no --root, or a CSV file of paths below it")

@@ -68,7 +68,12 @@ def whole_path(text: str, where: str = "") -> Path:
 
 
 def path_beside(file: Path, text: str) -> Path:
-    """Resolve a path that `file` names: relative to the folder of `file`, with `~` and `$VARS`. Raises `InputError`."""
+    """Resolve a path that `file` names: relative to the folder of `file`, with `~` and `$VARS`. Raises `InputError`.
+
+    A path that exists as it is written is taken as it is: a folder may have a `$` in its name.
+    """
+    if (literal := whole_path(str(file.parent / text))).exists():
+        return literal
     expanded = os.path.expandvars(text)
     if unset := re.search(r"\$\w+|\$\{\w+\}", expanded):
         raise InputError(f"{text!r} uses {unset[0]}, which is not set; accepted: a path, or one with variables that are set")
