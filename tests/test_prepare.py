@@ -20,6 +20,7 @@ from refusal import Damage, changed, cut, missing
 
 from pretraining_gain import prepare
 from pretraining_gain.compute.images import load_images
+from pretraining_gain.datasets.inat2021 import official
 from pretraining_gain.errors import InputError
 from pretraining_gain.plan.costs import Plan
 from pretraining_gain.plan.studies import load_study
@@ -103,6 +104,13 @@ def test_targets_that_share_packs_treat_broken_images_alike(four_ways, tmp_path)
     with pytest.raises(InputError, match="inat2021_animals train at 36 px has broken_images both stop and skip; accepted: one"):
         prepare.prepare(four_ways, workers=2)
     assert not packs(tmp_path)
+
+
+def test_a_dataset_is_set_up_once_for_both_splits(study, monkeypatch, capsys):
+    made = []
+    monkeypatch.setattr(official, "class_table", lambda *given, make=official.class_table: made.append(given) or make(*given))
+    assert prepare.main([study, "--estimate"]) == 0
+    assert len(made) == 1
 
 
 def test_what_the_options_of_any_target_need_is_checked_first(four_ways, inat, tmp_path):

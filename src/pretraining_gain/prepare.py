@@ -117,8 +117,11 @@ def prepare(study_name: str, workers: int, only_estimate: bool = False) -> None:
         print(f"study {study_name!r} needs no {'other ' if splits else ''}preparation")
         return
     with _alone():
+        ready: list[Images] = []
         for part in parts:
-            part.preparation.set_up(part.images)
+            if part.images not in ready:
+                part.preparation.set_up(part.images)
+                ready.append(part.images)
         estimate(parts, workers)
         if only_estimate:
             return
