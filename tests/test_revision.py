@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -78,6 +80,14 @@ def test_new_modules_and_the_study_count_as_changes(checkout, monkeypatch, study
     found = revision(study)
     assert len(found["commit"]) == 40
     assert found["changed"] == changed
+
+
+def test_a_commit_is_found_below_an_accent_in_the_locale_c(checkout, tmp_path):
+    root = committed(checkout.rename(tmp_path / "é"))
+    code = "from pathlib import Path; from pretraining_gain import revision as r; r.project_root = Path.cwd; print(r.revision())"
+    settings = os.environ | {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, env=settings, capture_output=True, text=True)
+    assert git_says(root, "rev-parse", "HEAD") in done.stdout, done.stderr
 
 
 def test_without_git_there_is_no_commit(checkout, monkeypatch):

@@ -56,11 +56,12 @@ def commits_of(path: str) -> list[tuple[str, str]]:
 
 def _is_top(root: Path) -> bool:
     """Tell whether `root` is a repository of its own. Raises `CalledProcessError` outside of any."""
-    return Path(_git(root, "rev-parse", "--show-toplevel")).resolve() == root.resolve()
+    return not _git(root, "rev-parse", "--show-cdup")
 
 
 def _git(root: Path, *arguments: str) -> str:
     """Ask git about `root`, whatever repository the environment names."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     command = ["git", "--no-optional-locks", *arguments]
-    return subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=True).stdout.strip()
+    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, errors="replace", check=True)
+    return done.stdout.strip()
