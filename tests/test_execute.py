@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -80,14 +81,24 @@ def test_a_kernel_that_cannot_start_says_why(tmp_path, capsys, monkeypatch):
     assert_one_line(capsys.readouterr().err, "the kernel died, exit code 1: ModuleNotFoundError: No module named 'ipykernel_that")
 
 
-def test_paths_may_have_braces_and_a_result_a_long_name(tmp_path, capsys):
+def test_paths_may_have_braces_and_a_result_a_long_name(tmp_path):
     page = write(tmp_path / "é {number} it's" / "{a}.ipynb", "print(number)")
     output = page.with_name(f"{'{b}' * 40}.ipynb")
     assert main([str(page), str(output), "-p", "number", "010"]) == 0
     assert printed(output) == "10\n"  # YAML 1.2 has no octals that begin with 0
-    assert main([str(page), str(page.with_name(f"{'x' * 245}.ipynb"))]) == 1
-    assert_one_line(capsys.readouterr().err, "is too long a name; accepted: up to ")
     assert {path.name for path in page.parent.iterdir()} == {page.name, output.name}
+
+
+@pytest.mark.parametrize("letters", [245, 300])
+def test_too_long_a_name_of_a_result_is_one_line(tmp_path, capsys, letters):
+    page = write(tmp_path / "page.ipynb", "")
+    assert main([str(page), str(page.with_name(f"{'x' * letters}.ipynb"))]) == 1
+    assert_one_line(capsys.readouterr().err, "is too long a name; accepted: up to ")
+
+
+def test_too_long_a_name_of_a_notebook_is_one_line(tmp_path, capsys):
+    assert main([f"{'x' * 300}.ipynb", str(tmp_path / "out.ipynb")]) == 1
+    assert_one_line(capsys.readouterr().err, ".ipynb: File name too long; accepted: ")
 
 
 TEXTS = ["/a/My #1/b.yml", "a: b", "@a", "010", "null", "", "🦉", "\x7f\x85\u2028\ufeff\udcff\U000e0001"]
@@ -119,3 +130,8 @@ def test_what_a_disk_says_ends_a_command_in_one_line(capsys):
     assert_one_line(capsys.readouterr().err, "predict: No space left on device; accepted: a disk with room")
     with pytest.raises(FileNotFoundError):  # a fault of the code
         answer("predict", Path("/nowhere").read_text)
+
+
+def test_ctrl_c_ends_a_command_in_one_line(capsys):
+    assert answer("prepare", lambda: signal.raise_signal(signal.SIGINT)) == 130
+    assert_one_line(capsys.readouterr().err, "prepare: stopped")

@@ -27,7 +27,11 @@ codecs.register_error("plainly", _plainly)
 
 
 #: What a disk says of itself, and no fault of the code.
-_OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE)
+_OF_THE_DISK = (
+    errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE, errno.ENAMETOOLONG
+)  # fmt: skip
+#: Exit code of a command that Ctrl-C stopped, as shells have it: 128 and the number of SIGINT.
+_STOPPED = 130
 
 
 class CommandLine(argparse.ArgumentParser):
@@ -61,6 +65,9 @@ def answer(name: str, work: Callable[[], object]) -> int:
     except (InputError, Interrupted) as error:
         print(f"{name}: {error}", file=sys.stderr)
         return TRY_AGAIN if isinstance(error, Interrupted) else 1
+    except KeyboardInterrupt:
+        print(f"{name}: stopped", file=sys.stderr)
+        return _STOPPED
     except OSError as error:
         if error.errno not in _OF_THE_DISK:
             raise

@@ -122,10 +122,10 @@ def execute(notebook: Path, output: Path, parameters: dict[str, Any]) -> None:
     it was before.
     """
     check_parameters(notebook, parameters)
-    if output.suffix != ".ipynb" or output.is_dir() or output.resolve() == notebook.resolve():
-        raise InputError(f"{output} cannot be the result of {notebook}; accepted: the path of another .ipynb file")
     if len(os.fsencode(output.name)) > _LONGEST_NAME:
         raise InputError(f"{output.name[:40]}… is too long a name; accepted: up to {_LONGEST_NAME} bytes")
+    if output.suffix != ".ipynb" or output.is_dir() or output.resolve() == notebook.resolve():
+        raise InputError(f"{output} cannot be the result of {notebook}; accepted: the path of another .ipynb file")
     make_writable(output.parent)
     partial, failed = temporary_beside(output, "partial.ipynb"), output.with_name(f"{output.stem}.FAILED.ipynb")
     options = {"start_timeout": _LONGEST_WAIT_S, "iopub_timeout": _LONGEST_WAIT_S, "progress_bar": False, "kernel_name": "python3"}
