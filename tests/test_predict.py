@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,12 @@ FOREIGN: dict[str, Callable[[Path], object]] = {
 }
 
 
+@pytest.fixture(autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep locks out of the folder of the test."""
+    monkeypatch.setenv("PRETRAINING_GAIN_CACHE", str(tmp_path_factory.mktemp("cache")))
+
+
 @pytest.mark.parametrize("make", FOREIGN.values(), ids=FOREIGN)
 def test_an_output_that_is_no_table_of_the_network_is_named_and_kept(tmp_path, make):
     (tmp_path / "network.md").write_text(CARD)
@@ -65,11 +72,26 @@ def test_an_incomplete_last_line_of_its_own_table_is_cut_off(tmp_path, content, 
     assert (tmp_path / "found.csv").read_bytes() == kept
 
 
-def test_a_card_that_is_not_of_its_weights_is_named(tmp_path):
-    weights = tmp_path / "network.safetensors"
-    save_file({name: value.contiguous() for name, value in build_model("resnet10_w16", 3, 0).state_dict().items()}, weights)
-    card = tmp_path / "network.md"
+def write_card(folder: Path, n_species: int) -> Path:
+    """Write the weights of a network and a card that says that it knows two species; return the card."""
+    weights, card = folder / "network.safetensors", folder / "network.md"
+    save_file({name: value.contiguous() for name, value in build_model("resnet10_w16", n_species, 0).state_dict().items()}, weights)
     card.write_text(CARD.replace("a" * 64, sha256_of(str(weights))))
+    return card
+
+
+def test_two_processes_at_once_write_each_photograph_once(tmp_path):
+    card = write_card(tmp_path, 2)
+    for i in range(3):
+        put(tmp_path / "photographs" / f"{i}.jpg", jpeg(i))
+    with ThreadPoolExecutor(2) as both:
+        list(both.map(lambda _: predict(card, tmp_path / "photographs", tmp_path / "found.csv"), range(2)))
+    rows = (tmp_path / "found.csv").read_text().splitlines()
+    assert [row.partition(",")[0] for row in rows] == ["file", "0.jpg", "1.jpg", "2.jpg"]
+
+
+def test_a_card_that_is_not_of_its_weights_is_named(tmp_path):
+    card, weights = write_card(tmp_path, 3), tmp_path / "network.safetensors"
     put(tmp_path / "photographs" / "a.jpg", jpeg(1))
     with refused(f"card {card}: {weights} is no resnet10_w16 with 2 species; accepted", unchanged=tmp_path):
         predict(card, tmp_path / "photographs", tmp_path / "found.csv")

@@ -8,6 +8,7 @@ are listed.
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import os
 import sys
@@ -17,6 +18,7 @@ from typing import Annotated, Any
 
 import numpy as np
 import torch
+from filelock import FileLock
 from pydantic import Field
 from torch import nn
 from tqdm import tqdm
@@ -29,7 +31,7 @@ from pretraining_gain.compute.pipeline import ImageSet, evaluation_batches
 from pretraining_gain.compute.weights import read_published
 from pretraining_gain.datasets.folder.listing import bytes_of, photos_below
 from pretraining_gain.errors import Given, InputError, one_line
-from pretraining_gain.paths import make_writable, whole_path
+from pretraining_gain.paths import acquire, cache_root, make_writable, whole_path
 from pretraining_gain.plan.recipes import Recipe, RecipeChoice
 from pretraining_gain.plan.weights import sha256_of
 from pretraining_gain.plan.yamlfile import parse_yaml
@@ -124,13 +126,24 @@ def predict(card: Path, folder: Path, output: Path) -> list[str]:
     files, others = photos_below(folder)
     if not files:
         raise InputError(f"folder {folder} has no photographs; accepted: a folder with JPEG or PNG files, also in subfolders")
-    done = _done_in(table, network.sha256[:12], folder)
-    left = [path for path in files if path.relative_to(folder).as_posix() not in done]
-    model, machine = network.load(card), this_machine()
-    megabytes = _PYTHON_MB + (sum(w.nbytes for w in model.parameters()) + _BATCH * 60 * network.resize_px**2) / 1e6
-    size = len(files) * (60 + 3 * max(map(len, network.species))) / 1e6
-    print(f"{len(left):,} of {len(files):,} photographs to do, about {megabytes:,.0f} MB of memory and {size:.1f} MB for {output}")
-    model, unreadable = model.to(machine.device), [f"{path.relative_to(folder)}: not a format that can be read" for path in others]
+    unreadable = [f"{path.relative_to(folder)}: not a format that can be read" for path in others]
+    key = hashlib.sha256(os.fsencode(table)).hexdigest()[:16]
+    lock = FileLock(make_writable(cache_root()) / f"predict-{key}.lock")
+    with acquire(lock, f"another process writes {table}"):
+        done = _done_in(table, network.sha256[:12], folder)
+        left = [path for path in files if path.relative_to(folder).as_posix() not in done]
+        model, machine = network.load(card), this_machine()
+        megabytes = _PYTHON_MB + (sum(w.nbytes for w in model.parameters()) + _BATCH * 60 * network.resize_px**2) / 1e6
+        size = len(files) * (60 + 3 * max(map(len, network.species))) / 1e6
+        print(
+            f"{len(left):,} of {len(files):,} photographs to do, about {megabytes:,.0f} MB of memory and {size:.1f} MB for {output}"
+        )
+        return unreadable + _add_rows(network, model.to(machine.device), left, folder, table, machine.device)
+
+
+def _add_rows(network: Network, model: nn.Module, left: list[Path], folder: Path, table: Path, device: str) -> list[str]:
+    """Add a row for each photograph in `left`; return those that cannot be read, with reasons."""
+    unreadable = []
     with (
         tqdm(total=len(left), unit="photograph") as bar,
         open(table, "a", encoding="utf-8", errors="surrogateescape", newline="") as file,  # a name need not be Unicode
@@ -147,7 +160,7 @@ def predict(card: Path, folder: Path, output: Path) -> list[str]:
                 except BROKEN as error:
                     unreadable.append(f"{name}: {' '.join(str(error).split())}")
             if sizes:
-                writer.writerows(_rows(network, model, sizes, np.stack(pixels), machine.device))
+                writer.writerows(_rows(network, model, sizes, np.stack(pixels), device))
                 file.flush()
             bar.update(len(batch))
     return unreadable
