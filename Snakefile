@@ -30,6 +30,7 @@ try:
     STUDY = check_name(NAME)
     RESULTS = graph.relative(make_writable(results_root()))
     make_writable(Path("book", "executed"))
+    STUDY_PAGES, PROJECT_PAGES = graph.study_pages(), graph.project_pages()
     check_environment()
     MADE = {name: name for name in CONTROLS} | {STUDY.name: NAME}  # the name of a study, or the path of its file
     RECORDS = {run: run.record_path for name in MADE.values() for run in [*pretraining_runs(name), *finetuning_runs(name)]}
@@ -44,6 +45,7 @@ os.environ.setdefault("PRETRAINING_GAIN_THREADS", str(THREADS))
 PYTHON = shlex.quote(sys.executable).replace("{", "{{").replace("}", "}}")  # as snakemake formats commands
 EXECUTE = f"exec {PYTHON} -m pretraining_gain.execute"  # `exec`: a shell in between would die of SIGTERM before a run is saved
 TELL = "src/pretraining_gain/tell"
+ADDRESSES = " ".join(os.environ.get(f"PRETRAINING_GAIN_{what}", "") for what in ("SITE", "REPOSITORY"))  # that pages link to
 
 
 def run_of(wildcards):
@@ -88,7 +90,7 @@ def template(wildcards):
 
 
 def stamp(source, study="", given=""):
-    """Return the digest of what a notebook or module depends on: a study, and how it is `given`, if it shows that."""
+    """Return the digest of what a notebook or module depends on: a study, if it shows one, and what else it is `given`."""
     return graph.stamp(source, load_study(study) if study else None, MADE, given)
 
 
@@ -130,13 +132,14 @@ rule results:
 
 rule book:
     input:
-        expand("book/executed/{study}/{page}.ipynb", study=SHOWN, page=graph.study_pages()),
+        expand("book/executed/{study}/{page}.ipynb", study=SHOWN, page=STUDY_PAGES),
         expand("book/executed/{study}/{page}.ipynb", study=CONTROLS[0], page=["01_pretrain", "02_finetune"]),
-        expand("book/executed/{page}.ipynb", page=graph.project_pages()),
+        expand("book/executed/{page}.ipynb", page=PROJECT_PAGES),
         [str(path) for kind in ("*.*", "_static/*.*", "_templates/**/*.*") for path in Path("book").glob(kind)],
         "_config.yml",
         "_toc.yml",
-        lambda _: [stamp(f"{TELL}/book/{module}.py") for module in ("build", "extension")],
+        "CITATION.cff",
+        lambda _: [stamp(f"{TELL}/book/{module}.py", given=ADDRESSES) for module in ("build", "extension")],
     output:
         update("_build/html/index.html"),  # a failed build leaves the last good book
     shell:

@@ -18,7 +18,7 @@ from refusal import assert_one_line
 from pretraining_gain.execute import read_parameters
 from pretraining_gain.plan.studies import study_names
 
-_COPIED = ("Snakefile", "Makefile", "_config.yml", "_toc.yml", "src", "notebooks", "book", "profiles", "results")
+_COPIED = ("Snakefile", "Makefile", "CITATION.cff", "_config.yml", "_toc.yml", "src", "notebooks", "book", "profiles", "results")
 _LEFT_OUT = shutil.ignore_patterns("executed", "__pycache__", "*.safetensors", "*.csv.gz", "*.checkpoint.pt")
 
 
@@ -112,6 +112,15 @@ def test_a_study_that_is_no_text_is_one_line(checkout):
     done = run(checkout, ".venv/bin/python", "-m", "snakemake", "--profile", "profiles/plans", "--config", "study=a: b.yml")
     assert done.returncode != 0
     assert_one_line(done.stderr.splitlines()[-1], "snakemake: study {'a': 'b.yml'}; accepted: a name in notebooks/studies/")
+
+
+def test_a_notebook_that_is_none_is_one_line(checkout):
+    (checkout / "notebooks" / "30_mine.ipynb").touch()
+    try:
+        done = run(checkout, ".venv/bin/python", "-m", "snakemake", "--profile", "profiles/plans")
+    finally:
+        (checkout / "notebooks" / "30_mine.ipynb").unlink()
+    assert_one_line(done.stderr.splitlines()[-1], "snakemake: ", "30_mine.ipynb has no cell tagged `parameters`; accepted: ")
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, simulate_results
 
-_COPIED = ("Snakefile", "_config.yml", "_toc.yml", "src", "notebooks", "book", "results")
+_COPIED = ("Snakefile", "CITATION.cff", "_config.yml", "_toc.yml", "src", "notebooks", "book", "results")
 _LEFT_OUT = shutil.ignore_patterns("executed", "__pycache__", "*.safetensors")
 
 
@@ -27,30 +27,33 @@ class Checkout:
                 shutil.copytree(ROOT / name, root / name, ignore=_LEFT_OUT)
             else:
                 shutil.copy(ROOT / name, root / name)
+        self.book = root / "_build" / "html" / "index.html"
+        self.book.parent.mkdir(parents=True)
         for made in ("toy", "paper"):  # a build that came before left them
             shutil.rmtree(root / "results" / made, ignore_errors=True)
 
-    def plan(self) -> set[str]:
-        """Return the notebooks and tables that a dry run would make."""
+    def plan(self, **settings: str) -> set[str]:
+        """Return the notebooks, tables and book that a dry run would make."""
         environment = {name: value for name, value in os.environ.items() if not name.startswith("PRETRAINING_GAIN_")}
         command = [sys.executable, "-m", "snakemake", "--cores", "1", "--dry-run"]
-        environment |= {"PYTHONPATH": str(self.root / "src")}
+        environment |= {"PYTHONPATH": str(self.root / "src")} | settings
         done = subprocess.run(command, cwd=self.root, env=environment, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr[-3000:]
-        outputs = r"^ +output: (?:book/executed|results)/(\S+?)(?:\.ipynb|,|$)"
+        outputs = r"^ +output: (?:book/executed|results|_build)/(\S+?)(?:\.ipynb|,| |$)"
         return set(re.findall(outputs, done.stdout + done.stderr, re.MULTILINE))
 
     def settle(self, planned: set[str]) -> None:
         """Write an empty file, newer than its inputs, for each output that is missing or out of date."""
         for name in planned:
             path = self.root / "book" / "executed" / f"{name}.ipynb"
-            if not name.endswith(".csv"):
+            if not name.endswith((".csv", ".html")):
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.touch()
         for table in (self.root / "results" / "toy").glob("*.csv"):
             table.touch()
         for path in (self.root / "book" / "executed").rglob("*.ipynb"):
             path.touch()
+        self.book.touch()
 
     def change(self, path: str, old: str, new: str) -> None:
         """Change a file of the package for good."""
@@ -90,6 +93,20 @@ def test_nothing_is_planned_when_nothing_that_counts_changed(checkout):
     first = "from __future__ import annotations"
     checkout.change("tell/results/gains.py", first, f"# new\n{first}")
     assert checkout.plan() == set()
+
+
+def test_a_changed_citation_makes_the_book(checkout):
+    (checkout.root / "CITATION.cff").touch()
+    planned = checkout.plan()
+    checkout.settle(planned)
+    assert planned == {"html/index.html"}
+
+
+def test_another_address_makes_the_book(checkout):
+    planned = checkout.plan(PRETRAINING_GAIN_REPOSITORY="https://github.com/owner/name")
+    checkout.plan()
+    checkout.settle(planned)
+    assert planned == {"html/index.html"}
 
 
 def test_a_changed_family_makes_the_figures_of_the_study_that_reads_it(checkout):

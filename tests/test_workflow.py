@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT, change_study, wait_for
+from refusal import refused
 
+from pretraining_gain import workflow
 from pretraining_gain.plan.runs import finetuning_runs, pretraining_runs
 from pretraining_gain.plan.studies import study_names
 from pretraining_gain.workflow import needs_no_data, project_pages, study_pages, template_of
@@ -129,6 +131,28 @@ def test_the_parameters_of_a_notebook_say_whether_each_study_has_it():
 )
 def test_a_study_without_results_has_pages_that_say_so(page, study, template):
     assert template_of(page, study, made=False) == template
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"cells": []}', '{"cells": [{"metadata": {}}]}'])
+def test_a_numbered_notebook_without_parameters_is_named(tmp_path, monkeypatch, content):
+    monkeypatch.setattr(workflow, "project_root", lambda: tmp_path)
+    path = tmp_path / "notebooks" / "30_mine.ipynb"
+    path.parent.mkdir()
+    path.write_text(content)
+    with refused(f"{path} has no cell tagged `parameters`; accepted: ", unchanged=tmp_path):
+        workflow._notebooks.__wrapped__()
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [("a: [", "cannot be read: line "), ("sphinx: {}", "book_studies has nothing; accepted: anchors, imagenet200, "),
+     ("sphinx: {config: {book_studies: {minni: x}}}", "book_studies has ['minni']; accepted: anchors, imagenet200, ")],
+)  # fmt: skip
+def test_a_configuration_without_studies_that_exist_is_named(tmp_path, monkeypatch, content, said):
+    monkeypatch.setattr(workflow, "project_root", lambda: tmp_path)
+    (tmp_path / "_config.yml").write_text(content)
+    with refused(f"{tmp_path / '_config.yml'}: ", said, unchanged=tmp_path):
+        workflow.book_studies()
 
 
 def test_studies_drawn_in_memory_need_no_data():

@@ -10,8 +10,6 @@ from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
-import yaml
-
 from pretraining_gain.datasets import find_dataset
 from pretraining_gain.errors import InputError
 from pretraining_gain.paths import (
@@ -27,6 +25,7 @@ from pretraining_gain.plan.code import PACKAGE, digest_of, inputs_of, names_in, 
 from pretraining_gain.plan.representation import annotations_path
 from pretraining_gain.plan.studies import Study, load_study, study_names
 from pretraining_gain.plan.taxonomy import class_table_path
+from pretraining_gain.plan.yamlfile import read_yaml
 
 #: Notebook that takes the place of those which need results, for a study without results.
 NOT_RUN = "19_not_run"
@@ -39,8 +38,12 @@ def _notebooks() -> dict[str, tuple[set[str], set[str]]]:
     """Return the declared parameters and the tags of the parameters cell, by notebook."""
     found = {}
     for path in sorted((project_root() / "notebooks").glob("[0-9][0-9]_*.ipynb")):
-        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-        cell = next(cell for cell in cells if "parameters" in cell["metadata"].get("tags", []))
+        try:
+            cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+            cell = next(cell for cell in cells if "parameters" in cell["metadata"].get("tags", []))
+        except (ValueError, LookupError, TypeError, StopIteration):
+            accepted = "accepted: a notebook that has one, or a name without a number"
+            raise InputError(f"{path} has no cell tagged `parameters`; {accepted}") from None
         names = re.findall(r"^(\w+) *[:=]", "".join(cell["source"]), flags=re.MULTILINE)
         found[path.stem] = set(names), set(cell["metadata"]["tags"])
     return found
@@ -72,9 +75,15 @@ def relative(path: Path) -> str:
 
 
 def book_studies() -> list[str]:
-    """Return the names of the studies that the chapters show, from `_config.yml`."""
-    config = yaml.safe_load((project_root() / "_config.yml").read_text(encoding="utf-8"))
-    return list(config["sphinx"]["config"]["book_studies"])
+    """Return the names of the studies that the chapters show, from `_config.yml`. Raises `InputError` for an unknown one."""
+    path, known = project_root() / "_config.yml", study_names()
+    try:
+        names = list(read_yaml(path)["sphinx"]["config"]["book_studies"])
+    except (LookupError, TypeError):
+        names = []
+    if not names or any(name not in known for name in names):
+        raise InputError(f"{path}: sphinx.config.book_studies has {names or 'nothing'}; accepted: {', '.join(known)}")
+    return names
 
 
 def needs_no_data(study_name: str) -> bool:
@@ -90,14 +99,14 @@ def stamp(source: str, study: Study | None = None, made: Collection[str] = (), g
 
     As an input of a rule, the file is newer than the outputs only after a change that matters. The digest covers the
     modules that the notebook imports, without comments and docstrings; the tables and committed results that they name;
-    and the study: how it is `given`, its file without comments, its class tables, its datasets' modules and the annotations
-    that it reads.
+    the study: its file without comments, its class tables, its datasets' modules and the annotations that it reads; and what
+    else it is `given`.
     Tables of the studies in `made` are not covered: the workflow makes them, so they are inputs of their own.
     """
     root, sources = project_root(), _inputs(source)
     modules = {str(one.relative_to(PACKAGE)): one for one in sources if one.suffix == ".py"}
     files = [one for one in sources if one.suffix != ".py"]
-    parts = [digest_of(modules)]
+    parts = [digest_of(modules), given]
     for name in results_read(source, made):
         files += [] if name in made else _tables(results_of(name))
         if name in study_names():
@@ -105,7 +114,7 @@ def stamp(source: str, study: Study | None = None, made: Collection[str] = (), g
                 parts.append(load_study(name).config_hash)
                 files += _class_tables(load_study(name))
     if study:
-        parts += [study.config_hash, given]
+        parts += [study.config_hash]
         files += _class_tables(study)
         for name in study.datasets:  # its modules, in a folder or in one file
             own = [*(PACKAGE / "datasets" / name).glob("*.py"), PACKAGE / "datasets" / f"{name}.py"]
