@@ -27,6 +27,8 @@ try:
     NAME = config.get("study", CONTROLS[0])
     if not isinstance(NAME, str):  # snakemake reads it as YAML
         raise InputError(f"study {NAME!r}; accepted: a name in notebooks/studies/, or the path of a .yml file")
+    if workflow.resource_settings.cores == 0:  # snakemake would wait for ever
+        raise InputError("no cores to run on (make JOBS=0, or --cores 0); accepted: a whole number from 1 on, or all")
     STUDY = check_name(NAME)
     RESULTS = graph.relative(make_writable(results_root()))
     make_writable(Path("book", "executed"))
@@ -76,8 +78,7 @@ def outcomes(study_name):
 
 
 def tables_of(study_name):
-    folder = results_root() if study_name in MADE else results_of(study_name).parent
-    path = Path(folder, study_name, "runs.csv")
+    path = (results_root() / study_name if study_name in MADE else results_of(study_name)) / "runs.csv"
     return [graph.relative(path)] if study_name in MADE or path.exists() else []
 
 

@@ -114,6 +114,12 @@ def test_a_study_that_is_no_text_is_one_line(checkout):
     assert_one_line(done.stderr.splitlines()[-1], "snakemake: study {'a': 'b.yml'}; accepted: a name in notebooks/studies/")
 
 
+def test_no_cores_is_one_line(checkout):
+    done = run(checkout, "make", "-o", ".venv/.ready", "reproduce", "PROFILE=plans", "JOBS=0")
+    said = next(line for line in done.stderr.splitlines() if line.startswith("snakemake: "))
+    assert_one_line(said, "no cores to run on (make JOBS=0, or --cores 0); accepted: ")
+
+
 def test_a_notebook_that_is_none_is_one_line(checkout):
     (checkout / "notebooks" / "30_mine.ipynb").touch()
     try:
