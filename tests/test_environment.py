@@ -43,9 +43,4 @@ def test_lock_serves_cpu_and_cuda():
 
 def test_conda_environment_has_the_locks_versions():
     environment = yaml.safe_load((ROOT / "environment.yml").read_text())
-    lines = next(part["pip"] for part in environment["dependencies"] if isinstance(part, dict))
-    assert lines[-2:] == ["--constraint requirements.lock", "--editable ."]
-    assert len(pins(lines)) == len(lines) - 2
-    locked = pins(LOCK)
-    wanted = {canonicalize_name(requirement.name) for requirement in declared()}
-    assert pins(lines) == {name: locked[name] for name in wanted}
+    assert environment["dependencies"][1:] == ["pip", {"pip": ["--requirement requirements.lock", "--editable ."]}]
