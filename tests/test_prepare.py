@@ -175,6 +175,11 @@ def test_two_preparations_do_not_mix(study, tmp_path, capsys):
     assert f"another preparation is at work in {root}" in capsys.readouterr().err
 
 
+def test_everybody_who_shares_the_folder_can_take_its_lock(study, tmp_path):
+    prepare.prepare(study, workers=2, only_estimate=True)
+    assert (tmp_path / "data" / "prepared" / ".lock").stat().st_mode & 0o666 == 0o666
+
+
 DAMAGES: dict[str, tuple[Damage, str, str]] = {
     "changed in its first picture": (changed(400, b"?!"), r"pack .*{key}\.zip is damaged", "is damaged"),
     "cut off": (cut(50), r"pack .*{key}\.zip is damaged .*delete it", "is damaged"),
