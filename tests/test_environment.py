@@ -41,6 +41,10 @@ def test_lock_serves_cpu_and_cuda():
             assert not line.startswith(("nvidia-", "triton")), line
 
 
-def test_conda_environment_has_the_locks_versions():
+def test_the_conda_environment_has_what_is_declared_at_the_locks_versions():
     environment = yaml.safe_load((ROOT / "environment.yml").read_text())
-    assert environment["dependencies"][1:] == ["pip", {"pip": ["--requirement requirements.lock", "--editable ."]}]
+    [*named, constraint, project] = environment["dependencies"][-1]["pip"]
+    assert set(named) <= {requirement.name for requirement in declared()}
+    assert constraint == "--constraint requirements.lock"
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert project == f"--editable .[{','.join(extras)}]"
