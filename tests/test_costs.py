@@ -6,7 +6,8 @@ import json
 
 import pandas as pd
 import pytest
-from conftest import ROOT, simulate_results
+from conftest import ROOT, change_study, simulate_results
+from refusal import refused
 
 from pretraining_gain.errors import InputError
 from pretraining_gain.plan.costs import Plan
@@ -138,6 +139,14 @@ def test_the_figure_shows_every_run(costs):
     drawn = [value for ys in device.args[0]["y"] for value in ys]
     assert sum(drawn) == pytest.approx(60 * costs.by_stage().at[ALL, "device time, min"])
     assert [list(ys) for ys in wall.args[0]["y"]] == [list(trace.y) for trace in figure.data]
+
+
+@pytest.mark.parametrize("seeds", ["[0, 1]", "[1]"])
+def test_costs_of_another_version_of_the_study_are_refused(results, small_study, seeds):
+    simulate_results(small_study)
+    change_study(small_study, {"seeds: [0]": f"seeds: {seeds}"})
+    with refused("costs.csv and study 'small' differ in", "make reproduce", unchanged=results):
+        Costs.from_parameters({"study": small_study})
 
 
 def test_a_study_that_was_not_run_has_no_ledger(results):

@@ -190,5 +190,6 @@ def test_results_elsewhere_leave_the_committed_ones_to_be_read(results):
     assert load_evaluation("mini", "cifar10_animals").correct["scratch"].shape != committed.shape
 
 
-def test_the_readmes_figure_is_of_the_committed_results():
+def test_the_readmes_figure_is_of_the_committed_results(results):
+    """Also where the results folder has none of that study."""
     assert results_mark().encode() in (ROOT / "book" / "_static" / "figure-3.png").read_bytes()

@@ -12,10 +12,12 @@ from typing import Any
 
 import pandas as pd
 
+from pretraining_gain.errors import InputError
+from pretraining_gain.paths import results_of
 from pretraining_gain.plan.costs import Plan
 from pretraining_gain.plan.runs import Run
 from pretraining_gain.tell.claims.declarations import CLAIMS
-from pretraining_gain.tell.results.evaluation import load_table
+from pretraining_gain.tell.results.evaluation import how_to_make, load_table
 from pretraining_gain.tell.software.price import ALONE, by_way, figure_runs, further_scratch
 
 ALL = "all runs"
@@ -37,11 +39,14 @@ class Costs:
 
     @classmethod
     def from_parameters(cls, parameters: Mapping[str, Any]) -> Costs:
-        """Read the costs of the study in a notebook's `globals()`. Raise `InputError` where it was not run."""
+        """Read the costs of the study in a notebook's `globals()`. Raise `InputError` where not exactly its runs were run."""
         plan = Plan.from_parameters(parameters)
-        runs = load_table(plan.name, "costs")
-        planned = runs["run_id"].map(plan.run_table().set_index("run_id")["device_hours"] * 60)
-        return cls(plan, runs.assign(planned_min=planned, wall_s=runs["train_wall_time_s"] + runs["eval_wall_time_s"]))
+        runs, planned = load_table(plan.name, "costs"), plan.run_table().set_index("run_id")["device_hours"] * 60
+        if others := sorted({*planned.index} ^ {*runs["run_id"]}):
+            table, again = results_of(plan.study.name) / "costs.csv", how_to_make(plan.name)
+            raise InputError(f"{table} and study {plan.study.name!r} differ in {len(others)} run(s), first {others[0]}; {again}")
+        wall_s = runs["train_wall_time_s"] + runs["eval_wall_time_s"]
+        return cls(plan, runs.assign(planned_min=runs["run_id"].map(planned), wall_s=wall_s))
 
     def by_stage(self) -> pd.DataFrame:
         """Return one row per stage and target, and one for all: runs, images, minutes planned and taken, memory. Rows add up."""

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from pretraining_gain.commands import CommandLine, answer
-from pretraining_gain.paths import project_root, results_root, write_atomically
+from pretraining_gain.paths import project_root, results_of, write_atomically
 from pretraining_gain.tell.figures.static import draw_static
 from pretraining_gain.tell.figures.subsets import subset_curves
 from pretraining_gain.tell.results.evaluation import View
@@ -22,7 +22,7 @@ STUDY = book_studies()[0]
 
 def results_mark() -> str:
     """Name the table of runs by its hash."""
-    table = (results_root() / STUDY / "runs.csv").read_bytes()
+    table = (results_of(STUDY) / "runs.csv").read_bytes()
     return f"from results/{STUDY}/runs.csv, sha256 {hashlib.sha256(table).hexdigest()}"
 
 

@@ -13,14 +13,20 @@ from pretraining_gain.paths import results_of
 #: Campaign -> the arguments of `python` that run it.
 CAMPAIGNS = {"kills": "-m tests.faults", "workflow": "-m tests.faults --workflow", "slurm": "tests/slurm.py",
              "fuzz": "-m tests.fuzz"}  # fmt: skip
+#: What the summary of each campaign must have.
+_OF_KILLS = ("kills", "lost", "differing", "kills_by_phase")
+_FIELDS = {"kills": _OF_KILLS, "workflow": _OF_KILLS, "slurm": ("jobs",), "fuzz": ("doors",)}
 
 
 def load(campaign: str) -> dict[str, Any]:
     """Load the summary of a campaign. Raises `InputError` if it is missing or damaged."""
     path = results_of("reliability", "kills.json") / f"{campaign}.json"
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        summary = json.loads(path.read_text(encoding="utf-8"))
+        if missing := [field for field in _FIELDS[campaign] if field not in summary]:
+            raise ValueError(f"field {missing[0]!r} is missing")
+        return summary
+    except (OSError, ValueError, TypeError) as error:
         reason, command = " ".join(str(error).split()), f"python {CAMPAIGNS[campaign]} --out {path}"
         raise InputError(f"campaign {campaign!r} cannot be read ({reason}); make it with `{command}`") from None
 
