@@ -10,7 +10,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from conftest import ROOT, change_study
+from conftest import ROOT, change_study, simulate_results
 from refusal import assert_one_line
 
 from pretraining_gain.errors import InputError
@@ -66,6 +66,18 @@ def test_a_failed_run_is_one_line_and_keeps_its_notebook_under_another_name(
     assert_one_line(str(caught.value), said)
     assert not [path for path in results.rglob("*") if path.suffix in (".json", ".safetensors", ".gz")]
     assert {path.name for path in tmp_path.iterdir()} - {"results", "cache"} == {"file", "out.FAILED.ipynb"}
+
+
+@pytest.mark.parametrize("name", ["01_pretrain", "02_finetune", "10_taxa", "23_explorer", "24_what_if"])
+def test_cells_can_be_run_again_with_what_they_left_behind(results, small_study, tmp_path, name):
+    """As with *Run All Cells* twice: no value that a cell makes is taken for a parameter."""
+    study = small_study if name.startswith("0") else "toy"
+    if study == "toy":
+        simulate_results(study)
+    notebook = nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", as_version=4)
+    notebook.cells += [nbformat.v4.new_code_cell(cell.source) for cell in notebook.cells[2:]]
+    nbformat.write(notebook, tmp_path / "twice.ipynb")
+    execute(tmp_path / "twice.ipynb", tmp_path / "out.ipynb", {"study": study})
 
 
 def papermill(out: Path, folder: Path, *given: str) -> subprocess.CompletedProcess[str]:
