@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 from pretraining_gain.paths import results_of
 from pretraining_gain.plan.pools import FROM_SCRATCH
 from pretraining_gain.tell.figures.declare import Files, figure
-from pretraining_gain.tell.figures.style import BLUE, GREEN, TOP1_HOVER, interval_bars, panels
+from pretraining_gain.tell.figures.style import BLUE, GREEN, POINTS_TICKS, TOP1_HOVER, interval_bars, panels
 
 #: Quantity -> panel, name in the legend, colour and marker.
 _STYLES = {
@@ -35,4 +35,4 @@ def figure_architectures(table: pd.DataFrame) -> go.Figure:
             customdata=scale * part[["low", "high"]], hovertemplate=f"<b>%{{x}}, {name}</b><br>{hover}<extra></extra>",
         )
         drawn.add_trace(points, row=1, col=column)
-    return drawn.update_yaxes(tickformat="+.0f", rangemode="tozero", col=2)
+    return drawn.update_yaxes(tickformat=POINTS_TICKS, rangemode="tozero", col=2)

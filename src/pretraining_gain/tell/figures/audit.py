@@ -144,15 +144,16 @@ def figure_thresholds(audit: Audit) -> go.Figure | str:
         return audit.missing
     wanted = list(range(51))
     lines = []
-    for (label, cut), dash in zip(VOTE_CUTS.items(), ("dot", "dashdot", "solid", "dash", "longdash"), strict=True):
+    styles = ((GREY, "dot"), (YELLOW, "dashdot"), (BLUE, "solid"), (GREEN, "dash"), (ORANGE, "longdash"))
+    for (label, cut), (colour, dash) in zip(VOTE_CUTS.items(), styles, strict=True):
         counts = audit.birds(cut)
         hover = f"at least %{{x}} correct images: %{{y}} classes<br>{label}<extra></extra>"
         at_least = [int((counts >= least).sum()) for least in wanted]
-        line = {"dash": dash, "shape": "hv"}
+        line = {"color": colour, "dash": dash, "shape": "hv"}
         lines.append(go.Scatter(x=wanted, y=at_least, name=label, mode="lines", line=line, hovertemplate=hover))
     drawn = go.Figure(lines)
     drawn.add_vline(x=40, line=DOTTED_RULE)
-    drawn.update_layout(**LAYOUT, colorway=[GREY, YELLOW, BLUE, GREEN, ORANGE])
+    drawn.update_layout(**LAYOUT)
     drawn.update_xaxes(title="threshold: correct images (of 50)")
     return drawn.update_yaxes(title="bird classes at or above it", rangemode="tozero")
 

@@ -34,11 +34,11 @@ def draw_static(figure: go.Figure, mark: str = "") -> bytes:
         warnings.simplefilter("ignore")  # letters that the font lacks are drawn as boxes
         drawn = Figure(figsize=(WIDTH_PX / 100, layout.get("height", 460) / 100), dpi=DPI)
         axes = _axes(drawn, layout)
-        bars: dict[str, int] = {}
+        groups = list(dict.fromkeys(trace.offsetgroup or trace.name for trace in figure.data))
         for trace in figure.data:
             if trace.visible in (None, True):
                 where = (trace.yaxis or "y")[1:] or "1"
-                _trace(axes[where], trace.to_plotly_json(), layout, where, bars)
+                _trace(axes[where], trace.to_plotly_json(), layout, where, groups)
         _decorate(drawn, axes, layout)
         drawn.savefig(buffer, format="png", bbox_inches="tight", pad_inches=0.08)
     comment, small = PngImagePlugin.PngInfo(), io.BytesIO()
@@ -51,7 +51,7 @@ def draw_static(figure: go.Figure, mark: str = "") -> bytes:
 def _axes(drawn: Any, layout: dict[str, Any]) -> dict[str, Any]:
     """Return matplotlib's axes by the number of plotly's y axis, each with its title, scale and format."""
     found: dict[str, Any] = {}
-    for name in sorted(key for key in layout if re.fullmatch(r"yaxis\d*", key)) or ["yaxis"]:
+    for name in [key for key in layout if re.fullmatch(r"yaxis\d*", key)] or ["yaxis"]:
         number, y = name.removeprefix("yaxis") or "1", layout.get(name, {})
         if over := y.get("overlaying"):
             axes = found[over[1:] or "1"].twinx()
@@ -79,15 +79,23 @@ def _look(axes: Any, given: dict[str, Any], which: str) -> None:
         axis.set_ticks(list(given["tickvals"]), [f"{one:g}" for one in given["tickvals"]], minor=False)
         axis.minorticks_off()
     if form := given.get("tickformat"):
-        axis.set_major_formatter(lambda value, _: format(value, form.replace(".1~f", ".3g")).replace("-", "−"))
+        axis.set_major_formatter(lambda value, _: _tick(value, form))
     if given.get("showticklabels") is False:
         axis.set_tick_params(**{"labelleft" if which == "y" else "labelbottom": False})
+    if given.get("rangemode") == "tozero":
+        axes.update_datalim([(0, 0)], updatex=which == "x", updatey=which == "y")
     if limits := given.get("range"):
         getattr(axes, f"set_{which}lim")(*(10.0**end if given.get("type") == "log" else end for end in limits))
 
 
-def _trace(axes: Any, trace: dict[str, Any], layout: dict[str, Any], where: str, bars: dict[str, int]) -> None:
-    """Draw one trace; `bars` counts those of each panel, which stand side by side."""
+def _tick(value: float, form: str) -> str:
+    """Return a number in d3's format, where `~` cuts trailing zeros."""
+    text = format(value, form.replace("~", ""))
+    return (re.sub(r"\.0+(?=%?$)", "", text) if "~" in form else text).replace("-", "−")
+
+
+def _trace(axes: Any, trace: dict[str, Any], layout: dict[str, Any], where: str, groups: list[str]) -> None:
+    """Draw one trace; where the layout groups bars or marks, those of different `groups` stand side by side."""
     number = (trace.get("xaxis") or "x")[1:]
     x = _places(axes, trace.get("x"), layout.get(f"xaxis{number}", {}), "x")
     y = _places(axes, trace.get("y"), layout.get(f"yaxis{'' if where == '1' else where}", {}), "y")
@@ -95,14 +103,15 @@ def _trace(axes: Any, trace: dict[str, Any], layout: dict[str, Any], where: str,
     colour = _colour(marker.get("color") or line.get("color"))
     errors = {f"{way}err": _error(trace.get(f"error_{way}")) for way in "xy"}
     label = None if trace.get("showlegend") is False or not trace.get("name") else _text(trace["name"])
-    if trace.get("type") == "bar":
-        if trace.get("orientation") == "h":
-            axes.barh(y, x, xerr=errors["xerr"], color=colour, label=label, ecolor="#333333")
-            return
-        width = 0.8 / (2 if layout.get("barmode") == "group" else 1)
-        offset = (bars.get(where, 0) - 0.5) * width if layout.get("barmode") == "group" else 0
-        bars[where] = bars.get(where, 0) + 1
-        axes.bar(np.asarray(x, float) + offset, y, width, yerr=errors["yerr"], color=colour, label=label, ecolor="#333333")
+    grouped, horizontal = "group" in (layout.get("barmode"), layout.get("scattermode")), trace.get("orientation") == "h"
+    width = 0.8 / (len(groups) if grouped else 1)
+    if grouped:
+        offset = (groups.index(trace.get("offsetgroup") or trace["name"]) - (len(groups) - 1) / 2) * width
+        x, y = (x, y + offset) if horizontal else (x + offset, y)
+    if trace.get("type") == "bar" and horizontal:
+        axes.barh(y, x, width, **errors, color=colour, label=label, ecolor="#333333")
+    elif trace.get("type") == "bar":
+        axes.bar(x, y, width, **errors, color=colour, label=label, ecolor="#333333")
     elif trace.get("fill") == "toself":
         axes.fill(x, y, color=_colour(trace.get("fillcolor")), lw=0)
     else:
@@ -136,9 +145,10 @@ def _places(axes: Any, values: Any, given: dict[str, Any], which: str) -> Any:
 def _decorate(drawn: Any, axes: dict[str, Any], layout: dict[str, Any]) -> None:
     """Add rules, titles of panels, and one legend for all panels."""
     for shape in layout.get("shapes", ()):
-        own, style = axes.get((shape.get("yref", "y").split()[0])[1:] or "1", axes["1"]), {"color": "#767676", "lw": 1}
+        own = axes.get((shape.get("yref", "y").split()[0])[1:] or "1", axes["1"])
+        style = {"color": "#767676", "lw": 1, "ls": _DASHES.get(shape.get("line", {}).get("dash"), "-")}
         if shape.get("x0") == shape.get("x1"):
-            own.axvline(shape["x0"], ls=":", **style)
+            own.axvline(shape["x0"], **style)
         elif shape.get("y0") == shape.get("y1"):
             own.axhline(shape["y0"], **style)
     titles = [note for note in layout.get("annotations", ()) if note.get("xref") == "paper" and not note.get("showarrow")]
@@ -167,7 +177,9 @@ def _array(values: Any) -> Any:
 
 
 def _colour(text: Any) -> Any:
-    """Return a colour for matplotlib; plotly also writes `rgba(1, 2, 3, 0.5)`."""
+    """Return a colour for matplotlib, or one per bar; plotly also writes `rgba(1, 2, 3, 0.5)`."""
+    if isinstance(text, list | tuple):
+        return [_colour(one) for one in text]
     if not isinstance(text, str):
         return "#0072B2"
     if parts := re.fullmatch(r"rgba?\((.*)\)", text):

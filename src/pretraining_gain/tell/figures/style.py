@@ -14,8 +14,8 @@ BLUE, ORANGE, GREEN, YELLOW, GREY = "#0072B2", "#D55E00", "#009E73", "#E69F00", 
 SEED_STYLES = [(ORANGE, "square"), (BLUE, "circle"), (GREEN, "diamond")]
 RULE = {"color": GREY, "width": 1}
 DOTTED_RULE = RULE | {"dash": "dot"}
-#: Ticks of axes in points, with their sign; a decimal only where they need one.
-POINTS_TICKS = "+.1~f"
+#: Ticks of axes in points, with their sign, and of shares; a decimal only where they need one.
+POINTS_TICKS, SHARE_TICKS = "+.1~f", ".1~%"
 #: Hover text of top-1 with its interval, from the first two columns of `customdata`.
 TOP1_HOVER = "top-1 %{y:.1%}, interval %{customdata[0]:.1%} to %{customdata[1]:.1%}"
 LAYOUT: dict[str, Any] = {
@@ -37,7 +37,7 @@ def panels_layout(top_px: int, legend_y: float) -> dict[str, Any]:
 def panels(titles: list[str], top_px: int, legend_y: float, y_title: str, **subplots: Any) -> go.Figure:
     """Return a figure with one empty panel per title, side by side; axes of differences and of shares (`top-1`) differ."""
     drawn = make_subplots(cols=len(titles), subplot_titles=titles, **subplots)
-    y_axes = {"tickformat": POINTS_TICKS, "zeroline": True} if y_title.endswith("points") else {"tickformat": ".0%"}
+    y_axes = {"tickformat": POINTS_TICKS, "zeroline": True} if y_title.endswith("points") else {"tickformat": SHARE_TICKS}
     return drawn.update_layout(**panels_layout(top_px, legend_y)).update_yaxes(**y_axes).update_yaxes(title=y_title, col=1)
 
 

@@ -10,7 +10,7 @@ from plotly.subplots import make_subplots
 
 from pretraining_gain.plan.pools import FROM_SCRATCH, SCRATCH
 from pretraining_gain.tell.figures.declare import Runs, figure
-from pretraining_gain.tell.figures.style import BLUE, LAYOUT, ORANGE, legend_once, panels_layout
+from pretraining_gain.tell.figures.style import BLUE, LAYOUT, ORANGE, SHARE_TICKS, legend_once, panels_layout
 
 if TYPE_CHECKING:
     from pretraining_gain.tell.results.study import StudyResults
@@ -25,7 +25,7 @@ def learning_curve(history: list[dict[str, float]]) -> go.Figure:
     figure.add_trace(top1, secondary_y=True)
     figure.update_layout(**LAYOUT | {"height": 340}, xaxis={"title": "epoch"})
     figure.update_yaxes(title="training loss", rangemode="tozero", secondary_y=False)
-    figure.update_yaxes(title="training top-1", tickformat=".0%", range=[0, 1], showgrid=False, secondary_y=True)
+    figure.update_yaxes(title="training top-1", tickformat=SHARE_TICKS, range=[0, 1], showgrid=False, secondary_y=True)
     return figure
 
 
@@ -49,4 +49,4 @@ def learning_curves(results: StudyResults) -> go.Figure:
             )  # fmt: skip
             drawn.add_trace(trace, row=1, col=column)
     drawn.update_layout(**panels_layout(80, 1.1)).update_xaxes(title="epoch").update_yaxes(rangemode="tozero")
-    return legend_once(drawn).update_yaxes(tickformat=".0%", col=1)
+    return legend_once(drawn).update_yaxes(tickformat=SHARE_TICKS, col=1)
