@@ -89,7 +89,7 @@ def figure_assigned(results: StudyResults) -> go.Figure | str:
             "%{customdata[2]:+.1f} to %{customdata[3]:+.1f}<br>%{customdata[0]} images<extra></extra>",
         )
         drawn.add_trace(bars, row=1, col=column)
-    return drawn.update_layout(showlegend=False).update_xaxes(tickangle=-50, automargin=True)
+    return drawn.update_layout(showlegend=False).update_xaxes(type="category", tickangle=-50, automargin=True)
 
 
 @figure(
@@ -112,7 +112,8 @@ def figure_realised(results: StudyResults) -> go.Figure:
                     x=ordered[place], y=ordered["mean"], name=name, legendgroup=name,
                     mode="lines+markers", line={"color": POOLS[pool].colour, "dash": dash},
                     marker={"symbol": POOLS[pool].marker, "size": 9}, error_y=interval_bars(ordered, thickness=1),
-                    hovertemplate=f"<b>{name}</b><br>%{{x:.1f}} animal classes: top-1 %{{y:.1%}}<extra></extra>",
+                    customdata=ordered[["low", "high"]],
+                    hovertemplate=f"<b>{name}</b>, %{{x:.1f}} animal classes<br>{TOP1_HOVER}<extra></extra>",
                 )
                 drawn.add_trace(trace, row=1, col=column)
     return legend_once(drawn).update_xaxes(title="animal classes in the source", rangemode="tozero")

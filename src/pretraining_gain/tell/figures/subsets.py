@@ -16,7 +16,7 @@ from pretraining_gain.plan.experiments import on_further_targets
 from pretraining_gain.plan.pools import SCRATCH, Pool, shown_in, starts
 from pretraining_gain.tell.figures.declare import Runs, figure
 from pretraining_gain.tell.figures.inert import plotly_text
-from pretraining_gain.tell.figures.style import LAYOUT, TOP1_HOVER, interval_bars, legend_once, panels
+from pretraining_gain.tell.figures.style import LAYOUT, SHARE_TICKS, TOP1_HOVER, interval_bars, legend_once, panels
 
 if TYPE_CHECKING:
     from pretraining_gain.tell.results.study import StudyResults
@@ -66,7 +66,7 @@ def subset_curves(arms: pd.DataFrame, number: str = "3") -> go.Figure:
     """
     curves = _curves(published(arms, number), AXES)
     drawn = go.Figure([trace for trace, _ in curves])
-    xaxis, yaxis = {"title": AXES[0].title, "rangemode": "tozero"}, {"title": "top-1", "tickformat": ".0%"}
+    xaxis, yaxis = {"title": AXES[0].title, "rangemode": "tozero"}, {"title": "top-1", "tickformat": SHARE_TICKS}
     return drawn.update_layout(**LAYOUT, updatemenus=_switch(AXES, curves), xaxis=xaxis, yaxis=yaxis)
 
 
@@ -158,13 +158,13 @@ def _line(part: pd.DataFrame, pool: Pool) -> go.Scatter:
         f"<b>{pool.label}</b>" + ("" if scratch else ", k = %{customdata[2]}"),
         TOP1_HOVER,
         *([] if scratch else [source]),
-        f"{len(part['by_seed'].iloc[0])} seeds<extra></extra>",
+        "%{customdata[6]} seeds<extra></extra>",
     ]
     return go.Scatter(
         y=part["mean"], name=pool.label, legendgroup=pool.name, showlegend=True,
         mode="lines" if scratch else "lines+markers", cliponaxis=False, error_y=interval_bars(part, thickness=1),
         line={"color": pool.colour, "dash": pool.dash}, marker={"symbol": pool.marker, "size": 10},
-        customdata=part[["low", "high", "k", "animal_classes", "pretrain_images", "pretrain_steps"]],
+        customdata=part[["low", "high", "k", "animal_classes", "pretrain_images", "pretrain_steps", "n_seeds"]],
         hovertemplate="<br>".join(lines),
     )
 

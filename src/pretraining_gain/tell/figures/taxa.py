@@ -19,6 +19,7 @@ from pretraining_gain.tell.figures.style import (
     ORANGE,
     POINTS_TICKS,
     RULE,
+    SHARE_TICKS,
     TOP1_HOVER,
     interval_bars,
 )
@@ -35,14 +36,18 @@ _OF_GROUPS = Runs(domains=("out_of_domain",), chosen=True, across="supercategory
 
 
 @figure(key="figure_1", number="1", title="Pretraining gain of each species", notebook="10_taxa", needs=_NEEDS)
-def figure_1(results: StudyResults) -> go.Figure:
+def figure_1(results: StudyResults) -> go.Figure | str:
     """Draw the gain of each species, in points, coloured by representation; a menu groups by family, order or supercategory.
 
     Offers the levels that the class table states; without any, each species stands alone. Groups stand in the order of their
     mean gain; bars are 95 % intervals.
     """
     species, known = results.figure1_species, list(REPRESENTATION_STYLES)
+    if species.empty:
+        return f"No species of {results.out_of_domain.downstream.title} is a bird of a family that the source names."
     levels = [column for column in reversed(TAXON_COLUMNS) if (species[column] != NOT_STATED).any()] or ["name"]
+    places = {column: _short(species[column]) for column in levels}
+    orders = {column: species.groupby(at)["mean"].mean().sort_values(ascending=False).index for column, at in places.items()}
     present = sorted(set(species["representation"]), key=lambda name: known.index(name) if name in known else 0)
     parts = {name: species[species["representation"] == name] for name in present}
     drawn = go.Figure()
@@ -50,40 +55,38 @@ def figure_1(results: StudyResults) -> go.Figure:
         colour, symbol = REPRESENTATION_STYLES.get(name, REPRESENTATION_STYLES["best"])
         drawn.add_trace(
             go.Scatter(
-                x=part[levels[0]].map(_short), y=100 * part["mean"], name=name, mode="markers",
+                x=places[levels[0]][part.index], y=100 * part["mean"], name=name, mode="markers",
                 marker={"color": colour, "symbol": symbol, "size": 9},
                 error_y=interval_bars(part, scale=100, thickness=1),
-                customdata=part[["name", levels[0]]].map(plotly_text).assign(
-                    n=part["n_images"], low=100 * part["low"], high=100 * part["high"]
-                ),
+                customdata=pd.DataFrame({
+                    "species": part["name"].map(plotly_text), "group": part[levels[0]].map(plotly_text),
+                    "n": part["n_images"], "low": 100 * part["low"], "high": 100 * part["high"],
+                }),
                 hovertemplate="<b>%{customdata[0]}</b> (%{customdata[1]})<br>gain %{y:+.1f} points, interval "
                 "%{customdata[3]:+.1f} to %{customdata[4]:+.1f}<br>%{customdata[2]} images; representation: "
                 f"{name}<extra></extra>",
             )
-        )
+        )  # fmt: skip
     drawn.add_hline(y=0, line=RULE)
     buttons = []
     for column in levels:
-        xs = [part[column].map(_short).tolist() for part in parts.values()]
-        axis = {"xaxis.title.text": column, "xaxis.categoryarray": _by_gain(species, column)}
+        xs = [places[column][part.index].tolist() for part in parts.values()]
+        axis = {"xaxis.title.text": column, "xaxis.categoryarray": orders[column].tolist()}
         buttons.append({"label": f"by {column}", "method": "update", "args": [{"x": xs}, axis]})
     drawn.update_layout(
         **LAYOUT | {"height": 560},
         updatemenus=[{"name": "Group", "buttons": buttons, "x": 1, "xanchor": "right", "y": 1.15, "yanchor": "top"}],
-        xaxis={"categoryorder": "array", "categoryarray": _by_gain(species, levels[0]), "tickangle": -50, "dtick": 1,
-               "tickfont": {"size": 11}, "title": levels[0], "automargin": True},
+        xaxis={"type": "category", "categoryorder": "array", "categoryarray": orders[levels[0]].tolist(), "tickangle": -50,
+               "dtick": 1, "tickfont": {"size": 11}, "title": levels[0], "automargin": True},
         yaxis={"title": "pretraining gain in top-1, points", "tickformat": POINTS_TICKS},
     )  # fmt: skip
     return drawn
 
 
-def _by_gain(species: pd.DataFrame, column: str) -> list[str]:
-    return species.groupby(species[column].map(_short))["mean"].mean().sort_values(ascending=False).index.tolist()
-
-
-def _short(taxon: str) -> str:
-    """Cut a taxon to 32 characters for an axis; the hover text shows it in full."""
-    return plotly_text(taxon, 32)
+def _short(names: pd.Series) -> pd.Series:
+    """Cut names to 32 characters for an axis, but for those that would then be alike; hover texts show all in full."""
+    full, cut = names.map(plotly_text), names.map(lambda name: plotly_text(name, 32))
+    return cut.where(full.groupby(cut).transform("nunique") == 1, full)
 
 
 @figure(
@@ -98,12 +101,12 @@ def figure_2(results: StudyResults) -> go.Figure:
         part = groups[groups["quantity"] == quantity].set_index("group").loc[order].reset_index()
         drawn.add_trace(
             go.Bar(
-                x=part["group"].map(_short), y=part["mean"], name=label, marker={"color": colour}, error_y=interval_bars(part),
+                x=_short(part["group"]), y=part["mean"], name=label, marker={"color": colour}, error_y=interval_bars(part),
                 customdata=part[["low", "high", "n_classes", "n_images"]],
                 hovertemplate=f"<b>%{{x}}</b>, {label}<br>{TOP1_HOVER}"
                 "<br>%{customdata[2]} species, %{customdata[3]} images<extra></extra>",
             )
         )
-    yaxis = {"title": "top-1", "tickformat": ".0%", "rangemode": "tozero"}
-    drawn.update_layout(**LAYOUT, barmode="group", xaxis={"automargin": True}, yaxis=yaxis)
+    yaxis = {"title": "top-1", "tickformat": SHARE_TICKS, "rangemode": "tozero"}
+    drawn.update_layout(**LAYOUT, barmode="group", xaxis={"type": "category", "automargin": True}, yaxis=yaxis)
     return drawn
