@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shutil
 
 import nbformat
 import pandas as pd
@@ -13,6 +15,7 @@ from conftest import ROOT, change_study, simulate_results, wait_for
 from refusal import refused
 from test_starts import write_study
 
+from pretraining_gain.bench.growth import write_run
 from pretraining_gain.errors import InputError
 from pretraining_gain.execute import execute
 from pretraining_gain.plan.record import read_record
@@ -25,6 +28,7 @@ from pretraining_gain.playground.panel import Playground
 from pretraining_gain.playground.pictures import gains_widget, show_gains
 from pretraining_gain.playground.training import Training
 from pretraining_gain.playground.work import Work, duration, outcomes_of, record_of
+from pretraining_gain.tell.figures.inert import plotly_text
 
 NOTEBOOK = ROOT / "notebooks" / "90_playground.ipynb"
 
@@ -64,6 +68,16 @@ def test_what_the_study_does_not_do_differs_from_it_in_freezing_only(results):
     partner = scratch_partner(run)
     assert (partner.downstream, partner.pool, partner.recipe) == (run.downstream, "scratch", run.recipe)
     assert scratch_partner(partner) is None
+
+
+@pytest.mark.parametrize("name", ["field", "a_target_with_a_name_of_forty_characters"])
+def test_a_target_can_be_frozen_beside_one_of_that_name_with_another_recipe(results, tmp_path, name):
+    study = yaml.safe_load((ROOT / "notebooks" / "studies" / "toy.yml").read_text()) | {"name": "clash"}
+    study["downstreams"][0]["name"] = name
+    study["downstreams"][2]["recipe"]["changes"]["epochs"] = 30
+    (tmp_path / "clash.yml").write_text(yaml.safe_dump(study))
+    run = Choice(study=str(tmp_path / "clash.yml"), downstream=name, freeze_backbone="yes").run()
+    assert (run.recipe.freeze_backbone, run.recipe.epochs) == (True, 15)
 
 
 def test_a_study_of_weights_alone_can_be_frozen(results):
@@ -135,6 +149,17 @@ def test_controls_offer_only_what_is_possible(results):
                 controls.freeze.value = not controls.freeze.value
                 assert controls.choice().run().study, "every combination that the widgets reach is a run"
     assert all(control.description for control in controls.all)
+
+
+def test_a_study_file_that_was_broken_meanwhile_is_named(results, small_study):
+    playground = Playground(Choice(study=small_study))
+    playground.controls.study.value = "toy"
+    change_study(small_study, {"seeds: [0]": "seeds: ["})
+    playground.controls.study.value = small_study
+    assert "small.yml: cannot be read" in playground.plan.value
+    assert playground.train_button.disabled
+    playground.controls.study.value = "toy"
+    assert not playground.train_button.disabled
 
 
 def test_from_scratch_the_epochs_of_its_own_recipe_are_shown_and_trained(results, tmp_path):
@@ -262,6 +287,40 @@ def test_stored_gains_beside_a_run_from_scratch_are_of_its_species(results):
     assert of_it.tolist() != pytest.approx(of_all.tolist())
 
 
+def test_stored_gains_are_those_of_the_tables_as_they_are_now(results):
+    simulate_results("toy", gain=0.2)
+    before = stored_gains("toy", "field")["mean"].mean()
+    simulate_results("toy", gain=0.4)
+    assert stored_gains("toy", "field")["mean"].mean() > before + 0.1
+
+
+def test_a_gain_on_a_target_with_stored_runs_from_scratch_only_stands_alone():
+    run = Choice(study="imagenet200", downstream="birds_long", pool="all").run()
+    figure, outcome = gains_widget(), Outcome(run, 0.6, 0.4, 720, 0.2, 0.15, 0.25)
+    remark = show_gains(figure, outcome, [outcome], "imagenet200")
+    assert remark == "No stored runs to compare with: study 'imagenet200' has only runs from scratch on 'birds_long'."
+    assert [trace.name for trace in figure.data] == ["yours"]
+
+
+def test_gains_of_two_recipes_are_two_rows(results):
+    simulate_results("toy")
+    runs = [Choice(study="toy", pool="animal", k=4, epochs=epochs).run() for epochs in (3, 0)]
+    figure, (changed, own) = gains_widget(), [Outcome(run, 0.6, 0.4, 720, 0.2, 0.15, 0.25) for run in runs]
+    assert "another recipe (3 epochs; stored: resnet10_w16 and 15 epochs)" in show_gains(figure, changed, [changed], "toy")
+    assert "another recipe" not in show_gains(figure, own, [changed, own], "toy")
+    assert list(figure.data[-1].y) == ["yours: 4 animal classes, seed 0, 3 epochs", "yours: 4 animal classes, seed 0"]
+
+
+def test_no_name_does_anything_in_the_title(results, tmp_path):
+    change_study(str(shutil.copy(ROOT / "notebooks" / "studies" / "toy.yml", tmp_path / "odd.yml")), {
+        "name: toy\n": "name: odd\n", "title: toy animals, field rendering\n": "title: <b>birds</b> & $x$\n",
+    })  # fmt: skip
+    run = Choice(study=str(tmp_path / "odd.yml"), pool="animal", k=4).run()
+    figure, outcome = gains_widget(), Outcome(run, 0.6, 0.4, 720, 0.2, 0.15, 0.25)
+    show_gains(figure, outcome, [outcome], run.study)
+    assert figure.layout.title.text == plotly_text("<b>birds</b> & $x$, study odd")
+
+
 def test_ended_at_once_it_does_not_say_that_the_state_is_saved(results, small_study):
     playground = Playground(Choice(study=small_study, pool="all"))
     playground.train()
@@ -289,6 +348,22 @@ def test_stopped_it_keeps_its_state_and_goes_on(results, small_study):
     assert found["cost"]["starts"] == 2
     assert len(found["history"]) == 15
     assert [epoch["loss"] for epoch in found["history"]][: len(done)] == [epoch["loss"] for epoch in done]
+
+
+def test_a_line_that_a_full_disk_cut_short_is_left_out(results, small_study):
+    work = Work(Choice(study=small_study, pool="all").run())
+    start = work.steps()[0]
+    lines = [{"run": f"pretrain {start.run_id}", "epochs": 2, "epoch": epoch, "top1": 0.5, "loss": 1.0} for epoch in (0, 1)]
+    first, second = map(json.dumps, lines)
+    work.progress_file().write_text(f"{first[:30]}{first}\n{second}\n{first[:30]}")
+    assert [one["epoch"] for one in work.histories()[start]] == [1]
+
+
+def test_a_run_that_the_study_finishes_meanwhile_stops_no_progress(results, small_study):
+    work = Work(Choice(study=small_study, pool="all").run())
+    write_run(work.steps()[0], 100)
+    work.steps()[0].weights_path.touch()
+    assert work.histories()[work.steps()[0]] == []
 
 
 def test_what_goes_wrong_while_training_is_one_line(results, tmp_path, monkeypatch):

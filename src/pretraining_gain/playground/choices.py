@@ -20,6 +20,8 @@ from pretraining_gain.plan.weights import is_published, weights_file
 
 #: The most finetuning epochs, in multiples of the recipe's.
 MOST_EPOCHS = 2
+#: Names of targets have at most 40 characters, and what is added to them may be added twice.
+_LONGEST_TARGET = 26
 #: A browser counts exactly up to here.
 LARGEST_SEED = 2**53 - 1
 
@@ -114,8 +116,10 @@ def _finetuned(name: str, target: Downstream, frozen: bool) -> tuple[str, Downst
         return name, other
     changes = target.recipe.changes | {"freeze_backbone": frozen, "frozen_views": 0}
     recipe = target.recipe.model_copy(update={"changes": changes})
-    suffix, words = ("frozen", "backbone frozen") if frozen else ("full", "everything trained")
-    named = {"name": f"{target.name}_{suffix}", "title": f"{target.title}, {words}"}
+    suffix, words = ("_frozen", ", backbone frozen") if frozen else ("_full", ", everything trained")
+    named = {"name": target.name[:_LONGEST_TARGET] + suffix, "title": target.title + words}
+    while any(one.name == named["name"] or one.title == named["title"] for one in study.downstreams):  # another recipe's
+        named = {"name": named["name"] + suffix, "title": named["title"] + words}
     made = target.model_copy(update=named | {"recipe": recipe})
     extended = study.model_copy(update={"downstreams": [*study.downstreams, made]}).model_dump(mode="json", exclude_defaults=True)
     content = yaml.safe_dump(extended, sort_keys=False).encode()

@@ -102,6 +102,8 @@ class Controls:
         self._setting = True
         try:
             follow()
+        except InputError:
+            pass  # a study file that was changed meanwhile; `choice` says what is wrong with it
         finally:
             self._setting = False
         self._on_change()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -93,7 +92,6 @@ def _images_of(species: str, target: Downstream, labels: np.ndarray) -> np.ndarr
     return names[labels] == species if species else np.ones(len(labels), bool)
 
 
-@cache
 def stored_gains(study_name: str, downstream: str, species: str = "") -> pd.DataFrame:
     """Return gains of the study's stored runs of the paper's design on a target, by start and k (columns of `arm_accuracy`).
 
@@ -107,4 +105,6 @@ def stored_gains(study_name: str, downstream: str, species: str = "") -> pd.Data
     arms = arm_accuracy(evaluation)
     order = {start: place for place, start in enumerate(study.starts) if start != SCRATCH}
     gains = arms[(arms["quantity"] == "gain") & (arms["design"] == "") & arms["pool"].isin([*order])]
+    if gains.empty:
+        raise InputError(f"study {study.name!r} has only runs from scratch on {downstream!r}")
     return gains.assign(place=gains["pool"].map(order)).sort_values(["place", "k"], ignore_index=True)

@@ -10,11 +10,12 @@ from plotly.subplots import make_subplots
 
 from pretraining_gain.errors import InputError
 from pretraining_gain.paths import public
+from pretraining_gain.plan.pools import SCRATCH
 from pretraining_gain.plan.runs import Run
-from pretraining_gain.plan.studies import load_study
 from pretraining_gain.playground.outcome import Outcome, stored_gains
 from pretraining_gain.playground.work import Work, title_of
-from pretraining_gain.tell.figures.style import GREY, LAYOUT, interval_bars
+from pretraining_gain.tell.figures.inert import plotly_text
+from pretraining_gain.tell.figures.style import GREY, LAYOUT, SHARE_TICKS, interval_bars
 
 _MEASURES = {"top1": "training top-1", "loss": "training loss"}
 _OWN = "#222222"
@@ -24,7 +25,7 @@ def curves_widget() -> go.FigureWidget:
     """Return an empty chart of training top-1 and training loss by epoch."""
     figure = make_subplots(1, 2, subplot_titles=[*_MEASURES.values()])
     figure.update_layout(**LAYOUT | {"height": 300, "margin": {"l": 50, "r": 15, "t": 70, "b": 45}})
-    figure.update_layout(legend_y=1.15, yaxis={"tickformat": ".0%", "range": [0, 1.02]}, yaxis2={"rangemode": "tozero"})
+    figure.update_layout(legend_y=1.15, yaxis={"tickformat": SHARE_TICKS, "range": [0, 1.02]}, yaxis2={"rangemode": "tozero"})
     return go.FigureWidget(figure.update_xaxes(title="epoch"))
 
 
@@ -74,7 +75,7 @@ def show_gains(figure: go.FigureWidget, outcome: Outcome, mine: Sequence[Outcome
     own = pd.DataFrame(
         [{"mean": one.gain, "low": one.low, "high": one.high} for one in mine], columns=["mean", "low", "high"]
     )
-    yours = [f"yours: {one.run.title}, seed {one.run.seed}" for one in mine]
+    yours = [", ".join([f"yours: {one.run.title}", f"seed {one.run.seed}", *_own_recipe(one.run)]) for one in mine]
     colours = [starts[pool].colour for pool in stored["pool"]]
     traces = [
         _row("stored", names, stored, colours, "circle", 9),
@@ -85,7 +86,7 @@ def show_gains(figure: go.FigureWidget, outcome: Outcome, mine: Sequence[Outcome
     figure.data = []
     figure.add_traces([trace for trace in traces if len(trace.y)])
     order = [*names, *dict.fromkeys(yours)][::-1]
-    title = f"{run.target.title}, study {run.plan.name}"
+    title = plotly_text(f"{run.target.title}, study {run.plan.name}")
     figure.update_layout(height=150 + 26 * len(order), title=title, yaxis={"categoryorder": "array", "categoryarray": order})
     return remark
 
@@ -97,12 +98,17 @@ def _row(name: str, rows: list[str], table: pd.DataFrame, colour: str | list[str
     return go.Scatter(name=name, x=100 * values["mean"], y=rows, mode="markers", hovertemplate=hover, **look)
 
 
+def _own_recipe(run: Run) -> list[str]:
+    """Say in words what of a run's recipe differs from that of the study."""
+    backbone = [f"backbone {run.backbone}"] if run.backbone != run.plan.backbone else []
+    return backbone + ([f"{run.epochs} epochs"] if run.epochs else [])
+
+
 def _remark(run: Run, n_seeds: int) -> str:
     """Say what the marks mean and how the run's recipe differs from the stored ones, if it does."""
-    study, usual = load_study(run.study), run.target.recipe.resolve().epochs
-    found = [f"backbone {run.backbone}, stored {study.backbone}"] if run.backbone != study.backbone else []
-    found += [f"{run.epochs} epochs, stored {usual}"] if run.epochs else []
-    other = f"Yours has another recipe ({'; '.join(found)}), so the two are not the same experiment. " if found else ""
+    found, recipe = " and ".join(_own_recipe(run)), run.target.recipe.resolve(scratch=run.pool == SCRATCH)
+    stored = f"{run.plan.backbone} and {recipe.epochs} epochs"
+    other = f"Yours has another recipe ({found}; stored: {stored}), so the two are not the same experiment. " if found else ""
     return (
         f"Stored: {n_seeds} seeds, bars are 95 % intervals over seeds and images. Yours: a diamond, one seed, the bar over "
         f"images only. {other}Evidence about this small setting, not about ImageNet."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,14 +70,16 @@ class Work:
         return make_writable(playground_root() / "progress") / f"{self.run.record_path.stem}.jsonl"
 
     def histories(self) -> dict[Run, History]:
-        """Return the epochs so far of each step: from the record if it is finished, else as reported, each once."""
-        path = self.progress_file()
-        lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
-        reported = [json.loads(line) for line in lines if line.endswith("\n")]  # an incomplete last line waits
+        """Return the epochs so far of each step: from the playground's record if it is finished, else as reported, each once."""
+        path, reported = self.progress_file(), []
+        for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
+            with suppress(ValueError):  # incomplete: the last one, or where a disk was full
+                reported.append(json.loads(line))
         found: dict[Run, History] = {}
         for run in self.steps():
+            record = record_of(run)
             own = {one["epoch"]: one for one in reported if one["run"] == f"{run.stage} {run.run_id}" and "epoch" in one}
-            found[run] = read_record(record_of(run))["history"] if is_done(run) else [own[number] for number in sorted(own)]
+            found[run] = read_record(record)["history"] if outcomes_of(record, run) else [own[number] for number in sorted(own)]
         return found
 
 
