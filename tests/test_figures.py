@@ -105,7 +105,7 @@ MARKS = [go.Scatter(x=[1, 2], y=["a", "b"], orientation="h", offsetgroup=name) f
 @pytest.mark.parametrize(
     ("one", "other"),
     [
-        (go.Figure(go.Bar(BARS, marker_color=["red", "blue"])), go.Figure(go.Bar(BARS, marker_color="red"))),
+        (go.Figure(go.Bar(BARS, marker_color=["red", "blue"])), go.Figure(go.Bar(BARS, marker_color=["blue", "red"]))),
         (go.Figure(LINE, {"yaxis": {"rangemode": "tozero"}}), go.Figure(LINE)),
         (go.Figure(LINE).add_vline(x=1, line={"dash": "dot"}), go.Figure(LINE).add_vline(x=1)),
         (go.Figure(MARKS, {"scattermode": "group"}), go.Figure(MARKS)),

@@ -94,7 +94,7 @@ def _tick(value: float, form: str) -> str:
     return (re.sub(r"\.0+(?=%?$)", "", text) if "~" in form else text).replace("-", "−")
 
 
-def _trace(axes: Any, trace: dict[str, Any], layout: dict[str, Any], where: str, groups: list[str]) -> None:
+def _trace(axes: Any, trace: dict[str, Any], layout: dict[str, Any], where: str, groups: list[Any]) -> None:
     """Draw one trace; where the layout groups bars or marks, those of different `groups` stand side by side."""
     number = (trace.get("xaxis") or "x")[1:]
     x = _places(axes, trace.get("x"), layout.get(f"xaxis{number}", {}), "x")
@@ -106,7 +106,7 @@ def _trace(axes: Any, trace: dict[str, Any], layout: dict[str, Any], where: str,
     grouped, horizontal = "group" in (layout.get("barmode"), layout.get("scattermode")), trace.get("orientation") == "h"
     width = 0.8 / (len(groups) if grouped else 1)
     if grouped:
-        offset = (groups.index(trace.get("offsetgroup") or trace["name"]) - (len(groups) - 1) / 2) * width
+        offset = (groups.index(trace.get("offsetgroup") or trace.get("name")) - (len(groups) - 1) / 2) * width
         x, y = (x, y + offset) if horizontal else (x + offset, y)
     if trace.get("type") == "bar" and horizontal:
         axes.barh(y, x, width, **errors, color=colour, label=label, ecolor="#333333")
