@@ -67,8 +67,8 @@ def show_gains(figure: go.FigureWidget, outcome: Outcome, mine: Sequence[Outcome
         stored = stored_gains(study_name, run.downstream, outcome.species)
         remark = _remark(run, len(stored["by_seed"].iloc[0]))
     except InputError as error:
-        stored, remark = pd.DataFrame(columns=["pool", "k", "mean", "low", "high", "by_seed"]), public(str(error))
-        remark = f"No stored runs to compare with: {remark}."
+        stored = pd.DataFrame(columns=["pool", "k", "mean", "low", "high", "by_seed"])
+        remark = f"No stored runs to compare with: {public(str(error))}."
     starts = run.plan.starts
     names = [starts[pool].title(k) for pool, k in zip(stored["pool"], stored["k"], strict=True)]
     seeds = [(name, 100 * gain) for name, gains in zip(names, stored["by_seed"], strict=True) for gain in gains]
