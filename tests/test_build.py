@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -18,17 +19,25 @@ Sphinx = Callable[[Path], int]
 
 
 @pytest.fixture
-def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Pretend that an empty folder is the checkout; end any limit on the size of files that a test sets."""
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Pretend that an empty folder is the checkout."""
     contents = tmp_path / "_build" / "_toc.yml"
     contents.parent.mkdir()
     contents.write_text("root: index\nparts: []\n")
     monkeypatch.setattr(build, "project_root", lambda: tmp_path)
     monkeypatch.setattr(build, "write_contents", lambda root: contents)
     monkeypatch.setattr(build, "ledger_paths", dict)
+    return tmp_path
+
+
+@contextmanager
+def limits_kept() -> Iterator[None]:
+    """End a limit on the size of files that is set within; the test's own log is a file, too."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    yield tmp_path
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def with_sphinx(monkeypatch: pytest.MonkeyPatch, sphinx: Sphinx) -> None:
@@ -83,7 +92,7 @@ def test_a_full_disk_is_named_and_leaves_the_last_good_book(root, monkeypatch, s
     with_sphinx(monkeypatch, page("index.html"))
     before = build.build().stat().st_mtime_ns
     with_sphinx(monkeypatch, full(status))
-    with pytest.raises(InputError) as caught:
+    with pytest.raises(InputError) as caught, limits_kept():
         build.build()
     assert_one_line(str(caught.value), said.format(root=root), "; accepted: ")
     assert (root / "_build" / "html" / "index.html").stat().st_mtime_ns == before
