@@ -14,7 +14,8 @@ endif
 ifneq ($(filter C POSIX,$(LC_ALL)),)
 export LC_ALL := C.UTF-8
 endif
-# Quote what a variable holds for the shell: a path may have spaces, quotes, backticks and dollar signs in it.
+# Take what the user gives as it is, and quote it for the shell: a path may have spaces, quotes, backticks and dollar signs.
+unexport STUDY NAME IMAGES WEIGHTS ROOT PROFILE
 quoted = '$(subst ','\'',$(value $(1)))'
 # Snakemake reads a setting as YAML, after it cut quotes off both ends. So quote STUDY for YAML, and put spaces around it.
 YAML_STUDY := $() '$(subst ','',$(value STUDY))' $()
@@ -51,7 +52,7 @@ plan: $(READY)
 
 # make study NAME=my_birds IMAGES=~/photos [WEIGHTS=file or name]: writes my_birds.yml and my_birds_species.csv.
 study: $(READY)
-	$(BIN)/python -m pretraining_gain.new_study $(call quoted,NAME) $(call quoted,IMAGES) $(if $(WEIGHTS),--weights $(call quoted,WEIGHTS)) $(if $(ROOT),--root $(call quoted,ROOT))
+	$(BIN)/python -m pretraining_gain.new_study $(call quoted,NAME) $(call quoted,IMAGES) $(if $(value WEIGHTS),--weights $(call quoted,WEIGHTS)) $(if $(value ROOT),--root $(call quoted,ROOT))
 
 data: $(READY)
 	$(BIN)/python -m pretraining_gain.data $(call quoted,STUDY)

@@ -189,14 +189,14 @@ BAD_RUNS: dict[str, tuple[Damage, str]] = {
     "no top-1": (cell("top1", ""), "line 2: column 'top1' has no value"),
     "an unknown arm": (signed(cell("arm", "animal-k5")), "has a run of arm 'animal-k5' on 'field'; accepted: runs of study 'toy'"),
     "an unknown target": (signed(cell("downstream", "forest")), "has a run of arm 'scratch' on 'forest'; accepted: runs of"),
-    "an unknown seed": (signed(cell("seed", "7")), "has other seeds; wanted: [0, 1, 2], there: [1, 2, 7]"),
+    "an unknown seed": (signed(cell("seed", "7")), "field has seeds [1, 2, 7]; accepted: [0, 1, 2]"),
     "a run twice": (
-        signed(table(lambda rows: pd.concat([rows, rows[:1]]))), "has other seeds; wanted: [0, 1, 2], there: [0, 0, 1, 2]",
+        signed(table(lambda rows: pd.concat([rows, rows[:1]]))), "field has seeds [0, 0, 1, 2]; accepted: [0, 1, 2]",
     ),
-    "a run too few": (signed(table(lambda rows: rows[1:])), "has other seeds; wanted: [0, 1, 2], there: [1, 2]"),
+    "a run too few": (signed(table(lambda rows: rows[1:])), "field has seeds [1, 2]; accepted: [0, 1, 2]"),
     "an arm too few": (
         signed(table(lambda rows: rows[rows["arm"] != "animal-k4"])),
-        "arm 'animal-k4' of toy/field has other seeds; wanted: [0, 1, 2], there: []",
+        "arm 'animal-k4' of toy/field has seeds none; accepted: [0, 1, 2]",
     ),
     "another target's only": (
         signed(table(lambda rows: rows[rows["downstream"] != "field"])), "study 'toy' has no results for 'field'",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import shlex
@@ -99,13 +100,19 @@ def test_the_path_of_a_study_stays_a_text_on_its_way_through_shell_and_yaml(chec
     assert given - {*study_names()} == {study}
 
 
-def test_what_a_reader_gives_to_make_reaches_the_command_as_it_is(tmp_path):
+@pytest.mark.parametrize("odd", ["/a b/it's `id` \"$HOME\" $(x)", "a$(b", "$x", "$(shell touch made)"])
+def test_what_a_reader_gives_to_make_reaches_the_command_as_it_is(tmp_path, odd):
     shutil.copy(ROOT / "Makefile", tmp_path)
-    odd = "/a b/it's `id` \"$HOME\" $(x)"
+    python = tmp_path / ".venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text(f"#!{sys.executable}\nimport sys\nprint(sys.argv[3:])\n")
+    python.chmod(0o755)
     given = [f"{name}={odd}" for name in ("STUDY", "NAME", "IMAGES", "WEIGHTS", "ROOT")]
-    commands = run(tmp_path, "make", "-n", "-o", ".venv/.ready", "plan", "data", "prepare", "study", *given).stdout
-    words = [shlex.split(line)[3:] for line in commands.splitlines()]
-    assert words == [[odd], [odd], [odd], [odd, odd, "--weights", odd, "--root", odd]]
+    done = run(tmp_path, "make", "-s", "-o", ".venv/.ready", "plan", "data", "prepare", "study", *given)
+    assert [ast.literal_eval(line) for line in done.stdout.splitlines()] == [
+        [odd], [odd], [odd], [odd, odd, "--weights", odd, "--root", odd],
+    ]  # fmt: skip
+    assert not (tmp_path / "made").exists()
 
 
 def test_a_study_that_is_no_text_is_one_line(checkout):
@@ -120,13 +127,14 @@ def test_no_cores_is_one_line(checkout):
     assert_one_line(said, "no cores to run on (make JOBS=0, or --cores 0); accepted: ")
 
 
-def test_a_notebook_that_is_none_is_one_line(checkout):
-    (checkout / "notebooks" / "30_mine.ipynb").touch()
+@pytest.mark.parametrize(("content", "said"), [("", "is not JSON ("), ("{}", "has no cell tagged `parameters`; accepted: ")])
+def test_a_notebook_that_is_none_is_one_line(checkout, content, said):
+    (checkout / "notebooks" / "30_mine.ipynb").write_text(content)
     try:
         done = run(checkout, ".venv/bin/python", "-m", "snakemake", "--profile", "profiles/plans")
     finally:
         (checkout / "notebooks" / "30_mine.ipynb").unlink()
-    assert_one_line(done.stderr.splitlines()[-1], "snakemake: ", "30_mine.ipynb has no cell tagged `parameters`; accepted: ")
+    assert_one_line(done.stderr.splitlines()[-1], "snakemake: ", f"30_mine.ipynb {said}")
 
 
 @pytest.fixture

@@ -355,6 +355,7 @@ def test_a_line_that_a_full_disk_cut_short_is_left_out(results, small_study):
     start = work.steps()[0]
     lines = [{"run": f"pretrain {start.run_id}", "epochs": 2, "epoch": epoch, "top1": 0.5, "loss": 1.0} for epoch in (0, 1)]
     first, second = map(json.dumps, lines)
+    work.progress_file().parent.mkdir(parents=True)
     work.progress_file().write_text(f"{first[:30]}{first}\n{second}\n{first[:30]}")
     assert [one["epoch"] for one in work.histories()[start]] == [1]
 

@@ -44,12 +44,6 @@ FOREIGN: dict[str, Callable[[Path], object]] = {
 }
 
 
-@pytest.fixture(autouse=True)
-def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep locks out of the folder of the test."""
-    monkeypatch.setenv("PRETRAINING_GAIN_CACHE", str(tmp_path_factory.mktemp("cache")))
-
-
 @pytest.mark.parametrize("make", FOREIGN.values(), ids=FOREIGN)
 def test_an_output_that_is_no_table_of_the_network_is_named_and_kept(tmp_path, make):
     (tmp_path / "network.md").write_text(CARD)

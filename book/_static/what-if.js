@@ -143,10 +143,8 @@
     const [tables, claim, { levels }] = [tablesOf(settings), claimOf(settings), targetOf(settings)];
     fill(ui.study, studies.map((one) => [one.study, `${one.study}: ${one.title}`]), settings.study);
     fill(ui.claim, tables.claims.map((one) => [one.id, `${one.id}. ${one.text}`]), settings.claim);
-    for (const name of ["margin", "threshold"]) {
-      const digits = settings[name] === null ? 3 : 12; // the book's is an estimate
-      ui[name].value = Number((100 * (settings[name] ?? bookOf(name))).toPrecision(digits));
-    }
+    const shown = (name) => Number((100 * (settings[name] ?? bookOf(name))).toPrecision(settings[name] === null ? 3 : 12));
+    [ui.margin.value, ui.threshold.value] = [shown("margin"), shown("threshold")];
     ui.margin.disabled = !usesMargin();
     ui.threshold.disabled = !greater();
     ui.threshold.labels[0].textContent = `Threshold of “greater”, ${unitOf(greater() ?? { unit: "points" })}`;

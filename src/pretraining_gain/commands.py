@@ -26,7 +26,7 @@ def _plainly(error: UnicodeError) -> tuple[str, int]:
 codecs.register_error("plainly", _plainly)
 
 
-#: What a disk says of itself, and no fault of the code.
+#: What a disk says of itself or of a name; no fault of the code.
 _OF_THE_DISK = (
     errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE, errno.ENAMETOOLONG
 )  # fmt: skip
@@ -72,7 +72,8 @@ def answer(name: str, work: Callable[[], object]) -> int:
         if error.errno not in _OF_THE_DISK:
             raise
         place = f"{error.filename}: " if error.filename else ""
-        print(f"{name}: {place}{error.strerror}; accepted: a disk with room, and files that you can use", file=sys.stderr)
+        accepted = "a shorter name" if error.errno == errno.ENAMETOOLONG else "a disk with room, and files that you can use"
+        print(f"{name}: {place}{error.strerror}; accepted: {accepted}", file=sys.stderr)
         return 1
     return 0
 

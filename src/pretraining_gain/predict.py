@@ -12,6 +12,7 @@ import hashlib
 import io
 import os
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -31,7 +32,7 @@ from pretraining_gain.compute.pipeline import ImageSet, evaluation_batches
 from pretraining_gain.compute.weights import read_published
 from pretraining_gain.datasets.folder.listing import bytes_of, photos_below
 from pretraining_gain.errors import Given, InputError, one_line
-from pretraining_gain.paths import acquire, cache_root, make_writable, whole_path
+from pretraining_gain.paths import acquire, make_writable, whole_path
 from pretraining_gain.plan.recipes import Recipe, RecipeChoice
 from pretraining_gain.plan.weights import sha256_of
 from pretraining_gain.plan.yamlfile import parse_yaml
@@ -127,9 +128,8 @@ def predict(card: Path, folder: Path, output: Path) -> list[str]:
     if not files:
         raise InputError(f"folder {folder} has no photographs; accepted: a folder with JPEG or PNG files, also in subfolders")
     unreadable = [f"{path.relative_to(folder)}: not a format that can be read" for path in others]
-    key = hashlib.sha256(os.fsencode(table)).hexdigest()[:16]
-    lock = FileLock(make_writable(cache_root()) / f"predict-{key}.lock")
-    with acquire(lock, f"another process writes {table}"):
+    key = hashlib.sha256(os.fsencode(table.resolve())).hexdigest()[:16]
+    with acquire(FileLock(Path(tempfile.gettempdir(), f"predict-{key}.lock")), f"another process writes {table}"):
         done = _done_in(table, network.sha256[:12], folder)
         left = [path for path in files if path.relative_to(folder).as_posix() not in done]
         model, machine = network.load(card), this_machine()

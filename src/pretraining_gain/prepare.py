@@ -136,7 +136,7 @@ def _alone() -> Iterator[None]:
     """Lock the folder of prepared data, so that unfinished files in it belong to no other process."""
     root = make_writable(prepared_root())
     try:
-        with FileLock(root / ".lock", timeout=0, mode=0o666):  # of everybody who shares the folder
+        with FileLock(root / ".lock", timeout=0, mode=0o666):  # all who share the folder may lock it
             yield
     except Timeout:
         raise InputError(f"another preparation is at work in {root}") from None

@@ -41,9 +41,9 @@ def _notebooks() -> dict[str, tuple[set[str], set[str]]]:
         try:
             cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
             cell = next(cell for cell in cells if "parameters" in cell["metadata"].get("tags", []))
-        except (ValueError, LookupError, TypeError, StopIteration):
-            accepted = "accepted: a notebook that has one, or a name without a number"
-            raise InputError(f"{path} has no cell tagged `parameters`; {accepted}") from None
+        except (ValueError, LookupError, TypeError, StopIteration) as error:
+            what = f"is not JSON ({error})" if isinstance(error, ValueError) else "has no cell tagged `parameters`"
+            raise InputError(f"{path} {what}; accepted: a notebook with such a cell, or a name without a number") from None
         names = re.findall(r"^(\w+) *[:=]", "".join(cell["source"]), flags=re.MULTILINE)
         found[path.stem] = set(names), set(cell["metadata"]["tags"])
     return found
@@ -78,8 +78,8 @@ def book_studies() -> list[str]:
     """Return the names of the studies that the chapters show, from `_config.yml`. Raises `InputError` for an unknown one."""
     path, known = project_root() / "_config.yml", study_names()
     try:
-        names = list(read_yaml(path)["sphinx"]["config"]["book_studies"])
-    except (LookupError, TypeError):
+        names = list(read_yaml(path)["sphinx"]["config"]["book_studies"].keys())
+    except (LookupError, TypeError, AttributeError):
         names = []
     if not names or any(name not in known for name in names):
         raise InputError(f"{path}: sphinx.config.book_studies has {names or 'nothing'}; accepted: {', '.join(known)}")
@@ -127,10 +127,10 @@ def stamp(source: str, study: Study | None = None, made: Collection[str] = (), g
     parts += [f"{file.name} {hashlib.sha256(file.read_bytes()).hexdigest()}" for file in files if file.is_file()]
     # One folder per digest: snakemake lists a folder once, and would not see a file that is written there later.
     folder = root / EXECUTED / ".inputs" / (study.name if study else "") / Path(source).stem
-    written = make_writable(folder) / "sha256"
+    written = folder / "sha256"
     digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()
     if not written.exists() or written.read_text() != digest:
-        write_atomically(written, digest.encode())
+        write_atomically(make_writable(folder) / "sha256", digest.encode())
     return str(written.relative_to(root))
 
 

@@ -112,9 +112,12 @@ class Playground:
     def _update(self, training: Training) -> None:
         """Show progress; the training calls this from its thread."""
         work = training.work
-        self.bar.value, detail = work.progress()
+        try:
+            self.bar.value, detail = work.progress()
+            show_curves(self.curves, work)
+        except InputError as error:  # a damaged record; the training itself goes on
+            detail = public(str(error))
         self.detail.value = _paragraph(detail)
-        show_curves(self.curves, work)
         if training.state == "running":
             return
         try:

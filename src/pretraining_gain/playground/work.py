@@ -67,7 +67,7 @@ class Work:
 
     def progress_file(self) -> Path:
         """Return the file to which the training process adds its epochs; it survives a stop, and so do the curves."""
-        return make_writable(playground_root() / "progress") / f"{self.run.record_path.stem}.jsonl"
+        return playground_root() / "progress" / f"{self.run.record_path.stem}.jsonl"
 
     def histories(self) -> dict[Run, History]:
         """Return the epochs so far of each step: from the playground's record if it is finished, else as reported, each once."""

@@ -35,7 +35,8 @@ def build() -> Path:
             shutil.copytree(made, fresh)  # what was made stays for the next build, which re-makes only what changed
         except shutil.Error as error:
             shutil.rmtree(fresh, ignore_errors=True)
-            raise InputError(f"cannot copy the book: {error.args[0][0][2]}; accepted: a disk with room for it") from None
+            accepted = "a disk with room, and files that you can use"
+            raise InputError(f"cannot copy the book: {error.args[0][0][2]}; accepted: {accepted}") from None
         if book.exists():
             os.replace(book, old)
         os.replace(fresh, book)
@@ -45,7 +46,7 @@ def build() -> Path:
 
 
 def alone() -> AcquireReturnProxy:
-    """Take the lock of the folder where Sphinx works, which the result releases as a context; wait for it."""
+    """Return the lock on Sphinx's folder as a context manager; wait until it is free."""
     lock = FileLock(make_writable(project_root() / "_build") / ".lock")
     return acquire(lock, "another process builds the book")
 
@@ -63,7 +64,7 @@ def remove_unlisted(made: Path, contents: Path) -> None:
 def run_sphinx(builder: str) -> Path:
     """Run one of Sphinx's builders in a folder of its own and return what it made. Raises `InputError` on any warning.
 
-    What a build made that failed or was killed is removed: Sphinx would keep its pages, the cut-off ones, too, and not warn again.
+    Remove the output of a failed or killed build first: Sphinx would keep its incomplete pages and not repeat the warnings.
     """
     root = project_root()
     made = root / "_build" / "work"

@@ -26,15 +26,15 @@ def make_pdf() -> Path:
         raise InputError(f"{html / 'index.html'} is missing; accepted: a book, as `make reproduce` builds it")
     with alone():
         whole = run_sphinx("singlehtml")
-    # Sphinx writes a start page in a subfolder as if it lay at the top.
-    text = (whole / "book" / "index.html").read_text(encoding="utf-8")
-    write_atomically(whole / "book.html", text.replace('"book/index.html#', '"#').encode())
-    content = print_page(whole / "book.html")
-    write_atomically(html / "book.pdf", content)
-    offer = f'<p class="book-pdf"><a href="../book.pdf">The whole book as PDF</a>, {len(content) / 1e6:.1f} MB.</p>'
-    first = html / "book" / "index.html"
-    text = re.sub(r"</h1>(<p class=.book-pdf.>.*?</p>)?", f"</h1>{offer}", first.read_text(encoding="utf-8"), count=1)
-    write_atomically(first, text.encode())
+        # Sphinx writes a start page in a subfolder as if it lay at the top.
+        text = (whole / "book" / "index.html").read_text(encoding="utf-8")
+        write_atomically(whole / "book.html", text.replace('"book/index.html#', '"#').encode())
+        content = print_page(whole / "book.html")
+        write_atomically(html / "book.pdf", content)
+        offer = f'<p class="book-pdf"><a href="../book.pdf">The whole book as PDF</a>, {len(content) / 1e6:.1f} MB.</p>'
+        first = html / "book" / "index.html"
+        text = re.sub(r"</h1>(<p class=.book-pdf.>.*?</p>)?", f"</h1>{offer}", first.read_text(encoding="utf-8"), count=1)
+        write_atomically(first, text.encode())
     return html / "book.pdf"
 
 

@@ -76,7 +76,7 @@ class CorrectnessReader:
         found = Correctness.of(read_predictions(path, n_classes, self._again, sha256))
         with suppress(InputError):  # a cache that cannot be written
             make_writable(self._folder)
-            if found.images not in self._images:  # whatever is there could not be read
+            if found.images not in self._images:  # it is missing, damaged, or not read yet
                 _save(self._shared(found.images), labels=found.labels, ids=np.frombuffer(found.ids, np.uint8))
             _save(cached, images=np.array(found.images), n=np.array(len(found.right)), right=np.packbits(found.right))
         labels, ids = self._images.setdefault(found.images, (found.labels, found.ids))

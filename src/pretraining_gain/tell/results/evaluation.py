@@ -195,7 +195,8 @@ def load_evaluation(study_name: str, downstream_name: str) -> Evaluation:
         where, seeds = f"arm {arm!r} of {study.name}/{downstream.name}", group["seed"].tolist()
         seeds_of[arm] = sorted(planned[downstream.name, arm])
         if seeds != seeds_of[arm]:
-            raise InputError(f"{where} has other seeds; wanted: {seeds_of[arm]}, there: {seeds}; {again}")
+            found = f"{results_of(study.name) / 'runs.csv'}: {where} has seeds {seeds or 'none'}"
+            raise InputError(f"{found}; accepted: {seeds_of[arm]}; {again}")
         files = zip(group["predictions"], group["predictions_sha256"], strict=True)
         per_arm[arm] = [reader.read(folder / name, downstream.images.n_classes, sha256) for name, sha256 in files]
         first = next(iter(per_arm.values()))[0]

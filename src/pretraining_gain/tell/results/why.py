@@ -185,7 +185,7 @@ def gains_by_rank(evaluation: Evaluation) -> list[dict[str, Any]]:
 def _both_curves(evaluation: Evaluation, arms: list[str]) -> list[dict[str, Any]]:
     """Return the rows of `gain_curve` by the number of classes and, of the most classes, by their images.
 
-    Of designs with equally many images the first counts: the others change something else.
+    Keep the first of designs with equally many images: the others change something else.
     """
     facts = evaluation.runs.drop_duplicates("arm").set_index("arm").loc[[arm for arm in arms if arm != SCRATCH]]
     by_number, largest = facts[facts["design"] == ""], facts[facts["k"] == facts["k"].max()]

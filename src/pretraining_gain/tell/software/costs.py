@@ -39,7 +39,7 @@ class Costs:
 
     @classmethod
     def from_parameters(cls, parameters: Mapping[str, Any]) -> Costs:
-        """Read the costs of the study in a notebook's `globals()`. Raise `InputError` where not exactly its runs were run."""
+        """Read the costs of the study in a notebook's `globals()`. Raise `InputError` if the table has other runs."""
         plan = Plan.from_parameters(parameters)
         runs, planned = load_table(plan.name, "costs"), plan.run_table().set_index("run_id")["device_hours"] * 60
         if others := sorted({*planned.index} ^ {*runs["run_id"]}):
