@@ -133,7 +133,7 @@ def test_a_study_without_results_has_pages_that_say_so(page, study, template):
     assert template_of(page, study, made=False) == template
 
 
-@pytest.mark.parametrize("content", ["{", "[]", '{"cells": []}', '{"cells": [{"metadata": {}}]}'])
+@pytest.mark.parametrize("content", ["[]", '{"cells": []}', '{"cells": [{"metadata": {}}]}'])
 def test_a_numbered_notebook_without_parameters_is_named(tmp_path, monkeypatch, content):
     monkeypatch.setattr(workflow, "project_root", lambda: tmp_path)
     path = tmp_path / "notebooks" / "30_mine.ipynb"
