@@ -24,6 +24,9 @@ SNAKEMAKE = @test -w . || { echo "make: cannot write to $$PWD; accepted: a copy 
   $(BIN)/python -m snakemake --profile profiles/$(call quoted,PROFILE) $(if $(JOBS),--cores "$(JOBS)") \
 	$(if $(GPU_RUNS),--resources gpu="$(GPU_RUNS)") --quiet rules host reason --config study=$(call quoted,YAML_STUDY)
 
+# Two processes; tests that share something run in one of them.
+TESTS = $(BIN)/python -m pytest -n 2 --dist loadgroup
+
 .PHONY: reproduce check test book pdf lab plan study data prepare bench lock browser
 .DEFAULT_GOAL := reproduce
 
@@ -33,10 +36,10 @@ reproduce: $(READY)
 # While you edit: style, types, and the tests that need no book, browser, cluster or long run.
 check: $(READY)
 	$(BIN)/python -m ruff check src tests && $(BIN)/python -m mypy
-	$(BIN)/python -m pytest -n 2 -m "not book and not browser and not slurm and not slow"
+	$(TESTS) -m "not book and not browser and not slurm and not slow"
 
 test: $(READY) browser
-	$(BIN)/python -m ruff check src tests && $(BIN)/python -m mypy && $(BIN)/python -m pytest
+	$(BIN)/python -m ruff check src tests && $(BIN)/python -m mypy && $(TESTS)
 
 book: reproduce
 

@@ -42,15 +42,22 @@ SLOW = (
     "test_paper_study", "test_places", "test_playground", "test_playground_lab", "test_prepare", "test_resume",
     "test_slurm", "test_stale", "test_starts", "test_toy", "test_weights", "test_what_if", "test_workflow",
 )  # fmt: skip
+#: Modules and fixtures that write in this checkout, or copy it.
+_IN_CHECKOUT = {"test_paper_study", "test_places", "test_stale", "test_workflow", "project", "clean_pages"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark tests by what they need, so that `make check` can leave them out: fixtures, slow modules, commands of their own."""
+    """Mark tests by what they need, so that `make check` can leave them out: fixtures, slow modules, commands of their own.
+
+    Group them for pytest-xdist: those of a module run in one process, one after the other, as do all that write in this checkout.
+    """
     for item in items:
-        for name in {"project", "browser"} & set(getattr(item, "fixturenames", ())):
+        needs = {item.path.stem, *getattr(item, "fixturenames", ())}
+        for name in {"project", "browser"} & needs:
             item.add_marker(name.replace("project", "book"))
         if item.path.stem in SLOW or "subprocess" in item.function.__code__.co_names:
             item.add_marker("slow")
+        item.add_marker(pytest.mark.xdist_group("checkout" if _IN_CHECKOUT & needs else item.path.stem))
 
 
 RECIPE = Recipe(

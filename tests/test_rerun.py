@@ -200,6 +200,9 @@ def test_a_comparison_names_what_differs_or_is_missing(tmp_path, capsys):
     again.write_text(json.dumps(record))
     assert compare.main([str(again)]) == 1
     assert f"compare: {again} differs from {path} in: sha256, epoch 3\n" == capsys.readouterr().err
+    again.write_text(json.dumps(record | {"history": [3]}))
+    assert compare.main([str(again)]) == 1
+    assert f"{again} cannot be read ('int' object has no attribute 'items'); accepted: a record or an" in capsys.readouterr().err
     stray = again.with_name("stray.json")
     stray.write_text("{}")
     for wrong, said in ((stray, "nothing to compare"), (tmp_path / "no.ipynb", "cannot be compared")):
@@ -210,8 +213,8 @@ def test_a_comparison_names_what_differs_or_is_missing(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ({"cells": 3}, "cannot be read ('int' object is not iterable); accepted: an executed notebook"),
-        ({"cells": ["text"]}, "cannot be read ('str' object has no attribute 'get'); accepted: an executed notebook"),
+        ({"cells": 3}, "cannot be read ('int' object is not iterable); accepted: a record or an executed notebook"),
+        ({"cells": ["text"]}, "cannot be read ('str' object has no attribute 'get'); accepted: a record or an executed notebook"),
         ({"cells": []}, "show nothing to compare; accepted: notebooks with a figure, table or number"),
     ],
 )

@@ -110,6 +110,6 @@ def _remark(run: Run, n_seeds: int) -> str:
     stored = f"{run.plan.backbone} and {recipe.epochs} epochs"
     other = f"Yours has another recipe ({found}; stored: {stored}), so the two are not the same experiment. " if found else ""
     return (
-        f"Stored: {n_seeds} seeds, bars are 95 % intervals over seeds and images. Yours: a diamond, one seed, the bar over "
-        f"images only. {other}Evidence about this small setting, not about ImageNet."
+        f"Stored: {n_seeds} seed{'s' * (n_seeds > 1)}, bars are 95 % intervals over seeds and images. Yours: a diamond, one seed, "
+        f"the bar over images only. {other}Evidence about this small setting, not about ImageNet."
     )

@@ -47,21 +47,23 @@ def compare(again: Path) -> str:
 
 def _facts(path: Path) -> dict[str, Any]:
     """Return what is compared, by name: of a record, or what a notebook hands to chapters, less what may differ."""
-    if path.suffix == ".json":
-        record = read_record(path)
-        facts = {name: record[name] for name in _COMPARED if name in record}
-        for epoch in record["history"]:
-            facts[f"epoch {epoch['epoch'] + 1}"] = {name: one for name, one in epoch.items() if not name.endswith("_time_s")}
-        return facts
-    facts = {}
+    facts: dict[str, Any] = {}
     try:
+        if path.suffix == ".json":
+            record = read_record(path)
+            facts = {name: record[name] for name in _COMPARED if name in record}
+            for epoch in record["history"]:
+                facts[f"epoch {epoch['epoch'] + 1}"] = {name: one for name, one in epoch.items() if not name.endswith("_time_s")}
+            return facts
         cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
         for output in (output for cell in cells for output in cell.get("outputs", [])):
             if pasted := output.get("metadata", {}).get("scrapbook"):
                 forms = output["data"].items()
                 facts[pasted["name"]] = {kind: _APART.sub("", form) if isinstance(form, str) else form for kind, form in forms}
+    except InputError:
+        raise
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
-        raise InputError(f"{path} cannot be read ({error}); accepted: an executed notebook") from None
+        raise InputError(f"{path} cannot be read ({error}); accepted: a record or an executed notebook") from None
     return facts
 
 
