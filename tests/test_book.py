@@ -67,6 +67,13 @@ def test_a_chapter_holds_no_typed_result(path):
     assert [number for number in typed if number != "0.398"] == []
 
 
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+def test_no_blank_line_splits_a_table(path):
+    """Rows behind a blank line have no head, so they would come out as text."""
+    blocks = re.findall(r"(?:^\|.*\n?)+", source(path), flags=re.MULTILINE)
+    assert [block for block in blocks if not re.match(r".*\n\|[-:| ]+\|$", block, flags=re.MULTILINE)] == []
+
+
 def test_every_chapter_is_in_the_table_of_contents():
     assert {f"book/{path.stem}" for path in CHAPTERS} == {page for page in listed_pages() if "executed" not in page}
 
