@@ -268,7 +268,7 @@ class Claims(BookDirective):
             links = ", ".join(f"[{label}](/{page}.ipynb)" for label, page in pages.items())
             rows.append([f"{study}: {links}", *_facts(verdict)])
         where = f"{'Section' if claim.section[0].isdigit() else 'Appendix'} {claim.section} of the original study"
-        where = "Our question, not a claim of the paper" if claim.section == OURS else where
+        where = "Our question, not a claim of the original study" if claim.section == OURS else where
         before = f"{where}; [Figure {figure.number}](fig-{figure.number.lower()}). Estimated: {claim.estimand}."
         text = "\n\n".join([before, _table(["study", *_FACTS], rows), f"Rule in *{main}*: {markdown_text(claim.rule)}."])
         return self.section(f"claim-{claim.claim.lower()}", title, text)
