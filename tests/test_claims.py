@@ -197,6 +197,24 @@ def test_a_claim_that_holds_by_less_than_the_margin_is_not_supported_after_the_c
     assert int(ledger.numbers()["n_supported_across"]) == len(still) < sum(passed)
 
 
+def test_two_claims_that_one_test_supports_are_one_after_the_correction_too():
+    ledger = read_ledger(MAIN)
+    again = next(one for one in ledger.verdicts if one.verdict == "supported").model_copy(update={"claim": "C99"})
+    doubled = ledger.model_copy(update={"verdicts": [*ledger.verdicts, again]})
+    names = ("n_supported", "n_supported_across")
+    assert [doubled.numbers()[name] for name in names] == [ledger.numbers()[name] for name in names]
+
+
+def test_the_correction_over_claims_takes_each_claims_least_clear_part():
+    ledger = read_ledger(MAIN)
+    one = next(verdict for verdict in ledger.verdicts if verdict.verdict == "supported" and len(verdict.tests) == 1)
+    just = one.model_copy(update={"tests": [one.tests[0].model_copy(update={"p_for": 0.03})]})
+    parts = [one.tests[0].model_copy(update={"what": f"part with p = {p}", "p_for": p}) for p in (1e-4, 0.9)]
+    other = one.model_copy(update={"claim": "C99", "verdict": "no relevant difference", "tests": parts, "decisive": 0})
+    both = ledger.model_copy(update={"verdicts": [just, other]})  # Holm's: 0.03 times two, as the other's is 0.9
+    assert both.numbers()["n_supported_across"] == "0"
+
+
 def test_the_random_curve_is_read_at_its_expected_animals():
     gaps = scaled_gaps(load_study("mini"), "field")
     assert {k: {arm.name: weight for arm, weight in gap.items()} for k, gap in gaps.items()} == {

@@ -162,18 +162,19 @@ class Ledger(Record):
             found[f"paired_factor_{domain.split('_')[0]}"] = value
         for verdict in self.verdicts:
             found |= {f"{verdict.claim}_{name.split()[0]}": text for name, text in verdict.words().items()}
-        deciding: dict[str, set[object]] = {name: set() for name in VERDICTS}
+        # By verdict and deciding test, the p of the least clear part: a claim holds only if all its parts do.
+        deciding: dict[str, dict[object, float]] = {name: {} for name in VERDICTS}
         decisive = {v.claim: v.tests[v.decisive] for v in self.verdicts if v.decisive is not None}
         for verdict in self.verdicts:
-            test = decisive.get(verdict.claim)
-            deciding[verdict.verdict].add((test.target, test.what, test.test) if test else verdict.claim)
+            test, p_of = decisive.get(verdict.claim), deciding[verdict.verdict]
+            key = (test.target, test.what, test.test) if test else verdict.claim
+            p_of[key] = max([p_of.get(key, 0.0), *(one.p_for for one in verdict.tests)])
         found |= {f"n_{name.replace(' ', '_')}": str(len(tests)) for name, tests in deciding.items()}
         tests = {(test.target, test.what, test.test) for verdict in self.verdicts for test in verdict.tests}
         found |= {"n_claims": str(len(self.verdicts)), "n_tested": str(len(decisive)), "n_tests": str(len(tests))}
-        corrected = statistics.holm([test.p_for for test in decisive.values()])
-        supported = {v.claim for v in self.verdicts if v.verdict == SUPPORTED}
-        still = [claim for claim, p in zip(decisive, corrected, strict=True) if claim in supported and p < statistics.LEVEL]
-        found["n_supported_across"] = str(len(still))
+        supported = [*deciding[SUPPORTED].values()]  # Holm's method corrects them over those of the other claims, too
+        others = [p for name in (CONTRADICTED, NO_DIFFERENCE, UNRESOLVED) for p in deciding[name].values()]
+        found["n_supported_across"] = str(sum(statistics.holm(supported + others)[: len(supported)] < statistics.LEVEL))
         for target, margin in self.margins.items():
             found[f"margin_{target}"] = f"{100 * margin:.1f} points"
         if self.margin_share:
