@@ -277,6 +277,11 @@ def test_a_bend_and_a_level_end_are_said():
     assert said["caltech101_animals_saturation"].startswith("The fit cannot tell whether the gain still rises")
 
 
+def test_a_chapter_that_states_a_slope_says_whether_the_curve_bends():
+    text = (ROOT / "book" / "why.md").read_text()
+    assert set(re.findall(r"why\.(\w+)_classes_slope", text)) <= set(re.findall(r"why\.(\w+)_saturation", text))
+
+
 def test_the_parts_add_up_and_are_as_planted(why):
     for target, rows in why.parts.groupby("target"):
         means = rows.set_index("part")["mean"]
