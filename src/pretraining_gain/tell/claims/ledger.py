@@ -85,7 +85,7 @@ class Ledger(Record):
     margin_share: float | None = Field(description="the margin as a share of the gain of all classes")
     seeds: list[int]
     paired_factors: dict[str, float] = Field(
-        description="by domain: how many times narrower pairing by image makes the interval of the gain"
+        description="by domain: how many times less the gain varies over images, paired, than with separate images per arm"
     )
     runs: dict[str, Runs] = Field(description="by target with two seeds or more")
     verdicts: list[Verdict]

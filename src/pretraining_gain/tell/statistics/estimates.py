@@ -189,8 +189,9 @@ def group_means(answers: Answers, weights: Weights, group_of_class: pd.Series, *
 
 
 def paired_factor(first: np.ndarray, second: np.ndarray) -> float:
-    """Return how many times narrower pairing by image makes the interval of `first` minus `second`, both (S, N) correct.
+    """Return how many times less `first` minus `second`, both (S, N) correct, varies over images when paired by image.
 
+    A ratio of standard deviations over all images, of means over runs: the interval also holds runs, so it narrows by less.
     Not finite where all images have the same difference.
     """
     first, second = np.mean(first, axis=0, dtype=float), np.mean(second, axis=0, dtype=float)
