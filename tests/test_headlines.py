@@ -9,6 +9,7 @@ from scipy.stats import bartlett
 
 from pretraining_gain.tell.results.gains import subset_numbers, taxa_numbers
 from pretraining_gain.tell.results.study import StudyResults
+from pretraining_gain.tell.statistics import Answers, estimate_mean
 
 FOLDER = ROOT / "results" / MAIN
 RUNS = pd.read_csv(FOLDER / "runs.csv", keep_default_na=False)
@@ -83,3 +84,13 @@ def test_the_interval_of_the_gain_has_the_variances_of_runs_and_of_images_within
     numbers = taxa_numbers(results)
     assert numbers["gain_high"] - numbers["gain"] == pytest.approx(half_width, rel=0.03)
     assert numbers["gain"] - numbers["gain_low"] == pytest.approx(half_width, rel=0.03)
+
+
+@pytest.mark.parametrize("target", ["birds", "caltech101_animals"])
+def test_at_the_same_five_seeds_a_loss_with_as_many_images_is_not_told_from_zero(results, target):
+    evaluation, arms = results.load(target), ("all-k200-matched_images", "non_animal-k30")
+    places = [evaluation.seeds_of[arms[1]].index(seed) for seed in evaluation.seeds_of[arms[0]]]
+    same = Answers(evaluation.correct | {arms[1]: evaluation.correct[arms[1]][places]}, evaluation.labels)
+    (_, high), (low, same_high) = (estimate_mean(one, evaluation.gain(*arms)).interval() for one in (evaluation.answers, same))
+    assert high < 0  # with the ten seeds of the original design
+    assert low < 0 < same_high
