@@ -31,7 +31,7 @@ def added() -> Iterator[str]:
     def animals_in_domain(study: Study, runs: list[Run]) -> list[Run]:
         return [run for run in runs if run.pool == "animal" and run.downstream == study.downstream_in("in_domain").name]
 
-    @figure(key="figure_7", number="7", title="Animals alone", notebook="11_subsets", needs=Runs(select=animals_in_domain))
+    @figure("7", "Animals alone", "11_subsets", Runs(select=animals_in_domain))
     def figure_7(results: object) -> str:
         return "drawn"
 
@@ -81,7 +81,10 @@ def test_the_registry_imports_neither_torch_nor_statistics():
 
 def test_a_key_belongs_to_one_function():
     with pytest.raises(InputError, match="figure 'figure_3' is declared twice"):
-        figure(key="figure_3", number="3", title="again", notebook="11_subsets", needs=Runs())(lambda results: "")
+
+        @figure("3", "again", "11_subsets", Runs())
+        def figure_3(results: object) -> str:
+            return ""
 
 
 @pytest.mark.parametrize(

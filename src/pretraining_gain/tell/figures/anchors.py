@@ -11,8 +11,8 @@ from pretraining_gain.tell.figures.style import BLUE, ORANGE, POINTS_TICKS, RULE
 
 
 @figure(
-    key="figure_anchors", number="K2", title="Trained networks with a known answer", notebook="17_anchors",
-    needs=Files("anchors", "Study anchors", lambda _: [results_of("anchors") / "runs.csv"]),
+    "K2", "Trained networks with a known answer", "17_anchors",
+    Files("anchors", "Study anchors", lambda _: [results_of("anchors") / "runs.csv"]),
 )
 def figure_anchors(anchors: pd.DataFrame) -> go.Figure:
     """Draw each anchor twice: trained, with its interval, and simulated; one line per target, so that no interval hides another.

@@ -19,8 +19,8 @@ _STYLES = {
 
 
 @figure(
-    key="figure_architectures", number="B5", title="Other architectures", notebook="26_architectures",
-    needs=Files("architectures", "Mini with other architectures",
+    "B5", "Other architectures", "26_architectures",
+    Files("architectures", "Mini with other architectures",
                 lambda table: [results_of(study) / "runs.csv" for study in table["study"].unique()]),
 )  # fmt: skip
 def figure_architectures(table: pd.DataFrame) -> go.Figure:

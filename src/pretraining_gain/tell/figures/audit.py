@@ -134,10 +134,7 @@ class Audit(Parameters):
         }
 
 
-@figure(
-    key="figure_thresholds", number="A1", title="Well represented bird classes by threshold", notebook="14_audit",
-    needs=_ANNOTATIONS,
-)
+@figure("A1", "Well represented bird classes by threshold", "14_audit", _ANNOTATIONS)
 def figure_thresholds(audit: Audit) -> go.Figure | str:
     """Draw the number of well represented bird classes against the threshold, one line per vote cut."""
     if audit.annotations is None:
@@ -158,10 +155,7 @@ def figure_thresholds(audit: Audit) -> go.Figure | str:
     return drawn.update_yaxes(title="bird classes at or above it", rangemode="tozero")
 
 
-@figure(
-    key="figure_classes", number="A2", title="Correct images of each bird class", notebook="14_audit",
-    needs=_ANNOTATIONS,
-)
+@figure("A2", "Correct images of each bird class", "14_audit", _ANNOTATIONS)
 def figure_classes(audit: Audit) -> go.Figure | str:
     """Draw the correct images of each bird class, fewest first; a menu sets the vote cut."""
     if audit.annotations is None:

@@ -20,10 +20,7 @@ if TYPE_CHECKING:
 _WAYS = {"everything trained": (BLUE, "circle"), "backbone frozen": (ORANGE, "square")}
 
 
-@figure(
-    key="figure_designs", number="B1", title="Classes, images or steps", notebook="15_beyond",
-    needs=Runs(select=other_designs),
-)
+@figure("B1", "Classes, images or steps", "15_beyond", Runs(select=other_designs))
 def figure_designs(results: StudyResults) -> go.Figure:
     """Draw top-1 against k in the original design (solid) and with one thing changed (dashed), one panel per design."""
     curves = results.designs
@@ -45,11 +42,7 @@ def figure_designs(results: StudyResults) -> go.Figure:
     return legend_once(drawn).update_xaxes(title="pretraining classes", rangemode="tozero")
 
 
-@figure(
-    key="figure_freezing", number="B2", title="Each target finetuned with and without a frozen backbone",
-    notebook="15_beyond",
-    needs=Runs(select=both_ways),
-)
+@figure("B2", "Each target finetuned with and without a frozen backbone", "15_beyond", Runs(select=both_ways))
 def figure_freezing(results: StudyResults) -> go.Figure:
     """Draw what pretraining adds, and what animal classes add over non-animal ones, each target finetuned both ways."""
     freezing = results.freezing
@@ -70,10 +63,7 @@ def figure_freezing(results: StudyResults) -> go.Figure:
     return legend_once(drawn)
 
 
-@figure(
-    key="figure_assigned", number="B3", title="Representation assigned by chance", notebook="15_beyond",
-    needs=Runs(select=chance_decides),
-)
+@figure("B3", "Representation assigned by chance", "15_beyond", Runs(select=chance_decides))
 def figure_assigned(results: StudyResults) -> go.Figure | str:
     """Draw the effect on each species of having its class in the source, one panel per domain."""
     if not results.assigned:
@@ -92,10 +82,7 @@ def figure_assigned(results: StudyResults) -> go.Figure | str:
     return drawn.update_layout(showlegend=False).update_xaxes(type="category", tickangle=-50, automargin=True)
 
 
-@figure(
-    key="figure_realised", number="B4", title="Expected and realised animal classes", notebook="15_beyond",
-    needs=Runs(("out_of_domain", "in_domain"), pools_of="6"),
-)
+@figure("B4", "Expected and realised animal classes", "15_beyond", Runs(("out_of_domain", "in_domain"), pools_of="6"))
 def figure_realised(results: StudyResults) -> go.Figure:
     """Draw Figure 6 at the animal classes that each subset really has (mean over seeds), beside the expected number."""
     arms = results.arms_by_target

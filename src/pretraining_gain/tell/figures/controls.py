@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from pretraining_gain.tell.validation.tables import ControlTables
 
 @figure(
-    key="figure_power", number="K1", title="How often each verdict is reached", notebook="16_controls",
-    needs=Files("controls", "Simulated studies", lambda controls: [controls.path("power")]),
+    "K1", "How often each verdict is reached", "16_controls",
+    Files("controls", "Simulated studies", lambda controls: [controls.path("power")]),
 )
 def figure_power(controls: ControlTables) -> go.Figure:
     """Draw the share of simulated studies that support and contradict a claim, by planted effect; a menu chooses the claim.

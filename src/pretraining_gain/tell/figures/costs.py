@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 MEASURES = {"wall time, s": "wall_s", "device time, s": "device_time_s", "peak memory, MB": "peak_memory_mb"}
 
 
-@figure(key="figure_costs", number="L1", title="Cost of each run", notebook="18_costs", needs=Runs())
+@figure("L1", "Cost of each run", "18_costs", Runs())
 def figure_costs(costs: Costs) -> go.Figure:
     """Draw what each run cost, one point per run, by what it was pretrained on; a menu chooses the measure."""
     parts, figure = [part for _, part in costs.runs.groupby("downstream", sort=False)], go.Figure()

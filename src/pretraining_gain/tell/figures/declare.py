@@ -1,4 +1,4 @@
-"""Declare figures: key, number, title, notebook, and the runs or files that each shows.
+"""Declare figures: number, title, notebook, and the runs or files that each shows.
 
 Price, re-run command, provenance line, "not run" page and the book's figure directive follow from the declaration.
 """
@@ -118,15 +118,16 @@ DECLARED: dict[str, Figure] = {}
 
 
 def figure(
-    *, key: str, number: str, title: str, notebook: str, needs: Runs | Files | StudyFile
+    number: str, title: str, notebook: str, needs: Runs | Files | StudyFile
 ) -> Callable[[Callable[[Any], Any]], Callable[[Any], Any]]:
-    """Declare the decorated function as the one that draws a figure.
+    """Declare the decorated function as the one that draws a figure, whose key is the function's name.
 
     The function takes what its notebook prepares (a `StudyResults`, an `Audit`, …) and returns a plotly figure, `Html`,
-    or a sentence that says why there is nothing to show. Raises `InputError` for a key that is taken.
+    or a sentence that says why there is nothing to show. Raises `InputError` for a name that is taken.
     """
 
     def declare(draw: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        key = draw.__name__
         if key in DECLARED and DECLARED[key].draw.__module__ != draw.__module__:
             raise InputError(f"figure {key!r} is declared twice; accepted: one function per key")
         DECLARED[key] = Figure(key, number, title, notebook, needs, draw)

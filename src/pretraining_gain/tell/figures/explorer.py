@@ -37,7 +37,7 @@ UNIT = 0.0001
 _GRADES = ("best", "some", "none", "unknown")
 
 
-@figure(key="explorer", number="", title="Gain explorer", notebook="23_explorer", needs=Runs())
+@figure("", "Gain explorer", "23_explorer", Runs())
 def explorer(tables: dict[str, Any]) -> Html:
     """Embed the tables from `explorer_tables`; the book's `explorer.js` shows them."""
     return in_browser("gain-explorer", "explorer", tables, plain_table(tables), describe(tables))

@@ -22,8 +22,8 @@ _MEASURES = {"cpu_s": "processor time, s", "peak_mb": "peak memory, MB"}
 
 
 @figure(
-    key="figure_targets", number="P1", title="Speed against what it is compared with", notebook="21_performance",
-    needs=Files("bench", "Benchmark", lambda performance: [bench_path(performance.device)]),
+    "P1", "Speed against what it is compared with", "21_performance",
+    Files("bench", "Benchmark", lambda performance: [bench_path(performance.device)]),
 )
 def figure_targets(performance: Performance) -> go.Figure:
     """Draw each target and the speed that was measured: median over rounds, with the smallest and largest as a bar.
@@ -56,9 +56,8 @@ def figure_targets(performance: Performance) -> go.Figure:
 
 
 @figure(
-    key="figure_growth", number="P2", title="Time and memory of the analysis by the size of the study",
-    notebook="21_performance",
-    needs=Files("growth", "Simulated results of study paper", lambda _: [bench_path("growth")]),
+    "P2", "Time and memory of the analysis by the size of the study", "21_performance",
+    Files("growth", "Simulated results of study paper", lambda _: [bench_path("growth")]),
 )
 def figure_growth(_: Performance) -> go.Figure:
     """Draw processor time and peak memory of each step against species, images, seeds and subset sizes."""

@@ -8,10 +8,7 @@ from typing import Any
 from pretraining_gain.tell.figures.declare import Html, StudyFile, figure
 
 
-@figure(
-    key="figure_5", number="5", title="The two domains side by side", notebook="12_samples",
-    needs=StudyFile("images of the data at hand"),
-)
+@figure("5", "The two domains side by side", "12_samples", StudyFile("images of the data at hand"))
 def figure_5(images: Any) -> Html | str:
     """Show sample images, one row per species, the source's on the left.
 

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 
 @figure(
-    key="figure_sight", number="C1", title="The difference that the design could rule out", notebook="13_claims",
-    needs=StudyFile("the variances of a study that was run"),
+    "C1", "The difference that the design could rule out", "13_claims",
+    StudyFile("the variances of a study that was run"),
 )
 def figure_sight(margins: pd.DataFrame) -> go.Figure | str:
     """Draw the smallest margin of equality against the number of well represented species, one line per number of seeds.

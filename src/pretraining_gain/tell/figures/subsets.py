@@ -42,18 +42,15 @@ Curves = list[tuple[go.Scatter, dict[str, list[float]]]]
 
 
 @figure(
-    key="figure_3", number="3", title="Top-1 out of domain by number of pretraining classes", notebook="11_subsets",
-    needs=Runs(("out_of_domain",), pools_of="3"),
+    "3", "Top-1 out of domain by number of pretraining classes", "11_subsets",
+    Runs(("out_of_domain",), pools_of="3"),
 )
 def figure_3(results: StudyResults) -> go.Figure:
     """Draw Figure 3 of the paper."""
     return subset_curves(results.arms("out_of_domain"), "3")
 
 
-@figure(
-    key="figure_4", number="4", title="Top-1 in domain by number of pretraining classes", notebook="11_subsets",
-    needs=Runs(("in_domain",), pools_of="4"),
-)
+@figure("4", "Top-1 in domain by number of pretraining classes", "11_subsets", Runs(("in_domain",), pools_of="4"))
 def figure_4(results: StudyResults) -> go.Figure:
     """Draw Figure 4 of the paper."""
     return subset_curves(results.arms("in_domain"), "4")
@@ -71,8 +68,8 @@ def subset_curves(arms: pd.DataFrame, number: str = "3") -> go.Figure:
 
 
 @figure(
-    key="figure_6", number="6", title="Top-1 by expected number of animal classes", notebook="11_subsets",
-    needs=Runs(("out_of_domain", "in_domain"), pools_of="6"),
+    "6", "Top-1 by expected number of animal classes", "11_subsets",
+    Runs(("out_of_domain", "in_domain"), pools_of="6"),
 )
 def figure_6(results: StudyResults) -> go.Figure:
     """Draw Figure 6 of the paper: each curve at its expected number of animal classes, one panel per target."""
@@ -81,8 +78,8 @@ def figure_6(results: StudyResults) -> go.Figure:
 
 
 @figure(
-    key="figure_further", number="B6", title="Top-1 on further targets by number of pretraining classes", notebook="11_subsets",
-    needs=Runs(select=on_further_targets),
+    "B6", "Top-1 on further targets by number of pretraining classes", "11_subsets",
+    Runs(select=on_further_targets),
 )
 def figure_further(results: StudyResults) -> go.Figure:
     """Draw Figure 3 for the targets beside the first of each domain, one panel each."""

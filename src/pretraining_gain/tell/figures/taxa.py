@@ -35,7 +35,7 @@ _NEEDS = Runs(domains=("out_of_domain",), chosen=True)
 _OF_GROUPS = Runs(domains=("out_of_domain",), chosen=True, across="supercategory")
 
 
-@figure(key="figure_1", number="1", title="Pretraining gain of each species", notebook="10_taxa", needs=_NEEDS)
+@figure("1", "Pretraining gain of each species", "10_taxa", _NEEDS)
 def figure_1(results: StudyResults) -> go.Figure | str:
     """Draw the gain of each species, in points, coloured by representation; a menu groups by family, order or supercategory.
 
@@ -89,9 +89,7 @@ def _short(names: pd.Series) -> pd.Series:
     return cut.where(full.groupby(cut).transform("nunique") == 1, full)
 
 
-@figure(
-    key="figure_2", number="2", title="Top-1 with and without pretraining by supercategory", notebook="10_taxa", needs=_OF_GROUPS
-)
+@figure("2", "Top-1 with and without pretraining by supercategory", "10_taxa", _OF_GROUPS)
 def figure_2(results: StudyResults) -> go.Figure:
     """Draw top-1 with and without pretraining in each supercategory, largest gain first."""
     groups = results.supercategories

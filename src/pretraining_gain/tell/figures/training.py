@@ -30,8 +30,8 @@ def learning_curve(history: list[dict[str, float]]) -> go.Figure:
 
 
 @figure(
-    key="learning_curves", number="", title="Learning curves with and without pretraining", notebook="22_training",
-    needs=Runs(domains=("out_of_domain",), chosen=True),
+    "", "Learning curves with and without pretraining", "22_training",
+    Runs(domains=("out_of_domain",), chosen=True),
 )
 def learning_curves(results: StudyResults) -> go.Figure:
     """Draw training loss and top-1 per epoch of every seed, with pretraining and from scratch, one panel each."""

@@ -7,7 +7,7 @@ from typing import Any
 from pretraining_gain.tell.figures.declare import Html, Runs, figure, in_browser
 
 
-@figure(key="what_if", number="", title="Change the analysis", notebook="24_what_if", needs=Runs())
+@figure("", "Change the analysis", "24_what_if", Runs())
 def what_if(tables: dict[str, Any]) -> Html:
     """Embed the tables of a study; the book's `what-if.js` shows them."""
     from pretraining_gain.tell.claims.what_if_data import facts, plain_verdicts

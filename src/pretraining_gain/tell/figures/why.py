@@ -78,10 +78,7 @@ def _panel_per_target(
     return drawn.update_layout(showlegend=False)
 
 
-@figure(
-    key="figure_kinds", number="W1", title="What three more classes of a kind change", notebook="25_why",
-    needs=Runs(select=experiments.many_subsets),
-)
+@figure("W1", "What three more classes of a kind change", "25_why", Runs(select=experiments.many_subsets))
 def figure_kinds(why: Why) -> go.Figure:
     """Draw the effect of three classes of each kind in place of three of the reference, one panel per target."""
     kinds = why.kinds
@@ -96,10 +93,7 @@ def figure_kinds(why: Why) -> go.Figure:
     return legend_once(drawn).update_layout(height=540)
 
 
-@figure(
-    key="figure_ranks", number="W2", title="Gain by the nearest relative in the source", notebook="25_why",
-    needs=Runs(select=experiments.by_distance),
-)
+@figure("W2", "Gain by the nearest relative in the source", "25_why", Runs(select=experiments.by_distance))
 def figure_ranks(why: Why) -> go.Figure:
     """Draw the mean gain of the species that share a species, genus, family and so on with their nearest source class."""
     hover = "<b>nearest: %{y}</b><br>%{customdata[2]} species, %{customdata[3]} seeds"
@@ -110,10 +104,7 @@ def figure_ranks(why: Why) -> go.Figure:
     return _panel_per_target(why.ranks, "rank", RANKS, "pretraining gain, points", marks)
 
 
-@figure(
-    key="figure_target_size", number="W3", title="Gain by images per species of the target", notebook="25_why",
-    needs=Runs(select=experiments.by_target_size),
-)
+@figure("W3", "Gain by images per species of the target", "25_why", Runs(select=experiments.by_target_size))
 def figure_target_size(why: Why) -> go.Figure:
     """Draw the gain from all classes against the target's training images per species, on a logarithmic axis."""
     sizes = why.target_sizes
@@ -124,10 +115,7 @@ def figure_target_size(why: Why) -> go.Figure:
     return drawn.add_hline(y=0, line=RULE)
 
 
-@figure(
-    key="figure_saturation", number="W4", title="Gain by animal classes and by their images", notebook="25_why",
-    needs=Runs(select=experiments.saturation),
-)
+@figure("W4", "Gain by animal classes and by their images", "25_why", Runs(select=experiments.saturation))
 def figure_saturation(why: Why) -> go.Figure:
     """Draw the gain of animal classes against their number and their images, with the fitted line and what it predicts."""
     curves = why.curves
@@ -155,10 +143,7 @@ def figure_saturation(why: Why) -> go.Figure:
     return legend_once(drawn)
 
 
-@figure(
-    key="figure_parts", number="W5", title="What the gain is made of", notebook="25_why",
-    needs=Runs(select=experiments.parts_of_the_gain),
-)
+@figure("W5", "What the gain is made of", "25_why", Runs(select=experiments.parts_of_the_gain))
 def figure_parts(why: Why) -> go.Figure:
     """Draw the parts of the gain from all source classes, which add up to it, one panel per target."""
 
