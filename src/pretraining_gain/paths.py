@@ -1,12 +1,4 @@
-"""Places of data and results. One environment variable moves each.
-
-| variable                   | holds                                    | default           |
-|----------------------------|------------------------------------------|-------------------|
-| `PRETRAINING_GAIN_DATA`    | the datasets (only read, except by `data`)| `<project>/data`  |
-| `PRETRAINING_GAIN_RESULTS` | records, predictions, tables, weights    | `<project>/results` |
-| `PRETRAINING_GAIN_CACHE`   | decoded images and predictions; may go   | `<project>/cache` |
-| `PRETRAINING_GAIN_PREPARED`| large datasets in the form training reads| `<data>/prepared` |
-"""
+"""Places of data and results. One environment variable moves each; `book/rerun.md` lists them."""
 
 from __future__ import annotations
 
@@ -105,6 +97,7 @@ def has_results(study_name: str) -> bool:
 
 
 def cache_root() -> Path:
+    """Return the folder of decoded images and predictions, which may be deleted."""
     return _place("PRETRAINING_GAIN_CACHE", "cache")
 
 

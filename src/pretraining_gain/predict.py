@@ -179,7 +179,6 @@ def _rows(network: Network, model: nn.Module, sizes: dict[str, int], pixels: np.
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; return its exit status."""
     parser = CommandLine("predict", __doc__ or "")
     parser.add_argument("card", help="network.md in the results of a study with keep_networks")
     parser.add_argument("folder", help="photographs, also in subfolders")

@@ -83,7 +83,6 @@ def _measured_before(path: Path) -> dict[str, Any]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command line; return its exit status."""
     parser = CommandLine("bench", __doc__ or "")
     default = "cuda" if torch.cuda.is_available() else "cpu"
     parser.add_argument("--device", choices=["cpu", "cuda"], default=default, help="default: CUDA if there is one")

@@ -198,7 +198,6 @@ class Study(Given):
 
     @property
     def domains(self) -> list[str]:
-        """The domains in which the study has a target."""
         return list(dict.fromkeys(target.domain for target in self.downstreams))
 
     def subsets_of(self, design: str) -> Subsets:

@@ -29,7 +29,6 @@ def train(run: Run) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command line; return its exit status."""
     parser = CommandLine("playground.train", __doc__ or "")
     parser.add_argument("-p", "--parameter", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"))
     given = parser.parse_args(arguments)

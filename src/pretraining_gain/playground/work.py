@@ -30,7 +30,6 @@ class Work:
         return [run for run in (needed, self.run, scratch_partner(self.run)) if run]
 
     def to_do(self) -> list[Run]:
-        """Return the runs that are not finished."""
         return [run for run in self.steps() if not is_done(run)]
 
     def describe(self) -> str:

@@ -282,12 +282,10 @@ def _facts(verdict: Verdict) -> list[str]:
 
 
 def _table(head: list[str], rows: list[list[str]]) -> str:
-    """Return a Markdown table."""
     return "\n".join(f"| {' | '.join(line)} |" for line in [head, ["---"] * len(head), *rows])
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
-    """Register the roles and directives, and the setting `book_studies`."""
     app.add_config_value("book_studies", {}, "env", dict)
     for name, role in {"n": NumberRole(), "verdict": VerdictRole(), "committed": CommittedRole()}.items():
         app.add_role(name, role)

@@ -22,7 +22,6 @@ from pretraining_gain.tell.book.rerun_pages import RerunFigures, RerunRuns, add_
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
-    """Connect everything to Sphinx."""
     app.setup_extension("pretraining_gain.tell.book.directives")
     directives = {"rerun-figures": RerunFigures, "rerun-runs": RerunRuns, "species-list": SpeciesList}
     for name, directive in (directives | {"cite-this": CiteThis, "launch": Launch}).items():

@@ -46,13 +46,11 @@ Curves = list[tuple[go.Scatter, dict[str, list[float]]]]
     Runs(("out_of_domain",), pools_of="3"),
 )
 def figure_3(results: StudyResults) -> go.Figure:
-    """Draw Figure 3 of the paper."""
     return subset_curves(results.arms("out_of_domain"), "3")
 
 
 @figure("4", "Top-1 in domain by number of pretraining classes", "11_subsets", Runs(("in_domain",), pools_of="4"))
 def figure_4(results: StudyResults) -> go.Figure:
-    """Draw Figure 4 of the paper."""
     return subset_curves(results.arms("in_domain"), "4")
 
 

@@ -68,7 +68,6 @@ def _facts(path: Path) -> dict[str, Any]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; return its exit status."""
     parser = CommandLine("tell.results.compare", __doc__ or "")
     parser.add_argument("again", type=Path, help="what was made again: a record, or an executed notebook")
     again = parser.parse_args(arguments).again

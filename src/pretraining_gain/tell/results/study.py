@@ -64,7 +64,6 @@ class StudyResults:
 
     @cached_property
     def species(self) -> pd.DataFrame:
-        """Gain of each species (see `species_gains`)."""
         return species_gains(self.out_of_domain, self.view.arm)
 
     @property
@@ -73,7 +72,6 @@ class StudyResults:
 
     @cached_property
     def supercategories(self) -> pd.DataFrame:
-        """Top-1 and gain of each supercategory (see `group_accuracy`)."""
         return group_accuracy(self.across_groups, self.view.arm, "supercategory")
 
     @property
@@ -83,21 +81,17 @@ class StudyResults:
 
     @cached_property
     def designs(self) -> pd.DataFrame:
-        """Curves of the study's other designs (see `design_curves`)."""
         return design_curves(self.out_of_domain, self.view.study, self.arms("out_of_domain"))
 
     @cached_property
     def freezing(self) -> pd.DataFrame:
-        """Both targets finetuned both ways (see `freezing_by_domain`)."""
         return freezing_by_domain(self.both_ways)
 
     @cached_property
     def both_ways(self) -> list[BothWays]:
-        """Results of the targets that are finetuned both ways (see `finetuned_both_ways`)."""
         return finetuned_both_ways([self.evaluation(one) for one in self.study.domains], self.load)
 
     @cached_property
     def assigned(self) -> dict[str, tuple[pd.DataFrame, Estimate]]:
-        """Effect of representation assigned by chance (see `assigned_effects`)."""
         runs = chance_decides(self.study, finetuning_runs(self.view.study))
         return assigned_effects([self.load(target) for target in dict.fromkeys(run.downstream for run in runs)])

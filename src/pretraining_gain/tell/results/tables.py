@@ -83,7 +83,6 @@ def _run_row(run: Run, records: Mapping[Run, dict[str, Any]]) -> dict[str, Any]:
 
 
 def _cost_row(run: Run, record: dict[str, Any]) -> dict[str, Any]:
-    """Return the row of a run in `costs.csv`."""
     names = ("run_id", "fingerprint", "stage", "downstream", "arm", "design", "seed")
     cost, machine, origin = record["cost"], record["machine"], record["provenance"]
     return {name: getattr(run, name) for name in names} | {

@@ -129,7 +129,6 @@ class Why(StudyResults):
 
     @cached_property
     def parts(self) -> pd.DataFrame:
-        """Parts of the gain of all classes on each main target (see `gain_parts`)."""
         return self._rows(experiments.parts_of_the_gain, lambda evaluation, _: gain_parts(evaluation))
 
 

@@ -215,7 +215,6 @@ class Finished:
 
 
 def main() -> int:
-    """Make the tables of the controls."""
     parser = CommandLine("tell.validation.controls", __doc__ or "")
     parser.add_argument("--study", default=STUDY, help="whose design and variability are simulated")
     study = parser.parse_args().study
