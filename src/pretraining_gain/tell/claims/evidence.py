@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
+import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field
 
 from pretraining_gain.errors import InputError
@@ -20,9 +21,6 @@ from pretraining_gain.tell.claims.parts import EQUAL, GREATER, GROUPS, KINDS, SH
 from pretraining_gain.tell.results.evaluation import Evaluation, View
 from pretraining_gain.tell.results.gains import figure1_species
 from pretraining_gain.tell.statistics import Answers, Estimate, GroupSpread, Weights
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 class Record(BaseModel):

@@ -10,19 +10,17 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
+
+import pandas as pd
+import plotly.graph_objects as go
 
 from pretraining_gain.errors import InputError
+from pretraining_gain.plan.costs import Plan
 from pretraining_gain.plan.pools import SCRATCH, shown_in
 from pretraining_gain.plan.runs import Run, finetuning_runs
 from pretraining_gain.plan.studies import Study, load_study
 from pretraining_gain.tell.figures.inert import script_json
-
-if TYPE_CHECKING:
-    import pandas as pd
-    import plotly.graph_objects as go
-
-    from pretraining_gain.plan.costs import Plan
 
 
 @dataclass(frozen=True)

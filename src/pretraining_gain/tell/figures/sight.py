@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
+import pandas as pd
 import plotly.graph_objects as go
 
 from pretraining_gain.tell.figures.declare import StudyFile, figure
 from pretraining_gain.tell.figures.style import DOTTED_RULE, LAYOUT, SEED_STYLES
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 @figure(
