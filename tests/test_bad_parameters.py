@@ -171,7 +171,6 @@ BAD_COMMANDS: list[tuple[str, list[str], str]] = [
     ("tell.validation.controls", ["--study", "minni"], f"controls: study 'minni' is unknown; {STUDIES}"),
     ("tell.validation.controls", ["--quik"], "controls: unrecognized arguments: --quik; accepted: python"),
     ("tell.software.readme", ["mini"], "readme: unrecognized arguments: mini; accepted: python"),
-    ("bench", ["--only", "limit,speed"], "'speed' is not a part of the benchmark; accepted: limit, loaders"),
     ("bench", ["--device", "tpu"], "argument --device: invalid choice: 'tpu'"),
     ("prepare", [], "prepare: the following arguments are required: study; accepted: python -m pretraining_gain.prepare"),
     ("execute", [FINETUNE], "execute: the following arguments are required: output; accepted: python"),

@@ -1,4 +1,4 @@
-"""Measure how fast this project is here: `python -m pretraining_gain.bench [--device cpu|cuda] [--only NAME,...]`
+"""Measure how fast this project is here: `python -m pretraining_gain.bench [--device cpu|cuda]`
 
 Takes about 15 minutes on two cores, `--short` about 4. Writes `results/bench/<device>.json` after each part, so that an
 interruption loses one part.
@@ -33,8 +33,8 @@ PARTS = {"limit": parts.limit, "loaders": parts.loaders, "feeding": parts.feedin
 _PACKAGES = "torch torchvision accelerate numpy pillow simplejpeg timm scipy pandas plotly snakemake"
 
 
-def bench(device: str, names: list[str], out: Path, scale: Scale) -> Path:
-    """Measure the named parts and write `<out>/<device>.json`; keep parts measured before on the same commit and machine.
+def bench(device: str, out: Path, scale: Scale) -> Path:
+    """Measure all parts and write `<out>/<device>.json`.
 
     Raise `InputError` for a missing device. Record a part that fails, and go on with the others.
     """
@@ -46,15 +46,10 @@ def bench(device: str, names: list[str], out: Path, scale: Scale) -> Path:
     with tempfile.TemporaryDirectory() as folder:
         os.environ |= {f"PRETRAINING_GAIN_{place}": f"{folder}/{place}" for place in ("CACHE", "PREPARED", "RESULTS")}
         photographs = Photographs.find(Path(folder), scale.drawn_per_class)
-        same = {"schema_version": 1, "device": device, "scale": scale.name, **revision(), "machine": facts}
-        same |= {"images": photographs.description, "versions": {package: version(package) for package in _PACKAGES.split()}}
-        before = _measured_before(path)
-        kept = same.items() <= before.items()
-        record: dict[str, Any] = same | {"date": datetime.date.today().isoformat()}
-        record |= {name: before.get(name, {}) if kept else {} for name in ("parts", "failed")}
-        for name in names:
-            record["parts"].pop(name, None)
-            record["failed"].pop(name, None)
+        record: dict[str, Any] = {"schema_version": 1, "device": device, "scale": scale.name, **revision(), "machine": facts}
+        record |= {"images": photographs.description, "versions": {package: version(package) for package in _PACKAGES.split()}}
+        record |= {"date": datetime.date.today().isoformat(), "parts": {}, "failed": {}}
+        for name in PARTS:
             try:
                 record["parts"][name] = _measure(name, Given(device, scale, photographs))
             except (InputError, RuntimeError, OSError) as error:
@@ -71,33 +66,17 @@ def _measure(name: str, given: Given) -> dict[str, Any]:
     return part | {"wall_time_s": round(time.perf_counter() - started, 1)}
 
 
-def _measured_before(path: Path) -> dict[str, Any]:
-    """Read what was measured before; a missing or damaged file has nothing, so that everything is measured again."""
-    try:
-        return dict(json.loads(path.read_bytes()))
-    except FileNotFoundError:
-        return {}
-    except (ValueError, TypeError):
-        print(f"bench: {path} is damaged: what it held must be measured again", file=sys.stderr)
-        return {}
-
-
 def main(arguments: list[str] | None = None) -> int:
     parser = CommandLine("bench", __doc__ or "")
     default = "cuda" if torch.cuda.is_available() else "cpu"
     parser.add_argument("--device", choices=["cpu", "cuda"], default=default, help="default: CUDA if there is one")
-    parser.add_argument("--only", default=",".join(PARTS), metavar="NAME,...", help=f"of {', '.join(PARTS)}")
-    parser.add_argument("--out", type=Path, help="folder; default: results/bench")
     parser.add_argument("--short", action="store_true", help="only the largest network of each part, in fewer rounds")
     given = parser.parse_args(arguments)
 
     def work() -> None:
-        names = given.only.split(",")
-        if wrong := [name for name in names if name not in PARTS]:
-            raise InputError(f"{wrong[0]!r} is not a part of the benchmark; accepted: {', '.join(PARTS)}")
         scale = CUDA if given.device == "cuda" else CPU
-        out = given.out or results_root() / "bench"
-        print(f"The benchmark is in {bench(given.device, names, out, scale.short() if given.short else scale)}")
+        path = bench(given.device, results_root() / "bench", scale.short() if given.short else scale)
+        print(f"The benchmark is in {path}")
 
     return answer("bench", work)
 
