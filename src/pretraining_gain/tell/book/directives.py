@@ -160,11 +160,7 @@ class Output(BookDirective):
 
 
 class FigureOf(BookDirective):
-    """{figure-of} KEY: a figure of the main study, with a tab for each study that was not run; the content is its caption.
-
-    `:studies:` names the studies to show instead; `:each:` is a line under each tab, with that study's numbers; `:again:`
-    names the chapter that shows the figure first.
-    """
+    """{figure-of} KEY: a figure of the main study, with a tab for each study that was not run; the content is its caption."""
 
     required_arguments = 1
     has_content = True
@@ -212,10 +208,7 @@ class FigureOf(BookDirective):
 
 
 class EachStudy(BookDirective):
-    """{each-study}: a section per study of the book, from the content, in which `$study` is the study's name.
-
-    The section of a reader's own study leads to that study's page, which is made from the same directives.
-    """
+    """{each-study}: a section per study of the book, from the content, in which `$study` is the study's name."""
 
     has_content = True
 
