@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -171,23 +170,16 @@ def _measure_speed(backbone: str, size_px: int, device: str) -> float:
     """Measure training images per second of the network alone, on one core or one GPU."""
     import torch
     from torch.nn import functional as F
+    from torch.utils.benchmark import Timer
 
     from pretraining_gain.compute.models import build_model
 
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
     model = build_model(backbone, 10, 0, size_px).to(device)
     images = torch.zeros(_BATCH, 3, size_px, size_px, device=device).to(memory_format=torch.channels_last)
     labels = torch.zeros(_BATCH, dtype=torch.long, device=device)
-    took = []
-    for _ in range(3):
-        started = time.perf_counter()
-        F.cross_entropy(model(images), labels).backward()
-        if device == "cuda":
-            torch.cuda.synchronize()
-        took.append(time.perf_counter() - started)
-    torch.set_num_threads(threads)
-    return _BATCH / min(took)
+    given = {"F": F, "model": model, "images": images, "labels": labels}
+    step = Timer("F.cross_entropy(model(images), labels).backward()", globals=given)  # by default on one thread
+    return _BATCH / step.timeit(2).mean
 
 
 def _species(labels: list[str], from_imagenet: bool) -> pd.DataFrame:
