@@ -77,5 +77,22 @@ window.gates = (() => {
     return found.slice(0, 5);
   };
 
-  return { undrawn, tooWide, illegible, overlaps };
+  // Mark one element of each look of text: axe-core takes long to find what lies beneath an element.
+  const markLooks = () => {
+    const seen = new Set();
+    const opacity = (one) => (one ? getComputedStyle(one).opacity * opacity(one.parentElement) : 1);
+    const kind = (one) => `${one.tagName}.${one.getAttribute("class")}`;
+    for (const one of every("body, body *")) {
+      one.removeAttribute("data-look");
+      const says = [...one.childNodes].some((part) => part.nodeType === Node.TEXT_NODE && part.data.trim());
+      if (!(says || one.matches("input, select, textarea")) || !one.checkVisibility({ visibilityProperty: true })) continue;
+      const { color, fontSize, fontWeight, textDecorationLine } = getComputedStyle(one);
+      const around = kind(one.parentElement) + getComputedStyle(one.parentElement).color;
+      const look = [kind(one), color, fontSize, fontWeight, textDecorationLine, opacity(one), ground(one), around].join();
+      if (!seen.has(look)) one.setAttribute("data-look", "");
+      seen.add(look);
+    }
+  };
+
+  return { undrawn, tooWide, illegible, overlaps, markLooks };
 })();
