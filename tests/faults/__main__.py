@@ -54,16 +54,29 @@ _PHASES = {
     "tables": ["tables", "clock"],
     "workflow": [*POINTS, *["clock"] * len(POINTS)],
 }
+#: Starts no notebooks, which takes a process instead of two per run.
+_UNDISTURBED = """
+import sys
+from pretraining_gain.compute.finetune import finetune
+from pretraining_gain.compute.pretrain import pretrain
+from pretraining_gain.plan.costs import Plan
+from pretraining_gain.tell.results.tables import write_tables
+
+for run in Plan.of(sys.argv[1]).runs():
+    (finetune if run.downstream else pretrain)(run)
+write_tables(sys.argv[1])
+"""
 
 
 @dataclass
 class Campaign:
-    """Run rounds of one study in folders below `place`; `kills` counts them by phase."""
+    """Run rounds of one study in folders below `place`; `kills` counts them by phase, `n_most` bounds every N of a point."""
 
     study: str
     place: Path
     draw: random.Random
     workflow: bool
+    n_most: int
     longest_s: float = 12
     kills: Counter[str] = field(default_factory=Counter)
     rounds: int = 0
@@ -72,7 +85,7 @@ class Campaign:
     def round(self, n_kills: int) -> dict[str, bytes]:
         """Run the study from nothing, with up to `n_kills` kills spread over its steps; return its outcome."""
         folder = Path(tempfile.mkdtemp(dir=self.place))
-        steps, left = self._steps(folder), n_kills
+        steps, left = self._steps(folder, n_kills), n_kills
         for number, (kind, command) in enumerate(steps):
             here = -(-left // (len(steps) - number))
             while killed := self._start(command, folder, self.draw.choice(_PHASES[kind]) if here > 0 else ""):
@@ -84,11 +97,13 @@ class Campaign:
             self.differing.append(f"left over: {len(halves)} half-written files after {n_kills - left} kills")
         return self._outcome(folder)
 
-    def _steps(self, folder: Path) -> list[tuple[str, list[str]]]:
+    def _steps(self, folder: Path, n_kills: int) -> list[tuple[str, list[str]]]:
         """List (kind, command) of the steps, in order."""
         if self.workflow:
             command = ["-m", "snakemake", "--cores", "2", "--config", f"study={self.study}", "--", "results"]
             return [("workflow", [sys.executable, *command])]
+        if not n_kills:
+            return [("undisturbed", [sys.executable, "-c", _UNDISTURBED, self.study])]
         steps = []
         for run in Plan.of(self.study).runs():
             kind = "02_finetune" if run.downstream else "01_pretrain"
@@ -122,7 +137,7 @@ class Campaign:
         if phase not in POINTS:
             return ""
         kind, most = self.draw.choice(POINTS[phase])
-        return f"{kind}{'' if ':' in kind else ':'}:{self.draw.randint(1, most)}"
+        return f"{kind}{'' if ':' in kind else ':'}:{self.draw.randint(1, min(most, self.n_most))}"
 
     def _kill(self, process: subprocess.Popen[bytes]) -> str:
         """Kill the process alone, so that its children run on, or all of them."""
@@ -174,17 +189,17 @@ def _lasting(path: Path) -> bytes:
     return gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
 
 
-def campaign(study: str, kills: int, seed: int, workflow: bool, kills_a_round: int = 12) -> dict[str, Any]:
+def campaign(study: str, kills: int, seed: int, workflow: bool, n_most: int = 150) -> dict[str, Any]:
     """Do `study` undisturbed once, then in rounds until there were `kills` kills; returns the summary."""
     place = Path(tempfile.mkdtemp(prefix="faults-"))
-    done = Campaign(study, place, random.Random(seed), workflow)
+    done = Campaign(study, place, random.Random(seed), workflow, n_most)
     started = time.monotonic()
     try:
         undisturbed = done.round(0)
         steps = 1 if workflow else len(Plan.of(study).runs()) + 1
-        done.longest_s = (time.monotonic() - started) / steps
+        done.longest_s = max(done.longest_s, (time.monotonic() - started) / steps)
         while sum(done.kills.values()) < kills:
-            done.compare(undisturbed, done.round(min(kills_a_round, kills - sum(done.kills.values()))))
+            done.compare(undisturbed, done.round(min(12, kills - sum(done.kills.values()))))
             print(f"{sum(done.kills.values())} kills, {done.rounds} rounds, differing: {done.differing or 'nothing'}", flush=True)
     finally:
         shutil.rmtree(place, ignore_errors=True)
