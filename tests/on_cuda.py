@@ -94,11 +94,11 @@ def compare_with_cpu(device: str, per_class: int, backbone: str) -> list[dict[st
     return rows
 
 
-def one_step(place: str) -> None:
-    """Take one step on one batch, shared by as many devices as there are; rank 0 keeps the weights."""
+def one_step(place: str, backbone: str = "resnet18") -> None:
+    """Take one step on one batch of 48, shared by as many devices as there are; rank 0 keeps the weights."""
     machine, data = this_machine(), pictures(2)
     recipe = RECIPES["images in memory"].resolve()
-    model, _ = train(build_model("resnet18", 24, 0), data, recipe, seed=0, machine=machine, checkpoint=NoCheckpoint())
+    model, _ = train(build_model(backbone, 24, 0), data, recipe, seed=0, machine=machine, checkpoint=NoCheckpoint())
     if machine.is_main:
         torch.save({name: tensor.cpu() for name, tensor in model.state_dict().items()}, place)
 

@@ -47,6 +47,11 @@ def refused(*parts: str, unchanged: Path) -> Iterator[None]:
     assert listing(unchanged) == before
 
 
+def raise_error(error: Exception) -> None:
+    """Raise in a process that starts with this small module."""
+    raise error
+
+
 def refuse_text(path: Path, content: str, load: Callable[[str], object], *said: str) -> None:
     """Write a file and have it refused by its name, with each of `said`."""
     path.write_text(content)

@@ -12,20 +12,16 @@ import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import on_cuda
 import pytest
 import torch
-from conftest import RECIPE, change_study, toy_pictures, wait_for
+from conftest import change_study, wait_for
+from refusal import raise_error
 
-from pretraining_gain.compute.checkpoints import Checkpoint
 from pretraining_gain.compute.finetune import finetune
 from pretraining_gain.compute.launch import launch
-from pretraining_gain.compute.machine import this_machine
-from pretraining_gain.compute.models import build_model
 from pretraining_gain.compute.pretrain import pretrain
-from pretraining_gain.compute.training import train
 from pretraining_gain.compute.weights import read_weights
 from pretraining_gain.errors import InputError, Interrupted
 from pretraining_gain.plan.runs import Run
@@ -77,25 +73,15 @@ def test_two_processes_do_the_run_of_one(use, study):
 
 def test_batchnorm_over_processes_of_a_cpu_is_refused(use, small_study):
     use(2)
-    with pytest.raises(InputError, match=r"PRETRAINING_GAIN_DEVICES=2: .* BatchNorm; accepted here: 1 .* without BatchNorm"):
+    with pytest.raises(InputError, match=r"^PRETRAINING_GAIN_DEVICES=2: .* BatchNorm; accepted here: 1 .* without BatchNorm$"):
         pretrain(Run(study=small_study))
-
-
-def one_step(place: str) -> None:
-    """Take one step on one batch of 48; rank 0 keeps the weights."""
-    recipe = RECIPE.model_copy(update={"epochs": 1, "batch_size": 48, "lr": 0.01})
-    machine, checkpoint = this_machine(), Checkpoint(Path(place).with_suffix(".state"), "run", every_s=999)
-    start = build_model(WITHOUT_BATCHNORM, 8, 0, 32)
-    model, _ = train(start, toy_pictures(), recipe, seed=0, machine=machine, checkpoint=checkpoint)
-    if machine.is_main:
-        torch.save(model.state_dict(), place)
 
 
 def test_a_float32_step_of_three_processes_agrees_to_rounding(use, tmp_path):
     steps = []
     for n in (1, 3):
         use(n, "fp32")
-        launch(one_step, str(tmp_path / f"{n}.pt"))
+        launch(on_cuda.one_step, str(tmp_path / f"{n}.pt"), WITHOUT_BATCHNORM)
         steps.append(torch.load(tmp_path / f"{n}.pt", weights_only=True))
     assert 0 < farthest(*steps) < 1e-5
 
@@ -144,17 +130,12 @@ def test_a_state_of_two_processes_is_resumed_by_one(use, study, tmp_path):
     assert farthest(alone, read_weights(run)) < TOLERANCE
 
 
-def refuse(what: str) -> None:
-    raise {"input": InputError("study 'x' is unknown"), "stop": Interrupted("stopped"), "bug": KeyError("k")}[what]
-
-
 @pytest.mark.parametrize(
-    ("what", "kind", "said"),
-    [("input", InputError, "^study 'x' is unknown$"), ("stop", Interrupted, "stopped"), ("bug", InputError, "KeyError")],
+    ("error", "kind", "said"), [(Interrupted("stopped"), Interrupted, "^stopped$"), (KeyError("k"), InputError, "KeyError")]
 )
-def test_an_error_in_a_process_is_raised_in_the_notebook(use, what, kind, said):
+def test_an_error_in_a_process_is_raised_in_the_notebook(use, error, kind, said):
     use(2)
     before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(kind, match=said):
-        launch(refuse, what)
+        launch(raise_error, error)
     assert signal.getsignal(signal.SIGTERM) == before
