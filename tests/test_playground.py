@@ -179,15 +179,6 @@ def test_from_scratch_the_epochs_of_its_own_recipe_are_shown_and_trained(results
     assert controls.choice().run() == own
 
 
-@pytest.fixture
-def done(results, small_study) -> Playground:
-    """A playground that trained 4 animal classes."""
-    playground = Playground(Choice(study=small_study, pool="animal", k=4))
-    playground.train()
-    assert playground.wait() == "done"
-    return playground
-
-
 def top1(run: Run) -> float:
     table = pd.read_csv(record_of(run).with_suffix(".csv.gz"))
     return (table["label"] == table["prediction"]).mean()
@@ -218,14 +209,17 @@ def test_training_shows_every_epoch_and_finds_the_gain_that_the_predictions_say(
     assert "No stored runs to compare with" in done.remark.value
 
 
-def test_the_gain_on_one_species_is_that_of_its_images(done):
+def test_the_gain_on_one_species_is_that_of_its_images(results, small_study):
+    done = Playground(Choice(study=small_study, pool="animal", k=4))
     controls = done.controls
     name = controls.species.options[1][1]
     run, (species, *_) = controls.choice().run(), load_class_table("toy_animals")["name"]
     assert name == species
+    for one, top1 in ((run, 0.7), (scratch_partner(run), 0.3)):
+        write_run(one, 100, top1, per_class=5)
     controls.species.value = name
     done.train()  # trains nothing, shows the gain
-    tables = [pd.read_csv(record_of(one).with_suffix(".csv.gz")) for one in (run, scratch_partner(run))]
+    tables = [pd.read_csv(one.predictions_path) for one in (run, scratch_partner(run))]
     right = [(table["label"] == table["prediction"])[table["label"] == 0].mean() for table in tables]
     assert f"Gain {100 * (right[0] - right[1]):+.1f} points" in done.status.value
     assert f"5 evaluation images of {name}" in done.status.value
@@ -247,7 +241,10 @@ def test_a_study_of_weights_anywhere_is_offered_with_its_starts_and_trained(resu
     assert controls.pool.value == "all"
 
 
-def test_finished_runs_of_the_study_are_reused_and_stay_as_they_are(results, done):
+def test_finished_runs_of_the_study_are_reused_and_stay_as_they_are(results, small_study):
+    done = Playground(Choice(study=small_study, pool="animal", k=4))
+    done.train()
+    assert done.wait() == "done"
     assert all(path.is_relative_to(playground_root()) for path in results.rglob("*.json"))
     (playground_root() / "small").rename(results / "small")  # as if the study had made them
     kept = {path: path.read_bytes() for path in (results / "small").rglob("*") if path.is_file()}
