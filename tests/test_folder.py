@@ -9,7 +9,7 @@ import os
 import shutil
 import zlib
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -57,10 +57,15 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "photos"
 
 
+@cache
+def start() -> dict[str, torch.Tensor]:
+    return build_model("resnet10_w16", 5, 0).state_dict()
+
+
 def study(root: Path, images: dict[str, Any] | None = None, /, **options: Any) -> str:
     """Write a study of photographs beside them; return its path."""
     path = root.parent / "own.yml"
-    torch.save(build_model("resnet10_w16", 5, 0).state_dict(), root.parent / "start.pt")
+    torch.save(start(), root.parent / "start.pt")
     recipe = {"epochs": 1, "lr_step_epochs": 1, "batch_size": 8, "image_size_px": 32, "resize_px": 32}
     wanted = {"dataset": "folder", "options": {"path": root.name} | options} | (images or {})
     target = {"name": "mine", "title": "mine", "images": wanted, "recipe": {"based_on": "finetune_inat", "changes": recipe}}
