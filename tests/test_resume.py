@@ -147,10 +147,11 @@ def small_disk(tmp_path):
     subprocess.run(["umount", place], check=True)
 
 
-def test_a_run_on_a_disk_that_is_really_full_resumes_when_there_is_room(small_disk, tmp_path, small_study):
-    environment = os.environ | {"PRETRAINING_GAIN_RESULTS": str(small_disk), "PRETRAINING_GAIN_CHECKPOINT_S": "0"}
-    run = command("01_pretrain", tmp_path / "o.ipynb", "study", small_study)
-    done = subprocess.run(run, env=environment, capture_output=True, text=True, cwd=ROOT)
+def test_a_run_on_a_disk_that_is_really_full_resumes_when_there_is_room(small_disk, tmp_path, small_study, monkeypatch):
+    monkeypatch.setenv("PRETRAINING_GAIN_RESULTS", str(small_disk))
+    monkeypatch.setenv("PRETRAINING_GAIN_CHECKPOINT_S", "0")
+    start = command("01_pretrain", tmp_path / "o.ipynb", "study", small_study)
+    done = subprocess.run(start, capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 1
     last = done.stderr.splitlines()[-1]
     assert "checkpoint" in last
@@ -158,7 +159,7 @@ def test_a_run_on_a_disk_that_is_really_full_resumes_when_there_is_room(small_di
     assert list(small_disk.rglob("*.checkpoint.pt"))
     assert not list(small_disk.rglob("*.tmp"))
     subprocess.run(["mount", "-o", "remount,size=50m", small_disk], check=True)
-    subprocess.run(run, env=environment, check=True, capture_output=True, cwd=ROOT)
+    assert pretrain(Run(study=small_study))["cost"]["starts"] == 2
     assert list(small_disk.rglob("*.safetensors"))
     assert not list(small_disk.rglob("*.checkpoint*.pt"))
 
