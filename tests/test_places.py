@@ -127,14 +127,13 @@ def test_no_cores_is_one_line(checkout):
     assert_one_line(said, "no cores to run on (make JOBS=0, or --cores 0); accepted: ")
 
 
-@pytest.mark.parametrize(("content", "said"), [("", "is not JSON ("), ("{}", "has no cell tagged `parameters`; accepted: ")])
-def test_a_notebook_that_is_none_is_one_line(checkout, content, said):
-    (checkout / "notebooks" / "30_mine.ipynb").write_text(content)
+def test_a_notebook_that_is_none_is_one_line(checkout):
+    (checkout / "notebooks" / "30_mine.ipynb").touch()
     try:
         done = run(checkout, ".venv/bin/python", "-m", "snakemake", "--profile", "profiles/plans")
     finally:
         (checkout / "notebooks" / "30_mine.ipynb").unlink()
-    assert_one_line(done.stderr.splitlines()[-1], "snakemake: ", f"30_mine.ipynb {said}")
+    assert_one_line(done.stderr.splitlines()[-1], "snakemake: ", "30_mine.ipynb is not JSON (")
 
 
 @pytest.fixture
