@@ -44,9 +44,9 @@ def cut_off(of: Cluster, run: Run, how: str) -> None:
 
 
 def choose(study_name: str) -> dict[str, Run]:
-    """Choose which run is cut off in which way: the two longest pretrainings and the longest finetuning."""
+    """Choose which run is cut off in which way: the longest pretraining and the two longest finetunings."""
     starts, targets = (sorted(of(study_name), key=images_seen, reverse=True) for of in (pretraining_runs, finetuning_runs))
-    return {"timed_out": starts[0], "cancelled": starts[1], "warned": targets[0]}
+    return {"timed_out": starts[0], "cancelled": targets[1], "warned": targets[0]}
 
 
 def workflow(study: str, profile: str, *more: str) -> list[str]:
