@@ -16,7 +16,7 @@ from refusal import assert_one_line
 from pretraining_gain.errors import InputError
 from pretraining_gain.tell.claims.declarations import CLAIMS
 from pretraining_gain.tell.claims.evidence import Evidence
-from pretraining_gain.tell.claims.ledger import NOT_TESTABLE, SUPPORTED, read_ledger
+from pretraining_gain.tell.claims.ledger import NOT_TESTABLE, SUPPORTED, UNRESOLVED, read_ledger
 from pretraining_gain.tell.claims.what_if import Settings, change_numbers, main, recompute, single_changes
 from pretraining_gain.tell.claims.what_if_data import facts, plain_verdicts, what_if_tables
 from pretraining_gain.tell.results.evaluation import load_evaluation
@@ -84,6 +84,14 @@ def test_a_claim_about_groups_ends_where_one_group_is_left():
     found = recompute(Settings(study="mini", claim="C4", without=others))
     assert (found.verdict.verdict, found.verdict.tests) == (NOT_TESTABLE, [])
     assert found.groups["group"].tolist() == ["Birds"]
+
+
+def test_a_claim_with_a_part_that_no_species_can_test_is_not_supported():
+    given = {"study": "mini", "claim": "C4", "margin": 0.5}
+    assert recompute(Settings(**given)).verdict.verdict == SUPPORTED
+    left = recompute(Settings(**given, without=["Mammals"])).verdict  # the claim says that these are not favoured
+    assert (left.verdict, len(left.tests)) == (UNRESOLVED, 1)
+    assert left.rule.endswith("; but 1 of 2 parts cannot be tested")
 
 
 @pytest.mark.parametrize(

@@ -131,6 +131,12 @@ def test_every_claim_under_many_settings_is_as_python_has_it(simulated, opened):
         assert found["error"] == str(caught.value)
 
 
+def test_a_part_that_cannot_be_tested_is_as_python_has_it(simulated, opened):
+    given = {"study": "mini", "claim": "C4", "margin": 0.5, "without": ["Mammals"]}
+    [found] = opened().evaluate(EACH, [given])
+    assert_same(found, given)
+
+
 DFS = [1, 2.7, 11, 35, 300.5, 5000]
 GRID = {
     "stdtrit": (stdtrit, [(df, p) for df in DFS for p in (1e-12, 0.002, 0.3, 0.95, 0.9999)]),

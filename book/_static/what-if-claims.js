@@ -113,7 +113,8 @@
     return n > 1 ? `${rule}; ${among}` : rule;
   };
 
-  const decide = (parts) => {
+  // As every part must hold, a claim of `nParts` with a part that cannot be tested is at best not resolvable.
+  const decide = (parts, nParts) => {
     if (!parts.length) return { verdict: "not testable", decisive: null, rule: "too few species are left for it" };
     const against = holm(parts.map((part) => part.p_against));
     const corrected = holm(parts.map((part) => part.p_within).filter((p) => p !== null));
@@ -128,7 +129,9 @@
     const p = corrects ?? parts.map((part) => part.p_for);
     const shown = (corrects ? min : max)(...p.filter((_, i) => ofPart[i] === verdict)); // of the clearest, else the least clear
     const decisive = p.findIndex((one, i) => one === shown && ofPart[i] === verdict);
-    return { verdict, decisive, rule: ruleOf(verdict, parts[decisive], parts.length, shown) };
+    const rule = ruleOf(verdict, parts[decisive], parts.length, shown), missing = nParts - parts.length;
+    if (!missing || [CONTRADICTED, UNRESOLVED].includes(verdict)) return { verdict, decisive, rule };
+    return { verdict: UNRESOLVED, decisive, rule: `${rule}; but ${missing} of ${nParts} parts cannot be tested` };
   };
 
   // ---- what the page asks for
@@ -141,7 +144,7 @@
     const data = { target, seeds: settings.seeds, species: speciesLeft(target, settings) };
     const margin = settings.margin ?? target.margin;
     const tests = claim.parts.map((spec) => partOf(spec, data, margin, settings.threshold)).filter((part) => part !== null);
-    return { ...decide(tests), tests, groups: groupsTable(claim.parts[0], data) };
+    return { ...decide(tests, claim.parts.length), tests, groups: groupsTable(claim.parts[0], data) };
   };
 
   const groupsTable = (spec, data) => {

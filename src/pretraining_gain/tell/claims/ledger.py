@@ -107,8 +107,7 @@ class Ledger(Record):
         `variances_from` names the study whose measured variances such a plan assumes.
         """
         study = load_study(view.study)
-        facts: dict[str, Any] = {name: getattr(study, name) for name in ("seeds", "margin_share")}
-        facts |= {"study": study.name, "alpha": statistics.LEVEL}
+        facts: Any = {"study": study.name, "alpha": statistics.LEVEL, "seeds": study.seeds, "margin_share": study.margin_share}
         if not has_results(study.name):
             measured = Evidence.if_run(variances_from or view.study)
             detectable = {claim: planned_detectable(claim, study, measured) if measured else None for claim in CLAIMS}
@@ -122,10 +121,9 @@ class Ledger(Record):
             if np.isfinite(factor := statistics.paired_factor(*(target.correct[arm] for arm in gain))):
                 factors[domain] = factor
             estimate = statistics.estimate_mean(target.answers, gain)
-            if not estimate.run_df:  # one seed tells nothing of how runs vary
-                continue
-            sd = estimate.run_se / statistics.per_run(target.answers, gain) ** 0.5
-            runs[target.downstream.name] = Runs(sd=sd, df=estimate.run_df, homogeneity=estimate.homogeneity)
+            if estimate.run_df:  # one seed tells nothing of how runs vary
+                sd = estimate.run_se / statistics.per_run(target.answers, gain) ** 0.5
+                runs[target.downstream.name] = Runs(sd=sd, df=estimate.run_df, homogeneity=estimate.homogeneity)
         verdicts = [judge(claim, evidence) for claim in CLAIMS]
         return cls(**facts, margins=dict(evidence.margins), paired_factors=factors, runs=runs, verdicts=verdicts)
 
@@ -203,16 +201,19 @@ def unanswered(claim: Claim, study: Study) -> tuple[Word, str]:
 def verdict_on(claim: Claim, study: Study, outcomes: Sequence[Outcome], planned: float | None = None) -> Verdict:
     """Return the verdict that these outcomes give on a claim; *not testable* or *not run* where there are none.
 
-    `planned`: the effect that the design of a study without results could detect.
+    As every part must hold, a claim with a part that cannot be tested is at best not resolvable. `planned`: the effect that
+    the design of a study without results could detect.
     """
     facts: dict[str, Any] = {name: getattr(claim, name) for name in ("text", "section", "figure", "estimand")}
-    facts |= {"claim": claim.id, "tests": [*outcomes]}
+    facts, parts = facts | {"claim": claim.id, "tests": [*outcomes]}, claim.parts(study)
     if not outcomes:
-        facts["unit"] = KINDS[next((part.kind for part in claim.parts(study)), ARMS)].unit
+        facts["unit"] = KINDS[parts[0].kind if parts else ARMS].unit
         verdict, rule = unanswered(claim, study)
         return Verdict(**facts, verdict=verdict, rule=rule, decisive=None, detectable=planned)
     verdict, decisive, p = decide(outcomes)
     test, rule = outcomes[decisive], _rule(verdict, outcomes[decisive], len(outcomes), p)
+    if len(parts) > len(outcomes) and verdict in (SUPPORTED, NO_DIFFERENCE):
+        verdict, rule = UNRESOLVED, f"{rule}; but {len(parts) - len(outcomes)} of {len(parts)} parts cannot be tested"
     return Verdict(**facts, verdict=verdict, rule=rule, decisive=decisive, detectable=test.detectable, unit=test.unit)
 
 
