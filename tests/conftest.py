@@ -46,6 +46,7 @@ SLOW = (
 _IN_CHECKOUT = {"test_paper_study", "test_places", "test_stale", "test_workflow", "project", "clean_pages"}
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark tests by what they need, so that `make check` can leave them out: fixtures, slow modules, commands of their own.
 
