@@ -201,7 +201,7 @@ def gain_curve(evaluation: Evaluation, places: pd.Series, beyond: list[int]) -> 
 
     Rows by `what`: `gain` at a place; `line`, its height there; `predicted`, the line at places `beyond`, with the interval of
     a new mean of as many seeds; `slope` per doubling; `last`, the slope between the last two places; `bend`, the last slope
-    minus the first. No rows for fewer than two places, no bend for two.
+    minus the first. No rows for fewer than two places, no bend for two, nothing predicted where the curve clearly bends.
     """
     if len(places) < 2:
         return []
@@ -213,13 +213,16 @@ def gain_curve(evaluation: Evaluation, places: pd.Series, beyond: list[int]) -> 
     steps = np.zeros((len(arms) - 1, len(arms)))
     for step, (first, second) in enumerate(pairwise(logs)):
         steps[step, step : step + 2] = np.array([-1, 1]) / (second - first)
+    bend = estimate(steps[-1] - steps[0]) if len(arms) > 2 else None
+    if bend and bend.p_different < statistics.LEVEL:
+        beyond = []
     new = statistics.estimate_mean(answers, {arms[-1]: 1.0}).run_se
     line = {at: estimate(statistics.line_weights(logs, np.log2(at)), gain=True) for at in [*places, *beyond]}
     found = [("gain", at, estimate(one, gain=True)) for at, one in zip(places, np.eye(len(arms)), strict=True)]
     found += [("line", at, line[at]) for at in places]
     found += [("predicted", at, replace(line[at], se=float(np.hypot(line[at].se, new)))) for at in beyond]
     found += [("slope", 0, estimate(statistics.line_weights(logs))), ("last", 0, estimate(steps[-1]))]
-    found += [("bend", 0, estimate(steps[-1] - steps[0]))] if len(arms) > 2 else []
+    found += [("bend", 0, bend)] if bend else []
     return [{"what": what, "at": int(at), **row_of(one)} for what, at, one in found]
 
 
