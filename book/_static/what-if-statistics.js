@@ -192,11 +192,10 @@ window.gainWhatIf = (() => {
 
   // ---- tests and intervals
 
-  // One-sided p: small when the truth is below the bound, or above it.
+  // One-sided p: small when the truth is below the bound, or above it; one half at the bound, or without any spread.
   const below = ({ mean: middle, se, df }, bound) => {
     const distance = middle - bound;
-    if (abs(distance) < 1e-12) return 0.5;
-    return se > 0 ? stdtr(df, distance / se) : Number(distance > 0);
+    return se > 0 && abs(distance) >= 1e-12 ? stdtr(df, distance / se) : 0.5;
   };
   const above = ({ mean: middle, ...one }, bound) => below({ ...one, mean: -middle }, -bound);
   const interval = (one) => {
