@@ -29,6 +29,7 @@ def why_numbers(why: Why) -> dict[str, Any]:
     for row in why.target_sizes.to_dict("records"):
         numbers |= with_interval(f"size_{row['images']}_gain", row)
         numbers |= {f"size_{row['images']}_top1_{start}": row[f"top1_{start}"] for start in ("scratch", "pretrained")}
+        numbers[f"size_{row['images']}_share_of_errors"] = row["mean"] / (1 - row["top1_scratch"])
     numbers |= with_interval("size_per_doubling", why.per_doubling) if why.per_doubling else {}
     for row in why.curves.to_dict("records"):
         place = f"_{row['at']}" if row["at"] else ""

@@ -141,10 +141,9 @@ def assigned_effect(evaluation: Evaluation) -> tuple[pd.DataFrame, Estimate] | N
 
     Seeds 2j and 2j + 1 of a pool that takes half pretrain on opposite halves, so each pair shows every represented
     species once in the source and once not. Estimand: top-1 with its class in the source minus top-1 without, same
-    images, mean over the images of the species (random) that a source class names. A pair whose halves both show a
-    species, or neither, says nothing of it and counts nothing. Returns one row per species (name, mean, low, high,
-    n_images, supercategory) and the estimate over all; None where the study has no such runs, no pair of seeds, or no
-    pair that decides of a species.
+    images, mean over species (random) that a source class names. A pair whose halves both show a species, or neither, says
+    nothing of it and counts nothing. Returns one row per species (name, mean, low, high, n_images, supercategory) and the
+    estimate over all; None where the study has no such runs, no pair of seeds, or no pair that decides of a species.
     """
     halves = [name for name, pool in POOLS.items() if pool.takes == "half"]
     runs = evaluation.runs[evaluation.runs["pool"].isin(halves)]

@@ -59,16 +59,19 @@ class Estimate:
 
     def _t(self, bound: float) -> float:
         distance = self.mean - bound
-        if abs(distance) < 1e-12:  # at the bound, up to rounding
+        if abs(distance) < 1e-12 or not self.se > 0:  # at the bound, up to rounding; or without any spread to judge by
             return 0.0
-        return distance / self.se if self.se > 0 else float(np.copysign(np.inf, distance))
+        return distance / self.se
 
 
 def estimate_mean(answers: Answers, weights: Weights, *, random_classes: bool = False) -> Estimate:
-    """Estimate a weighted sum of arms over all images, for runs and images like these, and these very classes or, with
-    `random_classes`, others like them."""
-    effects, group = answers.n_images[None] / len(answers.labels), np.zeros(len(answers.ids), int)
-    units = model.class_units(answers, weights, group) if random_classes else model.image_units(answers, weights)
+    """Estimate a weighted sum of arms, for runs and images like these: over all images of these very classes or, with
+    `random_classes`, over classes like these, each of which counts once."""
+    if random_classes:
+        group = np.zeros(len(answers.ids), int)
+        effects, units = np.full((1, len(group)), 1 / len(group)), model.class_units(answers, weights, group)
+    else:
+        effects, units = answers.n_images[None] / len(answers.labels), model.image_units(answers, weights)
     return _estimate(answers, weights, effects, units)
 
 
