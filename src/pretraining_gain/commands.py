@@ -30,6 +30,8 @@ codecs.register_error("plainly", _plainly)
 _OF_THE_DISK = (
     errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE, errno.ENAMETOOLONG
 )  # fmt: skip
+#: What is accepted where a disk refused.
+USABLE_DISK = "a disk with room, and files that you can use"
 #: Exit code of a command that Ctrl-C stopped, as shells have it: 128 and the number of SIGINT.
 _STOPPED = 130
 
@@ -72,7 +74,7 @@ def answer(name: str, work: Callable[[], object]) -> int:
         if error.errno not in _OF_THE_DISK:
             raise
         place = f"{error.filename}: " if error.filename else ""
-        accepted = "a shorter name" if error.errno == errno.ENAMETOOLONG else "a disk with room, and files that you can use"
+        accepted = "a shorter name" if error.errno == errno.ENAMETOOLONG else USABLE_DISK
         print(f"{name}: {place}{error.strerror}; accepted: {accepted}", file=sys.stderr)
         return 1
     return 0

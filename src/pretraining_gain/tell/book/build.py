@@ -15,7 +15,7 @@ from pathlib import Path
 import yaml
 from filelock import AcquireReturnProxy, FileLock
 
-from pretraining_gain.commands import CommandLine, answer
+from pretraining_gain.commands import USABLE_DISK, CommandLine, answer
 from pretraining_gain.errors import InputError
 from pretraining_gain.paths import acquire, make_writable, project_root, write_atomically
 from pretraining_gain.tell.book.shown import write_contents
@@ -35,8 +35,7 @@ def build() -> Path:
             shutil.copytree(made, fresh)  # what was made stays for the next build, which re-makes only what changed
         except shutil.Error as error:
             shutil.rmtree(fresh, ignore_errors=True)
-            accepted = "a disk with room, and files that you can use"
-            raise InputError(f"cannot copy the book: {error.args[0][0][2]}; accepted: {accepted}") from None
+            raise InputError(f"cannot copy the book: {error.args[0][0][2]}; accepted: {USABLE_DISK}") from None
         if book.exists():
             os.replace(book, old)
         os.replace(fresh, book)

@@ -49,11 +49,11 @@ def saturation_sentences(curves: pd.DataFrame) -> dict[str, str]:
     found = {}
     for target, rows in curves[curves["by"] == "classes"].groupby("target") if len(curves) else ():
         of = {row["what"]: row for row in rows.to_dict("records")}
-        last, bend = of["last"], of.get("bend")
+        last = of["last"]
         change, interval = points(last["mean"]), ends(points(last["low"]), points(last["high"]))
         size = f"the last doubling of animal classes changes the gain by {change} ({interval})"
-        if bend and not bend["low"] <= 0 <= bend["high"]:
-            way = "flatter" if bend["mean"] < 0 else "steeper"
+        if "predicted" not in of:  # as it clearly bends
+            way = "flatter" if of["bend"]["mean"] < 0 else "steeper"
             found[target] = f"The curve gets {way}, so a straight line does not predict beyond it: {size}."
         elif last["low"] > 0:
             found[target] = f"The gain still rises at the end of the curve: {size}."
