@@ -89,8 +89,8 @@ def test_a_key_belongs_to_one_function():
 
 @pytest.mark.parametrize(
     ("study", "key", "n_runs"),
-    [("mini", "figure_1", 9), ("mini", "figure_3", 63), ("mini", "figure_freezing", 57), ("mini", "explorer", 238),
-     ("mini", "figure_assigned", 12), ("mini", "figure_5", 0), ("toy", "figure_designs", 0), ("paper", "figure_4", 93)],
+    [("mini", "figure_1", 30), ("mini", "figure_3", 210), ("mini", "figure_freezing", 190), ("mini", "explorer", 680),
+     ("mini", "figure_assigned", 30), ("mini", "figure_5", 0), ("toy", "figure_designs", 0), ("paper", "figure_4", 93)],
 )  # fmt: skip
 def test_a_figure_knows_its_runs(study, key, n_runs):
     assert len(FIGURES[key].runs(Plan.of(study))) == n_runs

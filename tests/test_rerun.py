@@ -35,7 +35,7 @@ from pretraining_gain.tell.book.rerun import (
 from pretraining_gain.tell.results import compare
 from pretraining_gain.workflow import book_studies
 
-STUDIES = {"imagenet200": 1230, "mini": 238, "mini_convnext": 9, "toy": 66, "anchors": 140, "paper": 399}
+STUDIES = {"imagenet200": 1230, "mini": 680, "mini_convnext": 9, "toy": 66, "anchors": 140, "paper": 399}
 RUN = "field--animal-k4-s0-resnet10_w16"
 
 
@@ -187,7 +187,7 @@ def test_parameters_are_listed_with_their_meaning(tmp_path, folder):
 
 
 def test_a_comparison_names_what_differs_or_is_missing(tmp_path, capsys):
-    [path] = (ROOT / "results" / "mini" / "finetune").glob("caltech101_animals--scratch-s0-*.json")
+    [path] = (ROOT / "results" / "mini" / "finetune").glob("caltech101_animals--scratch-s500-*.json")
     again = tmp_path / "again" / "mini" / "finetune" / path.name
     again.parent.mkdir(parents=True)
     record = json.loads(path.read_text())

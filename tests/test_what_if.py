@@ -48,9 +48,9 @@ def test_species_and_seeds_that_are_left_out_are_out_of_the_sums():
     classes = pd.read_csv(ROOT / "src/pretraining_gain/metadata/caltech101_animals.csv", keep_default_na=False)
     kept = classes.loc[~classes["supercategory"].isin(["Mammals", "Birds"]), "class_id"]
     counts = counts[(counts["downstream"] == "caltech101_animals") & counts["class_id"].isin(kept)]
-    right = counts[counts["seed"].isin([0, 2])].groupby("arm")[["n_correct", "n_images"]].sum()
+    right = counts[counts["seed"].isin([500, 502])].groupby("arm")[["n_correct", "n_images"]].sum()
     top1 = right["n_correct"] / right["n_images"]
-    tests = recompute(Settings(study="mini", claim="C6", without=["Mammals", "Birds"], seeds=[0, 2])).verdict.tests
+    tests = recompute(Settings(study="mini", claim="C6", without=["Mammals", "Birds"], seeds=[500, 502])).verdict.tests
     assert [test.what for test in tests] == ["non_animal-k4 − scratch", "random-k8 − scratch"]
     for test, arm in zip(tests, ["non_animal-k4", "random-k8"], strict=True):
         assert test.effect == pytest.approx(top1[arm] - top1["scratch"], abs=1e-12)
@@ -100,7 +100,7 @@ def test_a_claim_with_a_part_that_no_species_can_test_is_not_supported():
         ({"claim": "C99"}, ["claim 'C99' is unknown", "C14"]),
         ({"without": ["Dragons"]}, ["group 'Dragons' is unknown", "Mammals"]),
         ({"level": "genus"}, ["level", "supercategory"]),
-        ({"seeds": [7]}, ["seed 7 is unknown", "0, 1, 2"]),
+        ({"seeds": [7]}, ["seed 7 is unknown", "500, 501, 502"]),
         ({"seeds": []}, ["seeds"]),
         ({"margin": 0.0}, ["margin"]),
         ({"claim": "C10", "without": ["Mammals", "Birds", "Amphibians"]}, ["no species is left"]),
@@ -153,7 +153,7 @@ def test_the_plain_table_states_the_books_verdicts(tables):
     [row] = plain_verdicts({"claims": [claim | {"book": claim["book"] | {"tests": changed}}]}).to_dict("records")
     assert (row["effect"], row["from"]) == (0, 0)
     assert np.isnan(row["detectable"])
-    assert "seeds 0, 1, 2, margin 3.0 points on Caltech-101 animals" in facts(tables)
+    assert "seeds 500–509, margin 3.0 points on Caltech-101 animals" in facts(tables)
 
 
 def test_single_changes_are_those_that_recomputing_finds():
@@ -161,8 +161,8 @@ def test_single_changes_are_those_that_recomputing_finds():
     book = {one.claim: one.verdict for one in read_ledger("mini").verdicts}
     for claim in ALL:
         asked = {"study": "mini", "claim": claim}
-        after = recompute(Settings(**asked, seeds=[0, 2])).verdict.verdict
-        assert (f"{claim}: " in changes.loc["seed 1 left out", "which"]) == (after != book[claim])
+        after = recompute(Settings(**asked, seeds=[500, *range(502, 510)])).verdict.verdict
+        assert (f"{claim}: " in changes.loc["seed 501 left out", "which"]) == (after != book[claim])
     number = changes["verdicts that change"]
     wanted = {"changed_by_margin": number[["margin halved", "margin doubled"]].max()}
     wanted["changed_by_omission"] = number.drop(["margin halved", "margin doubled"]).max()
@@ -170,7 +170,7 @@ def test_single_changes_are_those_that_recomputing_finds():
 
 
 def test_a_claim_has_the_seeds_that_all_its_targets_have(monkeypatch):
-    """A target that trains with a frozen backbone has two of the three seeds; without one of these, one is left."""
+    """A target that trains with a frozen backbone has two of the ten seeds; without one of these, one is left."""
     evidence = Evidence.load("mini")
     frozen = evidence.evaluations["caltech101_animals_frozen"]
     fewer = {arm: rows[:2] for arm, rows in frozen.correct.items()}
@@ -178,8 +178,8 @@ def test_a_claim_has_the_seeds_that_all_its_targets_have(monkeypatch):
     evaluations = {**evidence.evaluations, "caltech101_animals_frozen": frozen}
     monkeypatch.setattr(Evidence, "load", lambda study: replace(evidence, evaluations=evaluations))
     seeds = {one["id"]: one["seeds"] for one in what_if_tables("mini")["claims"]}
-    assert (seeds["C14"], seeds["C6"]) == ([0, 1], [0, 1, 2])
-    with pytest.raises(InputError, match="seed 2 is unknown; accepted: 0, 1"):
-        recompute(Settings(study="mini", claim="C14", seeds=[0, 2]))
-    assert recompute(Settings(study="mini", claim="C14", seeds=[1])).verdict.tests[0].n_seeds == 1
-    assert "seed 2 left out" in single_changes("mini")["change"].tolist()
+    assert (seeds["C14"], seeds["C6"]) == ([500, 501], [*range(500, 510)])
+    with pytest.raises(InputError, match="seed 502 is unknown; accepted: 500, 501"):
+        recompute(Settings(study="mini", claim="C14", seeds=[500, 502]))
+    assert recompute(Settings(study="mini", claim="C14", seeds=[501])).verdict.tests[0].n_seeds == 1
+    assert "seed 502 left out" in single_changes("mini")["change"].tolist()

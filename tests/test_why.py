@@ -124,7 +124,7 @@ def test_a_table_without_families_has_no_relatives():
     ("study", "counted"),
     [
         (MAIN, {"kinds": 180, "ranks": 40, "target_size": 40, "saturation": 150, "parts": 160}),
-        ("mini", {"kinds": 0, "ranks": 0, "target_size": 0, "saturation": 30, "parts": 32}),
+        ("mini", {"kinds": 0, "ranks": 0, "target_size": 0, "saturation": 90, "parts": 100}),
         ("paper_weights", {"kinds": 0, "ranks": 0, "target_size": 0, "saturation": 0, "parts": 0}),
     ],
 )
