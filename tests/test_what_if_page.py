@@ -174,7 +174,7 @@ def test_a_reader_changes_everything_and_sees_what_python_finds(opened, capsys):
     given = {"study": "mini", "claim": "C8", "margin": 0.075, "level": "order", "without": ["Carnivora"], "seeds": [500, *range(502, 510)]}
     assert_same(outcome(page), given)
     changed = page.locator(".what-if-changed").inner_text()
-    assert changed == "Changed: margin 7.5 points instead of 3.0; without Carnivora; seeds 500, 502, 503, 504, 505, 506, 507, 508, 509 only."
+    assert changed == "Changed: margin 7.5 points instead of 2.7; without Carnivora; seeds 500, 502, 503, 504, 505, 506, 507, 508, 509 only."
     decided = recompute(Settings(**given)).verdict
     test = decided.tests[decided.decisive]
     rows = page.locator(".what-if-results table").first.locator("tbody tr").all_inner_texts()
