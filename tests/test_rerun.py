@@ -311,15 +311,15 @@ def test_a_reader_finds_a_run_and_copies_its_command_by_key(book, browser):
     page.locator("select[name=study]").select_option("mini")
     printed = dict(commands_in((book / "_static" / "rerun" / "mini.txt").read_text()))
     status, box = page.locator(".rerun-runs [role=status]"), page.locator(".rerun-box pre")
-    page.wait_for_function("document.querySelector('.rerun-runs [role=status]').textContent === '238 of 238 runs of study mini'")
+    page.wait_for_function("document.querySelector('.rerun-runs [role=status]').textContent === '680 of 680 runs of study mini'")
     page.locator("select[name=pool]").select_option("animal")
-    page.locator("select[name=seed]").select_option("1")
+    page.locator("select[name=seed]").select_option("501")
     page.locator("select[name=stage]").select_option("caltech101_animals")
     page.locator("input[name=run]").fill("K4")
     names = page.locator(".rerun-table tbody th").all_inner_texts()
     assert names
-    assert status.inner_text() == f"{len(names)} of 238 runs of study mini"
-    assert all(name.startswith("caltech101_animals--animal-k4-") and "-s1-" in name for name in names)
+    assert status.inner_text() == f"{len(names)} of 680 runs of study mini"
+    assert all(name.startswith("caltech101_animals--animal-k4-") and "-s501-" in name for name in names)
     last = page.locator(".rerun-table tbody button").last
     last.focus()
     page.keyboard.press("Enter")
