@@ -15,7 +15,8 @@ from typing import Literal
 
 import numpy as np
 from scipy.optimize import brentq
-from scipy.special import ndtr, ndtri, owens_t
+from scipy.special import ndtr, ndtri
+from scipy.stats import multivariate_normal
 
 from pretraining_gain.plan.pools import SCRATCH
 from pretraining_gain.tell.results.evaluation import Evaluation
@@ -167,16 +168,17 @@ def _correlations(first: np.ndarray, second: np.ndarray, labels: np.ndarray) -> 
     both_right = [image[other].mean(), class_[other].mean()]
     if same_arm:
         both_right += [class_[same_seed].mean(), nothing[same_seed].mean()]
-    return [_tetrachoric(share, nothing[other].mean()) for share in both_right]
+    ratio = np.sqrt(first.mean() / second.mean())
+    return [_tetrachoric(share, np.sqrt(nothing[other].mean()) * np.array([ratio, 1 / ratio])) for share in both_right]
 
 
-def _tetrachoric(both: float, nothing: float) -> float:
-    """Return the correlation at which two normal deviates both exceed one threshold with probability `both`; uncorrelated
-    ones do with probability `nothing`."""
-    height = ndtri(np.sqrt(nothing))
+def _tetrachoric(both: float, alone: np.ndarray) -> float:
+    """Return the correlation at which two normal deviates both exceed their thresholds with probability `both`; each exceeds
+    its own with the probability in `alone` (2,)."""
+    heights = ndtri(alone)
 
     def above(correlation: float) -> float:
-        return ndtr(height) - 2 * owens_t(height, np.sqrt((1 - correlation) / (1 + correlation)))
+        return multivariate_normal.cdf(heights, cov=[[1, correlation], [correlation, 1]])
 
     least, most = -0.99, 0.999
     if not above(least) < both < above(most):
