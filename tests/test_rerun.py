@@ -200,9 +200,15 @@ def test_a_comparison_names_what_differs_or_is_missing(tmp_path, capsys):
     again.write_text(json.dumps(record))
     assert compare.main([str(again)]) == 1
     assert f"compare: {again} differs from {path} in: sha256, epoch 3\n" == capsys.readouterr().err
+    top1, loss = record["top1"], record["history"][-1]["loss"]
+    record["top1"] = record["history"][-1]["loss"] = 0.25
+    again.write_text(json.dumps(record))
+    assert compare.main([str(again)]) == 1
+    amounts = f"; top1 0.2500, not {top1:.4f}; last loss 0.2500, not {loss:.4f}\n"
+    assert capsys.readouterr().err.endswith(f" in: top1, sha256, last loss, epoch 3, epoch 60{amounts}")
     again.write_text(json.dumps(record | {"history": [3]}))
     assert compare.main([str(again)]) == 1
-    assert f"{again} cannot be read ('int' object has no attribute 'items'); accepted: a record or an" in capsys.readouterr().err
+    assert f"{again} cannot be read ('int' object is not subscriptable); accepted: a record or an" in capsys.readouterr().err
     stray = again.with_name("stray.json")
     stray.write_text("{}")
     for wrong, said in ((stray, "nothing to compare"), (tmp_path / "no.ipynb", "cannot be compared")):

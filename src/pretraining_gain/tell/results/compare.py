@@ -41,7 +41,9 @@ def compare(again: Path) -> str:
     different = [name for name in before | now if before.get(name) != now.get(name)]
     if different:
         more = f" and {len(different) - 6} more" if len(different) > 6 else ""
-        raise InputError(f"{again} differs from {first} in: {', '.join(different[:6])}{more}")
+        floats = [name for name in different if isinstance(before.get(name), float) and isinstance(now.get(name), float)]
+        amounts = "".join(f"; {name} {now[name]:.4f}, not {before[name]:.4f}" for name in floats)
+        raise InputError(f"{again} differs from {first} in: {', '.join(different[:6])}{more}{amounts}")
     return f"the same as {first}: {', '.join(list(before)[:4])}{', …' if len(before) > 4 else ''} ({len(before)} compared)"
 
 
@@ -52,6 +54,7 @@ def _facts(path: Path) -> dict[str, Any]:
         if path.suffix == ".json":
             record = read_record(path)
             facts = {name: record[name] for name in _COMPARED if name in record}
+            facts["last loss"] = record["history"][-1]["loss"]
             for epoch in record["history"]:
                 facts[f"epoch {epoch['epoch'] + 1}"] = {name: one for name, one in epoch.items() if not name.endswith("_time_s")}
             return facts
