@@ -7,6 +7,7 @@ import pytest
 from conftest import MAIN, ROOT
 from scipy.stats import bartlett
 
+from pretraining_gain.tell.claims.ledger import read_ledger
 from pretraining_gain.tell.results.gains import subset_numbers, taxa_numbers
 from pretraining_gain.tell.results.study import StudyResults
 from pretraining_gain.tell.statistics import Answers, estimate_mean
@@ -94,3 +95,12 @@ def test_at_the_same_five_seeds_a_loss_with_as_many_images_is_not_told_from_zero
     (_, high), (low, same_high) = (estimate_mean(one, evaluation.gain(*arms)).interval() for one in (evaluation.answers, same))
     assert high < 0  # with the ten seeds of the original design
     assert low < 0 < same_high
+
+
+def test_claims_that_both_studies_decide_have_one_verdict():
+    verdicts = pd.DataFrame({study: {one.claim: one.verdict for one in read_ledger(study).verdicts} for study in (MAIN, "mini")})
+    tested = verdicts[~verdicts.isin(["not testable", "not run"]).any(axis=1)]
+    decided = tested[~(tested == "not resolvable").any(axis=1)]
+    assert len(decided) > 10
+    assert (decided[MAIN] == decided["mini"]).all()
+    assert tested.index[tested[MAIN] != tested["mini"]].tolist() == ["C11"]  # as the chapters say
