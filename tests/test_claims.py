@@ -20,10 +20,11 @@ from pretraining_gain.plan.runs import Run
 from pretraining_gain.plan.species import NOT_STATED
 from pretraining_gain.plan.studies import load_study
 from pretraining_gain.plan.taxonomy import load_class_table
+from pretraining_gain.tell import statistics
 from pretraining_gain.tell.book.rerun import parameters_of
 from pretraining_gain.tell.claims.book import book_settings
 from pretraining_gain.tell.claims.declarations import CLAIMS, Claim, claim_named
-from pretraining_gain.tell.claims.evidence import Evidence, Outcome, margin_of, outcome_of, species_of
+from pretraining_gain.tell.claims.evidence import Evidence, Outcome, evaluate, margin_of, outcome_of, species_of
 from pretraining_gain.tell.claims.ledger import (
     Ledger,
     judge,
@@ -49,7 +50,13 @@ from pretraining_gain.tell.claims.parts import (
     Part,
     scaled_gaps,
 )
-from pretraining_gain.tell.claims.planned import margin_numbers, margins_by_representation, planned_detectable
+from pretraining_gain.tell.claims.planned import (
+    ALONE,
+    NAMED,
+    margin_numbers,
+    margins_by_representation,
+    planned_detectable,
+)
 from pretraining_gain.tell.claims.what_if import Settings, recompute
 from pretraining_gain.tell.claims.what_if_data import what_if_tables
 from pretraining_gain.tell.figures.sight import figure_sight
@@ -356,6 +363,40 @@ def test_variances_that_results_do_not_tell_leave_what_a_design_resolves_unknown
     assert margin_numbers(margins_by_representation("paper", "mini"), "paper") == {}
 
 
+def test_a_planned_spread_of_groups_meets_the_margin_that_the_results_do(mini):
+    part = claim_named("C4").parts(mini.study)[0]
+    answers, weights = mini.answers(part)
+    groups = species_of(part, mini.evaluations[part.downstream])[part.column]
+    met = statistics.group_spread(answers, weights, groups, 0.03).smallest_margin
+    parts, images = statistics.components(answers, weights), len(answers.labels) / len(groups)
+    n_seeds, n_groups = answers.n_seeds(weights), groups.nunique()
+    assert statistics.smallest_spread(parts, n_seeds, n_groups, len(groups), images) == pytest.approx(met, rel=0.1)
+    assert statistics.smallest_spread(parts, n_seeds, n_groups, 4 * len(groups), images) < met / 1.9
+
+
+@pytest.mark.parametrize(
+    ("facts", "said"),
+    [
+        ({"effect": 0.03, "detectable": 0.02}, "about 4 times as many seeds and evaluation images, if the effect is as estimated"),
+        ({"effect": -0.03, "detectable": 0.01}, "about 4 times as many seeds and evaluation images, if the effect is as estimated"),
+        ({"detectable": 0.06}, "about 9 times as many seeds and evaluation images, if there is no difference"),
+        ({"kind": "spread", "detectable": 0.04}, "about 4 times as many species in each group, if there is no difference"),
+        ({"kind": "share", "test": "greater", "bound": 0.5, "effect": 0.6, "detectable": 0.2},
+         "about 4 times as many species, if the effect is as estimated"),
+        ({"effect": 0.0201, "detectable": 0.02}, "more than a hundred times as many seeds and evaluation images, if the effect is "
+         "as estimated"),
+        ({"effect": 0.02, "detectable": 0.01}, "more than a hundred times as many seeds and evaluation images, if the effect is "
+         "as estimated"),
+        ({"detectable": None}, ""),
+        ({"effect": 0.0, "detectable": 0.01, "p_for": 0.01}, ""),
+    ],
+)  # fmt: skip
+def test_what_would_resolve_a_claim_follows_from_its_decisive_part(mini, facts, said):
+    made = {"test": "equal", "bound": 0.02, "effect": 0.0, "detectable": 0.01, "p_for": 0.5, "p_against": 0.5} | facts
+    outcome = evaluate(claim_named("C8"), mini, detectable=False)[0].model_copy(update=made)
+    assert verdict_on(claim_named("C8"), mini.study, [outcome] * 3).resolution() == said
+
+
 def test_one_image_per_class_can_be_planned(mini):
     study = load_study("paper")
     images = study.downstreams[0].images.model_copy(update={"eval_images_per_class": 1})
@@ -372,7 +413,9 @@ def test_more_seeds_and_more_well_represented_species_narrow_what_can_be_ruled_o
     numbers = margin_numbers(margins, "paper")
     too_few = by_species[3].loc[: numbers["sight_needed"] - 1]
     assert by_species.at[numbers["sight_needed"], 3] <= load_study("paper").margin < too_few.min()
-    assert by_species.at[numbers["sight_named"], 3] == numbers["sight_margin_named"]
+    for rule in ("named", "alone"):
+        assert by_species.at[numbers[f"sight_{rule}"], 3] == numbers[f"sight_margin_{rule}"]
     drawn = figure_sight(margins).layout  # on a logarithmic axis plotly takes a rule by its value and a note by its logarithm
-    assert drawn.shapes[0].x0 == pytest.approx(10 ** drawn.annotations[0].x) == numbers["sight_named"]
+    marked = {note.text: (rule.x0, round(10**note.x)) for note, rule in zip(drawn.annotations, drawn.shapes, strict=True)}
+    assert marked == {rule: (numbers[f"sight_{name}"],) * 2 for name, rule in {"named": NAMED, "alone": ALONE}.items()}
     assert margins_by_representation("mini", "mini").empty

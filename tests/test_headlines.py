@@ -8,6 +8,8 @@ from conftest import MAIN, ROOT
 from scipy.stats import bartlett
 
 from pretraining_gain.tell.claims.ledger import read_ledger
+from pretraining_gain.tell.claims.other_targets import other_targets
+from pretraining_gain.tell.results.evaluation import View
 from pretraining_gain.tell.results.gains import subset_numbers, taxa_numbers
 from pretraining_gain.tell.results.study import StudyResults
 from pretraining_gain.tell.statistics import Answers, estimate_mean
@@ -104,3 +106,7 @@ def test_claims_that_both_studies_decide_have_one_verdict():
     assert len(decided) > 10
     assert (decided[MAIN] == decided["mini"]).all()
     assert tested.index[tested[MAIN] != tested["mini"]].tolist() == ["C11"]  # as the chapters say
+    caltech = other_targets(View(study=MAIN)).assign(claim=lambda table: table["claim"].str.split(".").str[0]).set_index("claim")
+    of_mini = verdicts["mini"][caltech.index]
+    decided = ~pd.concat([caltech["verdict"], of_mini], axis=1).isin(["not testable", "not run", "not resolvable"]).any(axis=1)
+    assert caltech.index[decided & (caltech["verdict"] != of_mini)].tolist() == ["C5", "C13"]

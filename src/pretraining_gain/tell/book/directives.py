@@ -246,7 +246,7 @@ class Claims(BookDirective):
         rows = []
         for claim in claims:
             facts = [ledger[claim].verdict for ledger in ledgers.values()] if others else _facts(claims[claim])
-            rows.append([f"[{claim}](claim-{claim.lower()})", *facts])
+            rows.append([f"[{claim}](claim-{claim.lower()}) {claims[claim].text}", *facts])
         overview = self.parse_text_to_nodes(_table(["claim", *(ledgers if others else _FACTS)], rows))
         verdicts = [{study: ledger[claim] for study, ledger in ledgers.items()} for claim in claims] if others else []
         return [*overview, *(self._section(one) for one in verdicts)]
@@ -263,7 +263,10 @@ class Claims(BookDirective):
         where = f"{'Section' if claim.section[0].isdigit() else 'Appendix'} {claim.section} of the original study"
         where = "Our question, not a claim of the original study" if claim.section == OURS else where
         before = f"{where}; [Figure {figure.number}](fig-{figure.number.lower()}). Estimated: {claim.estimand}."
-        text = "\n\n".join([before, _table(["study", *_FACTS], rows), f"Rule in *{main}*: {markdown_text(claim.rule)}."])
+        needs = {study: verdict.resolution() for study, verdict in verdicts.items()}
+        after = [f"To resolve it, *{study}* would need {need}." for study, need in needs.items() if need]
+        rule = f"Rule in *{main}*: {markdown_text(claim.rule)}."
+        text = "\n\n".join([before, _table(["study", *_FACTS], rows), " ".join([rule, *after])])
         return self.section(f"claim-{claim.claim.lower()}", title, text)
 
 

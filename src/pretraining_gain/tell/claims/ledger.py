@@ -26,11 +26,13 @@ from pretraining_gain.tell.claims.evidence import Evidence, Outcome, Record, eva
 from pretraining_gain.tell.claims.parts import (
     ARMS,
     CONTRADICTED,
+    EQUAL,
     GREATER,
     KINDS,
     NO_DIFFERENCE,
     NOT_RUN,
     NOT_TESTABLE,
+    SHARE,
     SUPPORTED,
     UNRESOLVED,
     VERDICTS,
@@ -54,17 +56,35 @@ class Verdict(Record):
     rule: str = Field(description="why this verdict")
     decisive: int | None
     detectable: float | None = Field(description="of the decisive part; of a study not run: expected from the design")
-    unit: Literal["points", "%"] = Field(description="in which the detectable effect, times 100, is stated")
+    unit: Literal["points", "%"] = Field(description="in which the effect, times 100, is stated")
     tests: list[Outcome]
 
     def words(self) -> dict[str, str]:
         """State effect, detectable effect and evidence of the decisive part, for tables and chapters."""
         test = None if self.decisive is None else self.tests[self.decisive]
-        detectable = "unknown" if self.detectable is None else f"{100 * self.detectable:.1f} {self.unit}"
+        detectable = "unknown" if self.detectable is None else f"{100 * self.detectable:.1f} points"
         if test is None:
             return {"effect": "–", "detectable effect": detectable, "evidence": "–"}
         evidence = f"{test.n_seeds} seeds, {test.n_classes} species, {test.n_images:,} images"
         return {"effect": test.effect_text(), "detectable effect": detectable, "evidence": evidence}
+
+    def resolution(self) -> str:
+        """Say how much more a study would need to resolve the decisive part; nothing where that is resolved, or not known.
+
+        A standard error shrinks with the root of what it is averaged over: species where groups of them are compared, else
+        seeds and images together.
+        """
+        if self.verdict != UNRESOLVED or self.decisive is None or not self.detectable:
+            return ""
+        test, size = self.tests[self.decisive], self.detectable
+        more = "seeds and evaluation images" if test.kind == ARMS else "species in each group" if test.kind != SHARE else "species"
+        effect = abs(test.effect) if test.test == EQUAL else test.effect
+        distance, supposed = abs(effect - test.bound), "the effect is as estimated"
+        if test.test == EQUAL and size > test.bound:  # too small a study for its margin, whatever the effect
+            distance, supposed = test.bound, "there is no difference"
+        times = (size / distance) ** 2 if distance else np.inf
+        amount = "more than a hundred" if times > 100 else f"about {max(times, 1.1):.2g}"
+        return f"{amount} times as many {more}, if {supposed}"
 
 
 class Runs(Record):

@@ -12,7 +12,10 @@ from pretraining_gain.plan.studies import Study, load_study
 from pretraining_gain.tell import statistics
 from pretraining_gain.tell.claims.declarations import CLAIMS, Claim
 from pretraining_gain.tell.claims.evidence import Evidence, species_of
-from pretraining_gain.tell.claims.parts import ARMS, EQUAL, GROUPS, SHARE, Part
+from pretraining_gain.tell.claims.parts import ARMS, EQUAL, GROUPS, SHARE, SPREAD, Part
+
+#: Which species count as well represented.
+NAMED, ALONE = "all that ImageNet names", "with a class of their own"
 
 
 def planned_detectable(claim: Claim, study: Study, measured: Evidence) -> float | None:
@@ -20,8 +23,7 @@ def planned_detectable(claim: Claim, study: Study, measured: Evidence) -> float 
     variance components that the same comparisons have in `measured`; None where those are unknown, and where no effect is
     large enough, as with one seed.
 
-    Groups of species are known for iNaturalist 2021 only. All that ImageNet names count as well represented, and families
-    as known, so the design resolves no less than this.
+    Groups of species are known for iNaturalist 2021 only. All that ImageNet names count as well represented.
     """
     if claim.domain not in study.domains:
         return None
@@ -31,12 +33,15 @@ def planned_detectable(claim: Claim, study: Study, measured: Evidence) -> float 
         find = statistics.smallest_margin if part.test == EQUAL else statistics.smallest_detectable
         sizes, per_class = (n_arms, len(study.seeds)), images.eval_images_per_class
         if part.kind == SHARE and images.dataset == "inat2021":
-            n = sum(_inat_groups(part))
+            n = len(_inat_species(part))
             found.append(find(0.5 / n**0.5, n - 1))
         elif part.kind == ARMS and (parts := _components(part, measured)):
             found.append(find(*statistics.design_error(parts, *sizes, images.n_classes, per_class)))
         elif part.kind == GROUPS and images.dataset == "inat2021" and (parts := _components(part, measured)):
             found.append(find(*statistics.difference_error(parts, *sizes, *_inat_groups(part), per_class)))
+        elif part.kind == SPREAD and images.dataset == "inat2021" and (parts := _components(part, measured)):
+            groups = _inat_species(part)[part.column]
+            found.append(statistics.smallest_spread(parts, sizes[1], groups.nunique(), len(groups), per_class))
     largest = max(found, default=None)
     return largest if largest is None or np.isfinite(largest) else None
 
@@ -45,9 +50,10 @@ def margins_by_representation(study_name: str, variances_from: str) -> pd.DataFr
     """Return the smallest margin within which a design shows that well represented species gain no more than others.
 
     One row per number of seeds (the study's, 5 and 10) and of well represented species, of those that Figure 1 shows:
-    n_seeds, represented, others, margin (met with probability 0.8 where there is no difference), `named`: whether these are
-    all that ImageNet names. Empty for other targets than iNaturalist 2021, whose groups are not known, and where the study
-    `variances_from` has no results, or results that do not tell the variances.
+    n_seeds, represented, others, margin (met with probability 0.8 where there is no difference), `rule`: NAMED where these
+    are all that ImageNet names, ALONE where a class names no other species, else empty. Empty for other targets than
+    iNaturalist 2021, whose groups are not known, and where the study `variances_from` has no results, or results that do
+    not tell the variances.
     """
     study = load_study(study_name)
     target, n_arms = study.downstream_in("out_of_domain"), _count_arms(study)
@@ -60,24 +66,30 @@ def margins_by_representation(study_name: str, variances_from: str) -> pd.DataFr
     if components is None:
         return pd.DataFrame()
     total, images, rows = n_named + n_others, target.images.eval_images_per_class, []
+    alone = imagenet_birds().query("species != ''").groupby("imagenet_class_id")["species"].filter(lambda names: len(names) == 1)
+    rules = {alone.nunique(): ALONE, n_named: NAMED}
     for n_seeds in sorted({len(study.seeds), 5, 10}):
-        for first in sorted({n_named, *np.geomspace(20, total // 2, 25).astype(int).tolist()}):
+        for first in sorted({*rules, *np.geomspace(20, total // 2, 25).astype(int).tolist()}):
             error = statistics.difference_error(components, n_arms, n_seeds, first, total - first, images)
-            sizes = {"n_seeds": n_seeds, "represented": first, "others": total - first, "named": first == n_named}
+            sizes = {"n_seeds": n_seeds, "represented": first, "others": total - first, "rule": rules.get(first, "")}
             rows.append(sizes | {"margin": statistics.smallest_margin(*error)})
     return pd.DataFrame(rows)
 
 
 def margin_numbers(margins: pd.DataFrame, study_name: str) -> dict[str, int | float]:
-    """Return how many well represented species the study needs for its own margin (0: no number of them suffices), how many
-    ImageNet names, and which margin the study meets if all of these count."""
+    """Return how many well represented species the study needs for its own margin (0: no number of them suffices), and for
+    each rule of what counts how many there are, and which margin the study meets with these."""
     if margins.empty:
         return {}
     study = load_study(study_name)
     own = margins[margins["n_seeds"] == len(study.seeds)]
-    enough, named = own.loc[own["margin"] <= study.margin, "represented"], own[own["named"]].iloc[0]
-    found = {"sight_needed": int(enough.min()) if len(enough) else 0, "sight_margin_named": float(named["margin"])}
-    return found | {"sight_named": int(named["represented"]), "sight_others": int(named["others"])}
+    enough, by_rule = own.loc[own["margin"] <= study.margin, "represented"], own.set_index("rule")
+    found: dict[str, int | float] = {"sight_needed": int(enough.min()) if len(enough) else 0}
+    found["sight_others"] = int(by_rule.at[NAMED, "others"])
+    for name, rule in {"named": NAMED, "alone": ALONE}.items():
+        row = by_rule.loc[rule]
+        found |= {f"sight_{name}": int(row["represented"]), f"sight_margin_{name}": float(row["margin"])}
+    return found
 
 
 def _count_arms(study: Study) -> int:
@@ -96,14 +108,18 @@ def _components(part: Part, measured: Evidence) -> statistics.Components | None:
         return None
 
 
-def _inat_groups(part: Part) -> tuple[int, int]:
-    """Count the animals of iNaturalist 2021 in the first group that a part compares, and in the other: mammals and others,
-    or, of the birds in Figure 1, those that ImageNet names and others."""
-    taxa, named = load_taxa().query("source == 'iNaturalist 2021'"), imagenet_birds()
+def _inat_species(part: Part) -> pd.DataFrame:
+    """Return what a part is about in iNaturalist 2021: all animals, or of the birds those of Figure 1's families."""
+    taxa = load_taxa().query("source == 'iNaturalist 2021'")
     if part.column == "supercategory":
-        animals = taxa[~taxa["supercategory"].isin(["Plantae", "Fungi"])]
-        first = animals["supercategory"] == "Mammals"
-    else:
-        animals = taxa[(taxa["supercategory"] == "Birds") & taxa["family"].isin(named["family"])]
-        first = animals.index.isin(named["species"])
-    return int(first.sum()), int((~first).sum())
+        return taxa[~taxa["supercategory"].isin(["Plantae", "Fungi"])]
+    return taxa[(taxa["supercategory"] == "Birds") & taxa["family"].isin(imagenet_birds()["family"])]
+
+
+def _inat_groups(part: Part) -> tuple[int, int]:
+    """Count the species in the first group that a part compares, and in the other: mammals and others, or birds that
+    ImageNet names and others."""
+    animals = _inat_species(part)
+    mammals, named = animals["supercategory"] == "Mammals", animals.index.isin(imagenet_birds()["species"])
+    n_first = int((mammals if part.column == "supercategory" else named).sum())
+    return n_first, len(animals) - n_first

@@ -18,7 +18,7 @@ from pretraining_gain.tell.figures.style import DOTTED_RULE, LAYOUT, SEED_STYLES
 def figure_sight(margins: pd.DataFrame) -> go.Figure | str:
     """Draw the smallest margin of equality against the number of well represented species, one line per number of seeds.
 
-    `margins` as from `margins_by_representation`. A dotted line marks the species that ImageNet names.
+    `margins` as from `margins_by_representation`. Dotted lines mark how many species a rule counts.
     """
     if margins.empty:
         return "How many species are well represented is not known for this study's target."
@@ -32,9 +32,9 @@ def figure_sight(margins: pd.DataFrame) -> go.Figure | str:
                 "%{y:.1f} points can be ruled out<extra></extra>",
             )
         )
-    named = int(margins.loc[margins["named"], "represented"].iloc[0])
-    drawn.add_vline(x=named, line=DOTTED_RULE)
-    above = {"yref": "paper", "y": 1, "yanchor": "bottom", "xanchor": "right", "showarrow": False}
-    drawn.add_annotation(x=math.log10(named), text="all that ImageNet names", **above)  # as plotly wants it on this axis
+    above = {"yref": "paper", "y": 1, "yanchor": "bottom", "showarrow": False}
+    for (rule, n), side in zip(margins.groupby("rule")["represented"].first().drop("").items(), ("right", "left"), strict=True):
+        drawn.add_vline(x=n, line=DOTTED_RULE)
+        drawn.add_annotation(x=math.log10(n), text=rule, xanchor=side, **above)  # as plotly wants it on this axis
     xaxis = {"title": "well represented species", "type": "log", "tickvals": [20, 50, 100, 200, 300]}
     return drawn.update_layout(**LAYOUT, xaxis=xaxis, yaxis={"title": "smallest margin, points", "rangemode": "tozero"})

@@ -14,4 +14,4 @@ from pretraining_gain.tell.statistics.power import (
     smallest_margin,
 )  # fmt: skip
 from pretraining_gain.tell.statistics.regression import effects_of_counts, effects_of_own_kind, predict_held_out
-from pretraining_gain.tell.statistics.spread import GroupSpread, group_spread
+from pretraining_gain.tell.statistics.spread import GroupSpread, group_spread, smallest_spread

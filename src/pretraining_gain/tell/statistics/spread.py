@@ -13,6 +13,7 @@ from statsmodels.stats.oneway import anova_generic, equivalence_oneway_generic
 
 from pretraining_gain.errors import InputError
 from pretraining_gain.tell.statistics.model import Answers, Weights, per_run, within
+from pretraining_gain.tell.statistics.power import LEVEL, POWER, Components
 
 
 @dataclass(frozen=True)
@@ -56,12 +57,21 @@ def group_spread(answers: Answers, weights: Weights, group_of_class: pd.Series, 
     error = max(error, margin**2 * n_classes / 1e5, between / 1e6)
     f_value = float(anova_generic(means, np.full(n_groups, error), sizes, use_var="equal").statistic)
     equivalence = equivalence_oneway_generic(f_value, n_groups, sizes, margin**2 / error, df, margin_type="f2")
-    passing = f_distribution.ppf(0.8, *df)  # what a true SD of 0 stays below with probability 0.8
-    wanted = ((f_value, 0.975), (f_value, 0.025), (passing, 0.05))
-    noncentralities = max(0.0, f_value - 1) * df[0], *(_noncentrality(at, p, df) for at, p in wanted)
-    sd, low, high, smallest_margin = (float(np.sqrt(one * error / n_classes)) for one in noncentralities)
-    tests = float(f_distribution.sf(f_value, *df)), float(equivalence.pvalue)
-    return GroupSpread(sd, low, high, *tests, smallest_margin, answers.n_seeds(weights), n_classes, len(answers.labels))
+    noncentralities = max(0.0, f_value - 1) * df[0], *(_noncentrality(f_value, p, df) for p in (0.975, 0.025))
+    sd, low, high = (float(np.sqrt(one * error / n_classes)) for one in noncentralities)
+    tests = float(f_distribution.sf(f_value, *df)), float(equivalence.pvalue), _margin_met(df, error / n_classes)
+    return GroupSpread(sd, low, high, *tests, answers.n_seeds(weights), n_classes, len(answers.labels))
+
+
+def smallest_spread(parts: Components, n_seeds: int, n_groups: int, n_classes: int, images: float) -> float:
+    """Return the `smallest_margin` of `group_spread` in a planned design of so many groups, classes, and images per class."""
+    error = parts.class_ + parts.image / images + (parts.run_class + parts.residual / images) / n_seeds
+    return _margin_met((n_groups - 1, n_classes - n_groups), error / n_classes)
+
+
+def _margin_met(df: tuple[int, float], error: float) -> float:
+    """Return the margin that a true SD of 0 meets with probability 0.8; `error`: the error mean square per class."""
+    return float(np.sqrt(_noncentrality(f_distribution.ppf(POWER, *df), LEVEL, df) * error))
 
 
 def _error_of_groups(answers: Answers, weights: Weights, group: np.ndarray) -> tuple[float, float]:
