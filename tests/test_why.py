@@ -168,6 +168,19 @@ def test_planted_effects_of_kinds_are_found(why):
     assert (birds["low"] > 0).all()
 
 
+def test_a_planted_exchange_of_animals_for_others_is_found(why):
+    """Kinds count by their classes in the source. The arms of one sort differ as planted, by 0.04."""
+    of_class = KINDS.map(PLANTED)
+    truth = of_class[SOURCE["animal"]].mean() - of_class[~SOURCE["animal"]].mean()
+    rows = why.exchanges.set_index(["what", "target"])
+    assert len(rows) == 6
+    for row in rows.loc["animals_for_others"].to_dict("records"):
+        assert near(row, EXCHANGED * truth)
+        assert row["high"] - row["low"] < 0.02
+    for row in rows.loc["animals_for_all_others"].to_dict("records"):
+        assert near(row, 0.04)
+
+
 def test_the_regression_predicts_subsets_that_it_has_not_seen(why):
     found = why.held_out.set_index(["target", "measure"])
     assert (found["n_held_out"] == 12).all()
@@ -186,11 +199,15 @@ def test_intervals_of_effects_hold_the_truth_as_often_as_they_say():
     rng = np.random.default_rng(3)
     own = np.stack([counts[one] for one in kind], axis=1)
     other = counts[animals].sum(axis=1).to_numpy()[:, None] - own
-    truth, held = pd.Series([PLANTED[name] for name in counts], counts.columns), {"all": [], "own": []}
+    truth, held = pd.Series([PLANTED[name] for name in counts], counts.columns), {"all": [], "own": [], "exchange": []}
+    weights = pd.Series(rng.normal(size=len(truth)), truth.index)
     for _ in range(400):
         noise = rng.normal(0, 0.012, (60, 1))
-        found = statistics.effects_of_counts((counts @ truth).to_numpy() + noise[:, 0], counts)
+        top1 = (counts @ truth).to_numpy() + noise[:, 0]
+        found = statistics.effects_of_counts(top1, counts)
         held["all"].append(found["low"].lt(truth) & found["high"].gt(truth))
+        exchange = statistics.effect_of_exchange(top1, counts, weights)
+        held["exchange"].append(exchange["low"] < weights @ truth < exchange["high"])
         slopes = rng.normal([[OWN], [OTHER]], 0.002, (2, len(kind)))
         means = 0.4 + slopes[0] * own + slopes[1] * other + noise + rng.normal(0, 0.06, own.shape)
         found = statistics.effects_of_own_kind(means, counts, kind, animals)
@@ -352,6 +369,10 @@ def test_sums_done_by_hand_agree(why):
     solved = np.linalg.lstsq(np.column_stack([np.ones(60), counted]), of_subsets.to_numpy(), rcond=None)[0]
     kind = why.kinds[(why.kinds["target"] == "birds") & (why.kinds["whose"] == "all species")]
     assert kind["mean"].tolist() == pytest.approx((EXCHANGED * solved[1:]).tolist())
+    shares = [np.array([(KINDS[SOURCE["animal"] == sort] == name).mean() for name in names]) for sort in (True, False)]
+    exchanged = why.exchanges.set_index(["target", "what"]).loc["birds", "mean"]
+    assert exchanged["animals_for_others"] == pytest.approx(EXCHANGED * (shares[0] - shares[1]) @ solved[1:])
+    assert exchanged["animals_for_all_others"] == pytest.approx(top1["animal-k30"] - top1["non_animal-k30"])
     small = [why.load(name).correct for name in ("birds_5", "birds_20")]
     gains = [correct["all-k200"].mean() - correct["scratch"].mean() for correct in small]
     assert why.target_sizes.set_index("images").loc[[5, 20], "mean"].tolist() == pytest.approx(gains)
@@ -398,7 +419,7 @@ def test_the_chapter_builds_with_and_without_results(why, results, tmp_path, run
     write_notebook(root / "book/executed/mini/25_why.ipynb", "25_why", figures, numbers)
     for study in ("toy", "paper"):
         write_notebook(root / f"book/executed/{study}/25_why.ipynb", "19_not_run", {}, {})
-    elsewhere = r" \{cite:p\}`\w+`|\(fig-b3\)|\(plan-of-analysis.md\)|\[\]\(\w+\.md\)"
+    elsewhere = r" \{cite:p\}`\w+`|\((?:fig-b3|claim-c\d+)\)|\(plan-of-analysis.md\)|\[\]\(\w+\.md\)"
     text = re.sub(elsewhere, "", (ROOT / "book" / "why.md").read_text())
     page, said = render(root, text.partition("\n")[2])
     assert said == ""

@@ -19,6 +19,8 @@ def why_numbers(why: Why) -> dict[str, Any]:
     for row in why.kinds.to_dict("records"):
         numbers |= with_interval(f"{row['target']}_kind_{_key(row['term'])}", row)
         numbers |= {f"{row['target']}_n_subsets": row["n_subsets"], "reference": row["reference"]}
+    for row in why.exchanges.to_dict("records"):
+        numbers |= with_interval(f"{row['target']}_{row['what']}", row)
     for row in why.held_out.to_dict("records"):
         numbers |= with_interval(f"{row['target']}_{row['measure']}", row) | {"n_held_out": row["n_held_out"]}
     for row in why.ranks.to_dict("records"):

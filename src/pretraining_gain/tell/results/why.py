@@ -61,6 +61,11 @@ class Why(StudyResults):
         return self._rows(experiments.many_subsets, lambda evaluation, arms: kind_effects(evaluation, arms[0]))
 
     @cached_property
+    def exchanges(self) -> pd.DataFrame:
+        """Effect of animal classes in place of others: what, mean, low, high (see `animals_for_others`)."""
+        return self._rows(experiments.many_subsets, lambda evaluation, arms: animals_for_others(evaluation, arms[0]))
+
+    @cached_property
     def held_out(self) -> pd.DataFrame:
         """Scores of the regression on kinds on subsets that it has not seen: measure, mean, low, high, n_held_out."""
         return self._rows(
@@ -163,6 +168,29 @@ def kind_effects(evaluation: Evaluation, arm: str) -> list[dict[str, Any]]:
         for name, table in whose.items()
         for term, row in table.iterrows()
     ]
+
+
+def animals_for_others(evaluation: Evaluation, arm: str) -> list[dict[str, Any]]:
+    """Estimate what animal classes change in top-1, in place of as many others.
+
+    Row `animals_for_others`: three classes, from the regression on kinds; each kind counts by its number of classes in the
+    source. Row `animals_for_all_others`: all classes of a subset of this size, from the arms that hold one sort only.
+    """
+    top1, counts, reference = _top1_and_counts(evaluation, arm)
+    source, k = evaluation.study.source_classes, evaluation.runs.loc[evaluation.runs["arm"] == arm, "k"].iloc[0]
+    kind = kinds(source)
+    kind = kind[kind.isin([*counts, reference])]
+    animals, others = (
+        kind[source["animal"] == wanted].value_counts(normalize=True).reindex(counts.columns, fill_value=0.0)
+        for wanted in (True, False)
+    )
+    effect = EXCHANGED * statistics.effect_of_exchange(top1, counts, animals - others)
+    rows = [{"what": "animals_for_others", **effect.to_dict()}]
+    pair = f"animal-k{k}", f"non_animal-k{k}"
+    if set(pair) <= set(evaluation.correct):
+        whole = statistics.estimate_mean(evaluation.answers, evaluation.gain(*pair))
+        rows.append({"what": "animals_for_all_others", **row_of(whole)})
+    return rows
 
 
 def ranks_of(evaluation: Evaluation) -> pd.Series:

@@ -13,5 +13,7 @@ from pretraining_gain.tell.statistics.power import (
     LEVEL, Components, components, design_error, difference_error, equivalence_power, smallest_detectable,
     smallest_margin,
 )  # fmt: skip
-from pretraining_gain.tell.statistics.regression import effects_of_counts, effects_of_own_kind, predict_held_out
+from pretraining_gain.tell.statistics.regression import (
+    effect_of_exchange, effects_of_counts, effects_of_own_kind, predict_held_out,
+)  # fmt: skip
 from pretraining_gain.tell.statistics.spread import GroupSpread, group_spread, smallest_spread

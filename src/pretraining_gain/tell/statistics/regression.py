@@ -26,6 +26,15 @@ def effects_of_counts(top1: np.ndarray, counts: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([fitted.params, fitted.conf_int()], axis=1).set_axis(_COLUMNS, axis=1).drop("const")
 
 
+def effect_of_exchange(top1: np.ndarray, counts: pd.DataFrame, weights: pd.Series) -> pd.Series:
+    """Estimate the sum of the effects of `effects_of_counts`, by their `weights` (kind -> weight), from the same fit.
+
+    Returns mean, low and high (95 % interval over subsets).
+    """
+    tested = OLS(top1, add_constant(counts.astype(float))).fit().t_test([0.0, *weights[counts.columns]])
+    return pd.Series([*tested.effect, *tested.conf_int()[0]], _COLUMNS)
+
+
 def predict_held_out(top1: np.ndarray, counts: pd.DataFrame) -> pd.DataFrame:
     """Fit on the first four fifths of the subsets and predict the rest.
 
