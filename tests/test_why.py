@@ -298,6 +298,36 @@ def test_a_bend_and_a_level_end_are_said():
     assert said["caltech101_animals_saturation"].startswith("The fit cannot tell whether the gain still rises")
 
 
+def test_a_planted_equivalent_number_is_found(why):
+    truth = 59 * 2 ** (0.04 / PER_CLASS_DOUBLING)
+    found = why.equivalents.set_index("target")
+    assert list(found.index) == list(main_targets(STUDY))
+    for row in found.to_dict("records"):
+        assert (row["n_animals"], row["most"]) == (59, 141)
+        assert abs(np.log2(row["mean"] / truth)) < np.log2(row["high"] / row["low"])
+        assert row["low"] < row["mean"] < row["high"] < 3 * truth
+    answers = why.load("birds").answers
+    others = [15, 30, 59, 141]
+    top1 = {arm: answers.correct[arm].mean() for arm in ("animal-k59", *(f"non_animal-k{k}" for k in others))}
+    slope, height = np.polyfit(np.log2(others), [top1[f"non_animal-k{k}"] for k in others], 1)
+    assert found.loc["birds", "mean"] == pytest.approx(2 ** ((top1["animal-k59"] - height) / slope))
+
+
+def test_an_equivalent_number_that_cannot_be_told_is_not_stated():
+    def others(run: Run) -> float:
+        """On the birds they bend, on Caltech-101's animals they bring nothing, and in domain little."""
+        if run.pool != "non_animal":
+            return 0.45
+        by_target = {"birds": 0.3 * (run.k == 141), "caltech101_animals": 0.0, "tiny_animals": 0.022 * np.log2(run.k / 15)}
+        return 0.35 + by_target.get(run.downstream, 0.0)
+
+    said = why_numbers(simulate(others, per_class=40))
+    assert said["birds_equivalent_said"].startswith("The curve of the other classes clearly bends")
+    assert said["caltech101_animals_equivalent_said"].startswith("The fit sets no bounds")
+    assert said["tiny_animals_equivalent_said"].startswith("59 animal classes are worth more than the 141 others")
+    assert {"birds_equivalent", "caltech101_animals_equivalent"}.isdisjoint(said)
+
+
 def test_a_chapter_that_states_a_slope_says_whether_the_curve_bends():
     text = (ROOT / "book" / "why.md").read_text()
     assert set(re.findall(r"why\.(\w+)_classes_slope", text)) <= set(re.findall(r"why\.(\w+)_saturation", text))

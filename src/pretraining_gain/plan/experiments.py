@@ -101,6 +101,14 @@ def saturation(study: Study, runs: list[Run]) -> list[Run]:
     return [*(run for run in runs if run.pool == SCRATCH), *found]
 
 
+def equivalent_number(study: Study, runs: list[Run]) -> list[Run]:
+    """Select the most animal classes, and other classes by their number, of which a study needs three to see a bend."""
+    most, numbers = max(study.arms.get("animal", []), default=0), study.arms.get("non_animal", [])
+    arms = {f"animal-k{most}", *(f"non_animal-k{k}" for k in numbers)}
+    runs = _where_all_are(arms, on_main_targets(study, runs))
+    return [run for run in runs if run.arm in arms and len(numbers) > 2]
+
+
 def chance_decides(study: Study, runs: list[Run]) -> list[Run]:
     """Select, on the main targets, the pretrainings on opposite halves of the animals."""
     halves = [pool.name for pool in POOLS.values() if pool.takes == "half"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pretraining_gain.tell.book.formats import ends, points
+from pretraining_gain.tell.book.formats import LEVEL, ends, points
 from pretraining_gain.tell.results.gains import with_interval
 
 if TYPE_CHECKING:
@@ -37,6 +37,9 @@ def why_numbers(why: Why) -> dict[str, Any]:
         place = f"_{row['at']}" if row["at"] else ""
         numbers |= with_interval(f"{row['target']}_{row['by']}_{row['what']}{place}", row)
     numbers |= {f"{target}_saturation": text for target, text in saturation_sentences(why.curves).items()}
+    for row in why.equivalents.to_dict("records"):
+        numbers |= with_interval(f"{row['target']}_equivalent", row) if row["mean"] == row["mean"] else {}
+        numbers[f"{row['target']}_equivalent_said"] = equivalent_sentence(row)
     for row in why.parts.to_dict("records"):
         numbers |= with_interval(f"{row['target']}_part_{_key(row['part'])}", row)
     return numbers
@@ -64,3 +67,16 @@ def saturation_sentences(curves: pd.DataFrame) -> dict[str, str]:
         else:
             found[target] = f"The fit cannot tell whether the gain still rises: {size}."
     return found
+
+
+def equivalent_sentence(row: dict[str, Any]) -> str:
+    """Say how many other classes are worth the most animal classes, or why there is no such number."""
+    animals, tried = f"{row['n_animals']} animal classes", f"the {row['most']:,} others of the largest set"
+    if row["bends"]:
+        return f"The curve of the other classes clearly bends, so no line says how many of them are worth {animals}."
+    if row["mean"] != row["mean"]:  # NaN
+        return f"The fit sets no bounds on the number of other classes that are worth {animals}."
+    number = f"{row['mean']:,.0f} ({LEVEL} {row['low']:,.0f} to {row['high']:,.0f})"
+    if row["low"] > row["most"]:
+        return f"{animals} are worth more than {tried}, and the line reaches their gain only at {number}."
+    return f"{animals} are worth about as much as this number of others: {number}."

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.optimize import brentq
 
 from pretraining_gain.plan import experiments
 from pretraining_gain.plan.pools import SCRATCH, sample_classes
@@ -133,6 +134,11 @@ class Why(StudyResults):
         return self._rows(experiments.saturation, _both_curves)
 
     @cached_property
+    def equivalents(self) -> pd.DataFrame:
+        """Number of other classes that are worth the most animal classes (see `equivalent_number`)."""
+        return self._rows(experiments.equivalent_number, equivalent_number)
+
+    @cached_property
     def parts(self) -> pd.DataFrame:
         return self._rows(experiments.parts_of_the_gain, lambda evaluation, _: gain_parts(evaluation))
 
@@ -238,9 +244,7 @@ def gain_curve(evaluation: Evaluation, places: pd.Series, beyond: list[int]) -> 
     def estimate(weights: np.ndarray, *, gain: bool = False) -> Estimate:
         return statistics.estimate_mean(answers, dict(zip(arms, weights, strict=True)) | ({SCRATCH: -1.0} if gain else {}))
 
-    steps = np.zeros((len(arms) - 1, len(arms)))
-    for step, (first, second) in enumerate(pairwise(logs)):
-        steps[step, step : step + 2] = np.array([-1, 1]) / (second - first)
+    steps = _steps(logs)
     bend = estimate(steps[-1] - steps[0]) if len(arms) > 2 else None
     if bend and bend.p_different < statistics.LEVEL:
         beyond = []
@@ -252,6 +256,42 @@ def gain_curve(evaluation: Evaluation, places: pd.Series, beyond: list[int]) -> 
     found += [("slope", 0, estimate(statistics.line_weights(logs))), ("last", 0, estimate(steps[-1]))]
     found += [("bend", 0, bend)] if bend else []
     return [{"what": what, "at": int(at), **row_of(one)} for what, at, one in found]
+
+
+def _steps(logs: np.ndarray) -> np.ndarray:
+    """(N - 1, N) weights of values at `logs` (N,) that make the slopes between neighbours."""
+    steps = np.zeros((len(logs) - 1, len(logs)))
+    for step, (first, second) in enumerate(pairwise(logs)):
+        steps[step, step : step + 2] = np.array([-1, 1]) / (second - first)
+    return steps
+
+
+def equivalent_number(evaluation: Evaluation, arms: list[str]) -> list[dict[str, Any]]:
+    """Estimate how many other classes gain as much as the most animal classes, from a line over the logarithm of their number.
+
+    The interval holds the numbers at which the line's height does not differ from the animals' top-1 at five percent (Fieller
+    1954). It and the mean are NaN where the curve clearly bends, does not clearly rise, or has an end outside 1 to `_FARTHEST`
+    times the most others that were tried. Further columns: n_animals; `most`, these others; whether the curve `bends`.
+    """
+    facts = evaluation.runs.drop_duplicates("arm").set_index("arm").loc[arms]
+    animals, others = (facts.loc[chosen, "k"].sort_values() for chosen in (facts["pool"] == "animal", facts["pool"] != "animal"))
+    logs, most = np.log2(others.to_numpy(float)), int(others.max())
+    steps = _steps(logs)
+
+    def estimate(weights: np.ndarray, **more: float) -> Estimate:
+        return statistics.estimate_mean(evaluation.answers, dict(zip(others.index, weights, strict=True)) | more)
+
+    def ahead(log: float) -> Estimate:
+        return estimate(statistics.line_weights(logs, log), **{animals.index[0]: -1.0})
+
+    bends = estimate(steps[-1] - steps[0]).p_different < statistics.LEVEL
+    rises = estimate(statistics.line_weights(logs)).interval()[0] > 0
+    found = dict.fromkeys(("mean", "low", "high"), np.nan)
+    least, farthest = 0.0, float(np.log2(_FARTHEST * most))
+    if rises and not bends and ahead(least).interval()[1] < 0 < ahead(farthest).interval()[0]:
+        heights = (lambda log: ahead(log).mean, lambda log: ahead(log).interval()[1], lambda log: ahead(log).interval()[0])
+        found = {name: 2 ** brentq(height, least, farthest) for name, height in zip(found, heights, strict=True)}
+    return [{"n_animals": int(animals.iloc[0]), "most": most, "bends": bends, **found}]
 
 
 def gain_parts(evaluation: Evaluation) -> list[dict[str, Any]]:
