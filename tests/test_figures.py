@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 
+import pandas as pd
 import plotly.graph_objects as go
 import pytest
+from conftest import MAIN
 from matplotlib.figure import Figure
 from plotly.subplots import make_subplots
 
@@ -36,6 +38,26 @@ def species_in_figure_1(shown: StudyResults) -> set[str]:
 
 def without_taxa(shown: StudyResults) -> None:
     shown.species = shown.species.assign(**dict.fromkeys(TAXON_COLUMNS, NOT_STATED))
+
+
+@pytest.mark.parametrize(
+    ("study", "counts"),
+    [
+        (MAIN, [("same species", 1), ("same family", 4), ("same class", 95)]),
+        ("mini", [("in the source", 6), ("none", 30)]),  # its source states no taxa
+    ],
+)
+def test_figure_1_colours_species_by_the_rank_shared_with_the_nearest_source_class(study, counts):
+    drawn = FIGURES["figure_1"].draw(StudyResults.from_parameters({"study": study}))
+    assert [(trace.name, len(trace.x)) for trace in drawn.data] == counts
+
+
+def test_figure_1_has_a_colour_for_species_whose_rank_is_unknown(shown):
+    ranks = ["species", "none", *[None] * (len(shown.species) - 2)]
+    shown.out_of_domain.__dict__["nearest_ranks"] = pd.Series(ranks, shown.out_of_domain.classes.index)
+    shown.species["representation"] = NOT_STATED
+    names = [trace.name for trace in FIGURES["figure_1"].draw(shown).data]
+    assert names == ["same species", "another phylum", NOT_STATED]
 
 
 def test_without_taxa_each_species_stands_alone(shown):

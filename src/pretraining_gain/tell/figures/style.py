@@ -10,6 +10,7 @@ from plotly.subplots import make_subplots
 
 #: Colours of Okabe and Ito's palette, which readers with any colour vision can tell apart, and a grey for rules.
 BLUE, ORANGE, GREEN, YELLOW, GREY = "#0072B2", "#D55E00", "#009E73", "#E69F00", "#767676"
+SKY, PURPLE = "#56B4E9", "#CC79A7"
 #: Colour and marker of each number of seeds, where a figure compares several.
 SEED_STYLES = [(ORANGE, "square"), (BLUE, "circle"), (GREEN, "diamond")]
 RULE = {"color": GREY, "width": 1}

@@ -8,6 +8,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from pretraining_gain.plan.pools import FROM_SCRATCH, SCRATCH
+from pretraining_gain.plan.relatives import RANKS, UNRELATED
 from pretraining_gain.plan.representation import NONE, SOME
 from pretraining_gain.plan.species import NOT_STATED, TAXON_COLUMNS
 from pretraining_gain.tell.figures.declare import Runs, figure
@@ -15,12 +16,16 @@ from pretraining_gain.tell.figures.inert import plotly_text
 from pretraining_gain.tell.figures.style import (
     BLUE,
     GREEN,
+    GREY,
     LAYOUT,
     ORANGE,
     POINTS_TICKS,
+    PURPLE,
     RULE,
     SHARE_TICKS,
+    SKY,
     TOP1_HOVER,
+    YELLOW,
     interval_bars,
 )
 
@@ -31,28 +36,35 @@ if TYPE_CHECKING:
 REPRESENTATION_STYLES = {
     "best": (BLUE, "circle"), SOME: (GREEN, "square"), NONE: (ORANGE, "diamond"), NOT_STATED: (FROM_SCRATCH.colour, "x")
 }  # fmt: skip
+#: The same by the rank shared with the nearest source class, nearest first: from cool to warm colours.
+_RANK_LOOKS = ((BLUE, "circle"), (SKY, "triangle-up"), (GREEN, "square"), (YELLOW, "triangle-down"), (ORANGE, "diamond"),
+               (PURPLE, "star"), (GREY, "cross"))  # fmt: skip
+_RANK_WORDS = {rank: f"same {rank}" for rank in RANKS} | {UNRELATED: "another phylum"}
+_RANK_STYLES = dict(zip(_RANK_WORDS.values(), _RANK_LOOKS, strict=True)) | {NOT_STATED: REPRESENTATION_STYLES[NOT_STATED]}
 _NEEDS = Runs(domains=("out_of_domain",), chosen=True)
 _OF_GROUPS = Runs(domains=("out_of_domain",), chosen=True, across="supercategory")
 
 
 @figure("1", "Pretraining gain of each species", "10_taxa", _NEEDS)
 def figure_1(results: StudyResults) -> go.Figure | str:
-    """Draw the gain of each species, in points, coloured by representation; a menu groups by family, order or supercategory.
+    """Draw the gain of each species, in points, coloured by `_colouring`; a menu groups by family, order or supercategory.
 
     Offers the levels that the class table states; without any, each species stands alone. Groups stand in the order of their
     mean gain; bars are 95 % intervals.
     """
-    species, known = results.figure1_species, list(REPRESENTATION_STYLES)
+    species = results.figure1_species
     if species.empty:
         return f"No species of {results.out_of_domain.downstream.title} is a bird of a family that the source names."
     levels = [column for column in reversed(TAXON_COLUMNS) if (species[column] != NOT_STATED).any()] or ["name"]
     places = {column: _short(species[column]) for column in levels}
     orders = {column: species.groupby(at)["mean"].mean().sort_values(ascending=False).index for column, at in places.items()}
-    present = sorted(set(species["representation"]), key=lambda name: known.index(name) if name in known else 0)
-    parts = {name: species[species["representation"] == name] for name in present}
+    shown, values, styles = _colouring(results, species)
+    known = list(styles)
+    present = sorted(set(values), key=lambda name: known.index(name) if name in known else 0)
+    parts = {name: species[values == name] for name in present}
     drawn = go.Figure()
     for name, part in parts.items():
-        colour, symbol = REPRESENTATION_STYLES.get(name, REPRESENTATION_STYLES["best"])
+        colour, symbol = styles.get(name, REPRESENTATION_STYLES["best"])
         drawn.add_trace(
             go.Scatter(
                 x=places[levels[0]][part.index], y=100 * part["mean"], name=name, mode="markers",
@@ -63,8 +75,8 @@ def figure_1(results: StudyResults) -> go.Figure | str:
                     "n": part["n_images"], "low": 100 * part["low"], "high": 100 * part["high"],
                 }),
                 hovertemplate="<b>%{customdata[0]}</b> (%{customdata[1]})<br>gain %{y:+.1f} points, interval "
-                "%{customdata[3]:+.1f} to %{customdata[4]:+.1f}<br>%{customdata[2]} images; representation: "
-                f"{name}<extra></extra>",
+                "%{customdata[3]:+.1f} to %{customdata[4]:+.1f}<br>%{customdata[2]} images; "
+                f"{shown}: {name}<extra></extra>",
             )
         )  # fmt: skip
     drawn.add_hline(y=0, line=RULE)
@@ -81,6 +93,17 @@ def figure_1(results: StudyResults) -> go.Figure | str:
         yaxis={"title": "pretraining gain in top-1, points", "tickformat": POINTS_TICKS},
     )  # fmt: skip
     return drawn
+
+
+def _colouring(results: StudyResults, species: pd.DataFrame) -> tuple[str, pd.Series, dict[str, tuple[str, str]]]:
+    """Return what the colours of Figure 1 show, its value for each species, and the look of each value in the legend's order.
+
+    They show the lowest rank that a species shares with a source class, where that takes more values than representation.
+    """
+    ranks = species["class_id"].map(results.out_of_domain.nearest_ranks)
+    if ranks.nunique() > species["representation"].nunique():
+        return "nearest source class", ranks.map(_RANK_WORDS).fillna(NOT_STATED), _RANK_STYLES
+    return "representation", species["representation"], REPRESENTATION_STYLES
 
 
 def _short(names: pd.Series) -> pd.Series:

@@ -16,6 +16,7 @@ from pretraining_gain.paths import results_of
 from pretraining_gain.plan.parameters import Parameters, plain_parameters
 from pretraining_gain.plan.parts import Downstream
 from pretraining_gain.plan.pools import SCRATCH
+from pretraining_gain.plan.relatives import nearest_rank
 from pretraining_gain.plan.representation import correct_images, keep_keys_of, load_annotations, representation
 from pretraining_gain.plan.runs import finetuning_runs
 from pretraining_gain.plan.species import NOT_STATED, TAXON_COLUMNS
@@ -105,6 +106,11 @@ class Evaluation:
         if self.study.main_start == "all":  # weights were trained on classes that the study does not list
             table = keep_keys_of(self.study.source_classes, table)
         return table.set_index("class_id").loc[np.unique(self.labels)]
+
+    @cached_property
+    def nearest_ranks(self) -> pd.Series:
+        """The lowest rank that each of `classes` shares with a class of the source; NaN where the tables do not tell."""
+        return nearest_rank(self.classes, self.study.source_classes)
 
     @cached_property
     def species(self) -> pd.DataFrame:

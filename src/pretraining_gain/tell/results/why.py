@@ -17,7 +17,7 @@ from scipy.optimize import brentq
 
 from pretraining_gain.plan import experiments
 from pretraining_gain.plan.pools import SCRATCH, sample_classes
-from pretraining_gain.plan.relatives import RANKS, kinds, nearest_rank
+from pretraining_gain.plan.relatives import RANKS, kinds
 from pretraining_gain.plan.representation import is_named
 from pretraining_gain.plan.runs import Run, finetuning_runs
 from pretraining_gain.plan.studies import Study
@@ -86,7 +86,7 @@ class Why(StudyResults):
         found = {}
         for target in self.compared(experiments.by_distance):
             evaluation = self.load(target)
-            steps = ranks_of(evaluation).map(RANKS.index, na_action="ignore").astype(float)
+            steps = evaluation.nearest_ranks.map(RANKS.index, na_action="ignore").astype(float)
             if steps.nunique() > 1 and steps.count() > 2:
                 weights = evaluation.gain(evaluation.study.everything)
                 found[target] = statistics.estimate_slope(evaluation.answers, weights, steps)
@@ -199,14 +199,9 @@ def animals_for_others(evaluation: Evaluation, arm: str) -> list[dict[str, Any]]
     return rows
 
 
-def ranks_of(evaluation: Evaluation) -> pd.Series:
-    """Return the lowest rank that each species of the target shares with a class of the source."""
-    return nearest_rank(evaluation.classes, evaluation.study.source_classes)
-
-
 def gains_by_rank(evaluation: Evaluation) -> list[dict[str, Any]]:
     """Estimate the gain from all classes per rank, for species like these, which vary alike at all ranks."""
-    ranks = ranks_of(evaluation).dropna()
+    ranks = evaluation.nearest_ranks.dropna()
     if ranks.empty:
         return []
     weights = evaluation.gain(evaluation.study.everything)
