@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,7 +13,7 @@ import conftest
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import Watched, write_page
+from conftest import MAIN, ROOT, Watched, write_page
 from playwright.sync_api import Page
 
 from pretraining_gain.errors import InputError
@@ -88,6 +89,14 @@ def test_the_plain_table_and_the_chapters_numbers_are_of_the_first_target(mini):
     assert numbers["n_species"] == 36
     assert numbers["n_gains"] == sum(len(arm["net"]) for target in mini["targets"] for arm in target["arms"])
     assert "seeds 500–509" in describe(mini)
+
+
+def test_each_search_that_the_chapter_quotes_finds_a_species_of_the_main_study():
+    quoted = re.findall(r'\*"([^"*]+)"\*', (ROOT / "book/explorer.md").read_text(encoding="utf-8"))
+    targets = load_study(MAIN).downstreams
+    names = {name.lower() for target in targets for name in load_evaluation(MAIN, target.name).classes["name"]}
+    assert quoted != []
+    assert [name for name in quoted if name.lower() not in names] == []
 
 
 def test_missing_results_are_named(results):
