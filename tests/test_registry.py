@@ -15,13 +15,14 @@ from pretraining_gain.plan.costs import Plan
 from pretraining_gain.plan.runs import Run
 from pretraining_gain.plan.studies import Study
 from pretraining_gain.tell.book import paste
-from pretraining_gain.tell.book.executed import Executed
+from pretraining_gain.tell.book.executed import Executed, short_name
 from pretraining_gain.tell.book.rerun_pages import figures_of
 from pretraining_gain.tell.figures import subsets
 from pretraining_gain.tell.figures.declare import Runs, declared_in, figure
 from pretraining_gain.tell.figures.registry import FIGURES
 from pretraining_gain.tell.results.provenance import Provenance
 from pretraining_gain.tell.software.price import figure_table
+from pretraining_gain.workflow import study_pages
 
 
 @pytest.fixture
@@ -68,6 +69,14 @@ def test_each_notebook_shows_the_module_of_its_figures(key):
     notebook = ROOT / "notebooks" / f"{FIGURES[key].notebook}.ipynb"
     module = FIGURES[key].draw.__module__.rpartition(".")[2]
     assert f"from pretraining_gain.tell.figures import {module}" in notebook.read_text()
+
+
+@pytest.mark.parametrize("key", [key for key, one in FIGURES.items() if one.notebook in study_pages()])
+def test_the_page_of_a_readers_study_has_a_place_for_each_figure(key):
+    """The build leaves out those that the study cannot draw. Other notebooks are about no single study."""
+    template = (ROOT / "book" / "_templates" / "study.md").read_text(encoding="utf-8")
+    places = {f"{{figure-of}} {key}", f"{{output}} {short_name(Path(FIGURES[key].notebook))}.{key}"}
+    assert sum(f"```{place}\n" in template for place in places) == 1
 
 
 def test_the_registry_imports_neither_torch_nor_statistics():
