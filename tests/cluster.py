@@ -117,12 +117,12 @@ def cluster() -> Iterator[Cluster]:
         started = Cluster(folder, _environment(folder))
         files = {"socket": "munge", "key-file": "key", "pid-file": "pid", "log-file": "munged.log", "seed-file": "seed"}
         munged = [f"--{option}={folder / name}" for option, name in files.items()]
-        _daemon(stack, started, ["munged", "--foreground", "--force", *munged])
-        _wait_for((folder / "munge").exists, "munged")
-        _daemon(stack, started, ["slurmctld", "-D"])
-        _daemon(stack, started, ["slurmd", "-D", "-N", _host()])
-        stack.callback(_empty, started)
-        _wait_for(lambda: started.ask("sinfo", "--noheader", "--format=%T").strip() == "idle", "the node")
+        daemons = [_daemon(stack, started, ["munged", "--foreground", "--force", *munged])]
+        _wait_for((folder / "munge").exists, started, daemons)
+        daemons.append(_daemon(stack, started, ["slurmctld", "-D"]))
+        daemons.append(_daemon(stack, started, ["slurmd", "-D", "-N", _host()]))
+        stack.callback(_empty, started, daemons)
+        _wait_for(lambda: started.ask("sinfo", "--noheader", "--format=%T").strip() == "idle", started, daemons)
         yield started
 
 
@@ -157,7 +157,8 @@ def _configuration(folder: Path) -> str:
     )
 
 
-def _daemon(stack: ExitStack, of: Cluster, command: list[str]) -> None:
+def _daemon(stack: ExitStack, of: Cluster, command: list[str]) -> subprocess.Popen[bytes]:
+    """Start a daemon, and stop it at the end; one that hangs is killed."""
     with open(of.folder / f"{command[0]}.out", "w") as output:
         process = subprocess.Popen(
             command, env=of.environment, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
@@ -172,23 +173,25 @@ def _daemon(stack: ExitStack, of: Cluster, command: list[str]) -> None:
             process.wait()
 
     stack.callback(stop)
+    return process
 
 
-def _empty(of: Cluster) -> None:
+def _empty(of: Cluster, daemons: list[subprocess.Popen[bytes]]) -> None:
     """Cancel remaining jobs while the daemons still run."""
     left = of.ask("squeue", "--noheader", "--format=%i").split()
     if left:
         of.ask("scancel", *left)
-        _wait_for(lambda: not of.ask("squeue", "--noheader", "--format=%i").split(), "the queue to be empty")
+        _wait_for(lambda: not of.ask("squeue", "--noheader", "--format=%i").split(), of, daemons)
 
 
-def _wait_for(there: Callable[[], bool], what: str, seconds: float = 600) -> None:
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
+def _wait_for(there: Callable[[], bool], of: Cluster, daemons: list[subprocess.Popen[bytes]]) -> None:
+    """Wait, however slow the machine, while all daemons run. Raises `RuntimeError` with the output of one that has ended."""
+    while True:
         try:
             if there():
                 return
         except subprocess.CalledProcessError:
             pass  # not ready to be asked
+        for name in (one.args[0] for one in daemons if one.poll() is not None):
+            raise RuntimeError(f"{name} has ended: {(of.folder / f'{name}.out').read_text()[-2000:]}")
         time.sleep(0.1)
-    raise TimeoutError(f"{what}: not there after {seconds:.0f} s")

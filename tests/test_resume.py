@@ -267,14 +267,19 @@ def test_a_file_is_the_old_or_the_new_one(tmp_path):
 
 
 def test_sigterm_keeps_the_state_and_asks_to_be_tried_again(tmp_path, results, small_study):
-    """A real notebook and a real SIGTERM to the runner alone; the next start resumes."""
-    run = Run(study=small_study, pool="all", epochs=40)
-    start = command("01_pretrain", tmp_path / "o.ipynb", "study", small_study, "epochs", "40")
+    """A real notebook and a real SIGTERM to the runner alone; the next start resumes. A training that ends before the
+    signal arrives is followed by a longer one."""
     environment = os.environ | {"PRETRAINING_GAIN_CHECKPOINT_S": "0"}
-    process = subprocess.Popen(start, cwd=ROOT, stderr=subprocess.PIPE, text=True, env=environment)
-    wait_for(lambda: run.checkpoint_path.exists() or process.poll() is not None)
-    process.send_signal(signal.SIGTERM)
-    _, said = process.communicate()
+    for epochs in (40, 400, 4000):
+        run, output = Run(study=small_study, pool="all", epochs=epochs), tmp_path / "o.ipynb"
+        start = command("01_pretrain", output, "study", small_study, "epochs", str(epochs))
+        process = subprocess.Popen(start, cwd=ROOT, stderr=subprocess.PIPE, text=True, env=environment)
+        wait_for(lambda: run.checkpoint_path.exists() or process.poll() is not None)  # noqa: B023
+        process.send_signal(signal.SIGTERM)
+        _, said = process.communicate()
+        if process.returncode:
+            break
+        output.unlink()
     assert process.returncode == TRY_AGAIN == 75
     assert "stopped in epoch" in said.splitlines()[-1]
     assert said.splitlines()[-1].endswith("the state is kept")

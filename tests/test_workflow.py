@@ -14,6 +14,7 @@ from conftest import ROOT, change_study, wait_for
 from refusal import refused
 
 from pretraining_gain import workflow
+from pretraining_gain.compute.records import locked
 from pretraining_gain.plan.runs import finetuning_runs, pretraining_runs
 from pretraining_gain.plan.studies import study_names
 from pretraining_gain.workflow import needs_no_data, project_pages, study_pages, template_of
@@ -47,11 +48,12 @@ def test_nothing_twice_only_what_changed_and_on_after_a_kill(results, small_stud
     text = Path(small_study).read_text()
     change_study(small_study, {text[text.index("  - name: field_frozen") : text.index("throughput:")]: "", "  animal: [4]\n": ""})
     assert planned(small_study) == {"pretrain": 1, "finetune": 4, "tables": 1}
-    process = subprocess.Popen(snakemake(small_study), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    wait_for(lambda: records(results) or process.poll() is not None)
-    process.kill()
-    process.wait()
-    kept = records(results)
+    with locked(finetuning_runs(small_study)[-1]):  # this run waits, so that the study cannot end before the kill
+        process = subprocess.Popen(snakemake(small_study), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        wait_for(lambda: records(results) or process.poll() is not None)
+        process.kill()
+        process.wait()
+        kept = records(results)
     assert 0 < len(kept) < 5
 
     run(small_study)
