@@ -28,6 +28,11 @@ def test_every_room_is_listed():
     assert not [room.name for room in rooms if f"`{room.relative_to(ROOT)}/`" not in SECTION]
 
 
+def test_every_module_beside_the_rooms_is_listed():
+    modules = [path.stem for path in (ROOT / "src" / "pretraining_gain").glob("[!_]*.py")]
+    assert not [name for name in modules if not {f"`{name}`", f"/{name}.py`"} & set(re.findall(r"`\w+`|/\w+\.py`", SECTION))]
+
+
 def test_every_environment_variable_is_in_the_table_of_the_page_of_commands():
     page = (ROOT / "book" / "rerun.md").read_text(encoding="utf-8").split("## The machine")[1]
     stated = set(re.findall(r"`PRETRAINING_GAIN_(\w+)`", page)) | set(re.findall(r"`_(\w+)`", page))
