@@ -87,7 +87,7 @@ lock: $(READY)
 
 # The tests open the book in a real browser: the system's Chromium or Chrome, else Playwright's own.
 browser: $(READY)
-	@for name in chromium chromium-browser google-chrome; do command -v $$name >/dev/null && exit 0; done; \
+	@$(BIN)/python -c 'import shutil, sys; from pretraining_gain.tell.book.pdf import CHROMIUMS; sys.exit(not any(map(shutil.which, CHROMIUMS)))' && exit 0; \
 	echo "Getting Chromium for the tests (once; about 0.5 GB)"; \
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get -qq update && \
 	  DEBIAN_FRONTEND=noninteractive apt-get -qq install -y chromium >/dev/null; then exit 0; fi; \
