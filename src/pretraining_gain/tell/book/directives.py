@@ -264,9 +264,9 @@ class Claims(BookDirective):
         where = "Our question, not a claim of the original study" if claim.section == OURS else where
         before = f"{where}; [Figure {figure.number}](fig-{figure.number.lower()}). Estimated: {claim.estimand}."
         needs = {study: verdict.resolution() for study, verdict in verdicts.items()}
-        after = [f"To resolve it, *{study}* would need {need}." for study, need in needs.items() if need]
-        rule = f"Rule in *{main}*: {markdown_text(claim.rule)}."
-        text = "\n\n".join([before, _table(["study", *_FACTS], rows), " ".join([rule, *after])])
+        needed = "; ".join(f"*{study}*: {need}" for study, need in needs.items() if need)
+        after = f"Rule in *{main}*: {markdown_text(claim.rule)}.{needed and f' What would resolve it: {needed}.'}"
+        text = "\n\n".join([before, _table(["study", *_FACTS], rows), after])
         return self.section(f"claim-{claim.claim.lower()}", title, text)
 
 

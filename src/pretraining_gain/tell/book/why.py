@@ -76,7 +76,7 @@ def equivalent_sentence(row: dict[str, Any]) -> str:
         return f"The curve of the other classes clearly bends, so no line says how many of them are worth {animals}."
     if row["mean"] != row["mean"]:  # NaN
         return f"The fit sets no bounds on the number of other classes that are worth {animals}."
-    number = f"{row['mean']:,.0f} ({LEVEL} {row['low']:,.0f} to {row['high']:,.0f})"
+    number, interval = f"{row['mean']:,.0f}", f"({LEVEL} {row['low']:,.0f} to {row['high']:,.0f})"
     if row["low"] > row["most"]:
-        return f"{animals} are worth more than {tried}, and the line reaches their gain only at {number}."
-    return f"{animals} are worth about as much as this number of others: {number}."
+        return f"{animals} are worth more than {tried}, and the line reaches their gain only at {number} {interval}."
+    return f"{animals} are worth about as much as {number} others {interval}."

@@ -32,9 +32,9 @@ def figure_sight(margins: pd.DataFrame) -> go.Figure | str:
                 "%{y:.1f} points can be ruled out<extra></extra>",
             )
         )
-    above = {"yref": "paper", "y": 1, "yanchor": "bottom", "showarrow": False}
+    top = {"yref": "paper", "y": 1, "yanchor": "top", "showarrow": False}
     for (rule, n), side in zip(margins.groupby("rule")["represented"].first().drop("").items(), ("right", "left"), strict=True):
         drawn.add_vline(x=n, line=DOTTED_RULE)
-        drawn.add_annotation(x=math.log10(n), text=rule, xanchor=side, **above)  # as plotly wants it on this axis
+        drawn.add_annotation(x=math.log10(n), text=rule, xanchor=side, **top)  # as plotly wants it on this axis
     xaxis = {"title": "well represented species", "type": "log", "tickvals": [20, 50, 100, 200, 300]}
     return drawn.update_layout(**LAYOUT, xaxis=xaxis, yaxis={"title": "smallest margin, points", "rangemode": "tozero"})
