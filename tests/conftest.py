@@ -50,7 +50,8 @@ _IN_CHECKOUT = {"test_paper_study", "test_places", "test_stale", "test_workflow"
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark tests by what they need, so that `make check` can leave them out: fixtures, slow modules, commands of their own.
 
-    Group them for pytest-xdist: those of a module run in one process, one after the other, as do all that write in this checkout.
+    Group them for pytest-xdist: those of a module run in one process, one after the other, as do all that write in this checkout,
+    and all that need the simulated results of `mini`, which take long to make.
     """
     for item in items:
         needs = {item.path.stem, *getattr(item, "fixturenames", ())}
@@ -58,7 +59,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(name.replace("project", "book"))
         if item.path.stem in SLOW or "subprocess" in item.function.__code__.co_names:
             item.add_marker("slow")
-        item.add_marker(pytest.mark.xdist_group("checkout" if _IN_CHECKOUT & needs else item.path.stem))
+        shared = "checkout" if _IN_CHECKOUT & needs else "mini" if {"mini", "mini_results"} & needs else item.path.stem
+        item.add_marker(pytest.mark.xdist_group(shared))
 
 
 RECIPE = Recipe(

@@ -125,9 +125,15 @@ def test_a_p_value_that_is_far_out_is_not_stated():
     assert verdict_on(CLAIMS[0], load_study("mini"), [part]).rule == "a > 0 (p < 0.0001)"
 
 
-@pytest.fixture
-def mini(mini_results) -> Evidence:
-    return Evidence.load("mini")
+@pytest.fixture(scope="module")
+def mini(tmp_path_factory) -> Evidence:
+    """Simulated results of `mini`, for tests that need no files of them."""
+    place = tmp_path_factory.mktemp("mini")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PRETRAINING_GAIN_RESULTS", str(place / "results"))
+        patch.setenv("PRETRAINING_GAIN_CACHE", str(place / "cache"))
+        simulate_results("mini")
+        return Evidence.load("mini")
 
 
 def planted(evidence: Evidence, gains: dict[str, float], frozen_loss: float = 0.0) -> Evidence:
@@ -189,7 +195,7 @@ def test_a_claim_that_a_study_lacks_arms_or_targets_for_is_no_error(change, verd
     assert {claim: unanswered(claim_named(claim), study)[0] for claim in verdicts} == verdicts
 
 
-def test_claims_that_one_test_decides_are_counted_once(mini):
+def test_claims_that_one_test_decides_are_counted_once(mini, mini_results):
     numbers = Ledger.of(View(study="mini")).numbers()
     verdicts = [judge(claim, mini) for claim in CLAIMS]
     for words in ("supported", "contradicted", "not resolvable"):
@@ -232,7 +238,7 @@ def test_the_random_curve_is_read_at_its_expected_animals():
     }
 
 
-def test_all_claims_are_asked_of_the_three_studies_and_the_ledger_fits_its_schema(mini):
+def test_all_claims_are_asked_of_the_three_studies_and_the_ledger_fits_its_schema(mini_results):
     simulate_results("toy")
     for name in ("mini", "toy", "paper"):
         Ledger.of(View(study=name), "mini").write()
@@ -264,7 +270,7 @@ def test_a_ledger_comes_along_with_the_results_that_it_is_of(mini_results):
     assert ledger_path("mini") == ledger_paths()["mini"] == committed
 
 
-def test_other_settings_than_the_books_do_not_replace_its_ledger(mini, mini_results):
+def test_other_settings_than_the_books_do_not_replace_its_ledger(mini_results):
     notebook = ROOT / "notebooks" / "13_claims.ipynb"
     assert {one.name: one.default for one in parameters_of(notebook, {}) if one.name != "study"} == book_settings()
     assert "ledger.publish(globals(), book_settings())" in nbformat.read(notebook, 4).cells[2].source
@@ -279,7 +285,7 @@ def test_other_settings_than_the_books_do_not_replace_its_ledger(mini, mini_resu
     assert path.read_text() == before
 
 
-def test_designs_have_their_curves_beside_the_papers(mini):
+def test_designs_have_their_curves_beside_the_papers(mini, mini_results):
     out, inside = mini.target("out_of_domain"), mini.target("in_domain")
     curves = design_curves(out, "mini", arm_accuracy(out))
     assert set(curves["panel"]) == {"matched_images", "matched_steps"}
@@ -289,7 +295,7 @@ def test_designs_have_their_curves_beside_the_papers(mini):
     assert len(freezing_by_domain(finetuned_both_ways([out, inside], partial(load_evaluation, "mini")))) == 2 * 2 * 2
 
 
-def test_representation_by_chance_is_each_species_against_itself(mini):
+def test_representation_by_chance_is_each_species_against_itself(mini_results):
     """Plant what a source class brings: species are right always when theirs is in the source, in every second image if not."""
     one = load_evaluation("mini", "cifar10_animals")
     arm, table = "half_animal-k7", one.classes
@@ -327,7 +333,7 @@ def added():
     CLAIMS.remove(claim)
 
 
-def test_ledger_page_and_price_follow_from_the_one_entry_of_a_claim(mini, added):
+def test_ledger_page_and_price_follow_from_the_one_entry_of_a_claim(mini_results, added):
     Ledger.of(View(study="mini")).write()
     [test] = read_ledger("mini").verdicts[-1].tests
     assert test.what == "two animals − scratch"
