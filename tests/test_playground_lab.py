@@ -60,7 +60,7 @@ def lab(results, tmp_path) -> Iterator[str]:
         _wait_for(server, f"http://127.0.0.1:{port}/api?token={token}", tmp_path / "lab.log")
         yield f"http://127.0.0.1:{port}/lab/tree/90_playground.ipynb?token={token}"
     finally:
-        server.terminate()
+        server.kill()  # asked to end, it may wait for a kernel for ever; kernels end with their server
         server.wait()
 
 
@@ -121,7 +121,7 @@ def test_the_playground_trains_shows_curves_stops_and_shows_a_gain(lab, browser)
         assert pool.is_disabled()
         stop.click()
         status.filter(has_text="Stopped.").wait_for()
-    assert train.is_enabled()
+    page.get_by_role("button", name="Train", exact=True, disabled=False).wait_for()  # set after the text
     assert 1 <= _epochs(page) <= 12
 
     train.click()
