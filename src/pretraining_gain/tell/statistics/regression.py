@@ -22,7 +22,7 @@ def effects_of_counts(top1: np.ndarray, counts: pd.DataFrame) -> pd.DataFrame:
 
     `counts` (S, K): classes of each kind but the reference. Returns mean, low and high (95 % interval over subsets) by kind.
     """
-    fitted = OLS(top1, add_constant(counts.astype(float))).fit()
+    fitted = _fit(top1, counts)
     return pd.concat([fitted.params, fitted.conf_int()], axis=1).set_axis(_COLUMNS, axis=1).drop("const")
 
 
@@ -31,8 +31,12 @@ def effect_of_exchange(top1: np.ndarray, counts: pd.DataFrame, weights: pd.Serie
 
     Returns mean, low and high (95 % interval over subsets).
     """
-    tested = OLS(top1, add_constant(counts.astype(float))).fit().t_test([0.0, *weights[counts.columns]])
+    tested = _fit(top1, counts).t_test([0.0, *weights[counts.columns]])
     return pd.Series([*tested.effect, *tested.conf_int()[0]], _COLUMNS)
+
+
+def _fit(top1: np.ndarray, counts: pd.DataFrame) -> Any:
+    return OLS(top1, add_constant(counts.astype(float))).fit()
 
 
 def predict_held_out(top1: np.ndarray, counts: pd.DataFrame) -> pd.DataFrame:
