@@ -79,6 +79,12 @@ def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
+def keep_results_in(place: Path, patch: pytest.MonkeyPatch) -> None:
+    """Read and write results and cache in a folder while `patch` holds."""
+    patch.setenv("PRETRAINING_GAIN_RESULTS", str(place / "results"))
+    patch.setenv("PRETRAINING_GAIN_CACHE", str(place / "cache"))
+
+
 def simulate_results(study_name: str, gain: float = 0.2, scratch: float = 0.3) -> None:
     """Write seeded records and predictions of every run: `scratch` is top-1 from scratch, and pretrained ones get `gain` more.
 
@@ -95,8 +101,7 @@ def simulate_results(study_name: str, gain: float = 0.2, scratch: float = 0.3) -
 def _simulated(study_name: str, gain: float, scratch: float) -> Path:
     place = Path(_SIMULATED.name, f"{study_name}-{gain}-{scratch}")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PRETRAINING_GAIN_RESULTS", str(place / "results"))
-        patch.setenv("PRETRAINING_GAIN_CACHE", str(place / "cache"))
+        keep_results_in(place, patch)
         _simulate(study_name, gain, scratch)
     return place / "results" / study_name
 
@@ -113,8 +118,7 @@ def _simulate(study_name: str, gain: float, scratch: float) -> None:
 @pytest.fixture
 def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Give one test an empty results folder and cache."""
-    monkeypatch.setenv("PRETRAINING_GAIN_RESULTS", str(tmp_path / "results"))
-    monkeypatch.setenv("PRETRAINING_GAIN_CACHE", str(tmp_path / "cache"))
+    keep_results_in(tmp_path, monkeypatch)
     return tmp_path / "results"
 
 

@@ -12,7 +12,7 @@ import nbformat
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import MAIN, ROOT, simulate_results
+from conftest import MAIN, ROOT, keep_results_in, simulate_results
 from statsmodels.stats.multitest import multipletests
 
 from pretraining_gain.errors import InputError
@@ -130,8 +130,7 @@ def mini(tmp_path_factory) -> Evidence:
     """Simulated results of `mini`, for tests that need no files of them."""
     place = tmp_path_factory.mktemp("mini")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PRETRAINING_GAIN_RESULTS", str(place / "results"))
-        patch.setenv("PRETRAINING_GAIN_CACHE", str(place / "cache"))
+        keep_results_in(place, patch)
         simulate_results("mini")
         return Evidence.load("mini")
 

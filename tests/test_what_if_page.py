@@ -12,7 +12,7 @@ from typing import Any
 import conftest
 import numpy as np
 import pytest
-from conftest import ROOT, Watched, simulate_results, write_page
+from conftest import ROOT, Watched, keep_results_in, simulate_results, write_page
 from playwright.sync_api import Page
 from scipy.special import ncfdtr, nctdtr, stdtr, stdtrit
 
@@ -42,8 +42,7 @@ def place(tmp_path_factory) -> Path:
     """A page with `mini` as committed and a simulated `toy`, in its own folder."""
     folder = tmp_path_factory.mktemp("what_if")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PRETRAINING_GAIN_RESULTS", str(folder / "results"))
-        patch.setenv("PRETRAINING_GAIN_CACHE", str(folder / "cache"))
+        keep_results_in(folder, patch)
         simulate_results("toy", gain=0.1)
         studies = [what_if_tables("mini"), what_if_tables("toy")]
     write_page(folder, *(f'{what_if(one).html}<p class="provenance">of {one["study"]}</p>' for one in studies))
@@ -53,8 +52,7 @@ def place(tmp_path_factory) -> Path:
 @pytest.fixture
 def simulated(place, monkeypatch):
     """Python reads the same results as the page."""
-    monkeypatch.setenv("PRETRAINING_GAIN_RESULTS", str(place / "results"))
-    monkeypatch.setenv("PRETRAINING_GAIN_CACHE", str(place / "cache"))
+    keep_results_in(place, monkeypatch)
     monkeypatch.setattr(Evidence, "load", cache(Evidence.load))
 
 
