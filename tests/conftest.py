@@ -24,7 +24,7 @@ from pretraining_gain.compute.images import load_images
 from pretraining_gain.compute.pipeline import ImageSet
 from pretraining_gain.paths import results_root
 from pretraining_gain.plan.recipes import Recipe
-from pretraining_gain.plan.runs import finetuning_runs
+from pretraining_gain.plan.runs import finetuning_runs, pretraining_runs
 from pretraining_gain.plan.studies import load_study, study_names
 from pretraining_gain.plan.taxonomy import load_class_table
 from pretraining_gain.tell.results.tables import write_tables
@@ -110,8 +110,8 @@ def _simulate(study_name: str, gain: float, scratch: float) -> None:
     for run in finetuning_runs(study_name):
         top1, per_class = scratch + gain * (run.pool != "scratch"), min(run.images.eval_images_per_class, 20)
         write_run(run, 100 * run.images.n_classes, top1, per_class)
-        if run.pretraining:
-            write_run(run.pretraining, 1000 * run.k)
+    for start in pretraining_runs(study_name):
+        write_run(start, 1000 * start.k)
     write_tables(study_name)
 
 

@@ -33,6 +33,8 @@ from pretraining_gain.plan.weights import (
 from pretraining_gain.plan.yamlfile import in_yaml
 
 WHOLE_POOL = 0
+#: Ending of a file of predictions, which lies beside the run's record.
+PREDICTIONS = ".csv.gz"
 #: The notebook that does a run of each stage.
 NOTEBOOKS = {"pretrain": "01_pretrain", "finetune": "02_finetune"}
 
@@ -217,7 +219,7 @@ class Run(Parameters):
 
     @property
     def predictions_path(self) -> Path:
-        return self.record_path.with_suffix(".csv.gz")
+        return self.record_path.with_suffix(PREDICTIONS)
 
     @property
     def weights_path(self) -> Path:
@@ -226,7 +228,7 @@ class Run(Parameters):
     @property
     def outcomes(self) -> list[str]:
         """Endings of the files that a finished run keeps beside its record: of its predictions, of its weights."""
-        kept = {".csv.gz": bool(self.downstream), ".safetensors": not self.downstream or self.keeps_network}
+        kept = {PREDICTIONS: bool(self.downstream), ".safetensors": not self.downstream or self.keeps_network}
         return [ending for ending, is_kept in kept.items() if is_kept]
 
     @property

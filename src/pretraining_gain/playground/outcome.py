@@ -11,7 +11,7 @@ from pretraining_gain.errors import InputError
 from pretraining_gain.plan.parts import Downstream
 from pretraining_gain.plan.pools import SCRATCH
 from pretraining_gain.plan.record import read_record
-from pretraining_gain.plan.runs import Run
+from pretraining_gain.plan.run import PREDICTIONS, Run
 from pretraining_gain.plan.studies import load_study
 from pretraining_gain.playground.choices import scratch_partner
 from pretraining_gain.playground.work import record_of
@@ -83,7 +83,7 @@ class Outcome:
 def _correctness(run: Run) -> Correctness:
     path = record_of(run)
     sha256 = read_record(path)["sha256"]["predictions"]
-    return CorrectnessReader("press Train again").read(path.with_suffix(".csv.gz"), run.images.n_classes, sha256)
+    return CorrectnessReader("press Train again").read(path.with_suffix(PREDICTIONS), run.images.n_classes, sha256)
 
 
 def _images_of(species: str, target: Downstream, labels: np.ndarray) -> np.ndarray:

@@ -7,6 +7,7 @@ import pandas as pd
 from pretraining_gain.paths import results_of
 from pretraining_gain.plan.pools import SCRATCH
 from pretraining_gain.plan.record import read_record
+from pretraining_gain.plan.run import PREDICTIONS
 from pretraining_gain.tell.results.evaluation import Evaluation, how_to_make
 from pretraining_gain.tell.results.stored import read_predictions
 
@@ -45,6 +46,6 @@ def histories(evaluation: Evaluation, arms: tuple[str, ...]) -> pd.DataFrame:
     runs, folder = evaluation.runs[evaluation.runs["arm"].isin(arms)], results_of(evaluation.study.name) / "finetune"
     parts = []
     for name, arm, seed in zip(runs["predictions"], runs["arm"], runs["seed"], strict=True):
-        record = read_record(folder / f"{name.removesuffix('.csv.gz')}.json")
+        record = read_record(folder / f"{name.removesuffix(PREDICTIONS)}.json")
         parts.append(pd.DataFrame(record["history"])[["epoch", "loss", "top1"]].assign(arm=arm, seed=seed))
     return pd.concat(parts, ignore_index=True)
