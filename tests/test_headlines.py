@@ -59,11 +59,11 @@ def named_by_source(target: str) -> pd.Series:
 
 def differences_by_chance(target: str) -> pd.DataFrame:
     """Return top-1 with a species' own class in the source minus without, by pair of seeds and species; NaN where both had it or
-    neither. Top-1 on the images of all species that no source class names is subtracted first."""
+    neither. Mean top-1 of the species that no source class names is subtracted first."""
     named, half = named_by_source(target), predictions_of(target).query("arm == 'half_animal-k170'")
-    others = half[~half["label"].isin(named.index)].groupby("seed")["right"].mean()
-    top1 = half.pivot_table("right", "seed", "label")[named.index]
-    top1 = top1.sub(others, axis=0) if len(others) else top1
+    by_species = half.pivot_table("right", "seed", "label")
+    others = by_species.drop(columns=named.index).mean(axis=1)
+    top1 = by_species[named.index].sub(others.fillna(0), axis=0)
     shown = {}
     for seed in top1.index:
         (record,) = FOLDER.glob(f"pretrain/half_animal-k170-s{seed}-*.json")

@@ -155,7 +155,8 @@ def assigned_effect(evaluation: Evaluation) -> tuple[pd.DataFrame, Estimate] | N
     chosen = np.isin(evaluation.labels, named.index)
     labels, correct = evaluation.labels[chosen], evaluation.correct[arm][:, chosen].astype(float)
     if not chosen.all():  # what one half does for all species alike
-        correct -= evaluation.correct[arm][:, ~chosen].mean(axis=1, keepdims=True)
+        others = ~np.isin(evaluation.answers.ids, named.index)
+        correct -= evaluation.answers.means[arm][:, others].mean(axis=1, keepdims=True)
     source, pairs = evaluation.study.source_classes, [seed for seed in seeds if seed % 2 == 0 and seed + 1 in seeds]
     if not pairs or named.empty:
         return None
