@@ -39,7 +39,7 @@ def cell(column: str, value: str, row: int = 0) -> Damage:
 
 
 def signed(damage: Damage) -> Damage:
-    """Damage, and checksums made anew: what is wrong is wrong in the content alone."""
+    """Damage, and new checksums: what is wrong is wrong in the content alone."""
 
     def both(path: Path) -> None:
         damage(path)

@@ -118,7 +118,7 @@ def test_the_tiny_form_writes_a_file_that_the_chapter_reads(tmp_path, drawn, mon
     assert "drawn" in record["images"]
     contestants = {name: set(found.table(name)["contestant"]) - {""} for name in PARTS}
     assert contestants["loaders"] == {"ours", "torchvision loop", "timm loader"}
-    assert contestants["frozen"] == {"plain loop, frozen", "ours, every epoch anew", "ours, features of views"}
+    assert contestants["frozen"] == {"plain loop, frozen", "ours, new crops in every epoch", "ours, features of views"}
     assert contestants["feeding"] >= {"Pillow", "Pillow, at a fraction of the size", "ours, decoded"}
     assert found.sizing()["per image"].tolist() == ["decoded and cropped", "decoded"]
     assert min(one["rounds"] for one in found.comparisons()) == 2

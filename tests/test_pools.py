@@ -97,7 +97,7 @@ def test_a_new_pool_is_priced_with_its_classes(study_with_a_new_pool):
     assert {i % 2 for i in Run(study=study_with_a_new_pool, pool="even", k=4).subset.class_ids} == {0}
     figures = figure_runs(Plan.of(study_with_a_new_pool))
     assert "even" in {run.pool for run in figures["Figure 3"]}
-    assert "even" not in {run.pool for run in figures["Figure 6 and B4"]}
+    assert "even" not in {run.pool for run in figures["Figures 6 and B4"]}
 
 
 def test_a_new_pool_is_drawn_in_figure_3_with_its_own_style(study_with_a_new_pool, results):

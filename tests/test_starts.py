@@ -77,7 +77,7 @@ def test_each_start_is_planned_priced_and_begins_with_its_own_weights(study):
     assert not pretraining_runs(study)
     assert Run.finetuning({"study": study}) == runs[2]
     shown = {name: len(found) for name, found in figure_runs(Plan.of(study)).items()}
-    assert shown == {"Figure 1 and 2": 4, "other comparisons": 2}
+    assert shown == {"Figures 1 and 2": 4, "other comparisons": 2}
     assert read_start(runs[0]) is None
     for seed, run in ((11, runs[2]), (12, runs[4])):
         start = read_start(run)

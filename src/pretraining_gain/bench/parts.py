@@ -271,7 +271,7 @@ def parity(given: Given, setting: Setting) -> Found:
 
 
 def frozen(given: Given, setting: Setting) -> Found:
-    """Compare the frozen recipe in the plain loop, in ours with every epoch anew, and in ours on features of two views.
+    """Compare the frozen recipe in the plain loop, in ours with new crops in every epoch, and in ours on features of two views.
 
     All start from one short pretraining on classes that the task does not have.
     """
@@ -284,7 +284,7 @@ def frozen(given: Given, setting: Setting) -> Found:
     recipe = setting.recipe(freeze_backbone=True, crop_scale_min=0.5)
     exact = Training(task, setting.backbone, N_COMPARED, recipe, given.device, start)
     views = replace(exact, recipe=recipe.model_copy(update={"frozen_views": 2}))
-    ways = {"ours, every epoch anew": exact.ours, "ours, features of views": views.ours}
+    ways = {"ours, new crops in every epoch": exact.ours, "ours, features of views": views.ours}
     return _over_seeds("frozen", given, setting, exact, ways, ("ours, features of views", "plain loop, frozen", 12.0))
 
 

@@ -174,7 +174,7 @@ class FigureOf(BookDirective):
         name, again, more = f"Figure {figure.number}", self.options.get("again"), ""
         made = nodes.container("", *self._panels(figure, studies), is_div=True, classes=["figure"])
         if again:
-            more = f", shown again in []({again}.md)"
+            more = f", from []({again}.md)"
         elif len(studies) == 1:
             more = f", study {studies[0]}"
         else:

@@ -147,7 +147,7 @@ def in_browser(kind: str, key: str, tables: dict[str, Any], plain: pd.DataFrame,
 
     `kind` is the class that the script looks for. A browser without JavaScript shows `description` and the table `plain`.
     """
-    rows = plain.to_html(border=0, index=False, float_format="{:,.1f}".format)
+    rows = plain.to_html(border=0, index=False, float_format=lambda value: f"{round(value, 1) + 0.0:,.1f}")
     return Html(
         f'<div class="{kind}" data-key="{key}">'
         f'<script type="application/json">{script_json(tables)}</script>'

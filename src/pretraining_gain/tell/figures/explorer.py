@@ -145,8 +145,8 @@ def plain_table(tables: dict[str, Any]) -> pd.DataFrame:
         **{name: np.array(level["names"])[level["of"]] for name, level in target["levels"].items()},
         "images": images,
         "gain": 100 * np.array(arm["net"]) / (images * len(arm["seeds"])),
-        "from": 100 * UNIT * np.array(arm["low"], dtype=float),
-        "to": 100 * UNIT * np.array(arm["high"], dtype=float),
+        "from": 100 * (UNIT * np.array(arm["low"], dtype=float)),
+        "to": 100 * (UNIT * np.array(arm["high"], dtype=float)),
     }
     return pd.DataFrame(columns).sort_values("gain", ascending=False, kind="stable").reset_index(drop=True)
 
