@@ -67,7 +67,7 @@ CLAIMS = [
     Claim("C2", "Within a family, the gain does not depend on how well the source represents the species.", "2", "figure_1",
           f"{_GAIN}: mean over represented species minus mean over species without a correct image, families held fixed, each "
           "species counting once", parts.representation_is_no_matter),
-    Claim("C3", "Nor does the family of a species explain it.", OURS, "figure_1",
+    Claim("C3", "The gain does not depend on the family of a species.", OURS, "figure_1",
           f"{_GAIN}: standard deviation of the true means of families", parts.family_is_no_matter),
     Claim("C4", "The gain is the same in all supercategories; mammals are not favoured.", "2", "figure_2",
           f"{_GAIN}: standard deviation of the true means of supercategories; mean over mammals minus mean over others",
@@ -102,8 +102,8 @@ CLAIMS = [
           parts.animals_beat_others, "in_domain"),
     Claim("C17", "Irrelevant and random data help only in a sufficient amount.", "3", "figure_3",
           f"{_OUT}: the smallest set minus scratch, and the largest set minus the smallest", parts.a_sufficient_amount_is_needed),
-    Claim("C18", "Of animals, a much smaller amount does: they beat twice as many non-animal classes.", "3", "figure_3",
-          f"{_OUT}: animal classes minus at least twice as many non-animal classes", parts.half_as_many_animals_do),
+    Claim("C18", "Of animals, a much smaller amount is enough: they beat at least twice as many non-animal classes.", "3",
+          "figure_3", f"{_OUT}: animal classes minus at least twice as many non-animal classes", parts.half_as_many_animals_do),
 ]  # fmt: skip
 
 

@@ -215,7 +215,7 @@ def unanswered(claim: Claim, study: Study) -> tuple[Word, str]:
         return NOT_RUN, "not run here"
     if not claim.parts(study):
         return NOT_RUN, "the study has no runs for it"
-    return NOT_TESTABLE, "the species do not allow it: too few, or fewer than two groups that hold both of what is compared"
+    return NOT_TESTABLE, "too few species, or fewer than two groups with species on both sides of the comparison"
 
 
 def verdict_on(claim: Claim, study: Study, outcomes: Sequence[Outcome], planned: float | None = None) -> Verdict:
