@@ -20,8 +20,10 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, Request, sync_playwright
 
 from pretraining_gain.bench.simulated import write_run
+from pretraining_gain.compute.finetune import finetune
 from pretraining_gain.compute.images import load_images
 from pretraining_gain.compute.pipeline import ImageSet
+from pretraining_gain.compute.pretrain import pretrain
 from pretraining_gain.paths import results_root
 from pretraining_gain.plan.recipes import Recipe
 from pretraining_gain.plan.runs import finetuning_runs, pretraining_runs
@@ -35,10 +37,10 @@ os.environ.setdefault("PRETRAINING_GAIN_THREADS", "1")
 MAIN = book_studies()[0]  # the main study of the book
 PATIENCE_MS = 300_000  # bounds every wait in the browser, so that a hanging page fails; no measure of speed
 _SIMULATED = tempfile.TemporaryDirectory()  # of the session
-#: Modules that train networks, run notebooks and workflows, or simulate many studies.
+#: Modules that train networks, run notebooks and workflows, simulate many studies, or read all predictions of the main one.
 SLOW = (
     "test_backbones", "test_bench", "test_compute", "test_controls", "test_devices", "test_execute",
-    "test_faults", "test_features", "test_growth", "test_machine", "test_notebooks", "test_own_study",
+    "test_faults", "test_features", "test_growth", "test_headlines", "test_machine", "test_notebooks", "test_own_study",
     "test_paper_study", "test_places", "test_playground", "test_playground_lab", "test_prepare", "test_resume",
     "test_slurm", "test_stale", "test_starts", "test_toy", "test_weights", "test_what_if", "test_workflow",
 )  # fmt: skip
@@ -55,9 +57,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """
     for item in items:
         needs = {item.path.stem, *getattr(item, "fixturenames", ())}
-        for name in {"project", "browser"} & needs:
-            item.add_marker(name.replace("project", "book"))
-        if item.path.stem in SLOW or "subprocess" in item.function.__code__.co_names:
+        for name in {"project", "small_book", "browser"} & needs:
+            item.add_marker("browser" if name == "browser" else "book")
+        if item.path.stem in SLOW or "checkout" in needs or "subprocess" in item.function.__code__.co_names:
             item.add_marker("slow")
         shared = "checkout" if _IN_CHECKOUT & needs else "mini" if {"mini", "mini_results"} & needs else item.path.stem
         item.add_marker(pytest.mark.xdist_group(shared))
@@ -83,6 +85,24 @@ def keep_results_in(place: Path, patch: pytest.MonkeyPatch) -> None:
     """Read and write results and cache in a folder while `patch` holds."""
     patch.setenv("PRETRAINING_GAIN_RESULTS", str(place / "results"))
     patch.setenv("PRETRAINING_GAIN_CACHE", str(place / "cache"))
+
+
+def copy_project(root: Path) -> None:
+    """Copy what the workflow reads, without predictions and without what runs and builds of this checkout made."""
+    left_out = shutil.ignore_patterns("executed", "__pycache__", "*.safetensors", "*.csv.gz", "*.checkpoint.pt")
+    for name in ("Snakefile", "Makefile", "CITATION.cff", "_config.yml", "_toc.yml"):
+        shutil.copy(ROOT / name, root)
+    for name in ("src", "notebooks", "book", "profiles", "results"):
+        shutil.copytree(ROOT / name, root / name, ignore=left_out)
+    for made in ("toy", "paper"):
+        shutil.rmtree(root / "results" / made, ignore_errors=True)
+
+
+def do_runs(study: str) -> None:
+    """Do all runs of a study in this process."""
+    for run in finetuning_runs(study):
+        pretrain(run.pretraining)
+        finetune(run)
 
 
 def simulate_results(study_name: str, gain: float = 0.2, scratch: float = 0.3) -> None:
@@ -366,7 +386,7 @@ class Watched:
         return page.locator(".gain-figure").evaluate_all(marks)
 
 
-def wait_for(condition: Callable[[], object], every_s: float = 0.02) -> None:
+def wait_for(condition: Callable[[], object]) -> None:
     """Wait until `condition()` holds, however slow the machine; a caller includes the end of what it waits for."""
     while not condition():
-        time.sleep(every_s)
+        time.sleep(0.02)

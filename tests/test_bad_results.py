@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from conftest import simulate_results
+from conftest import keep_results_in, simulate_results
 from refusal import Damage, cut, folder, in_json, missing, recoded, refused, whole
 
 from pretraining_gain.plan.runs import Run, finetuning_runs
@@ -59,10 +59,10 @@ def made(tmp_path_factory) -> Path:
     """Results of the toy study, once for all rows."""
     place = tmp_path_factory.mktemp("results")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PRETRAINING_GAIN_RESULTS", str(place))
+        keep_results_in(place, patch)
         simulate_results("toy")
         Ledger.of(View(study="toy")).write()
-    return place
+    return place / "results"
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from odd import STUDY
 
 from pretraining_gain.tell.book.build import remove_unlisted
 from pretraining_gain.tell.figures.registry import FIGURES as REGISTERED
-from pretraining_gain.tell.results.provenance import in_ranges
+from pretraining_gain.tell.results.evaluation import in_ranges
 
 CHAPTERS = sorted((ROOT / "book").glob("*.md"))
 EXECUTED = [

@@ -76,8 +76,8 @@ def estimate(mean: float, se: float = 0.01) -> Estimate:
     return Estimate(mean, se, df=30, n_seeds=3, n_classes=10, n_images=500)
 
 
-def greater(what: str, found: Estimate, bound: float = 0.0, margin: float = 0.03) -> Outcome:
-    return outcome_of(Part(what, GREATER, ARMS, {}, bound), found, margin)
+def greater(what: str, found: Estimate, bound: float = 0.0) -> Outcome:
+    return outcome_of(Part(what, GREATER, ARMS, {}, bound), found, 0.03)
 
 
 def equal(what: str, found: Estimate, margin: float) -> Outcome:

@@ -15,6 +15,7 @@ from types import ModuleType
 import pytest
 from conftest import ROOT
 
+from pretraining_gain import workflow
 from pretraining_gain.datasets import dataset_names
 from pretraining_gain.errors import InputError
 from pretraining_gain.plan.code import NOT_HASHED, PACKAGE, hashed_modules, inputs_of, normalised
@@ -162,6 +163,13 @@ def test_a_notebook_depends_on_the_tables_that_its_modules_name(tmp_path):
     assert PACKAGE / "metadata" / "imagenet_birds.csv" in inputs_of(page)
     page.write_text("from pretraining_gain.errors import InputError")
     assert {path.name for path in inputs_of(page)} == {"errors.py", "page.py"}
+
+
+def test_a_checkout_without_results_reads_none(tmp_path, monkeypatch):
+    page = ROOT / "notebooks" / "13_claims.ipynb"
+    assert "imagenet200" in workflow.results_read(str(page))
+    monkeypatch.setattr(workflow, "project_root", lambda: tmp_path)
+    assert workflow.results_read(str(page)) == []
 
 
 def test_a_notebook_that_cannot_be_read_is_refused(tmp_path):

@@ -8,11 +8,13 @@ import pandas as pd
 import pytest
 import torch
 from conftest import MAIN, ROOT, soup
-from pandas import DataFrame
 
+from pretraining_gain.compute import domains
+from pretraining_gain.compute import samples as sampling
 from pretraining_gain.compute.domains import domain_facts, domain_table, measure, measures
 from pretraining_gain.compute.samples import SampleView
 from pretraining_gain.execute import execute
+from pretraining_gain.plan.taxonomy import load_class_table
 from pretraining_gain.tell.book.executed import Executed
 
 
@@ -65,22 +67,27 @@ def test_the_measures_tell_a_portrait_from_a_field():
     assert plain["light"] == pytest.approx(0)
 
 
+def test_a_study_without_animals_is_measured_on_all_its_classes(monkeypatch):
+    monkeypatch.setattr(domains, "load_class_table", lambda name: load_class_table(name).assign(animal=False))
+    assert measure("toy").loc["source", "images"] > 0
+
+
 def samples(study: str, **changes: int):
     return SampleView(**{"study": study, "n_species": 4, "n_images": 3, "seed": 0} | changes).samples()
 
 
 def test_toy_shows_clean_and_field_renderings_of_the_same_species():
-    table = DataFrame(samples("toy"))
+    table = pd.DataFrame(samples("toy"))
     assert (table.groupby(["species", "domain"]).size() == 3).all()
     assert table["species"].nunique() == 4
     assert set(table["domain"]) == {"source", "target"}
     assert table["png_base64"].is_unique
     assert set(table["credit"]) == {"drawn by this project"}
-    assert set(table["species"]) != set(DataFrame(samples("toy", seed=1))["species"])
+    assert set(table["species"]) != set(pd.DataFrame(samples("toy", seed=1))["species"])
 
 
 def test_mini_shows_each_source_class_once_with_its_own_name_and_licence(photographs, results):
-    table = DataFrame(samples("mini"))
+    table = pd.DataFrame(samples("mini"))
     assert table["png_base64"].is_unique
     assert table["species"].nunique() == 2  # of a bird, and of a dog
     source, target = (table[table["domain"] == domain] for domain in ("source", "target"))
@@ -88,6 +95,11 @@ def test_mini_shows_each_source_class_once_with_its_own_name_and_licence(photogr
     assert (target["label"] == target["species"]).all()
     assert set(source["credit"]) == {"CIFAR-10, Krizhevsky 2009, no licence stated"}
     assert all("CC BY 4.0" in credit for credit in target["credit"])
+
+
+def test_a_source_with_none_of_the_species_has_no_samples(monkeypatch):
+    monkeypatch.setattr(sampling, "keep_keys_of", lambda source, table: table.assign(represented_by="tardigrade"))
+    assert samples("toy").startswith("No samples of study 'toy' here: the source has none of the target's species; accepted: ")
 
 
 @pytest.mark.parametrize("study", ["mini", "paper"])

@@ -109,6 +109,8 @@ def count_freezing() -> dict[str, float]:
     wanted = {f"{way}_contrast": value for way, value in contrasts.mean().items()}
     for place in ("out", "in"):
         wanted[f"{place}_freezing_adds"] = (contrasts[f"{place}_frozen"] - contrasts[f"{place}_full"]).mean()
+    wanted["n_freezing_seeds"] = contrasts.count().min()
+    wanted["domain_adds_full"] = contrasts["in_full"].mean() - contrasts["out_full"].mean()
     wanted["domain_by_freezing"] = wanted["in_freezing_adds"] - wanted["out_freezing_adds"]
     trained = (top1["out_full"]["all-k200"] - top1["out_frozen"]["all-k200"]).mean()
     return {f"beyond.{name}": value for name, value in wanted.items()} | {"claims.C14_effect": trained}

@@ -148,14 +148,13 @@ def test_classes_with_too_few_images_left_are_listed(listings):
     assert list(draw(replace(train, images=fewer), mini).short.values()) == [1] * 12
 
 
-def change_manifest(target: Images, change: dict[str, object], sign: bool = True) -> None:
-    """Write changes into the manifest, of "images" those of some classes; with `sign`, with the right checksum."""
+def change_manifest(target: Images, change: dict[str, object]) -> None:
+    """Write changes into the manifest, of "images" those of some classes, with the right checksum."""
     path = inat2021.manifest_path(target)
     manifest = json.loads(path.read_text())
     images = manifest["images"] | change.get("images", {})
     manifest |= change | {"images": images}
-    if sign:
-        manifest["checksum"] = manifests.checksum(images)
+    manifest["checksum"] = manifests.checksum(images)
     path.write_text(json.dumps(manifest))
 
 

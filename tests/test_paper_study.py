@@ -14,13 +14,11 @@ import nbformat
 import pandas as pd
 import pytest
 import torch
-from conftest import ROOT
+from conftest import ROOT, do_runs
 from official import make_annotations, make_imagenet, make_inat, make_study
 
 from pretraining_gain import prepare
-from pretraining_gain.compute.finetune import finetune
 from pretraining_gain.compute.models import build_model
-from pretraining_gain.compute.pretrain import pretrain
 from pretraining_gain.plan.runs import finetuning_runs, pretraining_runs
 from pretraining_gain.tell.claims.ledger import Ledger
 from pretraining_gain.tell.claims.parts import CONTRADICTED, NO_DIFFERENCE, NOT_RUN, SUPPORTED, UNRESOLVED
@@ -49,9 +47,7 @@ def study(tmp_path_factory):
         make_annotations(root / "data" / "imagenet-biodiversity", {MERGANSER: 31})
         path = make_study(root / "study.yml")
         prepare.prepare(path, workers=1)
-        for run in finetuning_runs(path):  # here and not in kernels; the workflow finds them
-            pretrain(run.pretraining)
-            finetune(run)
+        do_runs(path)  # here and not in kernels; the workflow finds them
         wanted = ["results", *(f"book/executed/{NAME}/{page}.ipynb" for page in PAGES)]
         command = [sys.executable, "-m", "snakemake", "--cores", "2", "--config", f"study={path}", "--", *wanted]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=os.environ)
@@ -125,9 +121,7 @@ def test_the_shorter_studies_run_from_their_starts_to_figure_1(study, base, arms
     path = make_study(Path(study).with_name(f"{base}.yml"), base)
     torch.save(build_model("resnet10_w16", 1000, 7).state_dict(), Path(study).with_name("weights.pth"))
     runs = finetuning_runs(path)
-    for run in runs:
-        pretrain(run.pretraining)
-        finetune(run)
+    do_runs(path)
     write_tables(path)
     results = StudyResults.from_parameters({"study": path})
     assert len({run.arm for run in runs}) == arms

@@ -117,30 +117,23 @@ def test_a_gpu_that_was_not_there_is_named_with_the_command(measured):
     assert targets_or_how("cuda")["met"].tolist() == ["met", "missed", "too noisy to tell"]
 
 
-@pytest.mark.parametrize("content", ["{", "[]", '{"schema_version": 2, "parts": {"limit": {}}}', '{"schema_version": 1}'])
-def test_a_missing_or_damaged_file_is_one_line(results, content):
-    (results / "bench").mkdir(parents=True)
-    (results / "bench" / "cpu.json").write_text(content)
-    with refused("cannot be read", "make it with `make bench DEVICE=cpu`", unchanged=results):
-        Performance().targets()
-
-
 @pytest.mark.parametrize(
-    ("name", "show", "content"),
+    ("name", "show", "how"),
     [
-        ("growth", growth_rows, "{"),
-        ("growth", growth_rows, '{"schema_version": 1, "rows": [1]}'),
-        ("growth", growth_rows, '{"schema_version": 2, "rows": []}'),
-        ("clone", clone_table, "{"),
-        ("clone", clone_table, '{"schema_version": 1, "rules": []}'),
+        ("cpu", lambda: Performance().targets(), "make bench DEVICE=cpu"),
+        ("growth", growth_rows, "python -m pretraining_gain.bench.growth"),
+        ("clone", clone_table, "python -m pretraining_gain.bench.clone"),
     ],
 )
-def test_a_damaged_file_of_another_measurement_is_one_line_with_the_command(results, name, show, content):
+def test_a_damaged_file_is_one_line_with_the_command(results, name, show, how):
     path = results / "bench" / f"{name}.json"
     path.parent.mkdir(parents=True)
-    path.write_text(content)
-    with refused(str(path), "cannot be read", f"-m pretraining_gain.bench.{name}", unchanged=results):
-        show()
+    empty, filled = '"parts": {}, "rows": [], "rules": []', '"parts": {"a": {}}, "rows": [1], "rules": [1]'
+    others = [f'{{"schema_version": {n}, {fields}}}' for n, fields in ((1, empty), (2, empty), (3, filled))]
+    for content in ("{", "[]", '{"schema_version": 1}', *others):
+        path.write_text(content)
+        with refused(str(path), "cannot be read", f"make it with `{how}`", unchanged=results):
+            show()
 
 
 def test_an_unknown_device_is_named(results):

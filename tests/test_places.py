@@ -13,21 +13,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
+from conftest import ROOT, copy_project
 from refusal import assert_one_line
 
 from pretraining_gain.execute import read_parameters
 from pretraining_gain.plan.studies import study_names
 
-_COPIED = ("Snakefile", "Makefile", "CITATION.cff", "_config.yml", "_toc.yml", "src", "notebooks", "book", "profiles", "results")
-_LEFT_OUT = shutil.ignore_patterns("executed", "__pycache__", "*.safetensors", "*.csv.gz", "*.checkpoint.pt")
-
 
 def unpack(root: Path) -> Path:
     """Copy the project without git, with the environment of these tests, and a profile that only plans."""
-    for name in _COPIED:
-        shutil.copytree(ROOT / name, root / name, ignore=_LEFT_OUT) if (ROOT / name).is_dir() else shutil.copy(ROOT / name, root)
-    shutil.rmtree(root / "results" / "toy", ignore_errors=True)
+    copy_project(root)
     (root / ".venv").symlink_to(sys.prefix)
     (root / "profiles" / "plans").mkdir()
     (root / "profiles" / "plans" / "config.yaml").write_text("executor: local\ncores: all\ndry-run: true\n")

@@ -14,10 +14,10 @@ from pretraining_gain.plan.runs import Run
 from pretraining_gain.plan.studies import load_study
 from pretraining_gain.tell.book.executed import read_executed
 from pretraining_gain.tell.book.paste import paste_figure
+from pretraining_gain.tell.book.provenance import Provenance
 from pretraining_gain.tell.figures.declare import Files
 from pretraining_gain.tell.figures.registry import FIGURES
-from pretraining_gain.tell.results.evaluation import load_table
-from pretraining_gain.tell.results.provenance import Provenance, in_ranges
+from pretraining_gain.tell.results.evaluation import in_ranges, load_table
 from pretraining_gain.tell.results.stored import write_checksums
 
 

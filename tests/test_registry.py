@@ -16,11 +16,11 @@ from pretraining_gain.plan.runs import Run
 from pretraining_gain.plan.studies import Study
 from pretraining_gain.tell.book import paste
 from pretraining_gain.tell.book.executed import Executed, short_name
+from pretraining_gain.tell.book.provenance import Provenance
 from pretraining_gain.tell.book.rerun_pages import figures_of
 from pretraining_gain.tell.figures import subsets
 from pretraining_gain.tell.figures.declare import Runs, declared_in, figure
 from pretraining_gain.tell.figures.registry import FIGURES
-from pretraining_gain.tell.results.provenance import Provenance
 from pretraining_gain.tell.software.price import figure_table
 from pretraining_gain.workflow import study_pages
 

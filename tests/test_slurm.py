@@ -8,11 +8,7 @@ from pathlib import Path
 import pytest
 import slurm
 from cluster import cluster, why_not
-from conftest import change_study
-
-from pretraining_gain.compute.finetune import finetune
-from pretraining_gain.compute.pretrain import pretrain
-from pretraining_gain.plan.runs import finetuning_runs, pretraining_runs
+from conftest import change_study, do_runs
 
 
 @pytest.mark.slurm
@@ -23,10 +19,7 @@ def test_jobs_that_are_cut_off_resume_and_end_as_local_runs_do(results, one_targ
     change_study(one_target, {"epochs: 2, lr_step_epochs: 1": "epochs: 40, lr_step_epochs: 20", "  animal: [4]\n": ""})
     with monkeypatch.context() as patch:
         patch.setenv("PRETRAINING_GAIN_RESULTS", str(tmp_path / "local"))
-        for run in pretraining_runs(one_target):
-            pretrain(run)
-        for run in finetuning_runs(one_target):
-            finetune(run)
+        do_runs(one_target)
     victims = slurm.choose(one_target)
     with cluster() as here:
         slurm.run_on(here, one_target, victims, tmp_path / "snakemake.log")

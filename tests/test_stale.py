@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, simulate_results
+from conftest import ROOT, copy_project, simulate_results
 
 from pretraining_gain.workflow import book_studies, study_pages
-
-_COPIED = ("Snakefile", "CITATION.cff", "_config.yml", "_toc.yml", "src", "notebooks", "book", "results")
-_LEFT_OUT = shutil.ignore_patterns("executed", "__pycache__", "*.safetensors")
 
 
 class Checkout:
@@ -24,15 +20,9 @@ class Checkout:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        for name in _COPIED:
-            if (ROOT / name).is_dir():
-                shutil.copytree(ROOT / name, root / name, ignore=_LEFT_OUT)
-            else:
-                shutil.copy(ROOT / name, root / name)
+        copy_project(root)
         self.book = root / "_build" / "html" / "index.html"
         self.book.parent.mkdir(parents=True)
-        for made in ("toy", "paper"):  # a build that came before left them
-            shutil.rmtree(root / "results" / made, ignore_errors=True)
 
     def plan(self, **settings: str) -> set[str]:
         """Return the notebooks, tables and book that a dry run would make."""
@@ -70,10 +60,6 @@ class Checkout:
         planned = self.plan()
         self.settle(planned)
         return planned
-
-
-def reads(table: str, study: str) -> bool:
-    return f"class_table: {table}" in (ROOT / "notebooks" / "studies" / f"{study}.yml").read_text()
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +103,9 @@ def test_another_address_makes_the_book(checkout):
 
 def test_a_changed_family_makes_the_figures_of_the_study_that_reads_it(checkout):
     planned = checkout.after("metadata/caltech101_animals.csv", "Formicidae", "Otheridae")
-    of_its_studies = {f"{study}/{page}" for study in book_studies() if reads("caltech101_animals", study) for page in study_pages()}
+    studies = {one: (ROOT / "notebooks" / "studies" / f"{one}.yml").read_text() for one in book_studies()}
+    reading = [one for one, text in studies.items() if "class_table: caltech101_animals" in text]
+    of_its_studies = {f"{study}/{page}" for study in reading for page in study_pages()}
     # Whatever study they are about, their code names such a study: the samples `mini` (as the default of a command), the
     # claims and the controls `imagenet200`, the architectures `mini_convnext`.
     others = {f"{study}/{page}" for study in ("toy", "paper") for page in ("12_samples", "13_claims")}

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from conftest import ROOT, toy_pictures
+from conftest import ROOT, do_runs, toy_pictures
 from PIL import Image
 from safetensors.torch import save_file
 
-from pretraining_gain.compute.finetune import _check_start, finetune
+from pretraining_gain.compute.finetune import _check_start
 from pretraining_gain.compute.models import build_model
 from pretraining_gain.compute.pretrain import pretrain
 from pretraining_gain.compute.weights import ForeignWeights, read_start
@@ -26,12 +26,12 @@ from pretraining_gain.plan.studies import load_study
 from pretraining_gain.plan.weights import IMAGENET
 from pretraining_gain.predict import main as predict
 from pretraining_gain.tell.book.answer import answer
+from pretraining_gain.tell.book.provenance import Provenance
 from pretraining_gain.tell.claims.ledger import NOT_RUN, NOT_TESTABLE, Ledger
 from pretraining_gain.tell.figures.explorer import explorer_tables
 from pretraining_gain.tell.figures.registry import FIGURES
 from pretraining_gain.tell.results.evaluation import View
 from pretraining_gain.tell.results.gains import taxa_numbers
-from pretraining_gain.tell.results.provenance import Provenance
 from pretraining_gain.tell.results.study import StudyResults
 from pretraining_gain.tell.results.tables import write_tables
 from pretraining_gain.tell.software.price import figure_runs
@@ -65,8 +65,7 @@ def study(tmp_path_factory):
             patch.setenv(f"PRETRAINING_GAIN_{place.upper()}", str(folder / place))
         patch.setenv("OWN_FOLDER", str(folder))
         path = write_study(folder)
-        for run in finetuning_runs(path):
-            finetune(run)
+        do_runs(path)
         write_tables(path)
         yield path
 

@@ -12,11 +12,11 @@ from conftest import ROOT, Watched, simulate_results, write_page
 from pretraining_gain.errors import InputError
 from pretraining_gain.paths import results_of
 from pretraining_gain.tell.book.paste import paste_figure
+from pretraining_gain.tell.book.provenance import Provenance
 from pretraining_gain.tell.claims.ledger import Ledger
 from pretraining_gain.tell.figures.explorer import UNIT, explorer_tables, plain_table
 from pretraining_gain.tell.figures.registry import FIGURES
 from pretraining_gain.tell.results.correctness import Correctness
-from pretraining_gain.tell.results.designs import design_numbers
 from pretraining_gain.tell.results.evaluation import View, load_evaluation
 from pretraining_gain.tell.results.gains import (
     arm_accuracy,
@@ -26,7 +26,6 @@ from pretraining_gain.tell.results.gains import (
     subset_numbers,
     taxa_numbers,
 )
-from pretraining_gain.tell.results.provenance import Provenance
 from pretraining_gain.tell.results.study import StudyResults
 from pretraining_gain.tell.results.tables import class_counts
 from pretraining_gain.tell.software.readme import results_mark
@@ -118,19 +117,6 @@ def test_each_quantity_has_one_value_everywhere():
     assert share.effect == pytest.approx((taxa["n_helped"] + (gains.abs() <= 1e-12).sum() / 2) / taxa["n_species"])
     shown = plain_table(tables).set_index("species")["gain"]
     assert shown.to_dict() == pytest.approx((100 * results.species.set_index("name")["mean"]).to_dict(), abs=1e-4)
-
-
-def test_domain_and_freezing_differ_as_the_table_of_runs_says():
-    top1 = pd.read_csv(ROOT / "results" / "mini" / "runs.csv").groupby(["downstream", "arm"])["top1"].mean().unstack()
-    contrast = top1["animal-k4"] - top1["non_animal-k4"]
-    out = contrast["caltech101_animals_frozen"] - contrast["caltech101_animals"]
-    inside = contrast["cifar10_animals"] - contrast["cifar10_animals_full"]
-    numbers = design_numbers(StudyResults.from_parameters({"study": "mini"}))
-    found = {name: numbers[name] for name in ("out_freezing_adds", "in_freezing_adds", "domain_by_freezing", "domain_adds_full")}
-    full = contrast["cifar10_animals_full"] - contrast["caltech101_animals"]
-    wanted = {"out_freezing_adds": out, "in_freezing_adds": inside, "domain_by_freezing": inside - out, "domain_adds_full": full}
-    assert found == pytest.approx(wanted, abs=1e-4)
-    assert all(numbers[f"{name}_low"] < found[name] < numbers[f"{name}_high"] for name in found)
 
 
 def test_figure_1_draws_each_species_in_points_under_each_grouping(shown):

@@ -136,7 +136,7 @@ def stamp(source: str, study: Study | None = None, made: Collection[str] = (), g
 
 def results_read(source: str, made: Collection[str] = ()) -> list[str]:
     """List the results whose names appear in the code that a notebook (or module) imports: tables at hand, or `made` later."""
-    at_hand = {folder.name for folder in (project_root() / "results").iterdir() if _tables(folder)}
+    at_hand = {folder.name for folder in (project_root() / "results").glob("*") if _tables(folder)}
     return sorted((at_hand | set(made)) & names_in(_inputs(source)))
 
 

@@ -68,12 +68,13 @@ def _measure_each(pixels: np.ndarray) -> pd.DataFrame:
 def measure(study_name: str) -> pd.DataFrame:
     """Return one row per domain: `images` measured, then `measures`. Raises `InputError` if images are missing.
 
-    Measures the first images of each animal class, or of evenly spaced ones if there are many.
+    Measures the first images of each animal class, or of evenly spaced ones if there are many. Where no class is an animal, all
+    classes count.
     """
 
     def one(images: Images, size_px: int) -> dict[str, float]:
         table = load_class_table(images.class_table or "")
-        animals = table[table["animal"]]
+        animals = table[table["animal"]] if table["animal"].any() else table
         chosen = animals.iloc[np.unique(np.linspace(0, len(animals) - 1, min(_CLASSES, len(animals))).astype(int))]
         few = min(images.train_images_per_class, max(1, _IMAGES // len(chosen)))
         fewer = images.model_copy(update={"train_images_per_class": few, "broken_images": "skip"})

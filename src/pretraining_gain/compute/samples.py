@@ -64,6 +64,8 @@ class SampleView(Parameters):
         source = study.source_classes.set_index("key", drop=False)
         table = table[is_named(table)].assign(source_key=lambda named: named["represented_by"].str.split(";").str[0])
         shared = table[table["source_key"].isin(source.index)]
+        if shared.empty:
+            raise InputError("the source has none of the target's species; accepted: a target that names some in represented_by")
         order = np.random.default_rng(self.seed).permutation(len(shared))
         # one species per source class, or the source would show the same images again
         chosen = shared.iloc[order].drop_duplicates("source_key")[: self.n_species].sort_values("class_id")

@@ -16,10 +16,10 @@ from myst_nb import glue
 
 from pretraining_gain.errors import InputError
 from pretraining_gain.plan.costs import Plan, device_hours
+from pretraining_gain.tell.book.provenance import Provenance
 from pretraining_gain.tell.figures.declare import Figure, Files, Html, declared_in
 from pretraining_gain.tell.figures.inert import script_json
 from pretraining_gain.tell.figures.static import draw_static
-from pretraining_gain.tell.results.provenance import Provenance
 
 
 class Shown:

@@ -16,8 +16,7 @@ from pretraining_gain.tell.claims.declarations import CLAIMS
 from pretraining_gain.tell.claims.evidence import Evidence, species_of
 from pretraining_gain.tell.claims.ledger import judge
 from pretraining_gain.tell.claims.parts import KINDS, Part
-from pretraining_gain.tell.results.evaluation import Evaluation
-from pretraining_gain.tell.results.provenance import in_ranges
+from pretraining_gain.tell.results.evaluation import Evaluation, in_ranges
 
 
 def what_if_tables(study_name: str) -> dict[str, Any]:

@@ -29,8 +29,7 @@ from pretraining_gain.plan.studies import load_study
 from pretraining_gain.tell.figures.audit import VOTE_CUTS
 from pretraining_gain.tell.figures.declare import Html, Runs, figure, in_browser
 from pretraining_gain.tell.figures.taxa import REPRESENTATION_STYLES
-from pretraining_gain.tell.results.evaluation import Evaluation, View, load_evaluation
-from pretraining_gain.tell.results.provenance import in_ranges
+from pretraining_gain.tell.results.evaluation import Evaluation, View, in_ranges, load_evaluation
 
 UNIT = 0.0001
 #: How the source represents a species, as the page calls it.

@@ -1,1 +1,1 @@
-"""Turn predictions into tables, gains and provenance; read all files strictly."""
+"""Turn predictions into tables and gains; read all files strictly."""

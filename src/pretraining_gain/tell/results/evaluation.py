@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import groupby
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -238,11 +239,10 @@ def load_table(study_name: str, name: Literal["runs", "costs"]) -> pd.DataFrame:
     return table
 
 
-def record_table(record: dict[str, Any]) -> pd.DataFrame:
-    """Return a run's record without its history, one row per value, for the end of its notebook."""
-    shown = {name: value for name, value in record.items() if name not in ("history", "recipe", "parameters")}
-    flat = pd.json_normalize(shown, sep=".").iloc[0]
-    return flat.map(lambda value: value if value is not None else "").to_frame("value")
+def in_ranges(numbers: list[int]) -> str:
+    """Write ascending numbers, five or more in a row as a range: `0, 1, 2, 100–109`."""
+    rows = [[number for _, number in row] for _, row in groupby(enumerate(numbers), key=lambda one: one[1] - one[0])]
+    return ", ".join(f"{row[0]}–{row[-1]}" if len(row) >= 5 else ", ".join(map(str, row)) for row in rows)
 
 
 def how_to_make(study_name: str) -> str:

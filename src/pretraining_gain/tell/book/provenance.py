@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import html
 from collections.abc import Mapping
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from pretraining_gain.plan.studies import Study, load_study
 from pretraining_gain.plan.weights import weights_file
 from pretraining_gain.revision import revision
 from pretraining_gain.tell.figures.declare import Figure, Files, StudyFile
-from pretraining_gain.tell.results.evaluation import load_table
+from pretraining_gain.tell.results.evaluation import in_ranges, load_table
 
 
 class Version(BaseModel):
@@ -138,12 +137,6 @@ class Provenance(BaseModel):
         facts.append("" if self.made_at == [self.drawn_at] else f"drawn at {self.drawn_at}")
         text = " · ".join(html.escape(fact) for fact in facts if fact)
         return f'<p class="provenance">{text}<span data-provenance="{html.escape(self.named(key))}"></span></p>'
-
-
-def in_ranges(numbers: list[int]) -> str:
-    """Write ascending numbers, five or more in a row as a range: `0, 1, 2, 100–109`."""
-    rows = [[number for _, number in row] for _, row in groupby(enumerate(numbers), key=lambda one: one[1] - one[0])]
-    return ", ".join(f"{row[0]}–{row[-1]}" if len(row) >= 5 else ", ".join(map(str, row)) for row in rows)
 
 
 def _plural(word: str, things: list[Any]) -> str:
