@@ -57,11 +57,11 @@ def test_rows_add_up_to_all_runs(costs, table):
 
 def test_a_figure_costs_its_finetunings_and_each_of_their_pretrainings_once(costs):
     """Figures 1 and 2: three finetunings of all classes, three from scratch, and three pretrainings."""
-    assert costs.by_figure().at["Figure 1, 2 and W2", "runs"] == 9
+    assert costs.by_figure().at["Figures 1, 2 and W2", "runs"] == 9
     both = needed(costs, ["field"], ["all-k24", "scratch"])
     assert sorted(both["stage"]) == ["finetune"] * 6 + ["pretrain"] * 3
     expected = both["device_time_s"].sum() / 60
-    assert costs.by_figure().at["Figure 1, 2 and W2", "device time, min"] == pytest.approx(expected)
+    assert costs.by_figure().at["Figures 1, 2 and W2", "device time, min"] == pytest.approx(expected)
 
 
 def test_a_claim_costs_what_its_tests_compare(costs):
