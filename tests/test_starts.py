@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from conftest import ROOT, do_runs, toy_pictures
+from conftest import ROOT, do_runs, keep_results_in, toy_pictures
 from PIL import Image
 from safetensors.torch import save_file
 
@@ -61,8 +61,7 @@ def study(tmp_path_factory):
     """Path of the study, with all runs and tables."""
     folder = tmp_path_factory.mktemp("own")
     with pytest.MonkeyPatch.context() as patch:
-        for place in ("results", "cache"):
-            patch.setenv(f"PRETRAINING_GAIN_{place.upper()}", str(folder / place))
+        keep_results_in(folder, patch)
         patch.setenv("OWN_FOLDER", str(folder))
         path = write_study(folder)
         do_runs(path)

@@ -28,7 +28,7 @@ def figure_runs(plan: Plan) -> dict[str, list[Run]]:
         if runs:
             numbers.setdefault(runs, []).append(figure.number)
     names = {runs: " and ".join(filter(None, [", ".join(found[:-1]), found[-1]])) for runs, found in numbers.items()}
-    needed = {f"Figure{'s' if ' and ' in named else ''} {named}": list(runs) for runs, named in names.items()}
+    needed = {f"Figure{'s' if len(numbers[runs]) > 1 else ''} {named}": list(runs) for runs, named in names.items()}
     shown = {run for runs in needed.values() for run in runs}
     others = [run for run in plan.runs() if run not in shown]
     starts = dict.fromkeys(run.pretraining for run in others if run.pretraining)
