@@ -24,8 +24,8 @@ SNAKEMAKE = @test -w . || { echo "make: cannot write to $$PWD; accepted: a copy 
   $(BIN)/python -m snakemake --profile profiles/$(call quoted,PROFILE) $(if $(JOBS),--cores "$(JOBS)") \
 	$(if $(GPU_RUNS),--resources gpu="$(GPU_RUNS)") --quiet rules host reason --config study=$(call quoted,YAML_STUDY)
 
-# Two processes; tests that share something run in one of them.
-TESTS = $(BIN)/python -m pytest -n 2 --dist loadgroup
+# Two processes of one thread each; tests that share something run in one of them.
+TESTS = OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup
 
 .PHONY: reproduce check test book pdf lab plan study data prepare bench lock browser
 .DEFAULT_GOAL := reproduce

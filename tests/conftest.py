@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from functools import cache, lru_cache
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -18,13 +18,14 @@ import torch
 from bs4 import BeautifulSoup
 from PIL import Image
 from playwright.sync_api import Browser, Page, Request, sync_playwright
+from refusal import listing
 
 from pretraining_gain.bench.simulated import write_run
 from pretraining_gain.compute.finetune import finetune
 from pretraining_gain.compute.images import load_images
 from pretraining_gain.compute.pipeline import ImageSet
 from pretraining_gain.compute.pretrain import pretrain
-from pretraining_gain.paths import results_root
+from pretraining_gain.paths import cache_root, results_root
 from pretraining_gain.plan.recipes import Recipe
 from pretraining_gain.plan.runs import finetuning_runs, pretraining_runs
 from pretraining_gain.plan.studies import load_study, study_names
@@ -36,14 +37,17 @@ ROOT = Path(__file__).resolve().parents[1]
 os.environ.setdefault("PRETRAINING_GAIN_THREADS", "1")
 MAIN = book_studies()[0]  # the main study of the book
 PATIENCE_MS = 300_000  # bounds every wait in the browser, so that a hanging page fails; no measure of speed
+os.fsync = lambda handle: None  # no test cuts the power, and thousands of small files wait for the disk
 _SIMULATED = tempfile.TemporaryDirectory()  # of the session
 #: Modules that train networks, run notebooks and workflows, simulate many studies, or read all predictions of the main one.
 SLOW = (
-    "test_backbones", "test_bench", "test_compute", "test_controls", "test_devices", "test_execute",
+    "test_anchors", "test_backbones", "test_bench", "test_compute", "test_controls", "test_devices", "test_execute",
     "test_faults", "test_features", "test_growth", "test_headlines", "test_machine", "test_notebooks", "test_own_study",
     "test_paper_study", "test_places", "test_playground", "test_playground_lab", "test_prepare", "test_resume",
     "test_slurm", "test_stale", "test_starts", "test_toy", "test_weights", "test_what_if", "test_workflow",
 )  # fmt: skip
+#: Fixtures of simulated results of `mini`, which take long to make.
+_OF_MINI = {"mini", "mini_results", "own_mini_results"}
 #: Modules and fixtures that write in this checkout, or copy it.
 _IN_CHECKOUT = {"test_paper_study", "test_places", "test_stale", "test_workflow", "project", "clean_pages"}
 
@@ -53,7 +57,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark tests by what they need, so that `make check` can leave them out: fixtures, slow modules, commands of their own.
 
     Group them for pytest-xdist: those of a module run in one process, one after the other, as do all that write in this checkout,
-    and all that need the simulated results of `mini`, which take long to make.
+    and all that need the simulated results of `mini`.
     """
     for item in items:
         needs = {item.path.stem, *getattr(item, "fixturenames", ())}
@@ -61,7 +65,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("browser" if name == "browser" else "book")
         if item.path.stem in SLOW or "checkout" in needs or "subprocess" in item.function.__code__.co_names:
             item.add_marker("slow")
-        shared = "checkout" if _IN_CHECKOUT & needs else "mini" if {"mini", "mini_results"} & needs else item.path.stem
+        shared = "checkout" if _IN_CHECKOUT & needs else "mini" if _OF_MINI & needs else item.path.stem
         item.add_marker(pytest.mark.xdist_group(shared))
 
 
@@ -108,22 +112,24 @@ def do_runs(study: str) -> None:
 def simulate_results(study_name: str, gain: float = 0.2, scratch: float = 0.3) -> None:
     """Write seeded records and predictions of every run: `scratch` is top-1 from scratch, and pretrained ones get `gain` more.
 
-    Those of a study of the project are made once per session and copied.
+    Those of a study of the project are made once per session and copied, with what the tables left in the cache.
     """
     if study_name in study_names():
-        made = _simulated(study_name, gain, scratch)
-        shutil.copytree(made, results_root() / study_name, copy_function=shutil.copy, dirs_exist_ok=True)
+        made = simulated(study_name, gain, scratch)
+        for kept, place in ((f"results/{study_name}", results_root() / study_name), ("cache", cache_root())):
+            shutil.copytree(made / kept, place, copy_function=shutil.copy, dirs_exist_ok=True)
     else:
         _simulate(study_name, gain, scratch)
 
 
-@cache
-def _simulated(study_name: str, gain: float, scratch: float) -> Path:
+def simulated(study_name: str, gain: float = 0.2, scratch: float = 0.3) -> Path:
+    """Simulate the results of a study once a session. Return the folder that has them, and a cache, for reading only."""
     place = Path(_SIMULATED.name, f"{study_name}-{gain}-{scratch}")
-    with pytest.MonkeyPatch.context() as patch:
-        keep_results_in(place, patch)
-        _simulate(study_name, gain, scratch)
-    return place / "results" / study_name
+    if not place.exists():
+        with pytest.MonkeyPatch.context() as patch:
+            keep_results_in(place, patch)
+            _simulate(study_name, gain, scratch)
+    return place
 
 
 def _simulate(study_name: str, gain: float, scratch: float) -> None:
@@ -143,7 +149,17 @@ def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def mini_results(results: Path) -> Path:
+def mini_results(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Give simulated results of `mini`, which all tests read and none writes."""
+    place = simulated("mini")
+    keep_results_in(place, monkeypatch)
+    before = listing(place / "results")
+    yield place / "results"
+    assert listing(place / "results") == before
+
+
+@pytest.fixture
+def own_mini_results(results: Path) -> Path:
     """Give one test its own copy of simulated results of `mini`."""
     simulate_results("mini")
     return results

@@ -53,7 +53,7 @@ def publishing(monkeypatch: pytest.MonkeyPatch, place: Path) -> Iterator[str]:
     for name in ("cut", "status"):
         monkeypatch.setattr(Server, name, None)
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Server) as running:
-        threading.Thread(target=running.serve_forever, daemon=True).start()
+        threading.Thread(target=running.serve_forever, args=(0.01,), daemon=True).start()
         yield f"http://127.0.0.1:{running.server_port}"
         running.shutdown()
 

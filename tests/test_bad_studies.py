@@ -13,10 +13,10 @@ import pytest
 import yaml
 from conftest import ROOT
 from pydantic import BaseModel
-from refusal import refuse_text
+from refusal import refuse_text, refused
 
 from pretraining_gain.plan.recipes import Recipe
-from pretraining_gain.plan.studies import Study, load_study
+from pretraining_gain.plan.studies import Study, load_study, study_from
 
 #: A whole study: the toy's, and what its file leaves to defaults.
 WHOLE: dict[str, Any] = yaml.safe_load((ROOT / "notebooks" / "studies" / "toy.yml").read_text())
@@ -57,9 +57,13 @@ def without(path: str) -> dict[str, Any]:
 
 
 def refuse(tmp_path: Path, content: Any, *said: str) -> None:
-    """Write a study file (what is no text, as JSON, which is YAML) and have it refused by name."""
-    text = content if isinstance(content, str) else json.dumps(content).replace("NaN", ".nan").replace("Infinity", ".inf")
-    refuse_text(tmp_path / "own.yml", text, load_study, *said)
+    """Have a study file refused by its name: one of this text, or one that holds this content."""
+    path = tmp_path / "own.yml"
+    if isinstance(content, str):
+        refuse_text(path, content, load_study, *said)
+    else:
+        with refused(str(path), *said, unchanged=tmp_path):
+            study_from(content, path)
 
 
 def models_in(annotation: Any) -> Iterator[type[BaseModel]]:

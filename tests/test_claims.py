@@ -12,7 +12,7 @@ import nbformat
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import MAIN, ROOT, keep_results_in, simulate_results
+from conftest import MAIN, ROOT, keep_results_in, simulate_results, simulated
 from statsmodels.stats.multitest import multipletests
 
 from pretraining_gain.errors import InputError
@@ -126,12 +126,10 @@ def test_a_p_value_that_is_far_out_is_not_stated():
 
 
 @pytest.fixture(scope="module")
-def mini(tmp_path_factory) -> Evidence:
+def mini() -> Evidence:
     """Simulated results of `mini`, for tests that need no files of them."""
-    place = tmp_path_factory.mktemp("mini")
     with pytest.MonkeyPatch.context() as patch:
-        keep_results_in(place, patch)
-        simulate_results("mini")
+        keep_results_in(simulated("mini"), patch)
         return Evidence.load("mini")
 
 
@@ -237,7 +235,7 @@ def test_the_random_curve_is_read_at_its_expected_animals():
     }
 
 
-def test_all_claims_are_asked_of_the_three_studies_and_the_ledger_fits_its_schema(mini_results):
+def test_all_claims_are_asked_of_the_three_studies_and_the_ledger_fits_its_schema(own_mini_results):
     simulate_results("toy")
     for name in ("mini", "toy", "paper"):
         Ledger.of(View(study=name), "mini").write()
@@ -260,22 +258,22 @@ def test_one_seed_states_no_spread_of_runs(results, small_study):
     assert not [name for name in ledger.numbers() if "run_sd" in name]
 
 
-def test_a_ledger_comes_along_with_the_results_that_it_is_of(mini_results):
+def test_a_ledger_comes_along_with_the_results_that_it_is_of(own_mini_results):
     """Elsewhere than beside results of one's own, the committed ones are read, of tables and ledgers alike."""
     with pytest.raises(InputError, match=r"claims ledger .*claims\.json cannot be read"):
         read_ledger("mini")  # it is of other results
-    shutil.rmtree(mini_results)
+    shutil.rmtree(own_mini_results)
     committed = ROOT / "results" / "mini" / "claims.json"
     assert ledger_path("mini") == ledger_paths()["mini"] == committed
 
 
-def test_other_settings_than_the_books_do_not_replace_its_ledger(mini_results):
+def test_other_settings_than_the_books_do_not_replace_its_ledger(own_mini_results):
     notebook = ROOT / "notebooks" / "13_claims.ipynb"
     assert {one.name: one.default for one in parameters_of(notebook, {}) if one.name != "study"} == book_settings()
     assert "ledger.publish(globals(), book_settings())" in nbformat.read(notebook, 4).cells[2].source
     given = {"study": "mini"} | book_settings()
     assert Ledger.from_parameters(given).publish(given, book_settings()) == "wrote claims.json"
-    path = mini_results / "mini" / "claims.json"
+    path = own_mini_results / "mini" / "claims.json"
     path.write_text(before := path.read_text() + " ")
     for name, value in {"vote_cut": 0.5, "well_represented": 30, "variances_from": "toy"}.items():
         other = given | {name: value}
@@ -332,7 +330,7 @@ def added():
     CLAIMS.remove(claim)
 
 
-def test_ledger_page_and_price_follow_from_the_one_entry_of_a_claim(mini_results, added):
+def test_ledger_page_and_price_follow_from_the_one_entry_of_a_claim(own_mini_results, added):
     Ledger.of(View(study="mini")).write()
     [test] = read_ledger("mini").verdicts[-1].tests
     assert test.what == "two animals − scratch"
@@ -368,6 +366,7 @@ def test_variances_that_results_do_not_tell_leave_what_a_design_resolves_unknown
     assert margin_numbers(margins_by_representation("paper", "mini"), "paper") == {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("claim", ["C3", "C4"])
 def test_a_planned_spread_of_groups_meets_the_margin_that_the_results_do(claim):
     evidence = Evidence.load(MAIN)

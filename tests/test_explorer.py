@@ -20,6 +20,7 @@ from pretraining_gain.errors import InputError
 from pretraining_gain.plan.representation import annotations_path, correct_images, load_annotations, representation
 from pretraining_gain.plan.species import NOT_STATED
 from pretraining_gain.plan.studies import load_study
+from pretraining_gain.plan.taxonomy import load_class_table
 from pretraining_gain.tell.figures import explorer
 from pretraining_gain.tell.figures.audit import VOTE_CUTS
 from pretraining_gain.tell.figures.explorer import UNIT, describe, explorer_numbers, explorer_tables, plain_table
@@ -93,8 +94,8 @@ def test_the_plain_table_and_the_chapters_numbers_are_of_the_first_target(mini):
 
 def test_each_search_that_the_chapter_quotes_finds_a_species_of_the_main_study():
     quoted = re.findall(r'\*"([^"*]+)"\*', (ROOT / "book/explorer.md").read_text(encoding="utf-8"))
-    targets = load_study(MAIN).downstreams
-    names = {name.lower() for target in targets for name in load_evaluation(MAIN, target.name).classes["name"]}
+    tables = {target.images.class_table for target in load_study(MAIN).downstreams}
+    names = {name.lower() for table in tables for name in load_class_table(table)["name"]}
     assert quoted != []
     assert [name for name in quoted if name.lower() not in names] == []
 

@@ -13,7 +13,9 @@ from refusal import assert_one_line, refuse_text, refused
 from test_folder import in_splits, loaded, manifest, photos, root  # noqa: F401 - a fixture
 
 from pretraining_gain import new_study
+from pretraining_gain.compute import models
 from pretraining_gain.compute.models import build_model
+from pretraining_gain.plan.backbones import BACKBONES
 from pretraining_gain.plan.costs import Plan
 from pretraining_gain.plan.placing import place
 from pretraining_gain.plan.representation import NONE, REPRESENTED, is_named, representation
@@ -151,6 +153,7 @@ def test_a_genus_of_two_families_places_nothing():
 def own(root, monkeypatch):  # noqa: F811
     """Photographs of three species and of one with too few, and weights; the current folder is theirs."""
     monkeypatch.chdir(root.parent)
+    monkeypatch.setattr(models, "_USUAL", tuple(BACKBONES))  # building the others to try the weights on takes long
     (root / "jay").rename(root / "Parus_major")
     photos(root / "rare", 2, 8)
     torch.save(build_model("resnet10_w16", 7, 0).state_dict(), "start.pt")

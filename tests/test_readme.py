@@ -40,6 +40,7 @@ def test_every_environment_variable_is_in_the_table_of_the_page_of_commands():
     assert stated == {name for text in code for name in re.findall(r"PRETRAINING_GAIN_([A-Z_]+[A-Z])\b", text)}
 
 
+@pytest.mark.slow
 def test_the_first_screen_states_the_numbers_of_the_main_study():
     results = StudyResults.from_parameters({"study": MAIN})
     numbers = taxa_numbers(results) | subset_numbers(results)

@@ -167,13 +167,14 @@ def test_curves_have_the_same_points_on_every_axis(shown, evaluation):
 
 
 def test_results_elsewhere_leave_the_committed_ones_to_be_read(results):
-    """With PRETRAINING_GAIN_RESULTS set to an empty place, mini is read as it came with the project, until it is made there."""
-    assert results_of("mini") == ROOT / "results" / "mini"
+    """With PRETRAINING_GAIN_RESULTS set to an empty place, a study is read as it came with the project, until it is made there."""
+    name, target = "mini_convnext", "caltech101_animals"
+    assert results_of(name) == ROOT / "results" / name
     assert results_of("toy_of_mine") == results / "toy_of_mine"
-    committed = load_evaluation("mini", "cifar10_animals").correct["scratch"]
-    simulate_results("mini")
-    assert results_of("mini") == results / "mini"
-    assert load_evaluation("mini", "cifar10_animals").correct["scratch"].shape != committed.shape
+    committed = load_evaluation(name, target).correct["scratch"]
+    simulate_results(name)
+    assert results_of(name) == results / name
+    assert load_evaluation(name, target).correct["scratch"].shape != committed.shape
 
 
 def test_the_readmes_figure_is_of_the_committed_results(results):

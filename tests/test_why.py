@@ -190,6 +190,7 @@ def test_the_regression_predicts_subsets_that_it_has_not_seen(why):
     assert (nothing["low"] < 0).all()
 
 
+@pytest.mark.slow
 def test_intervals_of_effects_hold_the_truth_as_often_as_they_say():
     """400 studies: also where runs and species share errors, and species differ in how much their own kind helps."""
     drawn = [sample_classes(SOURCE, "random", 30, seed, "independent").class_ids for seed in range(200, 260)]

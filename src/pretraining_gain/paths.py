@@ -20,13 +20,16 @@ EXECUTED = "book/executed"
 _LEFT_AFTER_S = 7 * 24 * 3600
 _PROBE_BYTES = 1 << 16
 _INSTALLED_FROM = Path(__file__).resolve().parents[2]
+_STUDIES = Path("notebooks", "studies")
+_IS_CHECKOUT = (_INSTALLED_FROM / _STUDIES).is_dir()
 
 
 def project_root() -> Path:
     """Return the checkout that this package was installed from, or the current folder if it is one."""
-    for candidate in (_INSTALLED_FROM, Path.cwd()):
-        if (candidate / "notebooks" / "studies").is_dir():
-            return candidate
+    if _IS_CHECKOUT:
+        return _INSTALLED_FROM
+    if (Path.cwd() / _STUDIES).is_dir():
+        return Path.cwd()
     raise InputError(
         f"no checkout of the project found at {Path.cwd()}: run from its folder, or install it with `pip install -e .`"
     )
@@ -41,7 +44,7 @@ def study_path(name_or_path: str) -> Path:
     """Return the file of a study: the given one, or that of this name in `notebooks/studies/`."""
     if is_study_file(name_or_path):
         return whole_path(name_or_path)
-    return project_root() / "notebooks" / "studies" / f"{name_or_path}.yml"
+    return project_root() / _STUDIES / f"{name_or_path}.yml"
 
 
 def _place(variable: str, default: str) -> Path:

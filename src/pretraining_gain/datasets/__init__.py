@@ -10,6 +10,7 @@ import importlib
 import pkgutil
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -106,7 +107,12 @@ class Dataset:
 
 
 def dataset_names() -> list[str]:
-    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+    return _modules_in(tuple(__path__))
+
+
+@cache
+def _modules_in(folders: tuple[str, ...]) -> list[str]:
+    return sorted(module.name for module in pkgutil.iter_modules(folders))
 
 
 def find_dataset(name: str) -> Dataset:

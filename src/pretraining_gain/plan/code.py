@@ -27,18 +27,13 @@ _BLOCKS = {tokenize.INDENT: "<", tokenize.DEDENT: ">", tokenize.NEWLINE: "\n"}
 _WITHIN_F_STRING = getattr(tokenize, "FSTRING_MIDDLE", None)
 
 
+@cache
 def code_hash(*modules: str) -> str:
     """Hash modules of the package (e.g. `compute.pretrain`) and all modules of `compute` and `datasets` that they import.
 
-    Modules in `NOT_HASHED` do not count, nor does other code: what the plan decides is in a fingerprint as data.
+    Modules in `NOT_HASHED` do not count, nor does other code: what the plan decides is in a fingerprint as data. A process
+    reads them once: it goes on with the code that it has loaded, whatever happens to the files.
     """
-    paths = sorted(path for room in ("compute", "datasets") for path in Path(PACKAGE, room).rglob("*.py"))
-    state = tuple((str(path), path.stat().st_mtime_ns) for path in paths)
-    return _hash(modules, state)
-
-
-@cache
-def _hash(modules: tuple[str, ...], _state: tuple[tuple[str, int], ...]) -> str:
     return digest_of(hashed_modules(*modules))
 
 

@@ -7,7 +7,7 @@ import json
 import re
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import pandas as pd
 from pydantic import AfterValidator, Field, model_validator
@@ -297,7 +297,11 @@ def _study_in(record: Path) -> str:
 
 @cache
 def _read_study(path: Path, _mtime_ns: int) -> Study:
-    content = read_yaml(path)
+    return study_from(read_yaml(path), path)
+
+
+def study_from(content: Any, path: Path) -> Study:
+    """Check what a study file holds. Raises `InputError` naming `path`, the field and what is accepted."""
     if not isinstance(content, dict):
         what = "nothing" if content is None else f"a {type(content).__name__}"
         raise InputError(f"study file {path} holds {what}; accepted: fields, namely {', '.join(Study.model_fields)}")

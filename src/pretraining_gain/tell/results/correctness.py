@@ -68,17 +68,19 @@ class CorrectnessReader:
         if cached.exists() and checksum(path) == sha256:
             with suppress(*_DAMAGED):
                 with np.load(cached) as stored:
-                    images, n, right = str(stored["images"]), int(stored["n"]), stored["right"]
+                    [images] = stored
+                    right = np.unpackbits(stored[images]).astype(bool)
                 if images not in self._images:
                     with np.load(self._shared(images)) as stored:
                         self._images[images] = stored["labels"], stored["ids"].tobytes()
-                return Correctness(images, *self._images[images], np.unpackbits(right, count=n).astype(bool))
+                labels, ids = self._images[images]
+                return Correctness(images, labels, ids, right[: len(labels)])
         found = Correctness.of(read_predictions(path, n_classes, self._again, sha256))
         with suppress(InputError):  # a cache that cannot be written
             make_writable(self._folder)
             if found.images not in self._images:  # it is missing, damaged, or not read yet
                 _save(self._shared(found.images), labels=found.labels, ids=np.frombuffer(found.ids, np.uint8))
-            _save(cached, images=np.array(found.images), n=np.array(len(found.right)), right=np.packbits(found.right))
+            _save(cached, **{found.images: np.packbits(found.right)})
         labels, ids = self._images.setdefault(found.images, (found.labels, found.ids))
         return Correctness(found.images, labels, ids, found.right)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from scipy.optimize import brentq
@@ -85,9 +86,14 @@ def _planned(runs: float, run_df: float, units: float, unit_df: float) -> tuple[
 
 def equivalence_power(margin: float, se: float, df: float) -> float:
     """Return the probability that two one-sided tests show a true difference of 0 to be within `margin`."""
-    spread = np.sqrt(chdtri(df, _QUANTILES) / df)
-    room = np.maximum(margin / se - stdtrit(df, 1 - LEVEL) * spread, 0)
+    room = np.maximum(margin / se - _thresholds(df), 0)
     return float((2 * ndtr(room) - 1).mean())
+
+
+@lru_cache(maxsize=1)
+def _thresholds(df: float) -> np.ndarray:
+    """Return what a test asks of the estimate, in true standard errors, over the distribution of its own standard error."""
+    return stdtrit(df, 1 - LEVEL) * np.sqrt(chdtri(df, _QUANTILES) / df)
 
 
 def smallest_margin(se: float, df: float) -> float:
