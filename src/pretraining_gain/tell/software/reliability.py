@@ -1,4 +1,4 @@
-"""Summarize the campaigns that killed and cancelled runs on purpose, from `results/reliability/<campaign>.json`."""
+"""Summarize campaigns that kill and cancel runs, fuzz what is read, or make runs again: `results/reliability/<campaign>.json`."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from pretraining_gain.paths import results_of
 
 #: Campaign -> the arguments of `python` that run it.
 CAMPAIGNS = {"kills": "-m tests.faults", "workflow": "-m tests.faults --workflow", "slurm": "tests/slurm.py",
-             "fuzz": "-m tests.fuzz"}  # fmt: skip
+             "fuzz": "-m tests.fuzz", "again": "-m tests.again"}  # fmt: skip
 #: What the summary of each campaign must have.
 _OF_KILLS = ("kills", "lost", "differing", "kills_by_phase")
-_FIELDS = {"kills": _OF_KILLS, "workflow": _OF_KILLS, "slurm": ("jobs",), "fuzz": ("doors",)}
+_FIELDS = {"kills": _OF_KILLS, "workflow": _OF_KILLS, "slurm": ("jobs",), "fuzz": ("doors",),
+           "again": ("runs", "same")}  # fmt: skip
 
 
 def load(campaign: str) -> dict[str, Any]:
