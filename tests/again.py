@@ -10,8 +10,10 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shlex
 import subprocess
 import sys
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -19,24 +21,34 @@ from pretraining_gain.errors import InputError
 from pretraining_gain.paths import write_atomically
 from pretraining_gain.revision import revision
 from pretraining_gain.tell.book.rerun import Repeatable, repeatable_runs
+from pretraining_gain.tell.results.compare import compare
+
+
+def shell(command: str, folder: Path, variables: Mapping[str, str] = os.environ) -> subprocess.CompletedProcess[str]:
+    """Run a printed command in `folder`, as in an activated environment, up to its first error."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{variables['PATH']}"
+    given = {"cwd": folder, "env": {**variables, "PATH": path}, "stdin": subprocess.DEVNULL}
+    return subprocess.run(["bash", "-euc", command], capture_output=True, text=True, **given)
 
 
 def make_again(one: Repeatable) -> str:
-    """Run the command of a run, or only its last line, the comparison, if it is done. Return what differs; empty if nothing does.
+    """Run the command of a run, unless its record is there, and compare it. Return what differs; empty if nothing does.
 
     Raises `InputError` for a run that another commit made, or whose command fails.
     """
     if one.command.startswith("git checkout"):
         raise InputError(f"{one.name} was made by other code; accepted: runs of this commit's code")
-    *_, comparison = lines = one.command.splitlines()
-    record = Path(comparison.split()[-1])
-    command = comparison if record.exists() else "\n".join(["set -e", *lines])
-    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    done = subprocess.run(["bash", "-c", command], env=environment, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    record = Path(shlex.split(one.command)[-1])
     if not record.exists():
-        raise InputError(f"{one.name} failed: {done.stderr.strip()[-300:]}")
-    print(f"{one.name}: {(done.stderr if done.returncode else done.stdout).strip().splitlines()[-1]}", flush=True)
-    return done.stderr.strip() if done.returncode else ""
+        done = shell(one.command, Path.cwd())
+        if not record.exists():
+            raise InputError(f"{one.name} failed: {done.stderr.strip()[-300:]}")
+    try:
+        print(f"{one.name}: {compare(record)}", flush=True)
+    except InputError as error:
+        print(f"{one.name}: {error}", flush=True)
+        return str(error)
+    return ""
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -9,7 +9,6 @@ import re
 import shlex
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,6 +16,7 @@ from typing import Any
 
 import papermill.cli
 import pytest
+from again import shell
 from birds import STUDY as BIRDS
 from conftest import MAIN, ROOT, Watched, soup
 from odd import STUDY
@@ -85,19 +85,17 @@ def elsewhere(book, tmp_path_factory) -> Path:
     return folder
 
 
-def shell(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+def run_elsewhere(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run a printed command with no other settings than its own."""
     own = {name: value for name, value in os.environ.items() if not name.startswith("PRETRAINING_GAIN_")}
-    return subprocess.run(
-        ["bash", "-euc", command], cwd=folder, env=own | {"PATH": path}, capture_output=True, text=True
-    )
+    return shell(command, folder, own)
 
 
 def test_printed_commands_make_a_pretraining_and_its_finetuning_again_bit_by_bit(book, elsewhere):
     printed = dict(commands_in((book / "_static" / "rerun" / "toy.txt").read_text()))
     for start in (f"{RUN.removeprefix('field--')}.", f"{RUN}."):
         [name] = [name for name in printed if name.startswith(start)]
-        done = shell(printed[name], elsewhere)
+        done = run_elsewhere(printed[name], elsewhere)
         assert done.returncode == 0, done.stderr[-3000:]
         assert done.stdout.startswith(f"the same as {ROOT}/results/toy/")
         assert f"{name}.json" in done.stdout
@@ -114,13 +112,13 @@ def test_printed_commands_make_a_pretraining_and_its_finetuning_again_bit_by_bit
 def test_the_printed_command_of_a_figure_draws_the_same_figure(book, elsewhere):
     entry = soup(book, "book/rerun").select_one("#rerun-toy-figure_1").find_parent(class_="rerun-entry")
     command = entry.select_one("pre").get_text()
-    done = shell(command, elsewhere)
+    done = run_elsewhere(command, elsewhere)
     assert done.returncode == 0, done.stderr[-3000:]
     assert f"the same as {ROOT}/book/executed/toy/10_taxa.ipynb: figure_1, figure_2" in done.stdout
     drawn = [figures_of(root / "toy" / "10_taxa.ipynb") for root in (ROOT / "book" / "executed", elsewhere / "again")]
     assert len(drawn[0]) == 2
     assert drawn[0] == drawn[1]
-    other = shell(command.replace("-p arm ''", "-p arm animal-k4"), elsewhere)
+    other = run_elsewhere(command.replace("-p arm ''", "-p arm animal-k4"), elsewhere)
     assert other.returncode == 1
     assert "differs from" in other.stderr
     assert " in: figure_1, figure_2" in other.stderr
