@@ -103,6 +103,8 @@ BAD_TEXTS: dict[str, tuple[str, str]] = {
     "two documents": (edited("seeds:", "---\nseeds:"), "line 6: but found another document"),
     "an object": (edited("title: procedural world", "title: !!python/object/apply:os.getcwd []"), "line 3: could not determine"),
     "a date that is none": (edited("title: procedural world", "title: 2026-13-45"), f"month must be in 1..12; {NO_YAML}"),
+    "not a number": (TOY + "margin: .nan\n", "margin: Input should be a finite number (got nan)"),
+    "no finite number": (TOY + "margin: .inf\n", "margin: Input should be a finite number (got inf)"),
     "a zero byte": (edited("title: procedural", "title: \0procedural"), "special characters are not allowed"),
     "nested without end": ("name: " + "[" * 1000, f"nested too deeply; {NO_YAML}"),
     "a field twice": (TOY + "seeds: [3]\n", 'found duplicate key "seeds"; accepted: each field once'),
